@@ -1,0 +1,65 @@
+# The list of things to do. `make help` prints it.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Another package index for torch, e.g. make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt \
+       $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+CONFIG := configs/StiCA/R2plus1D_pretrain.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format smoke bench docs wheel clean
+
+help:  ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.run  ## install, then train StiCA on the built-in demo set (CPU, minutes)
+	$(BIN)/python tools/run_net.py --cfg $(CONFIG)
+
+test: $(VENV)/.dev  ## every unmarked test
+	$(BIN)/python -m pytest -q -n 2
+
+test-all: $(VENV)/.dev  ## also the slow, distributed, av and browser tests
+	$(BIN)/python -m pytest -q -n 2 -m "not gpu"
+
+check: $(VENV)/.dev  ## lint, format, types, layers, generated documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+format: $(VENV)/.dev  ## mend what can be mended by machine
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+smoke: $(VENV)/.dev  ## the wheel outside of the clone, and each command a user types, in miniature
+	$(BIN)/python tests/smoke.py
+
+bench: $(VENV)/.dev  ## measure; writes benchmarks/results/*.json
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/.dev  ## generate docs/configuration.md
+	$(BIN)/python docs/generate.py
+
+wheel: $(VENV)/.dev  ## build dist/*.whl
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
+
+clean:  ## remove what was built here (not the environment, not output/)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: setup.py constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) (once; a few minutes)"
+	$(PIP) --editable ".[report]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "installing the development tools into $(VENV) (once)"
+	$(PIP) --editable ".[report,eval,dev]"
+	@touch $@

@@ -1,0 +1,248 @@
+"""StiCA's configuration sections and their check; cheap to import (no torch)."""
+
+from __future__ import annotations
+
+from fvcore.common.config import CfgNode
+
+from slowfast.config.checks import register_check
+from slowfast.config.problems import Problem
+
+__all__ = ["CROP_KINDS", "add_config", "check_config"]
+
+# The four kinds of crop: name of the slot family, key of its section. The order is the order of
+# slots everywhere.
+CROP_KINDS = {
+    "space_large": "SPACE_LARGE",
+    "space_small": "SPACE_SMALL",
+    "time_large": "TIME_LARGE",
+    "time_small": "TIME_SMALL",
+}
+
+_READOUTS = ("cls", "mean", "first")
+_POSITIONS = ("learned", "sinusoidal", "none")
+_HEAD_BN = ("group", "joint")
+_COMPAT = ("", "released")
+
+
+def add_config(cfg: CfgNode) -> None:
+    """Add FEATURE_CROP, TEMPORAL_TRANSFORMER and STICA.
+
+    Args:
+        cfg: The tree to add to.
+    """
+    _add_feature_crop(cfg)
+    _add_temporal_transformer(cfg)
+    _add_stica(cfg)
+
+
+def _add_feature_crop(cfg: CfgNode) -> None:
+    # Crops of the final feature map: MODEL.FEATURE_AUG feature_crop. Numbers and sizes are those of
+    # the released launch script ("2 large, 4 small in space, 2 large, 1 small in time").
+    # The size of a crop is the whole number nearest to SCALE times the axis (halves up), at least 1
+    # and at most the axis less 1, so that every crop can move, whatever the map: 6/7 and 4/7 are 6
+    # and 4 cells of 7, 3 and 2 of 4, 9 and 6 of 10; 3/4 and 2/4 are 3 and 2 steps of 4, 6 and 4 of
+    # 8. NUM is per view.
+    cfg.FEATURE_CROP = CfgNode()
+    cfg.FEATURE_CROP.SPACE_LARGE = CfgNode()
+    # Large crops in space: all time steps of a part of the cells. Queries and keys.
+    cfg.FEATURE_CROP.SPACE_LARGE.NUM = 2
+    # Their height and width, as a fraction of the map's. Released: 6 of 7.
+    cfg.FEATURE_CROP.SPACE_LARGE.SCALE = 6 / 7
+    cfg.FEATURE_CROP.SPACE_SMALL = CfgNode()
+    # Small crops in space. Queries only.
+    cfg.FEATURE_CROP.SPACE_SMALL.NUM = 4
+    # Released: 4 of 7.
+    cfg.FEATURE_CROP.SPACE_SMALL.SCALE = 4 / 7
+    cfg.FEATURE_CROP.TIME_LARGE = CfgNode()
+    # Large crops in time: all cells of some consecutive time steps. Queries and keys.
+    cfg.FEATURE_CROP.TIME_LARGE.NUM = 2
+    # Their length as a fraction of the map's time steps. Released: 3 of 4, 6 of 8.
+    cfg.FEATURE_CROP.TIME_LARGE.SCALE = 3 / 4
+    cfg.FEATURE_CROP.TIME_SMALL = CfgNode()
+    # Small crops in time. Queries only.
+    cfg.FEATURE_CROP.TIME_SMALL.NUM = 1
+    # Released: 2 of 4, 4 of 8.
+    cfg.FEATURE_CROP.TIME_SMALL.SCALE = 2 / 4
+    # Draw positions for every sample and view. False: one draw per view for the whole global batch,
+    # as released; it follows from the smallest aug_seed of all processes.
+    cfg.FEATURE_CROP.PER_SAMPLE = True
+    # The weight of crops in a classifier is the core's key; a YAML that says it here is told so.
+    cfg.register_renamed_key("FEATURE_CROP.WEIGHT", "MODEL.FEATURE_AUG_WEIGHT")
+
+
+def _add_temporal_transformer(cfg: CfgNode) -> None:
+    # Late temporal attention: MODEL.POOLING transformer. Sizes of the released code; read-out,
+    # positions and projections are our decisions (PAPER_TO_CODE.md).
+    cfg.TEMPORAL_TRANSFORMER = CfgNode()
+    # Encoder layers, at least 1.
+    cfg.TEMPORAL_TRANSFORMER.LAYERS = 2
+    # Attention heads; must divide the backbone's channels.
+    cfg.TEMPORAL_TRANSFORMER.HEADS = 4
+    # Hidden width of the feed-forward part over the backbone's channels.
+    cfg.TEMPORAL_TRANSFORMER.FFN_RATIO = 4.0
+    # Probability of dropout on attention weights and on both residual branches.
+    cfg.TEMPORAL_TRANSFORMER.DROPOUT = 0.0
+    # The vector of a clip: "cls" (a learned token), "mean" (of the steps) or "first" (the first
+    # step; released).
+    cfg.TEMPORAL_TRANSFORMER.READOUT = "cls"
+    # Positional embedding: "learned", "sinusoidal" or "none" (released). A crop in time keeps the
+    # positions it had on the full map.
+    cfg.TEMPORAL_TRANSFORMER.POSITIONS = "learned"
+    # Rows of the learned table, in time steps of the feature map (not frames).
+    cfg.TEMPORAL_TRANSFORMER.MAX_STEPS = 64
+    # Value and output projections, as in full multi-head attention. False: the tokens themselves
+    # are the values and heads are merely concatenated (released).
+    cfg.TEMPORAL_TRANSFORMER.VALUE_PROJECTION = True
+
+
+def _add_stica(cfg: CfgNode) -> None:
+    cfg.STICA = CfgNode()
+    # Temperature of the cross-modal term. Released: fixed at 0.1.
+    cfg.STICA.TEMPERATURE_CROSS = 0.1
+    # Temperature of the within-modal terms. Released: 0.5.
+    cfg.STICA.TEMPERATURE_WITHIN = 0.5
+    # Weight w of the within-modal terms: total = (1 - w) cross-modal + w within-modal. Released:
+    # 0.5. A term that has nothing to compare is left out together with its weight.
+    cfg.STICA.WITHIN_WEIGHT = 0.5
+    # Dimensions of the embeddings. Released: 256.
+    cfg.STICA.EMBED_DIM = 256
+    # Hidden width of both projection heads. Released: 512.
+    cfg.STICA.HEAD_DIM = 512
+    # Dropout before each linear layer of the heads. Released: 0.3.
+    cfg.STICA.HEAD_DROPOUT = 0.3
+    # Batch statistics of the head: "group" (of each crop slot and view by itself, as if each were
+    # a call; released) or "joint" (of all rows of the call). They are taken over all processes
+    # when BN.NORM_TYPE is sync_batchnorm.
+    cfg.STICA.HEAD_BN = "group"
+    # "": this project's decisions. "released": the released code's behaviour, which then goes
+    # before every other key of model and loss (stica/released.py).
+    cfg.STICA.COMPAT = ""
+
+
+@register_check
+def check_config(cfg: CfgNode) -> list[Problem]:
+    """Find mistakes in StiCA's sections.
+
+    Args:
+        cfg: A merged configuration. Without StiCA's sections there is nothing to find.
+
+    Returns:
+        Every problem, one record each.
+    """
+    if "STICA" not in cfg:
+        return []
+    problems = [*_check_ranges(cfg), *_check_choices(cfg)]
+    if cfg.MODEL.MODEL_NAME == "StiCA":
+        problems += [*_check_model(cfg), *_check_terms(cfg)]
+    return problems
+
+
+def _check_choices(cfg: CfgNode) -> list[Problem]:
+    choices = {
+        "TEMPORAL_TRANSFORMER.READOUT": (cfg.TEMPORAL_TRANSFORMER.READOUT, _READOUTS),
+        "TEMPORAL_TRANSFORMER.POSITIONS": (cfg.TEMPORAL_TRANSFORMER.POSITIONS, _POSITIONS),
+        "STICA.HEAD_BN": (cfg.STICA.HEAD_BN, _HEAD_BN),
+        "STICA.COMPAT": (cfg.STICA.COMPAT, _COMPAT),
+    }
+    return [
+        Problem(key, f"got {value!r}, expected one of {', '.join(map(repr, allowed))}")
+        for key, (value, allowed) in choices.items()
+        if value not in allowed
+    ]
+
+
+def _check_ranges(cfg: CfgNode) -> list[Problem]:
+    transformer, stica = cfg.TEMPORAL_TRANSFORMER, cfg.STICA
+    ranges = {
+        "TEMPORAL_TRANSFORMER.LAYERS": (
+            transformer.LAYERS >= 1,
+            "at least 1; for no attention set MODEL.POOLING avg",
+        ),
+        "TEMPORAL_TRANSFORMER.HEADS": (transformer.HEADS >= 1, "at least 1"),
+        "TEMPORAL_TRANSFORMER.FFN_RATIO": (transformer.FFN_RATIO > 0, "a positive number"),
+        "TEMPORAL_TRANSFORMER.DROPOUT": (0 <= transformer.DROPOUT < 1, "0 <= DROPOUT < 1"),
+        "TEMPORAL_TRANSFORMER.MAX_STEPS": (transformer.MAX_STEPS >= 1, "at least 1"),
+        "STICA.TEMPERATURE_CROSS": (stica.TEMPERATURE_CROSS > 0, "a positive number"),
+        "STICA.TEMPERATURE_WITHIN": (stica.TEMPERATURE_WITHIN > 0, "a positive number"),
+        "STICA.WITHIN_WEIGHT": (0 <= stica.WITHIN_WEIGHT <= 1, "a number from 0 to 1"),
+        "STICA.EMBED_DIM": (stica.EMBED_DIM >= 1, "at least 1"),
+        "STICA.HEAD_DIM": (stica.HEAD_DIM >= 1, "at least 1"),
+        "STICA.HEAD_DROPOUT": (0 <= stica.HEAD_DROPOUT < 1, "0 <= HEAD_DROPOUT < 1"),
+    }
+    for section in CROP_KINDS.values():
+        kind = cfg.FEATURE_CROP[section]
+        ranges[f"FEATURE_CROP.{section}.NUM"] = (kind.NUM >= 0, "0 or more")
+        ranges[f"FEATURE_CROP.{section}.SCALE"] = (
+            0 < kind.SCALE < 1,
+            "a fraction of the map between 0 and 1, both excluded; NUM 0 switches the crop off",
+        )
+    return [
+        Problem(key, f"got {_value(cfg, key)!r}, expected {expected}")
+        for key, (is_valid, expected) in ranges.items()
+        if not is_valid
+    ]
+
+
+def _value(cfg: CfgNode, key: str) -> object:
+    node = cfg
+    for part in key.split("."):
+        node = node[part]
+    return node
+
+
+def _check_model(cfg: CfgNode) -> list[Problem]:
+    problems = []
+    if cfg.MODEL.LOSS_FUNC != "stica":
+        got = f"got {cfg.MODEL.LOSS_FUNC!r}"
+        problems.append(
+            Problem("MODEL.LOSS_FUNC", f"{got}; MODEL.MODEL_NAME StiCA is trained with 'stica'")
+        )
+    if cfg.MODEL.FEATURE_AUG not in ("none", "feature_crop"):
+        got = f"got {cfg.MODEL.FEATURE_AUG!r}"
+        problems.append(
+            Problem("MODEL.FEATURE_AUG", f"{got}; StiCA knows 'feature_crop' and 'none'")
+        )
+    if cfg.MODEL.POOLING == "native":
+        problems.append(
+            Problem(
+                "MODEL.POOLING",
+                "got 'native'; StiCA pools crops of the feature map, for which a backbone has no "
+                "way of its own: set 'transformer' or 'avg'",
+            )
+        )
+    return problems
+
+
+def _check_terms(cfg: CfgNode) -> list[Problem]:
+    weight, crops = cfg.STICA.WITHIN_WEIGHT, cfg.FEATURE_CROP
+    has_within = cfg.MODEL.FEATURE_AUG == "feature_crop" and weight > 0
+    problems = []
+    for axis in ("SPACE", "TIME") if has_within else ():
+        if crops[f"{axis}_SMALL"].NUM > 0 and crops[f"{axis}_LARGE"].NUM == 0:
+            problems.append(
+                Problem(
+                    f"FEATURE_CROP.{axis}_SMALL.NUM",
+                    f"got {crops[f'{axis}_SMALL'].NUM} small crops and no large one to compare "
+                    f"them with: set FEATURE_CROP.{axis}_LARGE.NUM to 1 or more, or this to 0",
+                )
+            )
+    has_within = has_within and any(crops[f"{axis}_LARGE"].NUM > 0 for axis in ("SPACE", "TIME"))
+    if has_within and cfg.DATA.TRAIN_CROP_NUM_SPATIAL < 2:
+        problems.append(
+            Problem(
+                "DATA.TRAIN_CROP_NUM_SPATIAL",
+                f"got {cfg.DATA.TRAIN_CROP_NUM_SPATIAL}; crops are compared between views: set 2, "
+                "or STICA.WITHIN_WEIGHT 0.0",
+            )
+        )
+    if not has_within and not (cfg.AUDIO.ENABLE and weight < 1):
+        problems.append(
+            Problem(
+                "STICA.WITHIN_WEIGHT",
+                f"got {weight} with AUDIO.ENABLE {cfg.AUDIO.ENABLE} and MODEL.FEATURE_AUG "
+                f"{cfg.MODEL.FEATURE_AUG!r}: no term of the loss is left. Set AUDIO.ENABLE True "
+                "and a weight below 1, or MODEL.FEATURE_AUG feature_crop with large crops and a "
+                "weight above 0",
+            )
+        )
+    return problems

@@ -1,0 +1,368 @@
+"""Feature crops: many crops of a clip for the price of one backbone pass.
+
+StiCA crops the backbone's last feature map instead of the input (the paper's "feature crops"). A
+crop in space averages some cells of every time step; a crop in time keeps some consecutive time
+steps. This file is geometry only: sizes, positions, masked averages.
+
+Legend: B batch, V views, N = B * V rows of feature maps (row ``b * V + v``), K crops, C channels,
+T' H' W' feature map, L token steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+
+from slowfast.models.build import FEATURE_AUG_REGISTRY
+from slowfast.models.contracts import CropGroup, Tokens
+from slowfast.utils.distributed import gather_no_gradient
+from slowfast.utils.random import STREAM_CROPS, randint
+from stica.config import CROP_KINDS
+
+__all__ = [
+    "Boxes",
+    "CropKind",
+    "FeatureCrop",
+    "crop_size",
+    "explicit_boxes",
+    "feature_crop",
+    "slot_names",
+    "space_tokens",
+    "time_tokens",
+]
+
+
+class CropKind(NamedTuple):
+    """How many crops of one kind, and how large.
+
+    Attributes:
+        num: Crops per view.
+        scale: Extent over the axis, 0 < scale < 1.
+    """
+
+    num: int
+    scale: float
+
+
+class Boxes(NamedTuple):
+    """Where the crops of every row lie, on one pathway's map. Ends are excluded.
+
+    Attributes:
+        space: int64 (N, K, 4): first and last row, first and last column; large crops first.
+        time: int64 (N, K, 2): first and last time step; large crops first.
+        longest: Steps of the longest crop in time, 0 without any. A plain number, so that nothing
+            waits for the device to tell how long the padded tokens are.
+    """
+
+    space: Tensor
+    time: Tensor
+    longest: int
+
+
+class FeatureCrop(nn.Module):
+    """Large and small crops of the feature map, in space and in time.
+
+    Args:
+        space_large: Kind of the large crops in space, which queries are compared with.
+        space_small: Kind of the small crops in space.
+        time_large: Kind of the large crops in time.
+        time_small: Kind of the small crops in time.
+        per_sample: Draw positions for every sample. Otherwise one draw per view serves the global
+            batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        space_large: CropKind,
+        space_small: CropKind,
+        time_large: CropKind,
+        time_small: CropKind,
+        per_sample: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kinds = {
+            "space_large": space_large,
+            "space_small": space_small,
+            "time_large": time_large,
+            "time_small": time_small,
+        }
+        for name, kind in self.kinds.items():
+            if kind.num < 0 or not 0 < kind.scale < 1:
+                key = f"FEATURE_CROP.{CROP_KINDS[name]}"
+                raise ValueError(
+                    f"{key}: got NUM {kind.num}, SCALE {kind.scale}; expected NUM >= 0 and "
+                    "0 < SCALE < 1 (a crop as large as the map, or empty, is not a crop). NUM 0 "
+                    "switches this kind off."
+                )
+        self.per_sample = per_sample
+
+    def forward(
+        self, maps: Sequence[Tensor], aug_seed: Tensor, boxes: Sequence[Boxes] | None = None
+    ) -> list[CropGroup]:
+        """Crop every row of every pathway's map.
+
+        Pathways of different size are cropped by the same fractions at the same relative places.
+
+        Args:
+            maps: One float (N, C, T', H', W') per pathway; N = B * V, row ``b * V + v``.
+            aug_seed: int64 (B,). Positions are a function of it and of the view's number alone.
+            boxes: Positions to use instead, one ``Boxes`` per pathway, with as many crops as NUM
+                says.
+
+        Returns:
+            The crops in space as one group, then those in time as another; a group without crops
+            is left out. In time, the steps that small crops lack are padding.
+
+        Raises:
+            ValueError: If a map is too small to be cropped, or boxes do not fit.
+        """
+        if boxes is None:
+            boxes = self.draw([m.shape[2:] for m in maps], aug_seed, maps[0].shape[0])
+        names = slot_names({name: kind.num for name, kind in self.kinds.items()})
+        space = tuple(name for name in names if name.startswith("space"))
+        time = names[len(space) :]
+        _check_count(boxes, len(space), len(time))
+        pairs = list(zip(maps, boxes, strict=True))
+        sample = torch.arange(maps[0].shape[0], device=maps[0].device)
+        groups = []
+        if space:
+            tokens = [space_tokens(m, b.space) for m, b in pairs]
+            groups.append(CropGroup(space, tokens, sample.repeat(len(space))))
+        if time:
+            tokens = [time_tokens(m, b.time, b.longest) for m, b in pairs]
+            groups.append(CropGroup(time, tokens, sample.repeat(len(time))))
+        return groups
+
+    def draw(self, sizes: Sequence[Sequence[int]], aug_seed: Tensor, rows: int) -> list[Boxes]:
+        """Draw positions, each uniform over all valid ones.
+
+        With ``per_sample`` False, the smallest seed of all processes stands for every sample: that
+        depends neither on the order of the batch nor on how it is spread over processes.
+
+        Args:
+            sizes: (T', H', W') of each pathway.
+            aug_seed: int64 (B,).
+            rows: N, a multiple of B.
+
+        Returns:
+            Boxes of each pathway, on the device of ``aug_seed``.
+
+        Raises:
+            ValueError: If an axis is too short to be cropped, or N is not a multiple of B.
+        """
+        batch = aug_seed.shape[0]
+        if rows % batch != 0:
+            raise ValueError(
+                f"feature_crop: got {rows} feature maps for {batch} samples (aug_seed); expected "
+                "the same number of views for each sample."
+            )
+        if not self.per_sample:
+            aug_seed = gather_no_gradient(aug_seed.min().reshape(1)).min().expand(batch)
+        return [self._draw_pathway(size, aug_seed, rows // batch) for size in sizes]
+
+    def _draw_pathway(self, size: Sequence[int], aug_seed: Tensor, views: int) -> Boxes:
+        """Place the windows of one pathway; equal numbers underlie every pathway's positions."""
+        steps, height, width = size
+        space = [  # (height, width) of every slot
+            (crop_size(height, k.scale, key), crop_size(width, k.scale, key))
+            for key, k in self._slots("space")
+        ]
+        time = [crop_size(steps, k.scale, key) for key, k in self._slots("time")]
+        sides = [window for slot in space for window in slot] + time  # n windows
+        axes = [height, width] * len(space) + [steps] * len(time)
+        windows = torch.tensor(sides, dtype=torch.int64, device=aug_seed.device)
+        high = torch.tensor(axes, dtype=torch.int64, device=aug_seed.device) - windows + 1
+        starts = torch.stack(  # (B, V, n)
+            [randint(aug_seed, STREAM_CROPS + v, high.numel(), high) for v in range(views)], dim=1
+        )
+        spans = torch.stack([starts, starts + windows], dim=-1).flatten(0, 1)  # (N, n, 2)
+        space_spans, time_spans = spans.split([2 * len(space), len(time)], dim=1)
+        rows = spans.shape[0]
+        return Boxes(space_spans.reshape(rows, len(space), 4), time_spans, max(time, default=0))
+
+    def _slots(self, axis: str) -> list[tuple[str, CropKind]]:
+        """List the config key and kind of every slot of an axis."""
+        return [
+            (f"FEATURE_CROP.{CROP_KINDS[name]}", kind)
+            for name, kind in self.kinds.items()
+            if name.startswith(axis)
+            for _ in range(kind.num)
+        ]
+
+
+def crop_size(axis: int, scale: float, key: str) -> int:
+    """Size of a crop along an axis of the feature map.
+
+    The whole number nearest to ``scale * axis`` (halves up), at least 1 and at most ``axis - 1``.
+
+    Args:
+        axis: Length of the axis, in cells or steps.
+        scale: Fraction of it.
+        key: Config section of the crop, for the message.
+
+    Returns:
+        The size, in cells or steps.
+
+    Raises:
+        ValueError: If the axis is a single cell or step.
+    """
+    if axis < 2:
+        is_time = ".TIME_" in key
+        unit, remedy = (
+            ("time step", "Use more frames (DATA.NUM_FRAMES)")
+            if is_time
+            else ("cell along an axis", "Use larger images (DATA.TRAIN_CROP_SIZE)")
+        )
+        raise ValueError(
+            f"{key}: got a feature map of {axis} {unit}; a crop that is neither empty nor the "
+            f"whole needs at least 2. {remedy}, or switch these crops off ({key}.NUM 0)."
+        )
+    # Products such as 0.7 * 45 = 31.499999999999996 are halves too.
+    nearest = math.floor(scale * axis + 0.5 + 1e-9)
+    return min(max(nearest, 1), axis - 1)
+
+
+def explicit_boxes(
+    space: Sequence[Sequence[int]] | Tensor,
+    time: Sequence[Sequence[int]] | Tensor,
+    size: Sequence[int],
+    rows: int,
+) -> Boxes:
+    """Make boxes from positions that are known, instead of drawing them.
+
+    Args:
+        space: (K, 4) for all rows or (N, K, 4): first and last row, first and last column.
+        time: (K, 2) for all rows or (N, K, 2): first and last step.
+        size: (T', H', W') of the map.
+        rows: N.
+
+    Returns:
+        Boxes of N rows.
+
+    Raises:
+        ValueError: If a crop is empty or outside the map.
+    """
+    steps, height, width = size
+    space_boxes = _for_every_row(space, rows, "space", (height, width))
+    time_boxes = _for_every_row(time, rows, "time", (steps,))
+    lengths = time_boxes[..., 1] - time_boxes[..., 0]
+    return Boxes(space_boxes, time_boxes, int(lengths.max()) if lengths.numel() else 0)
+
+
+def _for_every_row(
+    boxes: Sequence[Sequence[int]] | Tensor, rows: int, axis: str, limits: tuple[int, ...]
+) -> Tensor:
+    """Shape boxes as (N, K, 2 * axes) and refuse bad ones."""
+    table = torch.as_tensor(boxes, dtype=torch.int64)
+    if table.dim() < 3:
+        table = table.reshape(-1, 2 * len(limits)).expand(rows, -1, -1)  # (N, K, 2 axes)
+    spans = table.unflatten(-1, (len(limits), 2))
+    ends = torch.tensor(limits, device=table.device)
+    is_bad = (spans[..., 0] < 0) | (spans[..., 0] >= spans[..., 1]) | (spans[..., 1] > ends)
+    if is_bad.any():
+        raise ValueError(
+            f"feature_crop: got a crop in {axis} that is empty or not inside the map of "
+            f"{' x '.join(map(str, limits))}: {spans[is_bad.any(-1)][0].tolist()}; expected 0 <= "
+            "first < last <= size, last excluded."
+        )
+    return table
+
+
+def slot_names(counts: dict[str, int]) -> tuple[str, ...]:
+    """Name the crop slots, such as ``space_large_0``.
+
+    Args:
+        counts: Number of crops of each kind.
+
+    Returns:
+        All names, kind by kind.
+    """
+    return tuple(f"{name}_{i}" for name, num in counts.items() for i in range(num))
+
+
+def space_tokens(feature_map: Tensor, boxes: Tensor) -> Tokens:
+    """Average the cells inside each box, at every time step: one small matrix product.
+
+    Args:
+        feature_map: float (N, C, T', H', W').
+        boxes: int64 (N, K, 4), as in ``Boxes.space``.
+
+    Returns:
+        Tokens of K * N rows (row ``k * N + n``) and L = T' steps, all valid.
+    """
+    rows, channels, steps, height, width = feature_map.shape
+    num = boxes.shape[1]
+    inside_row = _inside(boxes[..., :2], height)  # (N, K, H')
+    inside_column = _inside(boxes[..., 2:], width)  # (N, K, W')
+    masks = inside_row[..., :, None] & inside_column[..., None, :]  # (N, K, H', W')
+    weights = masks.flatten(2).to(feature_map.dtype)  # (N, K, H'W')
+    weights = weights / weights.sum(dim=-1, keepdim=True)
+    cells = feature_map.reshape(rows, channels * steps, height * width)
+    means = torch.bmm(cells, weights.transpose(1, 2))  # (N, C T', K)
+    values = means.reshape(rows, channels, steps, num).permute(3, 0, 2, 1)  # (K, N, T', C)
+    positions = torch.arange(steps, device=feature_map.device).expand(num * rows, steps)
+    return Tokens(values.flatten(0, 1), torch.ones_like(positions, dtype=torch.bool), positions)
+
+
+def time_tokens(feature_map: Tensor, boxes: Tensor, longest: int) -> Tokens:
+    """Keep the steps inside each box, averaged over space.
+
+    Args:
+        feature_map: float (N, C, T', H', W').
+        boxes: int64 (N, K, 2), as in ``Boxes.time``.
+        longest: Steps of the longest crop, L.
+
+    Returns:
+        Tokens of K * N rows (row ``k * N + n``) and L steps; shorter crops end in padding of zeros.
+        ``positions`` are the steps of the full map.
+    """
+    steps = feature_map.shape[2]
+    means = feature_map.mean(dim=(3, 4)).transpose(1, 2)  # (N, T', C)
+    boxes = boxes.transpose(0, 1).flatten(0, 1)  # (K N, 2)
+    means = means.repeat(boxes.shape[0] // means.shape[0], 1, 1)  # (K N, T', C)
+    lengths = boxes[:, 1] - boxes[:, 0]
+    offsets = torch.arange(longest, device=boxes.device)  # (L,)
+    mask = offsets < lengths[:, None]  # (K N, L)
+    positions = (boxes[:, :1] + offsets).clamp(max=steps - 1)
+    values = torch.take_along_dim(means, positions[..., None], dim=1)  # (K N, L, C)
+    return Tokens(values.masked_fill(~mask[..., None], 0.0), mask, positions)
+
+
+def _inside(spans: Tensor, length: int) -> Tensor:
+    """Mark the indices of an axis inside spans (..., 2): bool (..., length)."""
+    index = torch.arange(length, device=spans.device)
+    return (index >= spans[..., :1]) & (index < spans[..., 1:])
+
+
+def _check_count(boxes: Sequence[Boxes], space: int, time: int) -> None:
+    """Refuse boxes of another number than the configured one."""
+    for box in boxes:
+        if (box.space.shape[1], box.time.shape[1]) != (space, time):
+            raise ValueError(
+                f"feature_crop: got boxes of {box.space.shape[1]} crops in space and "
+                f"{box.time.shape[1]} in time; expected {space} and {time}, the sums of "
+                "FEATURE_CROP.*.NUM."
+            )
+
+
+@FEATURE_AUG_REGISTRY.register()
+def feature_crop(cfg: CfgNode) -> FeatureCrop:
+    """Build feature crops from FEATURE_CROP.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        The augmentation.
+    """
+    section = cfg.FEATURE_CROP
+    kinds = {
+        name: CropKind(section[key].NUM, section[key].SCALE) for name, key in CROP_KINDS.items()
+    }
+    return FeatureCrop(**kinds, per_sample=section.PER_SAMPLE)

@@ -1,0 +1,244 @@
+"""StiCA's objective: cross-modal and within-modal noise-contrastive terms.
+
+A video's own sound is told from other sounds, and crops of one view from the other view's crops of
+other videos. Every pair of slots is one :func:`slowfast.models.losses.info_nce.info_nce`; here all
+pairs of an axis share one gathering of keys and one matrix product.
+
+Legend: B batch of one process, V views, K large and S small crops, D embedding, N keys after
+gathering, Q query slots, P key slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor
+from torch.nn import functional as F
+
+from slowfast.models.build import LOSS_REGISTRY
+from slowfast.utils import distributed
+from stica.model import STiCAOutputs
+
+__all__ = [
+    "LOSS_VARIANTS",
+    "build_loss",
+    "cross_modal_loss",
+    "pairs_nce",
+    "stica",
+    "stica_loss",
+    "valid_rows",
+    "within_modal_loss",
+]
+
+
+def pairs_nce(
+    query: Tensor, key: Tensor, temperature: float, valid: Tensor | None = None
+) -> Tensor:
+    """Average the noise-contrastive loss over all pairs of a query slot and a key slot.
+
+    ``NCE(q, k) = -1/B sum_i log( exp(q_i . k_i / t) / sum_j exp(q_i . k_j / t) )``; j runs over the
+    samples of all processes. Keys get no gradient. While gradients are recorded, the mean over
+    processes is the loss of the joint batch; otherwise each process is by itself.
+
+    Args:
+        query: float (Q, B, D), rows of length 1.
+        key: float (P, B, D), rows of length 1.
+        temperature: t > 0.
+        valid: bool (B,): rows that are False are neither queries nor keys. None: all are valid.
+
+    Returns:
+        Scalar, float32 (float64 for float64 input).
+    """
+    joint = torch.is_grad_enabled()
+    gather = distributed.gather_no_gradient if joint else torch.Tensor.detach
+    batch = query.shape[1]
+    keys = gather(key.transpose(0, 1).contiguous())  # (N, P, D)
+    row = torch.arange(batch, device=query.device)
+    target = row + (distributed.rank() * batch if joint else 0)
+    # Half precision holds about 3 digits: too few for logits of +-1/t.
+    with torch.autocast(query.device.type, enabled=False):
+        wide = torch.promote_types(query.dtype, torch.float32)
+        logits = torch.einsum("qbd,npd->bnqp", query.to(wide), keys.to(wide)) / temperature
+        if valid is not None:
+            # A row's own key stays, so that rows that do not count are finite too.
+            own = torch.arange(keys.shape[0], device=query.device) == target[:, None]  # (B, N)
+            is_key = gather(valid) | own
+            logits = logits.masked_fill(~is_key[:, :, None, None], float("-inf"))
+        targets = target[:, None, None].expand(-1, *logits.shape[2:])
+        losses = F.cross_entropy(logits, targets, reduction="none")  # (B, Q, P)
+        return distributed.joint_mean(losses, valid, joint=joint)
+
+
+def cross_modal_loss(
+    video: Tensor, audio: Tensor, temperature: float, valid: Tensor | None = None
+) -> Tensor:
+    """Tell a video's own sound from other sounds, and a sound's own video from other videos.
+
+    The cross-modal term of StiCA, which it shares with its parent GDT: the mean over views of
+    ``1/2 NCE(video, audio) + 1/2 NCE(audio, video)``.
+
+    Args:
+        video: float (V, B, D), whole clips.
+        audio: float (B, D).
+        temperature: STICA.TEMPERATURE_CROSS.
+        valid: bool (B,), samples with sound; None: all.
+
+    Returns:
+        Scalar.
+    """
+    to_audio = pairs_nce(video, audio[None], temperature, valid)
+    to_video = pairs_nce(audio[None], video, temperature, valid)
+    return (to_audio + to_video) / 2
+
+
+def within_modal_loss(
+    large: Tensor, small: Tensor, temperature: float, valid: Tensor | None = None
+) -> Tensor:
+    """Compare crops of one view with the large crops of the other, along one axis.
+
+    The within-modal term of StiCA: the mean of ``NCE(query, key)`` over all ordered pairs of
+    different views, all crops of the first (large and small) as queries and all large crops of the
+    second as keys.
+
+    Args:
+        large: float (V, K, B, D), V >= 2.
+        small: float (V, S, B, D).
+        temperature: STICA.TEMPERATURE_WITHIN.
+        valid: bool (B,); None: all.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        ValueError: If there is one view only.
+    """
+    views = large.shape[0]
+    if views < 2:
+        raise ValueError(
+            f"DATA.TRAIN_CROP_NUM_SPATIAL: got {views} view; crops are compared between views. "
+            "Set 2, or STICA.WITHIN_WEIGHT 0.0."
+        )
+    crops = torch.cat([large, small], dim=1)  # (V, K + S, B, D)
+    terms = [
+        pairs_nce(crops[view], large[other], temperature, valid)
+        for view in range(views)
+        for other in range(views)
+        if other != view
+    ]
+    return torch.stack(terms).mean()
+
+
+def valid_rows(batch: Mapping[str, Any], *, with_sound: bool) -> Tensor | None:
+    """Say which samples of a batch count.
+
+    Args:
+        batch: ``valid`` bool (B,) and ``audio_valid`` bool (B, A), both optional.
+        with_sound: Only samples whose sound is there.
+
+    Returns:
+        bool (B,), or None when all count.
+    """
+    valid = batch.get("valid")
+    sound = batch.get("audio_valid") if with_sound else None
+    if sound is None:
+        return valid
+    has_sound = sound[:, 0]  # in training a sample has one sound clip
+    return has_sound if valid is None else has_sound & valid
+
+
+def stica_loss(
+    outputs: STiCAOutputs,
+    batch: Mapping[str, Any],
+    *,
+    temperature_cross: float,
+    temperature_within: float,
+    within_weight: float,
+) -> dict[str, Tensor]:
+    """Compute StiCA's total loss.
+
+    ``total = (1 - w) cross + w within``, where ``within`` is the mean over the axes (space, time)
+    that have large crops. A term without embeddings is left out together with its weight, so that
+    what is left has weight 1.
+
+    Args:
+        outputs: Embeddings of the model.
+        batch: See ``valid_rows``.
+        temperature_cross: Temperature of the cross-modal term.
+        temperature_within: Temperature of the within-modal terms.
+        within_weight: w, 0 to 1.
+
+    Returns:
+        ``loss`` and, of the terms that are there, ``loss_cross``, ``loss_within``, ``loss_space``
+        and ``loss_time``, detached.
+
+    Raises:
+        ValueError: If no term is left.
+    """
+    terms: dict[str, Tensor] = {}
+    weighted: list[tuple[float, Tensor]] = []
+    if outputs.video is not None and outputs.audio is not None:
+        valid = valid_rows(batch, with_sound=True)
+        cross = cross_modal_loss(outputs.video, outputs.audio, temperature_cross, valid)
+        terms["loss_cross"] = cross
+        weighted.append((1 - within_weight, cross))
+    axes = {
+        "loss_space": (outputs.space_large, outputs.space_small),
+        "loss_time": (outputs.time_large, outputs.time_small),
+    }
+    valid = valid_rows(batch, with_sound=False)
+    within = {
+        name: within_modal_loss(large, small, temperature_within, valid)
+        for name, (large, small) in axes.items()
+        if large.shape[1] > 0
+    }
+    if within:
+        terms["loss_within"] = torch.stack(list(within.values())).mean()
+        weighted.append((within_weight, terms["loss_within"]))
+        terms |= within
+    total_weight = sum(weight for weight, _ in weighted)
+    if total_weight == 0:
+        raise ValueError(
+            f"STICA.WITHIN_WEIGHT: got {within_weight}, and the model's outputs leave no term of "
+            "the loss. Set AUDIO.ENABLE True with a weight below 1, or MODEL.FEATURE_AUG "
+            "feature_crop with large crops and a weight above 0."
+        )
+    total = torch.stack([weight / total_weight * term for weight, term in weighted]).sum()
+    return {"loss": total, **{name: term.detach() for name, term in terms.items()}}
+
+
+def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
+    """Build the loss from STICA.TEMPERATURE_* and STICA.WITHIN_WEIGHT.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        ``(outputs, batch) -> terms``.
+    """
+    return partial(
+        stica_loss,
+        temperature_cross=cfg.STICA.TEMPERATURE_CROSS,
+        temperature_within=cfg.STICA.TEMPERATURE_WITHIN,
+        within_weight=cfg.STICA.WITHIN_WEIGHT,
+    )
+
+
+# STICA.COMPAT -> builder; other files add theirs.
+LOSS_VARIANTS: dict[str, Callable[[CfgNode], Callable[..., dict[str, Tensor]]]] = {"": build_loss}
+
+
+@LOSS_REGISTRY.register()
+def stica(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
+    """Build the loss that STICA.COMPAT names.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        ``(outputs, batch) -> terms``.
+    """
+    return LOSS_VARIANTS[cfg.STICA.COMPAT](cfg)

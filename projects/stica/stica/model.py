@@ -1,0 +1,244 @@
+"""The StiCA model: two views through one backbone, many crops of its maps, one sound branch.
+
+Legend: B batch, V views, A sound clips, K crops, C channels, D embedding, T frames, T' H' W' feature
+map, F mel bins, S spectrogram steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+
+from slowfast.models.build import (
+    BACKBONE_REGISTRY,
+    FEATURE_AUG_REGISTRY,
+    HEAD_REGISTRY,
+    MODEL_REGISTRY,
+)
+from slowfast.models.contracts import CropGroup
+from slowfast.models.pooling import build_pooling, full_group, pool_groups
+from stica.config import CROP_KINDS
+
+__all__ = [
+    "MODEL_VARIANTS",
+    "STiCAOutputs",
+    "SpaceTimeCropAttend",
+    "StiCA",
+    "build_audio",
+    "build_model",
+    "uses_audio",
+    "uses_crops",
+]
+
+
+class STiCAOutputs(NamedTuple):
+    """Embeddings that the loss reads, rows of length 1. Crops may be of number 0.
+
+    Attributes:
+        video: float (V, B, D), whole clips; None when nothing is compared with them.
+        audio: float (B, D); None without a sound branch.
+        space_large: float (V, K, B, D), large crops in space.
+        space_small: float (V, K, B, D), small crops in space.
+        time_large: float (V, K, B, D), large crops in time.
+        time_small: float (V, K, B, D), small crops in time.
+    """
+
+    video: Tensor | None
+    audio: Tensor | None
+    space_large: Tensor
+    space_small: Tensor
+    time_large: Tensor
+    time_small: Tensor
+
+
+class SpaceTimeCropAttend(nn.Module):
+    """StiCA: crops of feature maps within the video, whole clips against the sound.
+
+    Args:
+        backbone: ``(N, 3, T, H, W) -> BackboneOutput``.
+        pooling: One ``Tokens`` per pathway -> (N, C); one for whole maps and crops.
+        head_video: ``(x, groups) -> (N, D)``, rows of length 1.
+        feature_aug: ``(maps, aug_seed) -> list[CropGroup]``; None for no crops.
+        audio_backbone: ``(N, 1, F, S) -> BackboneOutput``; None for no sound. Whole clips are
+            embedded only to be compared with sound, so without it they are left out in training.
+        head_audio: As ``head_video``, for the sound.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        pooling: nn.Module,
+        head_video: nn.Module,
+        *,
+        feature_aug: nn.Module | None = None,
+        audio_backbone: nn.Module | None = None,
+        head_audio: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pooling = pooling
+        self.head_video = head_video
+        self.feature_aug = feature_aug
+        self.audio_backbone = audio_backbone
+        self.head_audio = head_audio
+
+    def forward(self, batch: Mapping[str, Any]) -> STiCAOutputs:
+        """Embed exactly what the loss compares.
+
+        All views pass the backbone in one call, whole clips and crops pass the pooling in one call
+        per token length and the head in a single call.
+
+        Args:
+            batch: ``video`` float, normalised, (B, V, 3, T, H, W); with crops ``aug_seed`` int64
+                (B,); with sound ``audio`` float (B, A, 1, F, S), of which the first clip is used.
+
+        Returns:
+            The embeddings.
+        """
+        batch_size, views = batch["video"].shape[:2]
+        maps = self.backbone(batch["video"].flatten(0, 1)).maps  # rows: B * V
+        groups = [self.full_group(maps)] if self.audio_backbone is not None else []
+        if self.feature_aug is not None:
+            groups += self.feature_aug(maps, batch["aug_seed"])
+        names = [name for group in groups for name in group.names]
+        if not names:
+            raise ValueError(
+                "StiCA: got no sound and no crops, so there is nothing to compare. Set "
+                "AUDIO.ENABLE True, or MODEL.FEATURE_AUG feature_crop with FEATURE_CROP.*.NUM > 0."
+            )
+        pooled = pool_groups(self.pooling, groups)  # (slots * B * V, C)
+        slots = len(names)
+        # Views apart, so that each view of each slot is a block of its own for batch norm.
+        blocks = pooled.unflatten(0, (slots, batch_size, views)).transpose(1, 2)
+        embedded = self.head_video(blocks.flatten(0, 2), groups=slots * views)
+        embedded = embedded.unflatten(0, (slots, views, batch_size)).transpose(0, 1)  # (V, ., B, D)
+        crops = {
+            kind: embedded[:, [i for i, name in enumerate(names) if name.startswith(kind)]]
+            for kind in CROP_KINDS
+        }
+        if self.audio_backbone is None:
+            return STiCAOutputs(None, None, **crops)
+        audio = self.head_audio(self.pool_audio(batch["audio"][:, 0]))  # (B, D)
+        return STiCAOutputs(embedded[:, 0], audio, **crops)
+
+    def embed(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Compute features and embeddings of whole clips and their sound, for evaluation.
+
+        Args:
+            batch: ``video`` (B, V, 3, T, H, W) and, if there is a sound branch, optionally
+                ``audio`` (B, A, 1, F, S).
+
+        Returns:
+            ``video`` (B, V, C) pooled features, ``video_embedding`` (B, V, D), rows of length 1,
+            and with sound ``audio`` (B, A, C) and ``audio_embedding`` (B, A, D).
+        """
+        views = batch["video"].shape[:2]
+        maps = self.backbone(batch["video"].flatten(0, 1)).maps
+        video = pool_groups(self.pooling, [self.full_group(maps)])  # (B * V, C)
+        features = {
+            "video": video.unflatten(0, views),
+            "video_embedding": self.head_video(video).unflatten(0, views),
+        }
+        if self.audio_backbone is not None and "audio" in batch:
+            clips = batch["audio"].shape[:2]
+            audio = self.pool_audio(batch["audio"].flatten(0, 1))  # (B * A, C)
+            features["audio"] = audio.unflatten(0, clips)
+            features["audio_embedding"] = self.head_audio(audio).unflatten(0, clips)
+        return features
+
+    def full_group(self, maps: list[Tensor]) -> CropGroup:
+        """Present whole maps as one more slot.
+
+        Args:
+            maps: One float (N, C, T', H', W') per pathway.
+
+        Returns:
+            A group of one slot.
+        """
+        return full_group(maps)
+
+    def pool_audio(self, audio: Tensor) -> Tensor:
+        """Compute the sound's features, averaged over bands and steps.
+
+        Args:
+            audio: float log-mel, (N, 1, F, S).
+
+        Returns:
+            float (N, C).
+        """
+        return self.audio_backbone(audio).maps[0].mean(dim=(2, 3))
+
+    def no_weight_decay(self) -> set[str]:
+        """Name the backbone's parameters that it wants without weight decay."""
+        names: set[str] = getattr(self.backbone, "no_weight_decay", set)()
+        return {f"backbone.{name}" for name in names}
+
+
+def uses_audio(cfg: CfgNode) -> bool:
+    """Say whether the cross-modal term counts; without it a sound branch would get no gradient."""
+    return cfg.AUDIO.ENABLE and cfg.STICA.WITHIN_WEIGHT < 1
+
+
+def uses_crops(cfg: CfgNode) -> bool:
+    """Say whether the within-modal terms count."""
+    return cfg.MODEL.FEATURE_AUG != "none" and cfg.STICA.WITHIN_WEIGHT > 0
+
+
+def build_audio(cfg: CfgNode) -> tuple[nn.Module | None, nn.Module | None]:
+    """Build the sound branch, unless it cannot matter.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        Backbone and head, or (None, None).
+    """
+    if not uses_audio(cfg):
+        return None, None
+    backbone = BACKBONE_REGISTRY.get(cfg.AUDIO.ARCH)(cfg)
+    head = HEAD_REGISTRY.get(cfg.MODEL.HEAD)(backbone.out_channels[0], cfg.STICA.EMBED_DIM, cfg)
+    return backbone, head
+
+
+def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
+    """Build the model with this project's decisions.
+
+    Args:
+        cfg: Read: MODEL.ARCH, POOLING, FEATURE_AUG, HEAD, STICA, AUDIO, and what those parts read.
+
+    Returns:
+        The model.
+    """
+    backbone = BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
+    pooling = build_pooling(cfg, backbone.out_channels)
+    head_video = HEAD_REGISTRY.get(cfg.MODEL.HEAD)(pooling.dim_out, cfg.STICA.EMBED_DIM, cfg)
+    crops = FEATURE_AUG_REGISTRY.get(cfg.MODEL.FEATURE_AUG)(cfg) if uses_crops(cfg) else None
+    audio_backbone, head_audio = build_audio(cfg)
+    return SpaceTimeCropAttend(
+        backbone,
+        pooling,
+        head_video,
+        feature_aug=crops,
+        audio_backbone=audio_backbone,
+        head_audio=head_audio,
+    )
+
+
+# STICA.COMPAT -> builder; other files add theirs.
+MODEL_VARIANTS: dict[str, Callable[[CfgNode], nn.Module]] = {"": build_model}
+
+
+@MODEL_REGISTRY.register()
+def StiCA(cfg: CfgNode) -> nn.Module:  # noqa: N802 - the name a YAML gives, MODEL.MODEL_NAME
+    """Build the model that STICA.COMPAT names.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        The model.
+    """
+    return MODEL_VARIANTS[cfg.STICA.COMPAT](cfg)

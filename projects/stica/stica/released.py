@@ -1,0 +1,400 @@
+"""STICA.COMPAT released: the published code's behaviour, quirk by quirk, and nothing else.
+
+What differs from the rest of this package (PAPER_TO_CODE.md has the reasons):
+
+* Crop positions exclude the last valid one, so large crops of 7 cells or 4 steps never move; one
+  draw per view serves the whole global batch; sizes are 6 and 4 of 7 cells, 3 and 2 of 4 steps (6
+  and 4 of more).
+* Tokens are stretched to 4 steps (8 if the map has not 4); no positions, no value and output
+  projections, read-out at the first step.
+* Each view passes the backbone by itself, the sound passes its tower once per view.
+* Lists of small crops are multiplied by the number of large ones twice, and all are embedded.
+* The loss compares fixed pairs in one direction (``released_loss``).
+
+With equal weights, inputs and boxes, maps, embeddings, loss terms and gradients are those of the
+published code (tests/stica/test_released.py).
+
+Legend: B batch, V = 2 views, K crops, C channels, D embedding, T' H' W' feature map, L token steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slowfast.config.checks import register_check
+from slowfast.config.problems import Problem
+from slowfast.models.batch_norm import get_norm
+from slowfast.models.build import BACKBONE_REGISTRY
+from slowfast.models.contracts import CropGroup, Tokens
+from slowfast.models.losses.info_nce import info_nce
+from slowfast.models.pooling import PathwayPooling, build_pooling, full_group, pool_groups
+from slowfast.utils.distributed import gather_no_gradient
+from slowfast.utils.random import STREAM_CROPS, randint
+from stica.config import CROP_KINDS
+from stica.heads import ProjectionHead
+from stica.loss import LOSS_VARIANTS
+from stica.model import (
+    MODEL_VARIANTS,
+    SpaceTimeCropAttend,
+    STiCAOutputs,
+    build_audio,
+    uses_crops,
+)
+from stica.pooling import EncoderLayer, TemporalTransformer
+
+__all__ = [
+    "RELEASED_SETTINGS",
+    "ReleasedBoxes",
+    "ReleasedStiCA",
+    "build_released_loss",
+    "build_released_model",
+    "check_released",
+    "draw_boxes",
+    "released_loss",
+]
+
+COMPAT = "released"
+# The cross-modal temperature could not be changed there.
+TEMPERATURE_CROSS = 0.1
+# Crops in cells of a 7 x 7 map, and in steps by the map's number of steps.
+MAP_SIDE = 7
+SPACE_SIZES = {"space_large": 6, "space_small": 4}
+TIME_SIZES_OF_FOUR = {"time_large": 3, "time_small": 2}
+TIME_SIZES_OF_MORE = {"time_large": 6, "time_small": 4}
+
+# Keys of other layers that the published run depends on. A check cannot set them, so it demands
+# them; configs/StiCA/released.yaml has them all.
+RELEASED_SETTINGS: dict[str, Any] = {
+    "AUDIO.LOGFBANK_PARITY": True,
+    "AUDIO.NUM_MEL": 257,
+    "AUDIO.FFT_SIZE": 1024,
+    "SOLVER.ZERO_WD_1D_PARAM": False,
+    "DATA.TRAIN_CROP_NUM_SPATIAL": 2,
+    "BN.NORM_TYPE": "sync_batchnorm",
+}
+
+
+class ReleasedBoxes(NamedTuple):
+    """Crops of one view, shared by the whole batch. Ends are excluded.
+
+    Attributes:
+        space_large: [row0, row1, col0, col1] of each large crop in space.
+        space_small: The same, of each small one.
+        time_large: [t0, t1] of each large crop in time.
+        time_small: The same, of each small one.
+    """
+
+    space_large: Sequence[Sequence[int]]
+    space_small: Sequence[Sequence[int]]
+    time_large: Sequence[Sequence[int]]
+    time_small: Sequence[Sequence[int]]
+
+
+def draw_boxes(
+    counts: Mapping[str, int], size: Sequence[int], aug_seed: Tensor, view: int
+) -> ReleasedBoxes:
+    """Draw the crops of one view as the published code does, exclusive upper bounds included.
+
+    Args:
+        counts: Number of crops of each kind; small ones are drawn once per large one.
+        size: (T', H', W') of the map.
+        aug_seed: int64 (B,); the smallest of all processes decides.
+        view: 0 or 1.
+
+    Returns:
+        The boxes.
+
+    Raises:
+        ValueError: If the map is not 7 x 7 in space, or too short in time.
+    """
+    steps, height, width = size
+    if (height, width) != (MAP_SIDE, MAP_SIDE):
+        raise ValueError(
+            f"STICA.COMPAT: got a feature map of {height} x {width} cells; 'released' crops 7 x 7 "
+            "maps only. Set DATA.TRAIN_CROP_SIZE 112 with r2plus1d_18, or STICA.COMPAT ''."
+        )
+    windows = _windows(steps)
+    slots: list[str] = []
+    for kind in CROP_KINDS:
+        times = counts[kind.replace("small", "large")] if kind.endswith("small") else 1
+        slots += [kind] * (counts[kind] * times)
+    axes = [(MAP_SIDE, MAP_SIDE) if kind.startswith("space") else (steps,) for kind in slots]
+    # Positions lie below size - window, so the last valid one is never drawn.
+    highs = [n - windows[kind] for kind, lengths in zip(slots, axes, strict=True) for n in lengths]
+    seed = gather_no_gradient(aug_seed.min().reshape(1)).min().reshape(1)
+    high = torch.tensor(highs, dtype=torch.int64, device=seed.device)
+    starts = iter(randint(seed, STREAM_CROPS + view, len(highs), high)[0].tolist())
+    boxes: dict[str, list[list[int]]] = {kind: [] for kind in CROP_KINDS}
+    for kind, lengths in zip(slots, axes, strict=True):
+        firsts = [next(starts) for _ in lengths]
+        boxes[kind].append([end for first in firsts for end in (first, first + windows[kind])])
+    return ReleasedBoxes(**boxes)
+
+
+def _windows(steps: int) -> dict[str, int]:
+    """Return the size of each kind of crop, in cells or steps."""
+    time = TIME_SIZES_OF_FOUR if steps == 4 else TIME_SIZES_OF_MORE
+    if steps <= time["time_large"]:
+        raise ValueError(
+            f"STICA.COMPAT: got a feature map of {steps} time steps; 'released' needs 4, or more "
+            "than 6. Set DATA.NUM_FRAMES 30 or 60 with r2plus1d_18, or STICA.COMPAT ''."
+        )
+    return SPACE_SIZES | time
+
+
+class ReleasedStiCA(SpaceTimeCropAttend):
+    """The published model. Its ``audio`` output is (V, B, D): one pass per view.
+
+    Args:
+        backbone: As in ``SpaceTimeCropAttend``, with one pathway.
+        pooling: As there.
+        head_video: As there.
+        counts: Number of crops of each kind.
+        stretches: Stretch tokens to a fixed number of steps (with attention only).
+        audio_backbone: As there.
+        head_audio: As there.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        pooling: nn.Module,
+        head_video: nn.Module,
+        *,
+        counts: Mapping[str, int],
+        stretches: bool,
+        audio_backbone: nn.Module | None = None,
+        head_audio: nn.Module | None = None,
+    ) -> None:
+        super().__init__(
+            backbone, pooling, head_video, audio_backbone=audio_backbone, head_audio=head_audio
+        )
+        self.counts = dict(counts)
+        self.stretches = stretches
+
+    def forward(
+        self, batch: Mapping[str, Any], boxes: Sequence[ReleasedBoxes] | None = None
+    ) -> STiCAOutputs:
+        """Embed both views and all their crops.
+
+        Args:
+            batch: As in ``SpaceTimeCropAttend``, with V = 2.
+            boxes: Crops of each view, instead of drawing them.
+
+        Returns:
+            The embeddings; ``audio`` is (V, B, D), small crops are those that the loss reads.
+        """
+        views = []
+        for view in range(batch["video"].shape[1]):
+            feature_map = self.backbone(batch["video"][:, view]).maps[0]  # (B, C, T', H', W')
+            if boxes is not None:
+                box = boxes[view]
+            elif any(self.counts.values()):
+                box = draw_boxes(self.counts, feature_map.shape[2:], batch["aug_seed"], view)
+            else:
+                box = ReleasedBoxes([], [], [], [])
+            views.append(self._embed_view(feature_map, box))
+        full, *crops = (torch.stack(parts) for parts in zip(*views, strict=True))
+        if self.audio_backbone is None:
+            return STiCAOutputs(None, None, *crops)
+        audio = [self.head_audio(self.pool_audio(batch["audio"][:, 0])) for _ in views]
+        return STiCAOutputs(full[:, 0], torch.stack(audio), *crops)
+
+    def full_group(self, maps: list[Tensor]) -> CropGroup:
+        """Present whole maps as one more slot, stretched as crops are.
+
+        Args:
+            maps: One float (N, C, T', H', W').
+
+        Returns:
+            A group of one slot.
+        """
+        group = full_group(maps)
+        values, steps = group.tokens[0].values, maps[0].shape[2]
+        return group._replace(tokens=[self._stretch(values, steps)])
+
+    def _embed_view(self, feature_map: Tensor, boxes: ReleasedBoxes) -> list[Tensor]:
+        """Embed the whole map and all crops: (calls, B, D) of each kind, whole first."""
+        repeats = {"space_small": len(boxes.space_large), "time_small": len(boxes.time_large)}
+        slots = {kind: list(getattr(boxes, kind)) * repeats.get(kind, 1) for kind in CROP_KINDS}
+        steps = feature_map.shape[2]
+        tokens = [self._stretch(feature_map.mean(dim=(3, 4)).transpose(1, 2), steps)]
+        for kind in CROP_KINDS:
+            tokens += [self._crop(feature_map, box) for box in slots[kind]]
+        rows = torch.arange(feature_map.shape[0], device=feature_map.device)
+        groups = [CropGroup(("",), [token], rows) for token in tokens]
+        pooled = pool_groups(self.pooling, groups)  # (calls * B, C)
+        embedded = self.head_video(pooled, groups=len(tokens)).unflatten(0, (len(tokens), -1))
+        full, *parts = embedded.split([1, *(len(slots[kind]) for kind in CROP_KINDS)])
+        return [full, *(p[: self.counts[k]] for p, k in zip(parts, CROP_KINDS, strict=True))]
+
+    def _crop(self, feature_map: Tensor, box: Sequence[int]) -> Tokens:
+        """Cut one crop, in space (4 numbers) or in time (2)."""
+        part = feature_map[:, :, box[0] : box[1]]
+        if len(box) == 4:
+            part = feature_map[..., box[0] : box[1], box[2] : box[3]]
+        return self._stretch(part.mean(dim=(3, 4)).transpose(1, 2), feature_map.shape[2])
+
+    def _stretch(self, values: Tensor, steps: int) -> Tokens:
+        """Stretch (B, L, C) to 4 steps, or 8 if the whole map has not 4, by adaptive averaging."""
+        if self.stretches:
+            length = 4 if steps == 4 else 8
+            values = F.adaptive_avg_pool1d(values.transpose(1, 2), length).transpose(1, 2)
+        positions = torch.arange(values.shape[1], device=values.device).expand(values.shape[:2])
+        return Tokens(values, torch.ones_like(positions, dtype=torch.bool), positions)
+
+
+def released_loss(
+    outputs: STiCAOutputs,
+    batch: Mapping[str, Any],
+    *,
+    temperature_within: float,
+    within_weight: float,
+) -> dict[str, Tensor]:
+    """Compute the published loss.
+
+    ``LL``: the second large crops of both views, both ways. ``SL``: every small crop of view 2 as a
+    query for every large crop of view 1. Time likewise. Their sum is divided by the number of
+    terms; views are compared with sound both ways.
+
+    Args:
+        outputs: Of ``ReleasedStiCA``.
+        batch: Not read: every sample of the published run has sound.
+        temperature_within: STICA.TEMPERATURE_WITHIN.
+        within_weight: STICA.WITHIN_WEIGHT, w.
+
+    Returns:
+        ``loss`` = (1 - w) ``loss_cross`` + w ``loss_within``, the two views' cross-modal terms, and
+        the four sums of crop terms; all but ``loss`` detached.
+    """
+    gather = torch.is_grad_enabled()
+
+    def nce(query: Tensor, key: Tensor, temperature: float) -> Tensor:
+        return info_nce(query, key, temperature, gather=gather)
+
+    def both_ways(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+        return (nce(a, b, temperature) + nce(b, a, temperature)) / 2
+
+    sums: dict[str, Tensor] = {}
+    count = 0
+    zero = outputs.space_large.sum() * 0
+    for axis in ("space", "time"):
+        large, small = getattr(outputs, f"{axis}_large"), getattr(outputs, f"{axis}_small")
+        num_large, num_small = large.shape[1], small.shape[1]
+        sums[f"loss_{axis}_large"] = (
+            both_ways(large[1, 1], large[0, 1], temperature_within) if num_large > 1 else zero
+        )
+        sums[f"loss_{axis}_small"] = zero + sum(
+            nce(small[1, j], large[0, i], temperature_within)
+            for i in range(num_large)
+            for j in range(num_small)
+        )
+        count += int(num_large > 1) + num_large * num_small
+    within = torch.stack(list(sums.values())).sum() / max(count, 1)
+    terms = {"loss": within_weight * within, "loss_within": within, **sums}
+    if outputs.video is not None and outputs.audio is not None:
+        cross = [
+            both_ways(a, v, TEMPERATURE_CROSS)
+            for v, a in zip(outputs.video, outputs.audio, strict=True)
+        ]
+        terms["loss_cross"] = torch.stack(cross).mean()
+        terms["loss"] = terms["loss"] + (1 - within_weight) * terms["loss_cross"]
+        terms |= {f"loss_cross_view{i}": term for i, term in enumerate(cross)}
+    return {name: t if name == "loss" else t.detach() for name, t in terms.items()}
+
+
+def build_released_model(cfg: CfgNode) -> ReleasedStiCA:
+    """Build the published model; TEMPORAL_TRANSFORMER gives only LAYERS and HEADS.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        The model.
+    """
+    backbone = BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
+    dim = backbone.out_channels[0]
+    section = cfg.TEMPORAL_TRANSFORMER
+    stretches = cfg.MODEL.POOLING == "transformer"
+    if stretches:
+        layers = [
+            EncoderLayer(dim, section.HEADS, value_projection=False) for _ in range(section.LAYERS)
+        ]
+        attend = TemporalTransformer(dim, layers=layers, positions=None, readout="first")
+        pooling = PathwayPooling([attend], [dim])
+    else:
+        pooling = build_pooling(cfg, backbone.out_channels)
+    audio_backbone, head_audio = build_audio(cfg)
+    if audio_backbone is not None:
+        # Unlike the other convolutions, the replaced first one kept torch's own initial weights.
+        audio_backbone.conv1.reset_parameters()
+        head_audio = _head(audio_backbone.out_channels[0], cfg)
+    used = uses_crops(cfg)
+    counts = {k: cfg.FEATURE_CROP[key].NUM if used else 0 for k, key in CROP_KINDS.items()}
+    return ReleasedStiCA(
+        backbone,
+        pooling,
+        _head(dim, cfg),
+        counts=counts,
+        stretches=stretches,
+        audio_backbone=audio_backbone,
+        head_audio=head_audio,
+    )
+
+
+def _head(dim: int, cfg: CfgNode) -> ProjectionHead:
+    """Build a head with batch statistics per call."""
+    stica = cfg.STICA
+    norm = get_norm(cfg, dims=1)(stica.HEAD_DIM)
+    return ProjectionHead(
+        dim, stica.HEAD_DIM, stica.EMBED_DIM, norm=norm, dropout=stica.HEAD_DROPOUT
+    )
+
+
+def build_released_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
+    """Build the published loss; its cross-modal temperature is fixed.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        ``(outputs, batch) -> terms``.
+    """
+    return partial(
+        released_loss,
+        temperature_within=cfg.STICA.TEMPERATURE_WITHIN,
+        within_weight=cfg.STICA.WITHIN_WEIGHT,
+    )
+
+
+@register_check
+def check_released(cfg: CfgNode) -> list[Problem]:
+    """Demand the keys of other layers that belong to the published behaviour.
+
+    Args:
+        cfg: A merged configuration.
+
+    Returns:
+        Every key that contradicts STICA.COMPAT released; none in other modes.
+    """
+    if "STICA" not in cfg or cfg.STICA.COMPAT != COMPAT or cfg.MODEL.MODEL_NAME != "StiCA":
+        return []
+    problems = []
+    wanted = dict(RELEASED_SETTINGS, **{"BN.WEIGHT_DECAY": cfg.SOLVER.WEIGHT_DECAY})
+    for key, value in wanted.items():
+        section, name = key.split(".")
+        if cfg[section][name] != value:
+            message = f"got {cfg[section][name]!r}; STICA.COMPAT released needs {value!r}"
+            problems.append(Problem(key, f"{message}, as configs/StiCA/released.yaml sets it"))
+    return problems
+
+
+MODEL_VARIANTS[COMPAT] = build_released_model
+LOSS_VARIANTS[COMPAT] = build_released_loss

@@ -1,0 +1,58 @@
+"""Packaging: the framework, its projects and its configs, mapped from their own folders."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "slowfast/__init__.py").read_text())[1]
+PROJECTS = {"stica": "projects/stica/stica"}
+CONFIGS = ["slowfast_configs"] + [
+    f"slowfast_configs.{p.name}" for p in sorted((ROOT / "configs").iterdir()) if p.is_dir()
+]
+
+setup(
+    name="slowfast-stica",
+    version=VERSION,
+    description="Audio-visual video learning: a PySlowFast-style framework and StiCA",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE", "THIRD_PARTY_NOTICES.md"],
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["slowfast", "slowfast.*"]), *PROJECTS, *CONFIGS],
+    package_dir={"slowfast_configs": "configs", **PROJECTS},
+    package_data={name: ["*.yaml"] for name in CONFIGS},
+    install_requires=[
+        "torch>=2.6",
+        "fvcore",
+        "iopath",
+        "av>=14",
+        "simplejson",
+        "opencv-python-headless",
+        "tensorboard",
+        "numpy>=1.26",
+        "tqdm",
+    ],
+    extras_require={
+        "report": ["matplotlib", "jinja2"],
+        "eval": ["scikit-learn"],
+        "slurm": ["submitit"],
+        "dev": [
+            "pytest",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "mypy",
+            "import-linter",
+            "pre-commit",
+            "python_speech_features",
+            "scipy",
+        ],
+    },
+    entry_points={
+        "console_scripts": ["slowfast-run=slowfast.cli.run_net:main"],
+        "slowfast.projects": ["stica=stica"],
+    },
+)

@@ -1,0 +1,125 @@
+"""One job: from a config to processes that train and test."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+import slowfast.cli.registrations  # noqa: F401
+from slowfast.cli import test_net, train_net
+from slowfast.cli.arguments import Arguments
+from slowfast.config import CfgNode, LoadedConfig, load_config
+from slowfast.config.load import Change
+from slowfast.config.projects import import_project
+from slowfast.utils import distributed
+from slowfast.utils.env import choose_device, num_local_processes
+from slowfast.utils.launch import launch
+from slowfast.utils.logging import setup_logging
+from slowfast.utils.random import seed_everything
+
+__all__ = ["Job", "run_job"]
+
+logger = logging.getLogger(__name__)
+
+
+class Job(NamedTuple):
+    """What a process needs to know to take part; it can be sent to a spawned process.
+
+    Attributes:
+        cfg: The frozen configuration.
+        source: Where it came from.
+        demo_changes: What the demo overlay changed.
+    """
+
+    cfg: CfgNode
+    source: str
+    demo_changes: list[Change]
+
+
+def run_job(cfg_file: str, arguments: Arguments) -> None:
+    """Load a config and run it in as many processes as it asks for.
+
+    Args:
+        cfg_file: A YAML file.
+        arguments: The rest of the command line.
+    """
+    assignments: dict[str, Any] = {}
+    if arguments.shard_id is not None:
+        assignments["SHARD_ID"] = arguments.shard_id
+    if arguments.num_shards is not None:
+        assignments["NUM_SHARDS"] = arguments.num_shards
+    loaded: LoadedConfig = load_config(cfg_file, arguments.overrides, assignments=assignments)
+    cfg = loaded.cfg
+    on_gpu = cfg.NUM_GPUS != 0 and torch.cuda.is_available()
+    launch(
+        work,
+        (Job(cfg, loaded.source, loaded.demo_changes),),
+        num_processes=num_local_processes(cfg.NUM_GPUS, cfg.NUM_CPU_PROCESSES),
+        num_shards=cfg.NUM_SHARDS,
+        shard_id=cfg.SHARD_ID,
+        init_method=arguments.init_method,
+        backend=cfg.DIST_BACKEND if on_gpu else "gloo",
+    )
+
+
+def work(job: Job) -> None:
+    """Do one process's part of a job: train, then test, as the configuration says.
+
+    Args:
+        job: The job.
+    """
+    cfg = job.cfg
+    for name in cfg.PROJECTS:
+        import_project(name)
+    setup_logging(
+        Path(cfg.OUTPUT_DIR),
+        is_main=distributed.is_main_process(),
+        mark="[demo] " if cfg.DATA.DEMO_ACTIVE else "",
+        projects=cfg.PROJECTS,
+    )
+    if cfg.NUM_THREADS:
+        torch.set_num_threads(cfg.NUM_THREADS)
+    device = choose_device(cfg.NUM_GPUS, distributed.local_rank())
+    seed_everything(cfg.RNG_SEED + distributed.rank())
+    _announce(job, device)
+    if cfg.TRAIN.ENABLE:
+        train_net.train(cfg, device)
+    if cfg.TEST.ENABLE:
+        test_net.test(cfg, device)
+    if job.demo_changes:
+        logger.info(
+            "To train on your own videos, name their folder:\n\n    %s\n", _own_command(job)
+        )
+
+
+def _announce(job: Job, device: torch.device) -> None:
+    cfg = job.cfg
+    logger.info(
+        "%s on %s, %d process(es); output goes to %s",
+        job.source,
+        device,
+        distributed.world_size(),
+        cfg.OUTPUT_DIR,
+    )
+    if distributed.is_main_process():
+        (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+    if not job.demo_changes:
+        return
+    width = max(len(change.key) for change in job.demo_changes)
+    lines = [f"    {c.key.ljust(width)}  {c.before!r} -> {c.after!r}" for c in job.demo_changes]
+    logger.info(
+        "DATA.PATH_TO_DATA_DIR is not set: using the BUILT-IN DEMO SET, made of synthetic clips.\n"
+        "The results say nothing about real video. %s changes these keys:\n%s",
+        cfg.DATA.DEMO_CFG,
+        "\n".join(lines),
+    )
+
+
+def _own_command(job: Job) -> str:
+    return (
+        f"python tools/run_net.py --cfg {job.source} DATA.PATH_TO_DATA_DIR /path/to/videos "
+        "OUTPUT_DIR output/mine"
+    )

@@ -1,0 +1,54 @@
+"""``run_net``: train and test what a YAML says. The command of the framework."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from slowfast.cli.arguments import parse_arguments
+
+__all__ = ["main"]
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run every config of a command line.
+
+    Args:
+        words: The command line without the program's name; None: this process's.
+
+    Returns:
+        The exit status: 0; 2 after a user's mistake, with one message and no traceback; 130 when
+        training was stopped by a signal and saved.
+    """
+    arguments = parse_arguments(sys.argv[1:] if words is None else words)
+    # Heavy imports wait until the command line is known to be good: --help takes no second.
+    from slowfast.cli.job import run_job
+    from slowfast.config import UserError
+    from slowfast.engine.trainer import TrainingStoppedError
+
+    try:
+        for cfg_file in arguments.cfg_files:
+            run_job(cfg_file, arguments)
+    except TrainingStoppedError as stopped:
+        return _say(str(stopped), EXIT_INTERRUPTED)
+    except UserError as error:
+        return _say(f"error: {error}", EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        return _say("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _say(message: str, status: int) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"{message}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""``test(cfg)``: measure a checkpoint with the protocols that the configuration names."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from slowfast.config import CfgNode, UserError
+from slowfast.engine.evaluator import (
+    Evaluation,
+    evaluate,
+    format_table,
+    needs_model,
+    store_results,
+)
+from slowfast.engine.precision import Precision
+from slowfast.models.build import build_model
+from slowfast.models.weights import load_weights
+from slowfast.utils import distributed
+from slowfast.utils.checkpoint import find_last_checkpoint
+
+__all__ = ["RANDOM_WEIGHTS", "test"]
+
+logger = logging.getLogger(__name__)
+
+RANDOM_WEIGHTS = "random"
+"""Value of TEST.CHECKPOINT_FILE_PATH that means: test the untrained model."""
+
+
+def test(cfg: CfgNode, device: torch.device) -> None:
+    """Test a model and write ``results.json``.
+
+    Args:
+        cfg: The configuration.
+        device: Where to test.
+
+    Raises:
+        UserError: If there is no checkpoint to test.
+    """
+    model = build_model(cfg)
+    _load(model, cfg)
+    evaluation = Evaluation(cfg, model.to(device), Precision.from_cfg(cfg, device))
+    results = evaluate(evaluation, cfg, select=needs_model)
+    others = evaluate(evaluation, cfg, select=lambda protocol: not needs_model(protocol))
+    if not distributed.is_main_process():
+        return
+    output_dir = Path(cfg.OUTPUT_DIR)
+    store_results(output_dir, results, "after")
+    content = store_results(output_dir, others, "value")
+    logger.info("results (%s):\n\n%s\n", output_dir / "results.json", format_table(content))
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # Not a test case, whatever its name suggests.
+
+
+def _load(model: nn.Module, cfg: CfgNode) -> None:
+    """Find the checkpoint as PySlowFast does, but never test random weights unasked."""
+    named = cfg.TEST.CHECKPOINT_FILE_PATH
+    if named == RANDOM_WEIGHTS:
+        logger.warning("TEST.CHECKPOINT_FILE_PATH is 'random': testing the untrained model")
+        return
+    path = (
+        named
+        or find_last_checkpoint(Path(cfg.OUTPUT_DIR), cfg.TASK)
+        or cfg.TRAIN.CHECKPOINT_FILE_PATH
+    )
+    if not path:
+        raise UserError(
+            f"TEST.CHECKPOINT_FILE_PATH: nothing to test: OUTPUT_DIR {cfg.OUTPUT_DIR} has no "
+            "checkpoint and none is named. Name one, or 'random' for the untrained model."
+        )
+    load_weights(
+        model,
+        path,
+        checkpoint_type=cfg.TEST.CHECKPOINT_TYPE if named else cfg.TRAIN.CHECKPOINT_TYPE,
+        clear_patterns=tuple(cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN) if named else (),
+    )

@@ -1,0 +1,69 @@
+"""``train(cfg)``: train a model, measuring it on the way as the configuration says."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from slowfast.config import CfgNode
+from slowfast.datasets.build import has_split
+from slowfast.engine.evaluator import Evaluation, evaluate, needs_model, store_results
+from slowfast.engine.trainer import Trainer
+from slowfast.utils import distributed
+from slowfast.visualization.curves import plot_curves
+
+__all__ = ["train"]
+
+logger = logging.getLogger(__name__)
+
+
+def train(cfg: CfgNode, device: torch.device) -> None:
+    """Train a model to the end, resuming where OUTPUT_DIR left off.
+
+    Args:
+        cfg: The configuration.
+        device: Where to train.
+
+    Raises:
+        UserError: If data, checkpoint or loss stop the run.
+    """
+    trainer = Trainer(cfg, device)
+    if trainer.is_finished:
+        logger.info("training is already done (%d epochs)", trainer.epoch)
+        return
+    if cfg.TRAIN.EVAL_BEFORE and trainer.steps_done == 0:
+        evaluation = Evaluation(cfg, trainer.model, trainer.precision)
+        results = evaluate(evaluation, cfg, select=needs_model)
+        if distributed.is_main_process():
+            store_results(Path(cfg.OUTPUT_DIR), results, "before")
+    validates = cfg.TRAIN.EVAL_PERIOD > 0 and has_split(cfg.TRAIN.DATASET, cfg, "val")
+    if cfg.TRAIN.EVAL_PERIOD > 0 and not validates:
+        logger.info("the data has no validation split: nothing is measured during training")
+
+    def after_epoch(epochs_done: int) -> dict[str, float]:
+        due = epochs_done % max(1, cfg.TRAIN.EVAL_PERIOD) == 0 or trainer.is_finished
+        if not (validates and due):
+            return {}
+        splits = {"test": "val"}
+        evaluation = Evaluation(cfg, trainer.model, trainer.precision, splits)
+        results = evaluate(evaluation, cfg, select=needs_model)
+        return {name: result.value for name, result in results.items()}
+
+    try:
+        trainer.train(after_epoch)
+    finally:
+        _plot(Path(cfg.OUTPUT_DIR))
+
+
+def _plot(output_dir: Path) -> None:
+    if not distributed.is_main_process():
+        return
+    try:
+        path = plot_curves(output_dir)
+    except ImportError as error:
+        logger.info("%s", error)
+        return
+    if path is not None:
+        logger.info("curves: %s", path)

@@ -1,0 +1,21 @@
+"""Configuration: the YACS tree, loading, checking. Knows no layer above it."""
+
+from fvcore.common.config import CfgNode
+
+from slowfast.config.checks import assert_and_infer_cfg, find_problems, register_check
+from slowfast.config.load import LoadedConfig, load_config
+from slowfast.config.problems import ConfigError, Problem, UserError
+from slowfast.config.sections import get_cfg
+
+__all__ = [
+    "CfgNode",
+    "ConfigError",
+    "LoadedConfig",
+    "Problem",
+    "UserError",
+    "assert_and_infer_cfg",
+    "find_problems",
+    "get_cfg",
+    "load_config",
+    "register_check",
+]

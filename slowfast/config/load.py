@@ -1,0 +1,198 @@
+"""From YAML files and a command line to one frozen configuration.
+
+The order is fixed: the YAML chain is read for PROJECTS; each project is imported and adds its
+sections; then YAML, demo overlay and command line are merged; every registered check runs; all
+problems are reported at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from fvcore.common.config import CfgNode
+
+from slowfast.config.checks import assert_and_infer_cfg
+from slowfast.config.paths import find_config
+from slowfast.config.problems import ConfigError, Problem, UserError
+from slowfast.config.projects import import_project, owner_of_section
+from slowfast.config.sections import get_cfg
+
+__all__ = ["Change", "LoadedConfig", "flatten", "load_config"]
+
+
+class Change(NamedTuple):
+    """A key whose value the demo overlay changed."""
+
+    key: str
+    before: Any
+    after: Any
+
+
+class LoadedConfig(NamedTuple):
+    """A validated configuration and where it came from.
+
+    Attributes:
+        cfg: The frozen tree.
+        source: The YAML file, or "the command line".
+        demo_changes: What the demo overlay changed; empty when it was not applied.
+    """
+
+    cfg: CfgNode
+    source: str
+    demo_changes: list[Change]
+
+
+def load_config(
+    path: str | Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    assignments: Mapping[str, Any] | None = None,
+    validate: bool = True,
+) -> LoadedConfig:
+    """Load, merge and validate one configuration.
+
+    Args:
+        path: A YAML file: a path, or the name of one that is shipped (``StiCA/x.yaml``). None: only
+            defaults and overrides.
+        overrides: ``KEY VALUE KEY VALUE ...`` from the command line; the last word wins.
+        assignments: Values set last, such as the rank of this machine.
+        validate: Run the registered checks. Problems of merging are always reported.
+
+    Returns:
+        The frozen configuration with its origin.
+
+    Raises:
+        ConfigError: With every problem found.
+        UserError: If the file is missing or is not YAML.
+    """
+    source = "the command line" if path is None else str(path)
+    file = None if path is None else find_config(path)
+    from_yaml = {} if file is None else flatten(_read_yaml(file))
+    from_user, problems = _pair_up(overrides)
+    cfg = get_cfg()
+    problems += _add_projects(cfg, from_yaml, from_user)
+    problems += _merge(cfg, from_yaml)
+    before_user = cfg.clone()
+    problems += _merge(cfg, from_user)
+    demo_changes: list[Change] = []
+    if cfg.DATA.DEMO_CFG and not cfg.DATA.PATH_TO_DATA_DIR:
+        overlay = flatten(_read_yaml(find_config(cfg.DATA.DEMO_CFG, beside=file)))
+        cfg, demo_changes, found = _apply_demo(before_user, overlay, from_user)
+        problems += found
+    problems += _merge(cfg, dict(assignments or {}))
+    if problems:
+        raise ConfigError(problems, source)
+    if validate:
+        assert_and_infer_cfg(cfg, source)
+    cfg.freeze()
+    return LoadedConfig(cfg, source, demo_changes)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested mappings into dotted keys.
+
+    Args:
+        tree: Nested mappings with string keys.
+        prefix: Put in front of every key.
+
+    Returns:
+        ``{"A.B": value}``; an empty mapping vanishes.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        return CfgNode.load_yaml_with_base(str(file))
+    except yaml.YAMLError as error:
+        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    except AttributeError as error:
+        raise UserError(f"{file} must hold 'KEY: value' lines at its top level.") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{file}: the file named by _BASE_ is missing: {error.filename}") from error
+
+
+def _pair_up(words: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
+    if len(words) % 2:
+        message = (
+            f"overrides come in pairs KEY VALUE; got {len(words)} words, so one KEY or VALUE is "
+            "missing."
+        )
+        return {}, [Problem(words[-1], message)]
+    return dict(zip(words[::2], words[1::2], strict=True)), []
+
+
+def _add_projects(
+    cfg: CfgNode, from_yaml: Mapping[str, Any], from_user: Mapping[str, Any]
+) -> list[Problem]:
+    value = from_user.get("PROJECTS", from_yaml.get("PROJECTS", []))
+    names = CfgNode._decode_cfg_value(value)
+    if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+        return [Problem("PROJECTS", f"got {value!r}, expected a list of names such as ['stica'].")]
+    problems = []
+    for name in names:
+        try:
+            import_project(name).add_config(cfg)
+        except UserError as error:
+            problems.append(Problem("PROJECTS", str(error)))
+    return problems
+
+
+def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
+    """Set each key, collecting what is wrong instead of stopping at the first."""
+    known = flatten(cfg)
+    problems = []
+    for key, value in values.items():
+        if key not in known:
+            problems.append(Problem(key, _describe_unknown_key(cfg, key, known)))
+            continue
+        try:
+            cfg.merge_from_list([key, _widen(value, known[key])])
+        except (ValueError, AssertionError) as error:
+            expected = type(known[key]).__name__
+            got = f"{value!r} ({type(CfgNode._decode_cfg_value(value)).__name__})"
+            problems.append(Problem(key, f"got {got}, expected {expected}. {error}".split("\n")[0]))
+    return problems
+
+
+def _widen(value: Any, default: Any) -> Any:
+    """Let an integer stand for a float, which YACS refuses, and a string stay a string."""
+    if isinstance(default, str) and isinstance(value, str):
+        return repr(value)
+    decoded = CfgNode._decode_cfg_value(value)
+    if isinstance(default, float) and isinstance(decoded, int) and not isinstance(decoded, bool):
+        return float(decoded)
+    return value
+
+
+def _describe_unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> str:
+    section = key.split(".")[0]
+    if section not in cfg:
+        owner = owner_of_section(section)
+        if owner:
+            return f"{section} belongs to the project {owner}: add PROJECTS: ['{owner}']."
+    if key in cfg or any(name.startswith(f"{key}.") for name in known):
+        return "is a section, not a key; set one of its keys."
+    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
+    return "unknown key." + (f" Did you mean '{close[0]}'?" if close else "")
+
+
+def _apply_demo(
+    cfg: CfgNode, overlay: dict[str, Any], from_user: Mapping[str, Any]
+) -> tuple[CfgNode, list[Change], list[Problem]]:
+    before = flatten(cfg)
+    problems = _merge(cfg, overlay)
+    after = flatten(cfg)
+    changes = [Change(key, before[key], after[key]) for key in overlay if key in before]
+    problems += _merge(cfg, {**from_user, "DATA.DEMO_ACTIVE": True})
+    return cfg, [c for c in changes if c.before != c.after], problems

@@ -1,0 +1,19 @@
+"""The configuration tree in sections. The comment above a key is its documentation."""
+
+from fvcore.common.config import CfgNode
+
+from slowfast.config.sections import data, model, run, solver, unbuilt
+
+__all__ = ["get_cfg"]
+
+
+def get_cfg() -> CfgNode:
+    """Build the default configuration of the framework, without any project.
+
+    Returns:
+        A fresh, unfrozen tree.
+    """
+    cfg = CfgNode()
+    for section in (run, data, model, solver, unbuilt):
+        section.add_config(cfg)
+    return cfg

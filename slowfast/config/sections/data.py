@@ -1,0 +1,171 @@
+"""Data, loading, augmentation and sound."""
+
+from fvcore.common.config import CfgNode
+
+
+def add_config(cfg: CfgNode) -> None:
+    """Add DATA, DATA_LOADER, DEMO_SET and AUDIO.
+
+    Args:
+        cfg: The tree to add to.
+    """
+    _add_data(cfg)
+    _add_views(cfg)
+    _add_loader(cfg)
+    _add_demo_set(cfg)
+    _add_audio(cfg)
+
+
+def _add_data(cfg: CfgNode) -> None:
+    cfg.DATA = CfgNode()
+    # Folder with train.csv, val.csv, test.csv, or SPLIT/CLASS/file, or just videos.
+    cfg.DATA.PATH_TO_DATA_DIR = ""
+    # Joined in front of the relative paths of a csv.
+    cfg.DATA.PATH_PREFIX = ""
+    # Separates path and label in a csv.
+    cfg.DATA.PATH_LABEL_SEPARATOR = " "
+    # Lines to skip at the top of a csv.
+    cfg.DATA.SKIP_ROWS = 0
+    # Of a plain folder without splits, this share of the files becomes the test split; which files
+    # is decided by a hash of their relative path.
+    cfg.DATA.FOLDER_TEST_FRACTION = 0.1
+    # YAML of overrides for the built-in demo set, used when PATH_TO_DATA_DIR is empty.
+    cfg.DATA.DEMO_CFG = ""
+    # Set by the loader of the configuration when the demo overlay was applied. Not for YAMLs.
+    cfg.DATA.DEMO_ACTIVE = False
+    # Frames of a clip.
+    cfg.DATA.NUM_FRAMES = 8
+    # Distance between two frames of a clip, in frames at TARGET_FPS.
+    cfg.DATA.SAMPLING_RATE = 8
+    # Frame rate that NUM_FRAMES and SAMPLING_RATE refer to, whatever the file's own rate, in Hz.
+    cfg.DATA.TARGET_FPS = 30
+    # Frames are scaled to this short side while they are decoded (never up), in pixels. 0: full
+    # size.
+    cfg.DATA.DECODING_SHORT_SIZE = 256
+    # PySlowFast's decoder choice. Decoding is always PyAV here; the value is ignored.
+    cfg.DATA.DECODING_BACKEND = "pyav"
+    # Mean and standard deviation of each colour channel, in units of [0, 1].
+    cfg.DATA.MEAN = [0.45, 0.45, 0.45]
+    cfg.DATA.STD = [0.225, 0.225, 0.225]
+    # Channels of the input, one entry per pathway.
+    cfg.DATA.INPUT_CHANNEL_NUM = [3, 3]
+    # Feed BGR instead of RGB (for weights that were trained so).
+    cfg.DATA.REVERSE_INPUT_CHANNEL = False
+    # A sample may have several labels.
+    cfg.DATA.MULTI_LABEL = False
+    # How the views of a video are combined: "sum" or "max".
+    cfg.DATA.ENSEMBLE_METHOD = "sum"
+    # The run stops when more than this share of the data set's files turns out bad.
+    cfg.DATA.MAX_BAD_FRACTION = 0.05
+    # What stands in for a bad training file: "replace" (another file, drawn from the seed, with its
+    # own label and index) or "error" (stop at once). In evaluation a bad file is left out and
+    # counted.
+    cfg.DATA.BAD_FILE_POLICY = "replace"
+    # A file that takes longer than this to decode is given up and recorded as bad, in seconds.
+    # 0: wait for ever. Needs NUM_WORKERS > 0.
+    cfg.DATA.FILE_TIMEOUT_SEC = 60.0
+
+
+def _add_views(cfg: CfgNode) -> None:
+    # Side of the square crop in training, in pixels.
+    cfg.DATA.TRAIN_CROP_SIZE = 224
+    # Side of the square crop in testing, in pixels.
+    cfg.DATA.TEST_CROP_SIZE = 256
+    # Range of the short side that training clips are scaled to before cropping, in pixels. Used
+    # when TRAIN_JITTER_SCALES_RELATIVE is empty.
+    cfg.DATA.TRAIN_JITTER_SCALES = [256, 320]
+    # Range of the area of a random resized crop, as a fraction of the frame. Empty: not used.
+    cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
+    # Range of the aspect ratio (width / height) of a random resized crop. Empty: [1, 1].
+    cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []
+    # Flip left and right with probability one half.
+    cfg.DATA.RANDOM_FLIP = True
+    # Clips cut from a training video. Several clips per video are not built yet.
+    cfg.DATA.TRAIN_CROP_NUM_TEMPORAL = 1
+    # Views of each clip, augmented independently. Contrastive methods use two.
+    cfg.DATA.TRAIN_CROP_NUM_SPATIAL = 1
+    # Jitter brightness, contrast, saturation and hue.
+    cfg.DATA.SSL_COLOR_JITTER = False
+    # Largest relative change of brightness, contrast, saturation.
+    cfg.DATA.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]
+    # Largest rotation of hue, as a fraction of the colour circle.
+    cfg.DATA.SSL_COLOR_HUE = 0.1
+    # Probability that a view is turned grey.
+    cfg.DATA.COLOR_RND_GRAYSCALE = 0.0
+    # MoCo v2's scheme: jitter with SSL_JITTER_PROB, blur with SSL_BLUR_PROB. Without it a view is
+    # always jittered and never blurred.
+    cfg.DATA.SSL_MOCOV2_AUG = False
+    # Probability of colour jitter under SSL_MOCOV2_AUG.
+    cfg.DATA.SSL_JITTER_PROB = 0.8
+    # Probability of Gaussian blur under SSL_MOCOV2_AUG.
+    cfg.DATA.SSL_BLUR_PROB = 0.5
+    # Range of the blur's sigma: [time, space], in frames and pixels. Blur in time is not built.
+    cfg.DATA.SSL_BLUR_SIGMA_MIN = [0.0, 0.1]
+    cfg.DATA.SSL_BLUR_SIGMA_MAX = [0.0, 2.0]
+
+
+def _add_loader(cfg: CfgNode) -> None:
+    cfg.DATA_LOADER = CfgNode()
+    # Worker processes per training process. 0: load in the training process itself.
+    cfg.DATA_LOADER.NUM_WORKERS = 8
+    # Copy batches to pinned memory (GPU only).
+    cfg.DATA_LOADER.PIN_MEMORY = True
+    # Batches that each worker prepares ahead.
+    cfg.DATA_LOADER.PREFETCH_FACTOR = 2
+
+
+def _add_demo_set(cfg: CfgNode) -> None:
+    cfg.DEMO_SET = CfgNode()
+    # Clips of each of the ten classes in the train and in the test split.
+    cfg.DEMO_SET.NUM_TRAIN_PER_CLASS = 60
+    cfg.DEMO_SET.NUM_TEST_PER_CLASS = 15
+    # Seed of the generator.
+    cfg.DEMO_SET.SEED = 0
+    # Some classes differ only in the order of their two events.
+    cfg.DEMO_SET.ORDER_CLASSES = True
+    # Vary position, scale, colour, background, loudness and noise.
+    cfg.DEMO_SET.NUISANCE = True
+    # Sound events happen when visual events do.
+    cfg.DEMO_SET.SYNC = True
+    # Where the set is kept. Empty: $SLOWFAST_CACHE, else ~/.cache/slowfast.
+    cfg.DEMO_SET.CACHE_DIR = ""
+
+
+def _add_audio(cfg: CfgNode) -> None:
+    cfg.AUDIO = CfgNode()
+    # Load the sound track.
+    cfg.AUDIO.ENABLE = False
+    # Backbone for spectrograms, a name in BACKBONE_REGISTRY.
+    cfg.AUDIO.ARCH = "audio_resnet9"
+    # Channels after the first convolution of the audio backbone; 64 is the published size.
+    cfg.AUDIO.WIDTH = 64
+    # Length of the sound of one clip, in seconds. It starts with the clip's first frame.
+    cfg.AUDIO.CLIP_SEC = 1.0
+    # Sound is resampled to this rate, mono, in Hz.
+    cfg.AUDIO.SAMPLE_RATE = 24000
+    # Mel bands of the spectrogram.
+    cfg.AUDIO.NUM_MEL = 80
+    # Length of one analysis window and distance between two, in seconds.
+    cfg.AUDIO.WINDOW_SEC = 0.02
+    cfg.AUDIO.HOP_SEC = 0.01
+    # Points of the Fourier transform. Too few leave low mel bands empty.
+    cfg.AUDIO.FFT_SIZE = 2048
+    # Spectrograms equal to python_speech_features' logfbank (the released StiCA front end): int16
+    # scale, pre-emphasis, rectangular window, FFT_SIZE 1024 and NUM_MEL 257 there.
+    cfg.AUDIO.LOGFBANK_PARITY = False
+    # Pre-emphasis of the parity mode.
+    cfg.AUDIO.PREEMPHASIS = 0.97
+    # Log-mel values are normalised as (x - MEAN) / STD.
+    cfg.AUDIO.MEAN = 0.0
+    cfg.AUDIO.STD = 1.0
+    # The waveform of a training sample is multiplied by a factor from this range. [1, 1]: off.
+    cfg.AUDIO.VOLUME_JITTER = [1.0, 1.0]
+    cfg.AUDIO.SPECAUG = CfgNode()
+    # Mask bands and steps of training spectrograms.
+    cfg.AUDIO.SPECAUG.ENABLE = False
+    # Number of frequency masks and time masks.
+    cfg.AUDIO.SPECAUG.NUM_FREQ = 1
+    cfg.AUDIO.SPECAUG.NUM_TIME = 1
+    # Widest mask, in mel bands and in spectrogram steps; the width is drawn below it.
+    cfg.AUDIO.SPECAUG.FREQ_WIDTH = 2
+    cfg.AUDIO.SPECAUG.TIME_WIDTH = 5

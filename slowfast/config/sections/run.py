@@ -1,0 +1,119 @@
+"""What runs, where, and what it writes."""
+
+from fvcore.common.config import CfgNode
+
+
+def add_config(cfg: CfgNode) -> None:
+    """Add the top-level keys and TRAIN, TEST, TENSORBOARD.
+
+    Args:
+        cfg: The tree to add to.
+    """
+    _add_top_level(cfg)
+    _add_train(cfg)
+    _add_test(cfg)
+    _add_tensorboard(cfg)
+
+
+def _add_top_level(cfg: CfgNode) -> None:
+    # Projects to import before anything else, e.g. ["stica"]: importing a project registers its
+    # parts and adds its config sections.
+    cfg.PROJECTS = []
+    # Free label of the job; it prefixes the names of checkpoint files when not empty.
+    cfg.TASK = ""
+    # Processes of this machine, one per GPU. 0: CPU; -1: every visible GPU, or the CPU if there is
+    # none. 1 falls back to the CPU when there is no GPU.
+    cfg.NUM_GPUS = 1
+    # Processes on the CPU when NUM_GPUS is 0: more than one trains data-parallel over gloo.
+    cfg.NUM_CPU_PROCESSES = 1
+    # Machines that take part in the job.
+    cfg.NUM_SHARDS = 1
+    # Rank of this machine, 0 to NUM_SHARDS - 1.
+    cfg.SHARD_ID = 0
+    # Where everything this job writes goes: checkpoints, logs, results.
+    cfg.OUTPUT_DIR = "."
+    # Seed of everything random. The same seed gives the same run.
+    cfg.RNG_SEED = 1
+    # Iterations between two log lines.
+    cfg.LOG_PERIOD = 10
+    # Log the model, its parameters and FLOPs at the start.
+    cfg.LOG_MODEL_INFO = True
+    # Backend of torch.distributed on GPUs; the CPU always uses gloo.
+    cfg.DIST_BACKEND = "nccl"
+    # Threads that torch may use in a training process on the CPU. 0: torch's own choice.
+    cfg.NUM_THREADS = 0
+
+
+def _add_train(cfg: CfgNode) -> None:
+    cfg.TRAIN = CfgNode()
+    # Train the model.
+    cfg.TRAIN.ENABLE = True
+    # Data set to train on, a name in DATASET_REGISTRY (upper and lower case are the same).
+    cfg.TRAIN.DATASET = "kinetics"
+    # Samples per iteration over all processes of ONE machine.
+    cfg.TRAIN.BATCH_SIZE = 64
+    # Epochs between two evaluations on the validation split; the last epoch is always evaluated.
+    cfg.TRAIN.EVAL_PERIOD = 10
+    # Epochs between two checkpoints; the last epoch is always saved.
+    cfg.TRAIN.CHECKPOINT_PERIOD = 10
+    # Continue from the newest checkpoint in OUTPUT_DIR if there is one.
+    cfg.TRAIN.AUTO_RESUME = True
+    # Checkpoint to start from when nothing is resumed.
+    cfg.TRAIN.CHECKPOINT_FILE_PATH = ""
+    # Format of that checkpoint: "pytorch" finds out by itself, or a name in
+    # CHECKPOINT_FORMAT_REGISTRY.
+    cfg.TRAIN.CHECKPOINT_TYPE = "pytorch"
+    # Inflate 2-D weights to 3-D (not built yet).
+    cfg.TRAIN.CHECKPOINT_INFLATE = False
+    # Start at epoch 0 with a fresh optimiser instead of taking both from the checkpoint.
+    cfg.TRAIN.CHECKPOINT_EPOCH_RESET = False
+    # The first occurrence of each pattern is removed from each key of the checkpoint.
+    cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = []
+    # Kept for PySlowFast's YAMLs; loading always happens before wrapping for distributed training.
+    cfg.TRAIN.CHECKPOINT_IN_INIT = False
+    # Automatic mixed precision.
+    cfg.TRAIN.MIXED_PRECISION = False
+    # "auto" (bfloat16 where the device is fast at it, else float16 on GPUs), "bf16" or "fp16".
+    cfg.TRAIN.MIXED_PRECISION_DTYPE = "auto"
+    # Stop with an error when the loss exceeds this multiple of its running median. 0: never. A loss
+    # that is not finite always stops the run.
+    cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR = 0.0
+    # End the job after this many optimiser steps in all. 0: train MAX_EPOCH epochs.
+    cfg.TRAIN.MAX_STEPS = 0
+    # Also evaluate before the first step, so that results.json says what training changed.
+    cfg.TRAIN.EVAL_BEFORE = False
+
+
+def _add_test(cfg: CfgNode) -> None:
+    cfg.TEST = CfgNode()
+    # Test the model (after training, if that is on too).
+    cfg.TEST.ENABLE = True
+    # Data set to test on.
+    cfg.TEST.DATASET = "kinetics"
+    # Videos per iteration over all processes of one machine.
+    cfg.TEST.BATCH_SIZE = 8
+    # Checkpoint to test; empty: the newest in OUTPUT_DIR, else TRAIN.CHECKPOINT_FILE_PATH.
+    cfg.TEST.CHECKPOINT_FILE_PATH = ""
+    # As TRAIN.CHECKPOINT_TYPE.
+    cfg.TEST.CHECKPOINT_TYPE = "pytorch"
+    # Clips taken from each video, spread from its very start to its very end.
+    cfg.TEST.NUM_ENSEMBLE_VIEWS = 10
+    # Spatial crops of each clip: 1 (centre) or 3 (along the longer side).
+    cfg.TEST.NUM_SPATIAL_CROPS = 3
+    # Views of one video that travel together; fewer need less memory in the loader.
+    cfg.TEST.VIEWS_PER_CHUNK = 6
+    # What to measure: names in PROTOCOL_REGISTRY, e.g. classification, class_retrieval,
+    # cross_modal_retrieval, baselines.
+    cfg.TEST.PROTOCOLS = ["classification"]
+    # Also save predictions and labels to this file in OUTPUT_DIR.
+    cfg.TEST.SAVE_RESULTS_PATH = ""
+    # Kept for PySlowFast's YAMLs (not built yet).
+    cfg.TEST.NUM_TEMPORAL_CLIPS = []
+
+
+def _add_tensorboard(cfg: CfgNode) -> None:
+    cfg.TENSORBOARD = CfgNode()
+    # Write TensorBoard events.
+    cfg.TENSORBOARD.ENABLE = False
+    # Folder of the events in OUTPUT_DIR; empty: runs-<TRAIN.DATASET>.
+    cfg.TENSORBOARD.LOG_DIR = ""

@@ -1,0 +1,60 @@
+"""Optimiser and learning rate."""
+
+from fvcore.common.config import CfgNode
+
+
+def add_config(cfg: CfgNode) -> None:
+    """Add SOLVER.
+
+    Args:
+        cfg: The tree to add to.
+    """
+    cfg.SOLVER = CfgNode()
+    # "sgd", "adam" or "adamw".
+    cfg.SOLVER.OPTIMIZING_METHOD = "sgd"
+    # Learning rate. Absolute, unless BASE_BATCH_SIZE is set.
+    cfg.SOLVER.BASE_LR = 0.1
+    # When set, the rates are meant for this global batch and scale linearly with the true one
+    # (all processes, all machines, all accumulated steps). 0: off.
+    cfg.SOLVER.BASE_BATCH_SIZE = 0
+    # PySlowFast's own scaling: multiply the rates by NUM_SHARDS.
+    cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False
+    # "cosine", "steps_with_relative_lrs" or "constant"; a function of the fractional epoch, applied
+    # at every iteration.
+    cfg.SOLVER.LR_POLICY = "cosine"
+    # Rate at the end of the cosine.
+    cfg.SOLVER.COSINE_END_LR = 0.0
+    # Let the cosine start where the warm-up ends.
+    cfg.SOLVER.COSINE_AFTER_WARMUP = False
+    # First epoch of each step, beginning with 0, and the rate there relative to BASE_LR.
+    cfg.SOLVER.STEPS = []
+    cfg.SOLVER.LRS = []
+    # Epochs to train.
+    cfg.SOLVER.MAX_EPOCH = 300
+    # Epochs of linear warm-up from WARMUP_START_LR.
+    cfg.SOLVER.WARMUP_EPOCHS = 0.0
+    cfg.SOLVER.WARMUP_START_LR = 0.01
+    # Of SGD.
+    cfg.SOLVER.MOMENTUM = 0.9
+    cfg.SOLVER.DAMPENING = 0.0
+    cfg.SOLVER.NESTEROV = True
+    # Of Adam.
+    cfg.SOLVER.BETAS = [0.9, 0.999]
+    # Weight decay; BN.WEIGHT_DECAY for batch norm.
+    cfg.SOLVER.WEIGHT_DECAY = 1e-4
+    # No weight decay on biases and other one-dimensional parameters.
+    cfg.SOLVER.ZERO_WD_1D_PARAM = False
+    # Clip the gradient by value or by its global L2 norm. None: off.
+    cfg.SOLVER.CLIP_GRAD_VAL = None
+    cfg.SOLVER.CLIP_GRAD_L2NORM = None
+    # Layer-wise adaptive rates (LARS) around SGD.
+    cfg.SOLVER.LARS_ON = False
+    # Decay of the rate from the last layer to the first. 1: none.
+    cfg.SOLVER.LAYER_DECAY = 1.0
+    # Batches whose gradients are added up before one optimiser step. A contrastive loss still
+    # sees the negatives of one batch only.
+    cfg.SOLVER.ACCUMULATE_STEPS = 1
+    # Kept for PySlowFast's YAMLs; nothing reads them (nothing read them there either).
+    cfg.SOLVER.GAMMA = 0.1
+    cfg.SOLVER.STEP_SIZE = 1
+    cfg.SOLVER.WARMUP_FACTOR = 0.1

@@ -1,0 +1,81 @@
+"""Files that could not be used: recorded with their reason, counted, never silently replaced."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from slowfast.config import UserError
+from slowfast.utils.io import append_csv_row
+
+__all__ = ["BadMedia", "BadMediaLog"]
+
+logger = logging.getLogger(__name__)
+
+_HEADER = ["split", "path", "reason"]
+_SHOWN = 5
+
+
+class BadMedia(NamedTuple):
+    """One file that could not be used.
+
+    Attributes:
+        index: The sample that was asked for.
+        path: The file.
+        reason: One line.
+    """
+
+    index: int
+    path: str
+    reason: str
+
+
+class BadMediaLog:
+    """Records bad files in ``bad_media.csv`` and stops the run when there are too many.
+
+    Args:
+        folder: OUTPUT_DIR.
+        split: Name of the split, for the record.
+        num_files: Samples of the split (several per video when its views come in chunks).
+        max_fraction: DATA.MAX_BAD_FRACTION.
+    """
+
+    def __init__(self, folder: Path, *, split: str, num_files: int, max_fraction: float) -> None:
+        self.file = folder / "bad_media.csv"
+        self._split, self._num_files, self._max_fraction = split, num_files, max_fraction
+        self._seen: set[int] = set()
+        self._paths: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def add(self, bad: BadMedia) -> None:
+        """Record a file, once.
+
+        Args:
+            bad: The file and why it could not be used.
+
+        Raises:
+            UserError: If the share of bad files passes DATA.MAX_BAD_FRACTION.
+        """
+        if bad.index in self._seen:
+            return
+        self._seen.add(bad.index)
+        if bad.path not in self._paths:
+            self._paths.add(bad.path)
+            append_csv_row(self.file, _HEADER, [self._split, bad.path, bad.reason])
+            if len(self._paths) <= _SHOWN:
+                logger.warning("bad file (%s): %s: %s", self._split, bad.path, bad.reason)
+            if len(self._paths) == _SHOWN:
+                logger.warning("further bad files are recorded in %s only", self.file)
+        self._check_fraction()
+
+    def _check_fraction(self) -> None:
+        fraction = len(self._seen) / self._num_files
+        if fraction > self._max_fraction:
+            raise UserError(
+                f"DATA.MAX_BAD_FRACTION: {len(self._paths)} files of the {self._split} split are "
+                f"bad ({fraction:.1%}, allowed {self._max_fraction:.1%}). "
+                f"Their reasons are in {self.file}. Mend or remove them, or raise the limit."
+            )

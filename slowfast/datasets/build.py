@@ -1,0 +1,65 @@
+"""The registry of data sets, and what they return."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from slowfast.config import CfgNode
+from slowfast.utils.registry import Registry
+
+__all__ = ["DATASET_REGISTRY", "SPLITS", "build_dataset", "has_split"]
+
+# What a data set can be asked for. "gallery" is the train split seen as in testing.
+SPLITS = ("train", "val", "test", "gallery")
+
+DATASET_REGISTRY = Registry("data set", "TRAIN.DATASET")
+DATASET_REGISTRY.__doc__ = """
+``(cfg, split) -> Dataset``: a map-style data set; ``dataset[(epoch, index)]`` is one sample, a dict
+(V views, A temporal clips, T frames, N sound samples):
+
+    video           uint8 (V, T, H, W, 3), RGB
+    audio           float32 (A, N), mono in [-1, 1] at AUDIO.SAMPLE_RATE; absent without sound
+    audio_valid     bool (A,), False where the file has no sound for the clip
+    label           int64, -1 when unknown
+    index           int64, the row of the manifest (not of a chunk of views)
+    clip_start_sec  float32 (V,)
+    view            int64 (V,)
+    aug_seed        int64, from which everything that is drawn on the device follows
+
+It raises MediaError for a file that cannot be used. Names are lower case; looking one up ignores
+the case. The function may have an attribute ``splits``, ``(cfg) -> set of split names that exist``.
+"""
+
+
+def build_dataset(name: str, cfg: CfgNode, split: str) -> Dataset[dict[str, Any]]:
+    """Build a data set by name.
+
+    Args:
+        name: TRAIN.DATASET or TEST.DATASET; upper and lower case are the same.
+        cfg: The configuration.
+        split: One of SPLITS.
+
+    Returns:
+        A map-style data set; see DATASET_REGISTRY.
+
+    Raises:
+        KeyError: If no data set has that name.
+    """
+    return DATASET_REGISTRY.get(name.lower())(cfg, split)
+
+
+def has_split(name: str, cfg: CfgNode, split: str) -> bool:
+    """Say whether a data set has a split.
+
+    Args:
+        name: TRAIN.DATASET or TEST.DATASET.
+        cfg: The configuration.
+        split: "train", "val" or "test".
+
+    Returns:
+        True also for a data set that does not tell.
+    """
+    splits = getattr(DATASET_REGISTRY.get(name.lower()), "splits", None)
+    return splits is None or split in splits(cfg)

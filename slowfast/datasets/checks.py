@@ -1,0 +1,117 @@
+"""What can be wrong with DATA, AUDIO, TEST views and the demo set in a configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from slowfast.config import CfgNode, Problem, register_check
+from slowfast.config.projects import hint_for_unknown
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
+from slowfast.utils.env import num_local_processes
+from slowfast.utils.registry import nearest
+
+__all__ = ["check_data", "check_demo", "check_names"]
+
+_POSITIVE = (
+    *("DATA.NUM_FRAMES", "DATA.SAMPLING_RATE", "DATA.TARGET_FPS", "DATA.TRAIN_CROP_SIZE"),
+    *("DATA.TEST_CROP_SIZE", "DATA.TRAIN_CROP_NUM_SPATIAL", "TRAIN.BATCH_SIZE", "TEST.BATCH_SIZE"),
+    *("TEST.NUM_ENSEMBLE_VIEWS", "TEST.VIEWS_PER_CHUNK", "AUDIO.CLIP_SEC", "AUDIO.SAMPLE_RATE"),
+    *("AUDIO.NUM_MEL", "AUDIO.STD", "LOG_PERIOD", "NUM_SHARDS", "NUM_CPU_PROCESSES"),
+)
+_ONLY = {
+    "DATA.TRAIN_CROP_NUM_TEMPORAL": (1, "several clips per training video are not built yet"),
+    "DATA.MULTI_LABEL": (False, "several labels per video are not built yet"),
+    "DATA.ENSEMBLE_METHOD": ("sum", "other ways to combine views are not built yet"),
+}
+
+
+@register_check
+def check_names(cfg: CfgNode) -> list[Problem]:
+    """Find data sets that do not exist.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        One problem per unknown name.
+    """
+    problems = []
+    for key in ("TRAIN", "TEST"):
+        name = cfg[key].DATASET
+        if cfg[key].ENABLE and name.lower() not in DATASET_REGISTRY:
+            message = DATASET_REGISTRY.describe_unknown(name)
+            hint = hint_for_unknown(DATASET_REGISTRY, name.lower(), cfg.PROJECTS)
+            problems.append(Problem(f"{key}.DATASET", message + hint))
+    return problems
+
+
+@register_check
+def check_data(cfg: CfgNode) -> list[Problem]:
+    """Find impossible values of DATA, AUDIO and TEST.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        The problems.
+    """
+    problems = []
+    for key in _POSITIVE:
+        value = _value(cfg, key)
+        if value <= 0:
+            problems.append(Problem(key, f"got {value}, expected more than 0."))
+    for key, (only, why) in _ONLY.items():
+        if _value(cfg, key) != only:
+            problems.append(Problem(key, f"got {_value(cfg, key)!r}: {why}; use {only!r}."))
+    if cfg.DATA.BAD_FILE_POLICY not in ("replace", "error"):
+        hint = nearest(cfg.DATA.BAD_FILE_POLICY, ("replace", "error"))
+        problems.append(
+            Problem("DATA.BAD_FILE_POLICY", f"got {cfg.DATA.BAD_FILE_POLICY!r}. {hint}")
+        )
+    return problems
+
+
+@register_check
+def check_demo(cfg: CfgNode) -> list[Problem]:
+    """Refuse the demo set where it can only be a mistake.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        Problems when several processes or a real run's folder are about to use the demo set, or
+        when real training is about to continue a demo run.
+    """
+    output_dir = Path(cfg.OUTPUT_DIR)
+    last = find_last_checkpoint(output_dir, cfg.TASK) if cfg.TRAIN.ENABLE else None
+    was_demo = "DEMO_ACTIVE: true" in str(load_checkpoint(last).get("cfg", "")) if last else None
+    if not cfg.DATA.DEMO_ACTIVE:
+        if not was_demo:
+            return []
+        message = f"{output_dir} holds checkpoints of a demo run; choose another folder."
+        return [Problem("OUTPUT_DIR", message)]
+    problems = []
+    processes = num_local_processes(cfg.NUM_GPUS, cfg.NUM_CPU_PROCESSES) * cfg.NUM_SHARDS
+    processes = max(processes, cfg.NUM_GPUS, int(os.environ.get("WORLD_SIZE", "1")))
+    if processes > 1:
+        message = (
+            f"is empty, which would start the built-in demo set on {processes} processes. That is "
+            "hardly meant: name your data, or run the demo on one process (NUM_GPUS 0)."
+        )
+        problems.append(Problem("DATA.PATH_TO_DATA_DIR", message))
+    if was_demo is False:
+        message = (
+            f"{output_dir} holds checkpoints of real training, and DATA.PATH_TO_DATA_DIR is empty: "
+            "the built-in demo set would continue it. Name your data, or choose another folder."
+        )
+        problems.append(Problem("OUTPUT_DIR", message))
+    return problems
+
+
+def _value(cfg: CfgNode, key: str) -> object:
+    node = cfg
+    for name in key.split("."):
+        node = node[name]
+    return node

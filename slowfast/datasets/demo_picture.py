@@ -1,0 +1,172 @@
+"""The pictures of the built-in demo set: moving patterns, textured background, distractor.
+
+Colour and amount of motion must not tell the class. So every pattern has mean zero on each frame,
+moves by the same law (a cosine of the clip's tempo), and is scaled until its frames differ from
+each other as much as any other kind's do.
+
+Legend: T frames, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slowfast.datasets.demo_plan import CLIP_SEC, ClipPlan, Event, Scene
+
+__all__ = ["FRAMES_PER_SEC", "PICTURE_SIDE", "render_picture"]
+
+FRAMES_PER_SEC = 12
+PICTURE_SIDE = 64
+_NUM_FRAMES = round(CLIP_SEC * FRAMES_PER_SEC)
+_FADE_SEC = 0.1
+_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.36, 0.56  # as shares of the picture's side
+_MOTION_PER_AREA = 0.45  # mean difference of frames inside the disc that patterns are scaled to
+
+Array = NDArray[np.float32]
+Pattern = Callable[[Array, Array, Array, Event], Array]
+
+
+def render_picture(plan: ClipPlan) -> NDArray[np.uint8]:
+    """Render the frames of a clip.
+
+    Args:
+        plan: What happens in the clip.
+
+    Returns:
+        uint8 (T, H, W, 3), RGB.
+    """
+    rng = np.random.default_rng(plan.scene.seed)
+    video = _background(plan.scene, rng)  # (T, H, W, 3)
+    tint = np.asarray(plan.scene.tint, np.float32)
+    for event in plan.seen:
+        video += plan.scene.contrast * _event_layer(event)[..., None] * tint
+    video += plan.scene.grain * rng.standard_normal(video.shape, np.float32)
+    return np.clip(np.rint(video), 0, 255).astype(np.uint8)
+
+
+def _frame_times() -> Array:
+    """Return the times of the frames in seconds, (T, 1, 1)."""
+    times: Array = (np.arange(_NUM_FRAMES, dtype=np.float32) / FRAMES_PER_SEC)[:, None, None]
+    return times
+
+
+def _grid() -> tuple[Array, Array]:
+    """Return x (1, 1, W) and y (1, H, 1) of the pixel centres, from 0 to 1."""
+    axis = (np.arange(PICTURE_SIDE, dtype=np.float32) + 0.5) / PICTURE_SIDE
+    return axis[None, None, :], axis[None, :, None]
+
+
+def _event_layer(event: Event) -> Array:
+    """Render one event, amplitude about 1 and mean 0 on each frame: float (T, H, W)."""
+    x, y = _grid()
+    times = _frame_times()
+    radius = _SMALLEST_RADIUS + event.size * (_LARGEST_RADIUS - _SMALLEST_RADIUS)
+    u, v = (x - event.centre[0]) / radius, (y - event.centre[1]) / radius
+    since = times - event.start_sec
+    fade = np.minimum(since, event.duration_sec - since) / _FADE_SEC + 0.5
+    shown = np.clip(fade, 0, 1)  # (T, 1, 1)
+    disc = np.clip((1 - np.hypot(u, v)) / 0.12, 0, 1)  # (1, H, W)
+    angle = 2 * np.pi * event.tempo_hz * since
+    pattern = np.tanh(2 * _PATTERNS[event.kind](u, v, angle, event))
+    pattern = pattern - (pattern * disc).sum((1, 2), keepdims=True) / disc.sum()
+    layer = (shown * disc * pattern).astype(np.float32)
+    return layer * _motion_scale(layer, shown, disc)
+
+
+def _motion_scale(layer: Array, shown: Array, disc: Array) -> float:
+    """Return the factor that brings an event's motion to the common measure."""
+    motion = 0.0
+    for lag in (1, 2):
+        motion += 0.5 * float(np.abs(layer[lag:] - layer[:-lag]).sum())
+    expected = _MOTION_PER_AREA * float(shown.sum() * disc.sum())
+    return float(np.clip(expected / max(motion, 1e-6), 0.5, 1.6))
+
+
+def _ripple(u: Array, v: Array, angle: Array, _: Event) -> Array:
+    return np.cos(6 * np.hypot(u, v) - angle)
+
+
+def _sink(u: Array, v: Array, angle: Array, _: Event) -> Array:
+    return np.cos(6 * np.hypot(u, v) + angle)
+
+
+def _roll(u: Array, v: Array, angle: Array, event: Event) -> Array:
+    return np.cos(5 * v + event.direction * angle) + 0 * u
+
+
+def _slide(u: Array, v: Array, angle: Array, event: Event) -> Array:
+    return np.cos(5 * u + event.direction * angle) + 0 * v
+
+
+def _checker(u: Array, v: Array, angle: Array, _: Event) -> Array:
+    return 1.5 * np.cos(4.5 * u) * np.cos(4.5 * v) * np.cos(angle)
+
+
+def _spin(u: Array, v: Array, angle: Array, event: Event) -> Array:
+    return np.cos(4 * np.arctan2(v, u) - event.direction * angle)
+
+
+def _pulse(u: Array, v: Array, angle: Array, _: Event) -> Array:
+    return 4 * (0.55 + 0.3 * np.cos(angle) - np.hypot(u, v))
+
+
+def _sparkle(u: Array, v: Array, angle: Array, event: Event) -> Array:
+    phases = np.random.default_rng(event.seed).uniform(0, 2 * np.pi, (6, 6)).astype(np.float32)
+    column, row = (np.clip((2.5 * (axis + 1.2)).astype(int), 0, 5) for axis in (u, v))
+    return np.cos(angle + phases[row, column])
+
+
+def _hop(u: Array, v: Array, angle: Array, _: Event) -> Array:
+    return 4 * (0.45 - np.hypot(u, v - 0.45 * np.cos(angle)))
+
+
+def _rock(u: Array, v: Array, angle: Array, event: Event) -> Array:
+    turn = event.direction * 0.8 * np.cos(angle)
+    across, along = np.cos(turn) * u + np.sin(turn) * v, np.cos(turn) * v - np.sin(turn) * u
+    return 4 * (0.22 - np.minimum(np.abs(across), np.abs(along)))
+
+
+_PATTERNS: dict[str, Pattern] = {
+    "ripple": _ripple,
+    "sink": _sink,
+    "roll": _roll,
+    "slide": _slide,
+    "checker": _checker,
+    "spin": _spin,
+    "pulse": _pulse,
+    "sparkle": _sparkle,
+    "hop": _hop,
+    "rock": _rock,
+}
+
+
+def _background(scene: Scene, rng: np.random.Generator) -> Array:
+    """Render what is behind the events: float (T, H, W, 3), grey levels."""
+    x, y = _grid()
+    times = _frame_times()
+    video = np.empty((_NUM_FRAMES, PICTURE_SIDE, PICTURE_SIDE, 3), np.float32)
+    video[...] = np.asarray(scene.colour, np.float32)
+    for _ in range(3):  # three plane waves drift past each other
+        across, down, speed = 2 * np.pi * rng.uniform(-1, 1, 3) * (3, 3, 0.8)
+        wave = np.cos(across * x + down * y + speed * times + rng.uniform(0, 2 * np.pi))
+        video += scene.texture * wave[..., None] * rng.uniform(-1, 1, 3).astype(np.float32)
+    video += scene.flicker * rng.standard_normal((_NUM_FRAMES, 1, 1, 3), np.float32)
+    video += scene.distractor * _distractor(rng)
+    return video
+
+
+def _distractor(rng: np.random.Generator) -> Array:
+    """Render a small silent disc that wanders through the whole clip: float (T, H, W, 3)."""
+    x, y = _grid()
+    rate, phase = rng.uniform(0.1, 0.5, 2), rng.uniform(0, 2 * np.pi, 2)
+    times = _frame_times()
+    centre_x, centre_y = (
+        0.5 + 0.45 * np.sin(2 * np.pi * r * times + p) for r, p in zip(rate, phase, strict=True)
+    )
+    radius = rng.uniform(0.07, 0.12)
+    disc = np.clip((radius - np.hypot(x - centre_x, y - centre_y)) * 32, 0, 1)  # (T, H, W)
+    colour = rng.choice((-1.0, 1.0)) * rng.uniform(0.3, 1.0, 3)
+    return (disc[..., None] * colour).astype(np.float32)

@@ -1,0 +1,264 @@
+"""From a collated batch of bytes to what the models read, on the models' device.
+
+Training, evaluation and export prepare batches here and nowhere else. Workers send uint8 frames and
+raw waveforms, a quarter of the bytes of floats; everything that makes floats of them is below.
+
+Legend: B batch, V views, A sound clips per sample, T frames, H W height and width, N samples of a
+waveform, F mel bands, S spectrogram steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+
+from slowfast.config.checks import register_check
+from slowfast.config.problems import Problem
+from slowfast.datasets.audio import Spectrogram, build_spectrogram
+from slowfast.datasets.audio_augment import SpecAugment, build_spec_augment, volume_jitter
+from slowfast.utils.random import STREAM_AUDIO_CLIP, child_seeds
+
+__all__ = ["AudioPreparer", "BatchPreparer", "VideoPreparer", "build_prepare_batch"]
+
+_MAX_BYTE = 255.0
+
+
+class VideoPreparer(nn.Module):
+    """Turns bytes into normalised floats, channels first.
+
+    Args:
+        mean: Mean of R, G, B in units of [0, 1].
+        std: Standard deviation of R, G, B in units of [0, 1].
+        reverse_channels: Return B, G, R (each normalised by its own mean and deviation).
+        dtype: Floating type of the output.
+
+    Raises:
+        ValueError: If there are not three means and three positive deviations.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        reverse_channels: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        if len(mean) != 3:
+            raise ValueError(f"DATA.MEAN: got {list(mean)}; expected three numbers, for R, G, B.")
+        if len(std) != 3 or min(std) <= 0:
+            raise ValueError(
+                f"DATA.STD: got {list(std)}; expected three positive numbers, for R, G, B."
+            )
+        self.reverse_channels = reverse_channels
+        mean64, std64 = (torch.tensor(v, dtype=torch.float64) for v in (mean, std))
+        # (x / 255 - mean) / std as one multiplication and one addition.
+        scale, shift = 1 / (_MAX_BYTE * std64), -mean64 / std64
+        if reverse_channels:
+            scale, shift = scale.flip(0), shift.flip(0)
+        for name, value in (("scale", scale), ("shift", shift)):
+            self.register_buffer(name, value.to(dtype).view(3, 1, 1, 1), persistent=False)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Normalise a batch.
+
+        Args:
+            video: uint8 (B, V, T, H, W, 3), RGB.
+
+        Returns:
+            float (B, V, 3, T, H, W), contiguous.
+
+        Raises:
+            ValueError: If ``video`` is something else.
+        """
+        if video.dtype != torch.uint8 or video.dim() != 6 or video.shape[-1] != 3:
+            raise ValueError(
+                f"video: got {video.dtype} of shape {tuple(video.shape)}; expected uint8 "
+                "(B, V, T, H, W, 3)."
+            )
+        if self.reverse_channels:
+            video = video.flip(-1)
+        # One pass moves the channels and converts, one more normalises in place.
+        channels_first = video.permute(0, 1, 5, 2, 3, 4)  # (B, V, 3, T, H, W)
+        pixels = channels_first.to(self.scale.dtype, memory_format=torch.contiguous_format)
+        return torch.addcmul(self.shift, pixels, self.scale, out=pixels)
+
+
+class AudioPreparer(nn.Module):
+    """Turns waveforms into normalised spectrograms, augmented if asked.
+
+    Args:
+        spectrogram: The front end.
+        mean: Subtracted from the log energies.
+        std: They are then divided by it.
+        volume: [lowest, highest] factor of the waveform; None or [1, 1] leaves it alone.
+        spec_augment: Masks; None for none.
+        dtype: Floating type of the computation and the output.
+
+    Raises:
+        ValueError: If ``std`` or the range is malformed.
+    """
+
+    def __init__(
+        self,
+        spectrogram: Spectrogram,
+        *,
+        mean: float = 0.0,
+        std: float = 1.0,
+        volume: Sequence[float] | None = None,
+        spec_augment: SpecAugment | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        if std <= 0:
+            raise ValueError(f"AUDIO.STD: got {std}; expected a positive number.")
+        if volume is not None and (len(volume) != 2 or not 0 <= volume[0] <= volume[1]):
+            raise ValueError(
+                f"AUDIO.VOLUME_JITTER: got {list(volume)}; expected [low, high] with "
+                "0 <= low <= high."
+            )
+        self.spectrogram, self.spec_augment = spectrogram, spec_augment
+        self.mean, self.std, self.dtype = mean, std, dtype
+        self.volume = None if volume is None or tuple(volume) == (1, 1) else tuple(volume)
+
+    def forward(self, audio: Tensor, aug_seed: Tensor | None = None) -> Tensor:
+        """Prepare a batch.
+
+        Args:
+            audio: float (B, A, N), waveforms in [-1, 1].
+            aug_seed: int64 (B,). Needed only to augment; the clips of a sample draw independently.
+
+        Returns:
+            float (B, A, 1, F, S).
+
+        Raises:
+            ValueError: If ``audio`` is something else, or there is no seed to augment with.
+        """
+        if audio.dim() != 3 or not audio.is_floating_point():
+            raise ValueError(
+                f"audio: got {audio.dtype} of shape {tuple(audio.shape)}; expected float (B, A, N)."
+            )
+        clips = audio.shape[1]
+        waves = audio.flatten(0, 1).to(self.dtype)  # (B * A, N)
+        seeds = self._clip_seeds(aug_seed, clips)
+        if self.volume is not None and seeds is not None:
+            waves = volume_jitter(waves, seeds, *self.volume)
+        log_mel = (self.spectrogram(waves) - self.mean) / self.std  # (B * A, 1, F, S)
+        if self.spec_augment is not None and seeds is not None:
+            log_mel = self.spec_augment(log_mel, seeds)
+        return log_mel.unflatten(0, (audio.shape[0], clips))  # (B, A, 1, F, S)
+
+    def _clip_seeds(self, aug_seed: Tensor | None, clips: int) -> Tensor | None:
+        """Derive a seed for every sound clip: int64 (B * A,); None if nothing is augmented."""
+        if self.volume is None and self.spec_augment is None:
+            return None
+        if aug_seed is None:
+            raise ValueError(
+                "aug_seed: the batch has none; expected int64 (B,), as AUDIO.VOLUME_JITTER or "
+                "AUDIO.SPECAUG is on."
+            )
+        return child_seeds(aug_seed, STREAM_AUDIO_CLIP, clips).flatten()
+
+
+class BatchPreparer(nn.Module):
+    """Moves a batch to the device and prepares what is in it.
+
+    Place it like a model: ``preparer.to(device)``. It has no parameters and saves nothing.
+
+    Args:
+        video: Prepares ``batch["video"]``.
+        audio: Prepares ``batch["audio"]``; None leaves it as it is.
+    """
+
+    def __init__(self, video: VideoPreparer, audio: AudioPreparer | None = None) -> None:
+        super().__init__()
+        self.video, self.audio = video, audio
+
+    @torch.no_grad()
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Prepare a batch.
+
+        Args:
+            batch: A collated batch; not changed. An entry that is absent stays absent: a data set
+                may have no sound, or nothing else.
+
+        Returns:
+            A new batch on the device, where ``video`` is float (B, V, 3, T, H, W), normalised, and
+            ``audio`` float (B, A, 1, F, S), log-mel, normalised.
+
+        Raises:
+            ValueError: If an entry has the wrong type or shape.
+        """
+        device = self.video.scale.device
+        # From pinned memory the copies run beside the computation.
+        out = {
+            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for name, value in batch.items()
+        }
+        if "video" in out:
+            out["video"] = self.video(out["video"])
+        if "audio" in out and self.audio is not None:
+            out["audio"] = self.audio(out["audio"], out.get("aug_seed"))
+        return out
+
+
+def build_prepare_batch(
+    cfg: CfgNode, train: bool, *, dtype: torch.dtype = torch.float32
+) -> BatchPreparer:
+    """Build the preparation of batches.
+
+    Args:
+        cfg: The configuration.
+        train: Augment the sound (``AUDIO.VOLUME_JITTER``, ``AUDIO.SPECAUG``). Without it, nothing
+            is random.
+        dtype: Floating type of what the models read; float64 is for tests of exactness.
+
+    Returns:
+        The preparer, on the CPU; ``.to(device)`` places it.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+    data = cfg.DATA
+    video = VideoPreparer(
+        mean=data.MEAN, std=data.STD, reverse_channels=data.REVERSE_INPUT_CHANNEL, dtype=dtype
+    )
+    return BatchPreparer(video, _build_audio(cfg, train, dtype) if cfg.AUDIO.ENABLE else None)
+
+
+def _build_audio(cfg: CfgNode, train: bool, dtype: torch.dtype) -> AudioPreparer:
+    """Build the sound's part."""
+    return AudioPreparer(
+        build_spectrogram(cfg),
+        mean=cfg.AUDIO.MEAN,
+        std=cfg.AUDIO.STD,
+        volume=cfg.AUDIO.VOLUME_JITTER if train else None,
+        spec_augment=build_spec_augment(cfg) if train else None,
+        dtype=dtype,
+    )
+
+
+@register_check
+def check_preparation(cfg: CfgNode) -> list[Problem]:
+    """Find settings that no batch can be prepared with.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        The first problem of pixels or sound, if there is any.
+    """
+    try:
+        build_prepare_batch(cfg, train=True)
+    except ValueError as error:
+        key, _, message = str(error).partition(": ")
+        return [Problem(key, message)]
+    return []

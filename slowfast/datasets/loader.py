@@ -1,0 +1,247 @@
+"""Loaders: batches from worker processes, surviving files that hang or kill their worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from slowfast.config import CfgNode, UserError
+from slowfast.datasets.bad_media import BadMedia, BadMediaLog
+from slowfast.datasets.build import build_dataset
+from slowfast.datasets.guard import GuardedDataset, Heartbeat, LoadedBatch, collate
+from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
+from slowfast.datasets.view import use_one_thread
+from slowfast.utils import distributed
+from slowfast.utils.launch import local_world_size
+
+__all__ = ["LoaderSettings", "ResilientLoader", "construct_loader", "local_batch_size"]
+
+logger = logging.getLogger(__name__)
+
+_POLL_SEC = 2.0
+
+
+class LoaderSettings(NamedTuple):
+    """How batches are loaded.
+
+    Attributes:
+        num_workers: Worker processes; 0 loads in this process, without protection from hangs.
+        prefetch_factor: Batches that each worker prepares ahead.
+        pin_memory: Copy batches to pinned memory.
+        file_timeout_sec: Give a file up after this long; 0: never.
+    """
+
+    num_workers: int = 0
+    prefetch_factor: int = 2
+    pin_memory: bool = False
+    file_timeout_sec: float = 60.0
+
+
+class ResilientLoader:
+    """Iterates over collated batches; sets a file that hangs or kills its worker aside.
+
+    Args:
+        dataset: The guarded data set.
+        batches: TrainBatches or EvaluationBatches; its ``position`` is moved after a restart.
+        settings: How to load.
+        bad_media: Where bad files are recorded.
+    """
+
+    def __init__(
+        self,
+        dataset: GuardedDataset,
+        batches: TrainBatches | EvaluationBatches,
+        settings: LoaderSettings,
+        bad_media: BadMediaLog,
+    ) -> None:
+        self.dataset, self.batches, self.bad_media = dataset, batches, bad_media
+        self._settings = settings
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for loaded in self._loaded():
+            for bad in loaded.bad:
+                self.bad_media.add(bad)
+            if loaded.fatal:
+                raise UserError(loaded.fatal)
+            if loaded.batch is not None:
+                yield loaded.batch
+
+    def _loaded(self) -> Iterator[LoadedBatch]:
+        """Yield every batch once, restarting the workers where needed."""
+        iterator = iter(self._new_loader())
+        try:
+            while True:
+                try:
+                    loaded = next(iterator)
+                except StopIteration:
+                    return
+                except RuntimeError as error:
+                    culprits = self._find_culprits(iterator, error)
+                    if culprits:
+                        self._stop(iterator)
+                        self._set_aside(culprits)
+                        iterator = iter(self._new_loader())
+                    continue
+                self.batches.position += 1
+                yield loaded
+        finally:
+            self._stop(iterator)
+
+    def _new_loader(self) -> DataLoader[LoadedBatch]:
+        workers = self._settings.num_workers
+        self.dataset.heartbeat = Heartbeat(workers) if workers else None
+        polls = workers > 0 and self._settings.file_timeout_sec > 0
+        timeout = min(_POLL_SEC, self._settings.file_timeout_sec) if polls else 0
+        return DataLoader(
+            self.dataset,
+            batch_sampler=self.batches,  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=self._settings.pin_memory,
+            timeout=timeout,
+            prefetch_factor=self._settings.prefetch_factor if workers else None,
+            worker_init_fn=_start_worker,
+        )
+
+    def _find_culprits(self, iterator: Any, error: RuntimeError) -> dict[int, str]:
+        """Find the samples that are to blame; none while everybody is merely slow."""
+        heartbeat = self.dataset.heartbeat
+        text = str(error)
+        if heartbeat is not None and "exited unexpectedly" in text:
+            dead = [i for i, worker in enumerate(iterator._workers) if not worker.is_alive()]
+            codes = {heartbeat.current(i): iterator._workers[i].exitcode for i in dead}
+            culprits = {
+                index: f"its worker process died (exit code {code})"
+                for index, code in codes.items()
+                if index is not None
+            }
+            if culprits:
+                return culprits
+            raise UserError(
+                f"a data worker died outside of decoding ({text.splitlines()[0]}). Often the "
+                "machine is out of memory: lower DATA_LOADER.NUM_WORKERS, "
+                "DATA_LOADER.PREFETCH_FACTOR or TRAIN.BATCH_SIZE."
+            ) from error
+        if heartbeat is not None and "timed out" in text:
+            limit = self._settings.file_timeout_sec
+            reason = f"not decoded within DATA.FILE_TIMEOUT_SEC ({limit:g} s)"
+            return dict.fromkeys(heartbeat.overdue(limit), reason)
+        raise error
+
+    def _set_aside(self, culprits: dict[int, str]) -> None:
+        for index, reason in culprits.items():
+            self.dataset.quarantine[index] = True
+            self.bad_media.add(BadMedia(index, self.dataset.dataset.path(index), reason))
+        logger.warning("restarting the data workers after %s", "; ".join(culprits.values()))
+
+    @staticmethod
+    def _stop(iterator: Any) -> None:
+        """End the workers now: one that hangs in a decoder would not listen."""
+        for worker in getattr(iterator, "_workers", []):
+            worker.kill()
+        if hasattr(iterator, "_shutdown_workers"):
+            iterator._shutdown_workers()
+
+
+def local_batch_size(cfg: CfgNode, split: str) -> int:
+    """Split the batch of one machine over its processes.
+
+    Args:
+        cfg: The configuration.
+        split: "train", or any other for TEST.BATCH_SIZE.
+
+    Returns:
+        Samples per batch of this process, at least 1.
+
+    Raises:
+        UserError: If TRAIN.BATCH_SIZE cannot be divided.
+    """
+    processes = local_world_size(cfg.NUM_SHARDS)
+    if split != "train":
+        return max(1, cfg.TEST.BATCH_SIZE // processes)
+    size = cfg.TRAIN.BATCH_SIZE
+    if size % processes:
+        lower, upper = size // processes * processes, (size // processes + 1) * processes
+        use = f"{lower} or {upper}" if lower else str(upper)
+        raise UserError(
+            f"TRAIN.BATCH_SIZE: {size} is not divisible by the {processes} processes of a machine; "
+            f"use {use}."
+        )
+    return size // processes
+
+
+def construct_loader(cfg: CfgNode, split: str) -> ResilientLoader:
+    """Build the loader of a split (PySlowFast's name for it).
+
+    Args:
+        cfg: The configuration.
+        split: "train" (shuffled, to the end of training), "val", "test" or "gallery" (in order,
+            every sample once over all ranks).
+
+    Returns:
+        A loader; ``loader.batches.start_at`` moves a training loader to where a run was stopped.
+
+    Raises:
+        UserError: If the data is missing or too small for one batch.
+    """
+    is_train = split == "train"
+    dataset = build_dataset(cfg.TRAIN.DATASET if is_train else cfg.TEST.DATASET, cfg, split)
+    policy = cfg.DATA.BAD_FILE_POLICY if is_train else "drop"
+    guarded = GuardedDataset(dataset, policy=policy, seed=cfg.RNG_SEED)
+    settings = LoaderSettings(
+        num_workers=cfg.DATA_LOADER.NUM_WORKERS,
+        prefetch_factor=cfg.DATA_LOADER.PREFETCH_FACTOR,
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available() and cfg.NUM_GPUS != 0,
+        file_timeout_sec=cfg.DATA.FILE_TIMEOUT_SEC,
+    )
+    bad_media = BadMediaLog(
+        Path(cfg.OUTPUT_DIR),
+        split=split,
+        num_files=len(guarded),
+        max_fraction=cfg.DATA.MAX_BAD_FRACTION,
+    )
+    batches = _train_batches(cfg, guarded) if is_train else _evaluation_batches(cfg, guarded)
+    return ResilientLoader(guarded, batches, settings, bad_media)
+
+
+def _train_batches(cfg: CfgNode, dataset: GuardedDataset) -> TrainBatches:
+    size, world = local_batch_size(cfg, "train"), distributed.world_size()
+    accumulate = cfg.SOLVER.ACCUMULATE_STEPS
+    iterations = len(dataset) // (size * world * accumulate)
+    if not iterations:
+        raise UserError(
+            f"TRAIN.BATCH_SIZE: one step takes {size * world * accumulate} clips (all processes, "
+            f"all accumulated batches), but the train split has {len(dataset)}; use a smaller one."
+        )
+    return TrainBatches(
+        length=len(dataset),
+        batch_size=size,
+        rank=distributed.rank(),
+        world_size=world,
+        seed=cfg.RNG_SEED,
+        max_epoch=cfg.SOLVER.MAX_EPOCH,
+        batches_per_epoch=iterations * accumulate,
+    )
+
+
+def _evaluation_batches(cfg: CfgNode, dataset: GuardedDataset) -> EvaluationBatches:
+    return EvaluationBatches(
+        length=len(dataset),
+        batch_size=local_batch_size(cfg, "test"),
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+    )
+
+
+def _start_worker(_: int) -> None:
+    """Run one thread per library: more of them in a forked worker deadlock or fight."""
+    use_one_thread()

@@ -1,0 +1,221 @@
+"""The one place where media files are opened: frames and sound of a window, on one clock.
+
+>>> with open_media("clip.mp4") as reader:
+...     times = frame_times(1.0, num_frames=16, sampling_rate=2, target_fps=30.0)
+...     frames = reader.read_video(times, short_side=144)  # uint8 (16, 144, 192, 3)
+...     sound, share = reader.read_audio(1.0, num_samples=24000, sample_rate_hz=24000)
+
+What holds of every file:
+
+* Time is in seconds on the file's own clock, whose zero is the first instant presented. Frames and
+  sound are placed by their timestamps, so late tracks, edit lists and containers that start at
+  1.4 s need no care. AVI stores no timestamps: there the picture may be two frames late.
+* Pictures come upright and with square pixels: rotation metadata and sample aspect ratio are
+  honoured (the height of coded frames is kept, their width is stretched). Mirroring is not.
+* Colours follow the file's matrix and range; where it names no matrix, BT.601, as FFmpeg does.
+* The first track that is marked default is read. Covers, thumbnails, subtitles are ignored. A still
+  image is not a video.
+* A fault of the file is a MediaError, whatever its nature; nothing else is raised for it. Frames
+  that a decoder reports as damaged are dropped, together with those that are built upon them.
+
+Legend: T frames, N samples, H W height and width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slowfast.datasets.media_audio import AudioTrack
+from slowfast.datasets.media_probe import MediaInfo, Span, track_spans
+from slowfast.datasets.media_source import (
+    MediaError,
+    MediaFile,
+    MediaLocation,
+    PacketSource,
+    file_faults,
+    ticks_per_sec,
+)
+from slowfast.datasets.media_video import VideoTrack
+
+__all__ = ["MediaError", "MediaInfo", "MediaReader", "open_media", "probe_media"]
+
+
+class MediaReader:
+    """An open media file. Use it in a ``with`` block; not for several threads at once.
+
+    One decoder thread per track. Windows of one kind are best read in ascending order, all of the
+    video before the sound: each change between the two costs a seek.
+
+    Args:
+        location: The file.
+
+    Attributes:
+        info: Facts of the file.
+
+    Raises:
+        MediaError: If nothing in the file can be decoded.
+    """
+
+    def __init__(self, location: MediaLocation) -> None:
+        self.path = str(location.path)
+        with file_faults(self.path):
+            self._file = MediaFile(location)
+            try:
+                self._open_tracks()
+            except BaseException:
+                self.close()
+                raise
+
+    def __enter__(self) -> MediaReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read_video(
+        self, times_sec: Sequence[float] | NDArray[np.floating], *, short_side: int | None = None
+    ) -> NDArray[np.uint8]:
+        """Return the frame on display at each instant.
+
+        That is the last frame that starts at or before it (within half a millisecond); before the
+        video's start it is the first frame, after its end the last. Whether frames repeat or are
+        left out depends on timestamps alone, never on a frame rate.
+
+        Args:
+            times_sec: (T,), ascending, in seconds on the file's clock; T >= 1.
+            short_side: Frames are scaled to this short side, never up, in pixels; None: full size.
+
+        Returns:
+            uint8 (T, H, W, 3), RGB.
+
+        Raises:
+            MediaError: If there is no video, or if damage leaves no frame of the window. Of a
+                window that is damaged in part, the frames that are whole are repeated.
+            ValueError: If the instants are not ascending or there are none.
+        """
+        times = np.asarray(times_sec, np.float64)
+        if times.ndim != 1 or not len(times) or not (np.diff(times) >= 0).all():
+            raise ValueError(
+                f"times_sec: got shape {times.shape}; expected at least one instant, ascending."
+            )
+        if short_side is not None and short_side < 1:
+            raise ValueError(f"short_side: got {short_side}; expected pixels >= 1, or None.")
+        if self._video is None:
+            raise MediaError(self.path, "it has no video that can be decoded")
+        with file_faults(self.path):
+            return self._video.read(times + self.info.zero_sec, short_side)
+
+    def read_audio(
+        self, start_sec: float, num_samples: int, sample_rate_hz: int
+    ) -> tuple[NDArray[np.float32], float]:
+        """Return a window of the sound, mixed to one channel.
+
+        A window equals the same stretch of the whole track, decoded and resampled at once; so
+        windows that adjoin join without a seam.
+
+        Args:
+            start_sec: Where it starts, in seconds on the file's clock; rounded to a sample.
+            num_samples: N.
+            sample_rate_hz: Wanted rate.
+
+        Returns:
+            float32 (N,) in [-1, 1], zero outside of the track, and the share of the window that
+            lies inside the track, in [0, 1]. Zeros and 0 where there is no sound track.
+
+        Raises:
+            MediaError: If damage leaves nothing of a window inside the track.
+            ValueError: If a number is not positive.
+        """
+        if num_samples < 1 or sample_rate_hz < 1:
+            raise ValueError(
+                f"num_samples, sample_rate_hz: got {num_samples}, {sample_rate_hz}; expected "
+                "numbers >= 1."
+            )
+        if self._file.audio_index is None:
+            return np.zeros(num_samples, np.float32), 0.0
+        with file_faults(self.path):
+            if self._audio is None:
+                source = PacketSource(self._file, self._file.audio_index)
+                end = self._spans[self._file.audio_index].end
+                self._audio = AudioTrack(source, zero_sec=self.info.zero_sec, end=end)
+            return self._audio.read(float(start_sec), num_samples, sample_rate_hz)
+
+    def _open_tracks(self) -> None:
+        file = self._file
+        self._spans: dict[int, Span] = track_spans(file)
+        if file.video_index not in self._spans:
+            file.video_index = None
+        if file.audio_index not in self._spans:
+            file.audio_index = None
+        if file.video_index is None and file.audio_index is None:
+            raise MediaError(self.path, "it has neither video nor sound that can be decoded")
+        self._audio: AudioTrack | None = None
+        self._video: VideoTrack | None = None
+        if file.video_index is not None:
+            end = self._spans[file.video_index].end
+            self._video = VideoTrack(PacketSource(file, file.video_index), end=end)
+        self.info = self._describe()
+
+    def _describe(self) -> MediaInfo:
+        """Collect the facts; the clock's zero is the earlier start of the two tracks."""
+        container, video, spans = self._file.container, self._video, self._spans
+        facts: dict[str, Any] = {"container": container.format.name}
+        edges: dict[str, float] = {}
+        if video is not None:
+            facts |= video.facts()
+            stream = container.streams[self._file.video_index]
+            edges["video_start_sec"] = video.first / ticks_per_sec(stream)
+            edges["video_end_sec"] = video.end / ticks_per_sec(stream)
+        if self._file.audio_index is not None:
+            stream = container.streams[self._file.audio_index]
+            context, span = stream.codec_context, spans[stream.index]
+            facts |= {"audio_codec": context.name, "channels": context.channels}
+            facts["sample_rate_hz"] = context.sample_rate
+            edges["audio_start_sec"] = span.start / ticks_per_sec(stream)
+            edges["audio_end_sec"] = span.end / ticks_per_sec(stream)
+        zero_sec = min(edges.values())
+        return MediaInfo(
+            has_video=video is not None,
+            has_audio=self._file.audio_index is not None,
+            zero_sec=zero_sec,
+            **facts,
+            **{name: value - zero_sec for name, value in edges.items()},
+        )
+
+
+def open_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaReader:
+    """Open a media file, or one that lies inside another.
+
+    Args:
+        path: The file.
+        offset: First byte of the media file in it, as for a member of a tar.
+        size: Its bytes; None: up to the end.
+
+    Returns:
+        A reader, to be closed.
+
+    Raises:
+        MediaError: If the file is missing, damaged or holds nothing that can be decoded.
+    """
+    return MediaReader(MediaLocation(Path(path), offset, size))
+
+
+def probe_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaInfo:
+    """Open a media file, return its facts, and close it; arguments as ``open_media``."""
+    with open_media(path, offset=offset, size=size) as reader:
+        return reader.info

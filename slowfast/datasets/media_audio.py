@@ -1,0 +1,298 @@
+"""Sound of an audio track in a given window, as one channel at the wanted rate, to the sample.
+
+A window is decoded with enough of what lies before it that it equals the same stretch of the whole
+track decoded and resampled from its start: bit for bit where codec and container keep exact time,
+see ``AudioTrack``.
+
+Legend: N samples that come out, n samples that go in, C channels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.packet import Packet
+from numpy.typing import NDArray
+
+from slowfast.datasets.media_source import MediaError, PacketSource, ticks_per_sec
+
+__all__ = ["AudioTrack", "downmix"]
+
+_PRE_ROLL_SEC = 0.25
+"""Decoded before a window and dropped: overlapping blocks, bit reservoirs, predictors settle."""
+
+_FILTER_SAMPLES = 48
+"""Reach of the resampler's filter to either side, in samples of the lower rate."""
+
+_FRONT_GAIN, _SURROUND_GAIN = math.sqrt(0.5), 0.5
+_GAINS = {
+    **dict.fromkeys(("FC",), 1.0),
+    **dict.fromkeys(("FL", "FR", "DL", "DR", "FLC", "FRC", "WL", "WR"), _FRONT_GAIN),
+    **dict.fromkeys(("LFE", "LFE2"), 0.0),
+}
+"""Share of a channel in the mono mix, before the shares are scaled to sum to one; others count as
+surround (the mono downmix of ITU-R BS.775)."""
+
+_EXACT_TICK = 1.5
+"""A container whose ticks are longer, in samples, does not tell which sample a frame starts at."""
+
+_PAST_END_SEC = 1.0
+"""Containers may end tracks too early by that much; further behind, nothing is looked for."""
+
+_FULL_SCALE = {
+    "u8": (128.0, 2.0**7),
+    "s16": (0.0, 2.0**15),
+    "s32": (0.0, 2.0**31),
+    "flt": (0.0, 1.0),
+    "dbl": (0.0, 1.0),
+}
+"""Zero and full scale of the sample formats, packed or planar (the same name with a p)."""
+
+_VORBIS_GRID = 64
+"""Vorbis frames have several lengths; all are multiples of this at the usual block sizes."""
+
+FloatArray = NDArray[np.float32]
+
+
+class _Piece(NamedTuple):
+    """A decoded frame.
+
+    Attributes:
+        start: Where its timestamp puts it, in samples after the track's origin; not yet rounded.
+        samples: float32 (n,), mono.
+    """
+
+    start: float
+    samples: FloatArray
+
+
+class AudioTrack:
+    """Reads the sound of one audio track.
+
+    Containers that count in milliseconds (mkv, webm, flv, wmv) round the time of every frame; the
+    frames of a window are joined seamlessly and their common place is estimated from all of them,
+    then moved to the frame grid of the track's start. So windows join to the sample there, too,
+    unless frames have irregular lengths that are no multiple of a common one.
+
+    Args:
+        source: The track's packets.
+        zero_sec: Zero of the reader's clock, on the container's clock.
+        end: Tick at which the track ends, by the container.
+    """
+
+    def __init__(self, source: PacketSource, *, zero_sec: float, end: int) -> None:
+        stream = source.stream
+        self._source = source
+        self._per_sec = ticks_per_sec(stream)
+        self._origin = stream.start_time or 0
+        self._origin_sec = self._origin / self._per_sec - zero_sec
+        self._length_sec = (end - self._origin) / self._per_sec
+        self._rate = int(stream.codec_context.sample_rate)
+        self._is_vorbis = stream.codec_context.name == "vorbis"
+        self._grid: int | None = None
+        self._errors = 0
+
+    def read(
+        self, start_sec: float, num_samples: int, sample_rate_hz: int
+    ) -> tuple[FloatArray, float]:
+        """Return a window of the sound.
+
+        Args:
+            start_sec: Where it starts, on the reader's clock, in seconds; rounded to a multiple of
+                ``1 / sample_rate_hz``.
+            num_samples: N.
+            sample_rate_hz: Wanted rate.
+
+        Returns:
+            float32 (N,) in [-1, 1], zero outside of the track, and the share of the window that
+            was decoded, in [0, 1].
+
+        Raises:
+            MediaError: If damage leaves nothing of a window that the track should fill.
+        """
+        first = _round(start_sec * sample_rate_hz) - _round(self._origin_sec * sample_rate_hz)
+        rate = self._rate
+        sound = self._read(first, num_samples, sample_rate_hz)
+        if self._rate != rate:  # the container told a wrong one; decoding has shown the right one
+            sound = self._read(first, num_samples, sample_rate_hz)
+        start_sec = first / sample_rate_hz
+        is_due = start_sec < self._length_sec and start_sec + num_samples / sample_rate_hz > 0
+        if not sound[1] and is_due and self._errors + self._source.errors:
+            raise MediaError(
+                self._source.file.location.path,
+                f"damaged: it has no whole sound from {start_sec:.2f} s of its track on",
+            )
+        return sound
+
+    def _read(self, first: int, num_samples: int, out_rate: int) -> tuple[FloatArray, float]:
+        """Decode and resample what is needed for outputs ``first`` up to ``first + N``."""
+        rate, out = self._rate, np.zeros(num_samples, np.float32)
+        low, high = (_round(n * rate / out_rate) for n in (first, first + num_samples))
+        if high < 0 or low > (self._length_sec + _PAST_END_SEC) * rate:
+            return out, 0.0
+        step_in = rate // math.gcd(rate, out_rate)
+        reach = math.ceil(_FILTER_SAMPLES * max(1.0, rate / out_rate))
+        steps = (low - reach) // step_in  # whole steps keep the phase of the resampler's filter
+        block = steps * step_in
+        sound, is_decoded = self._decode(block, high + reach)
+        wave = _resample(sound, rate, out_rate)[first - steps * step_in * out_rate // rate :]
+        wave = wave[:num_samples]
+        out[: len(wave)] = np.clip(wave, -1.0, 1.0)
+        return out, float(is_decoded[low - block : max(high, low + 1) - block].mean())
+
+    def _decode(self, low: int, high: int) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Decode samples ``low`` up to ``high`` of the track, zeros where there are none."""
+        if self._tick > _EXACT_TICK and self._grid is None:
+            self._learn_grid()
+        sound, is_decoded = np.zeros(high - low, np.float32), np.zeros(high - low, bool)
+        for run in self._runs(self._pieces(low, high)):
+            samples = np.concatenate([piece.samples for piece in run])
+            start = self._run_start(run)
+            begin, end = max(start, low), min(start + len(samples), high)
+            if begin < end:
+                sound[begin - low : end - low] = samples[begin - start : end - start]
+                is_decoded[begin - low : end - low] = True
+        return sound, is_decoded
+
+    # Where decoded frames belong
+
+    @property
+    def _tick(self) -> float:
+        """One tick of the container's time, in samples."""
+        return self._rate / self._per_sec
+
+    def _runs(self, pieces: list[_Piece]) -> list[list[_Piece]]:
+        """Split frames where the time between them shows a gap or a jump."""
+        runs: list[list[_Piece]] = []
+        expected = -math.inf
+        for piece in pieces:
+            if abs(piece.start - expected) > 1.5 * (self._tick + 1.0):
+                runs.append([])
+                expected = piece.start
+            runs[-1].append(piece)
+            expected += len(piece.samples)
+        return runs
+
+    def _run_start(self, run: list[_Piece]) -> int:
+        """Return where a run of seamless frames starts, in samples after the track's origin."""
+        lengths = [len(piece.samples) for piece in run]
+        before = np.cumsum([0, *lengths[:-1]])
+        starts = np.array([piece.start for piece in run]) - before
+        start = float(starts.min() + starts.max()) / 2  # rounding errs to both sides alike
+        if self._grid is not None and len(run) > 1:
+            step = _VORBIS_GRID if self._is_vorbis else math.gcd(*(lengths[1:-1] or lengths))
+            second = start + lengths[0]  # the very first frame of a track may be a short one
+            on_grid = self._grid + _round((second - self._grid) / step) * step
+            if abs(on_grid - second) <= min(0.6 * self._tick + 1.0, step / 2):
+                return on_grid - lengths[0]
+        return _round(start)
+
+    def _learn_grid(self) -> None:
+        """Find where the frames of the track start, from the first of them."""
+        if not self._source.file.pristine:
+            self._source.rewind()
+        pieces: list[_Piece] = []
+        self._grid = 0
+        while not pieces:
+            packet = self._source.next_packet()
+            pieces = self._decode_packet(packet, [])
+            if packet is None:
+                return
+        self._grid = _round(pieces[0].start) + len(pieces[0].samples)
+
+    # Decoding
+
+    def _pieces(self, low: int, high: int) -> list[_Piece]:
+        """Decode the frames around samples ``low`` to ``high``."""
+        goal = self._origin + math.floor((low / self._rate - _PRE_ROLL_SEC) * self._per_sec)
+        self._go_to(goal)
+        pieces: list[_Piece] = []
+        while not pieces or pieces[-1].start < high + 2 * self._tick:
+            packet = self._source.next_packet()
+            if packet is not None and packet.pts is not None:
+                if packet.pts + (packet.duration or 0) < goal:
+                    continue
+            pieces += self._decode_packet(packet, pieces)
+            if packet is None:
+                break
+        return pieces
+
+    def _go_to(self, goal: int) -> None:
+        """Move so that the next packet starts at or before an instant, in ticks."""
+        file = self._source.file
+        self._errors = 0
+        if file.pristine and goal < self._origin + self._per_sec:
+            return
+        if goal > self._origin:
+            for _ in self._source.seek_attempts(goal, self._origin):
+                packet = self._source.next_packet()
+                if packet is not None and packet.pts is not None and packet.pts <= goal:
+                    self._source.push_back([packet])
+                    return
+        self._source.rewind()
+
+    def _decode_packet(self, packet: Packet | None, before: list[_Piece]) -> list[_Piece]:
+        """Decode a packet, or flush the decoder; what is damaged is left out and counted."""
+        try:
+            frames = self._source.context.decode(packet)
+        except (av.FFmpegError, OSError):
+            self._errors += 1
+            return []
+        pieces: list[_Piece] = []
+        for frame in frames:
+            if frame.sample_rate != self._rate and not before and not pieces:
+                self._rate = frame.sample_rate
+            if frame.is_corrupt or frame.sample_rate != self._rate:
+                self._errors += 1
+                continue
+            previous = (before + pieces)[-1:]
+            if frame.pts is not None:
+                start = (frame.pts - self._origin) / self._per_sec * self._rate
+            elif previous:
+                start = previous[0].start + len(previous[0].samples)
+            else:
+                continue
+            pieces.append(_Piece(start, downmix(frame)))
+        return pieces
+
+
+def downmix(frame: AudioFrame) -> FloatArray:
+    """Mix a frame's channels to one, by their names; two channels become their mean.
+
+    Args:
+        frame: A decoded frame of any sample format and layout.
+
+    Returns:
+        float32 (n,), in [-1, 1] unless the codec overshoots.
+    """
+    if frame.format.name.rstrip("p") not in _FULL_SCALE:
+        frame = av.AudioResampler(format="fltp").resample(frame)[0]
+    offset, scale = _FULL_SCALE[frame.format.name.rstrip("p")]
+    channels = frame.layout.channels
+    values = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(-1, len(channels)).T  # (C, n)
+    gains = np.array([_GAINS.get(channel.name, _SURROUND_GAIN) for channel in channels])
+    if not gains.any():
+        gains[:] = 1.0
+    gains = (gains / gains.sum() / scale).astype(np.float32)
+    return gains @ (values.astype(np.float32) - np.float32(offset))  # (n,)
+
+
+def _resample(sound: FloatArray, rate: int, out_rate: int) -> FloatArray:
+    """Resample mono sound; the first sample that comes out lies where the first went in."""
+    if rate == out_rate:
+        return sound
+    frame = AudioFrame.from_ndarray(sound[np.newaxis], format="fltp", layout="mono")
+    frame.sample_rate = rate
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=out_rate)
+    parts = [part.to_ndarray()[0] for part in [*resampler.resample(frame), *resampler.resample(None)]]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _round(value: float) -> int:
+    return math.floor(value + 0.5)

@@ -1,0 +1,137 @@
+"""What a media file holds, and from when to when."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import av
+from av.container import InputContainer
+
+from slowfast.datasets.media_source import MediaFile, MediaLocation, open_container, ticks_per_sec
+
+__all__ = ["MediaInfo", "Span", "track_spans"]
+
+_TAIL_SEC = 3.0
+"""Packets are looked at from so long before the file's end to find the ends of its tracks."""
+
+
+class MediaInfo(NamedTuple):
+    """Facts of a media file.
+
+    Times are in seconds on the file's own clock. Its zero is the first instant that the video or
+    the sound presents, whichever comes first; both are placed on it by their timestamps.
+
+    Attributes:
+        has_video: Whether there is a video track; covers and thumbnails are none.
+        has_audio: Whether there is an audio track.
+        video_start_sec: When the first frame appears.
+        video_end_sec: When the last frame disappears, as the container tells; a damaged file may
+            end before. 0 without video, as all numbers of a track that is not there.
+        audio_start_sec: When the sound starts.
+        audio_end_sec: When the sound ends.
+        width: Of the upright picture with square pixels, in pixels.
+        height: Of the upright picture with square pixels, in pixels.
+        rotation: Degrees, counter-clockwise, that frames are turned to be upright: 0, 90, 180, 270.
+        pixel_aspect: Width of a coded pixel by its height; honoured in ``width``.
+        fps: Mean frame rate, in Hz; 0 where the container does not tell.
+        video_codec: Name of the decoder, or "".
+        audio_codec: Name of the decoder, or "".
+        sample_rate_hz: Of the track, before resampling.
+        channels: Of the track, before mixing.
+        container: FFmpeg's name of the format.
+        zero_sec: Where the clock's zero lies on the container's own clock.
+    """
+
+    has_video: bool
+    has_audio: bool
+    video_start_sec: float = 0.0
+    video_end_sec: float = 0.0
+    audio_start_sec: float = 0.0
+    audio_end_sec: float = 0.0
+    width: int = 0
+    height: int = 0
+    rotation: int = 0
+    pixel_aspect: float = 1.0
+    fps: float = 0.0
+    video_codec: str = ""
+    audio_codec: str = ""
+    sample_rate_hz: int = 0
+    channels: int = 0
+    container: str = ""
+    zero_sec: float = 0.0
+
+    @property
+    def duration_sec(self) -> float:
+        """When the longer of the two tracks ends."""
+        return max(self.video_end_sec, self.audio_end_sec)
+
+
+class Span(NamedTuple):
+    """First and last instant of a track, in its own ticks."""
+
+    start: int
+    end: int
+
+
+def track_spans(file: MediaFile) -> dict[int, Span]:
+    """Find from when to when the chosen tracks last.
+
+    What the container declares is taken, unless it declares nothing or the frame rate varies (mp4
+    then adds up durations in the order of decoding, and may miss the last frames): then the packets
+    at the file's end tell.
+
+    Args:
+        file: The open file; it is not moved.
+
+    Returns:
+        A span per track index. A track without any packet has none.
+    """
+    starts: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    for index in (file.video_index, file.audio_index):
+        if index is None:
+            continue
+        stream = file.container.streams[index]
+        starts[index] = stream.start_time or 0
+        steady = stream.type == "audio" or stream.average_rate == stream.guessed_rate
+        if stream.duration and stream.duration > 0 and steady:
+            ends[index] = starts[index] + stream.duration
+    for from_sec in (_tail_start(file.container), None):
+        missing = [index for index in starts if index not in ends]
+        if missing:
+            ends |= _last_ticks(file.location, missing, from_sec)
+    return {i: Span(start, max(start, ends[i])) for i, start in starts.items() if i in ends}
+
+
+def _tail_start(container: InputContainer) -> float | None:
+    """Return from when on the tail is looked at, on the container's clock; None: unknown length."""
+    if not container.duration:
+        return None
+    return max(0.0, ((container.start_time or 0) + container.duration) / av.time_base - _TAIL_SEC)
+
+
+def _last_ticks(location: MediaLocation, indices: list[int], from_sec: float | None) -> dict[int, int]:
+    """Return when the last packet of each track ends, from the packets behind an instant."""
+    ends: dict[int, int] = {}
+    with open_container(location) as container:
+        streams = [container.streams[index] for index in indices]
+        try:
+            if from_sec:
+                container.seek(math.floor(from_sec * av.time_base))
+            for packet in container.demux(streams):
+                if packet.pts is not None:
+                    end = packet.pts + _duration(packet)
+                    index = packet.stream_index
+                    ends[index] = max(end, ends.get(index, end))
+        except (av.FFmpegError, OSError):
+            pass  # A damaged end: what was seen before it stands.
+    return ends
+
+
+def _duration(packet: av.Packet) -> int:
+    """Return a packet's duration; where none is stored, one frame period."""
+    rate = getattr(packet.stream, "average_rate", None)
+    if packet.duration or not rate:
+        return packet.duration or 0
+    return round(ticks_per_sec(packet.stream) / float(rate))

@@ -1,0 +1,394 @@
+"""Frames of a video track at given instants, as RGB of the size that is wanted.
+
+Only what is needed is decoded: from the keyframe before the window, leaving out frames that no
+other frame refers to and that are not shown; and only the frames that are shown are converted,
+being scaled in the same step.
+
+Legend: T frames, H W height and width.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from slowfast.datasets.media_source import MediaError, PacketSource, ticks_per_sec
+
+__all__ = ["FrameShape", "VideoTrack"]
+
+_SKIPS_UNREFERENCED = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
+"""Decoders whose ``skip_frame = NONREF`` drops only frames that nothing depends on. Not HEVC: there
+a "non-reference" frame may still be used by higher temporal layers."""
+
+_PROBE_PACKETS = 32
+"""Packets after which looking for a first frame is given up when a file is opened."""
+
+_MIN_HOLD_FRAMES = 2
+"""A frame counts as being there for at least so many frame periods in a damaged file."""
+
+_TOLERANCE_SEC = 5e-4
+"""Half the rounding of containers that count in milliseconds."""
+
+_NEVER = -(2**63)
+
+
+class FrameShape(NamedTuple):
+    """How coded frames are to be shown.
+
+    Attributes:
+        width: Coded width, in pixels.
+        height: Coded height, in pixels.
+        pixel_aspect: Width of a pixel by its height (sample aspect ratio).
+        quarter_turns: Turns by 90 degrees, counter-clockwise, that make the picture upright.
+    """
+
+    width: int
+    height: int
+    pixel_aspect: float = 1.0
+    quarter_turns: int = 0
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height with square pixels, upright: what a player shows."""
+        return self._upright(self._square_pixels())
+
+    def scaled(self, short_side: int | None) -> tuple[int, int]:
+        """Return width and height to scale a coded frame to, before it is turned.
+
+        Args:
+            short_side: Wanted length of the shorter side, in pixels; None: as it is. Never up.
+        """
+        width, height = self._square_pixels()
+        short = min(width, height)
+        if short_side is None or short <= short_side:
+            return width, height
+        long = max(short_side, _round(max(width, height) * short_side / short))
+        return (short_side, long) if width <= height else (long, short_side)
+
+    def _square_pixels(self) -> tuple[int, int]:
+        return max(1, _round(self.width * self.pixel_aspect)), self.height
+
+    def _upright(self, size: tuple[int, int]) -> tuple[int, int]:
+        return size[::-1] if self.quarter_turns % 2 else size
+
+
+class _Shown(NamedTuple):
+    """A decoded frame and the tick from which on it is shown."""
+
+    pts: int
+    frame: VideoFrame
+
+
+class _Window:
+    """Which frames are shown at ascending instants: for each the last that starts by then.
+
+    Args:
+        limits: The instants, in ticks.
+    """
+
+    def __init__(self, limits: list[int]) -> None:
+        self.limits = limits
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the packets that came by."""
+        self._latest = [_NEVER] * len(self.limits)
+
+    def slot(self, pts: int) -> int:
+        """Return the first instant that a frame could be shown at; ``len(limits)``: at none."""
+        return bisect_left(self.limits, pts)
+
+    def may_show(self, pts: int | None) -> bool:
+        """Whether a packet's frame may be shown; note that the packet has come by.
+
+        It is not when a packet was seen whose frame starts later and still before the instant. A
+        frame with B-frames before it is decoded before them, so this nearly always is known.
+        """
+        slot = len(self.limits) if pts is None else self.slot(pts)
+        if pts is None or slot == len(self.limits):
+            return True
+        if self._latest[slot] > pts:
+            return False
+        self._latest[slot] = pts
+        return True
+
+
+class VideoTrack:
+    """Reads frames of one video track.
+
+    Args:
+        source: The track's packets, at the beginning of the file.
+        end: Tick at which the track ends, by the container.
+
+    Attributes:
+        shape: How frames are to be shown, from the first of them.
+        first: Tick from which on the first frame is shown.
+        end: Tick at which the last frame ends.
+    """
+
+    def __init__(self, source: PacketSource, *, end: int) -> None:
+        stream = source.stream
+        self._source = source
+        self._reformatter = VideoReformatter()
+        self._can_skip = stream.codec_context.name in _SKIPS_UNREFERENCED
+        rate = stream.average_rate or stream.guessed_rate
+        self._period = max(1.0, ticks_per_sec(stream) / float(rate)) if rate else 1.0
+        self.first = stream.start_time or 0
+        self._forget()
+        self.shape = self._probe()
+        self.end = max(end, self.first + 1)
+
+    def read(
+        self, times_sec: NDArray[np.float64], short_side: int | None
+    ) -> NDArray[np.uint8]:
+        """Return the frame on display at each instant.
+
+        Args:
+            times_sec: (T,), ascending, on the container's clock, in seconds; T >= 1.
+            short_side: Frames are scaled to it, never up, in pixels; None: as they are.
+
+        Returns:
+            uint8 (T, H, W, 3), RGB.
+
+        Raises:
+            MediaError: If damage leaves no frame of the window.
+        """
+        window = _Window(self._limits(times_sec))
+        width, height = self.shape.scaled(short_side)
+        out: NDArray[np.uint8] | None = None
+        slots: list[int] = []
+        in_window = False
+        for slot, shown in self._frames_of(window):
+            image = self._to_rgb(shown.frame, width, height)
+            if out is None:
+                out = np.empty((len(times_sec), *image.shape), np.uint8)
+            out[slot] = image
+            slots.append(slot)
+            in_window = in_window or shown.pts + self._hold(shown.frame) > window.limits[0]
+        if out is None:
+            raise self._fault("no frame could be decoded", window)
+        if not in_window and self._is_damaged():
+            raise self._fault("damaged: it has no whole frame", window)
+        _repeat(out, slots)
+        return out
+
+    def facts(self) -> dict[str, Any]:
+        """Return what MediaInfo says of the track, its times left out."""
+        stream = self._source.stream
+        rate = stream.average_rate or stream.guessed_rate
+        width, height = self.shape.shown
+        return {
+            "width": width,
+            "height": height,
+            "rotation": 90 * self.shape.quarter_turns,
+            "pixel_aspect": self.shape.pixel_aspect,
+            "fps": float(rate or 0.0),
+            "video_codec": stream.codec_context.name,
+        }
+
+    def _limits(self, times_sec: NDArray[np.float64]) -> list[int]:
+        """Turn instants into ticks, inside the track: before it is its first frame, after, its last."""
+        per_sec = ticks_per_sec(self._source.stream)
+        tolerance = min(0.5, _TOLERANCE_SEC * per_sec) + 1e-6
+        limits = np.floor(times_sec * per_sec + tolerance)
+        return [int(limit) for limit in np.clip(limits, self.first, self.end - 1)]
+
+    def _hold(self, frame: VideoFrame) -> float:
+        return max(frame.duration or 0, _MIN_HOLD_FRAMES * self._period)
+
+    def _is_damaged(self) -> bool:
+        return self._damaged or self._source.errors > 0 or self._source.is_cut_short()
+
+    def _fault(self, what: str, window: _Window) -> MediaError:
+        per_sec = ticks_per_sec(self._source.stream)
+        start, end = ((limit - self.first) / per_sec for limit in (window.limits[0], window.limits[-1]))
+        self._forget()
+        return MediaError(
+            self._source.file.location.path,
+            f"{what} between {start:.2f} and {end:.2f} s of the video",
+        )
+
+    # Choosing frames
+
+    def _frames_of(self, window: _Window) -> Iterator[tuple[int, _Shown]]:
+        """Yield the frames shown in a window, each with the first instant it is shown at."""
+        if not self._can_go_on(window.limits[0]):
+            self._go_to(window)
+        while (following := self._next(window)) is not None:
+            slot = window.slot(following.pts)
+            if slot == len(window.limits):
+                self._ahead.appendleft(following)
+                break
+            if self._current is not None and window.slot(self._current.pts) != slot:
+                yield window.slot(self._current.pts), self._current
+            self._current = following
+        if self._current is not None:
+            yield window.slot(self._current.pts), self._current
+
+    def _next(self, window: _Window) -> _Shown | None:
+        """Return the next frame in order of display, None after the last."""
+        while not self._ahead:
+            packet = self._source.next_packet()
+            if packet is None and self._flushed:
+                return None
+            self._flushed = packet is None
+            self._decode(packet, window)
+        return self._ahead.popleft()
+
+    # Going somewhere
+
+    def _can_go_on(self, target: int) -> bool:
+        """Whether decoding on from here gets to the target, and sooner than a seek would."""
+        if not self._source.is_current:
+            return False
+        if self._current is None:
+            return self._fresh and self._source.is_near(self.first, target)
+        if self._current.pts > target:
+            return False
+        position = self._ahead[-1].pts if self._ahead else self._current.pts
+        return target <= position or self._flushed or self._source.is_near(position, target)
+
+    def _go_to(self, window: _Window) -> None:
+        """Seek so that decoding on passes a clean frame at or before the window."""
+        for _ in self._source.seek_attempts(window.limits[0], self.first):
+            self._forget()
+            window.clear()
+            if self._lands_before(window):
+                return
+        self._source.rewind()
+        self._forget()
+        window.clear()
+
+    def _lands_before(self, window: _Window) -> bool:
+        """Decode the first frame after a seek and check it: whole, and early enough.
+
+        Frames that come out of the decoder before the keyframe's own are dropped: in an open group
+        of pictures they refer to frames before the keyframe, which were not decoded.
+        """
+        target = window.limits[0]
+        while True:
+            packet = self._source.next_packet()
+            if packet is None or (packet.dts is not None and packet.dts > target):
+                return False
+            if packet.is_keyframe:
+                break
+        if packet.pts is not None:
+            if packet.pts > target:
+                return False
+            self._floor = packet.pts
+        self._source.push_back([packet])
+        self._current = self._next(window)
+        return self._current is not None and not self._damaged and self._current.pts <= target
+
+    def _forget(self) -> None:
+        """Forget the position: the next window starts with a seek."""
+        self._current: _Shown | None = None
+        self._ahead: deque[_Shown] = deque()
+        self._flushed = self._tainted = self._damaged = self._fresh = False
+        self._floor = self._last = _NEVER
+
+    # Decoding
+
+    def _decode(self, packet: Packet | None, window: _Window) -> None:
+        """Decode a packet, or flush the decoder, and queue the frames that are whole.
+
+        After a frame that is damaged all frames are dropped up to the next keyframe: they are built
+        upon it, and decoders do not mark them.
+        """
+        context = self._source.context
+        if self._can_skip and packet is not None:
+            context.skip_frame = "DEFAULT" if window.may_show(packet.pts) else "NONREF"
+        try:
+            frames = context.decode(packet)
+        except (av.FFmpegError, OSError):
+            self._tainted = self._damaged = True
+            return
+        for frame in frames:
+            self._queue(frame)
+
+    def _queue(self, frame: VideoFrame) -> None:
+        pts = frame.pts
+        if pts is None:
+            pts = self.first if self._last == _NEVER else self._last + round(self._period)
+        if frame.is_corrupt:
+            self._tainted = self._damaged = True
+        elif frame.key_frame:
+            self._tainted = False
+        if not self._tainted and pts >= self._floor and pts > self._last:
+            self._last = pts
+            self._ahead.append(_Shown(pts, frame))
+
+    def _to_rgb(self, frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+        """Scale a frame, convert it and turn it upright: uint8 (H, W, 3)."""
+        rgb = self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            interpolation=Interpolation.AREA,
+            threads=1,
+        )
+        return np.rot90(rgb.to_ndarray(), self.shape.quarter_turns)
+
+    # The first frame
+
+    def _probe(self) -> FrameShape:
+        """Decode the first frame, then put its packets back.
+
+        It alone tells the rotation and, in files without timestamps, when the video starts. One
+        packet is enough in a file that starts with a keyframe.
+        """
+        packets = self._take(1)
+        frame = self._first_frame(packets)
+        if frame is None and packets:
+            packets += self._take(_PROBE_PACKETS)
+            frame = self._first_frame(packets)
+        self._source.push_back(packets)
+        self._fresh = True
+        stream = self._source.stream
+        aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+        if frame is None:
+            return FrameShape(stream.width, stream.height, aspect)
+        if frame.pts is not None:
+            self.first = frame.pts
+        return FrameShape(frame.width, frame.height, aspect, round(frame.rotation / 90) % 4)
+
+    def _take(self, count: int) -> list[Packet]:
+        packets = (self._source.next_packet() for _ in range(count))
+        return [packet for packet in packets if packet is not None]
+
+    def _first_frame(self, packets: list[Packet]) -> VideoFrame | None:
+        """Decode until a frame comes out; leaves the decoder as new."""
+        context = self._source.context
+        frames: list[VideoFrame] = []
+        for packet in [*packets, None]:
+            try:
+                frames += context.decode(packet)
+            except (av.FFmpegError, OSError):
+                continue
+            if frames:
+                break
+        context.flush_buffers()
+        return frames[0] if frames else None
+
+
+def _round(value: float) -> int:
+    return math.floor(value + 0.5)
+
+
+def _repeat(out: NDArray[np.uint8], slots: list[int]) -> None:
+    """Fill the instants between by the frame before them, those before the first by the first."""
+    for index in range(len(out)):
+        shown = slots[max(0, bisect_right(slots, index) - 1)]
+        if shown != index:
+            out[index] = out[shown]

@@ -1,0 +1,155 @@
+"""Where clips lie in a video: in time (seconds on the file's clock) and in the frame (pixels).
+
+Pure functions; nothing here opens a file or reads the configuration.
+
+Legend: T frames of a clip.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slowfast.datasets.crop import Box
+
+__all__ = [
+    "clip_duration_sec",
+    "frame_times",
+    "random_clip_start",
+    "test_clip_starts",
+    "uniform_spatial_crop",
+]
+
+
+def clip_duration_sec(num_frames: int, sampling_rate: float, target_fps: float) -> float:
+    """Return how long a clip lasts.
+
+    A frame stands for the ``sampling_rate / target_fps`` seconds around it, so T frames last T such
+    bins, the first and the last included.
+
+    Args:
+        num_frames: T.
+        sampling_rate: Distance of two frames, in frames at ``target_fps``.
+        target_fps: Frame rate the distance refers to, in Hz.
+
+    Returns:
+        The duration, in seconds.
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+    _check_positive(
+        {
+            "DATA.NUM_FRAMES": num_frames,
+            "DATA.SAMPLING_RATE": sampling_rate,
+            "DATA.TARGET_FPS": target_fps,
+        }
+    )
+    return num_frames * sampling_rate / target_fps
+
+
+def frame_times(
+    start_sec: float, num_frames: int, sampling_rate: float, target_fps: float
+) -> NDArray[np.float64]:
+    """Return the instants at which a clip looks at the video: the centres of its bins.
+
+    Centres lie as far as can be from the instants at which a video of the same frame rate changes
+    its frame, so that rounded timestamps never pick the neighbour.
+
+    Args:
+        start_sec: Where the clip starts.
+        num_frames: T.
+        sampling_rate: Distance of two frames, in frames at ``target_fps``.
+        target_fps: Frame rate the distance refers to, in Hz.
+
+    Returns:
+        float64 (T,), ascending, in seconds.
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+    bin_sec = clip_duration_sec(num_frames, sampling_rate, target_fps) / num_frames
+    return start_sec + (np.arange(num_frames, dtype=np.float64) + 0.5) * bin_sec
+
+
+def random_clip_start(
+    extent_start: float, extent_end: float, clip_sec: float, rng: np.random.Generator
+) -> float:
+    """Draw where a training clip starts, uniformly over all starts that keep it inside.
+
+    Always draws exactly one number, so that later draws do not depend on the video's length.
+
+    Args:
+        extent_start: First instant of the video, in seconds.
+        extent_end: Last instant of the video, in seconds.
+        clip_sec: Length of the clip, in seconds.
+        rng: The sample's generator.
+
+    Returns:
+        The start, in seconds; the extent's start when the clip is longer than the video.
+    """
+    return extent_start + rng.random() * max(0.0, extent_end - clip_sec - extent_start)
+
+
+def test_clip_starts(
+    extent_start: float, extent_end: float, clip_sec: float, num_views: int
+) -> NDArray[np.float64]:
+    """Return where the clips of a test start: evenly spread, from the very start to the very end.
+
+    Args:
+        extent_start: First instant of the video, in seconds.
+        extent_end: Last instant of the video, in seconds.
+        clip_sec: Length of a clip, in seconds.
+        num_views: Clips; one is put in the centre.
+
+    Returns:
+        float64 (num_views,), ascending, in seconds: the first is the extent's start, the last clip
+        ends at its end. All start at the extent's start when the clip is longer than the video.
+
+    Raises:
+        ValueError: If ``num_views`` is not positive.
+    """
+    _check_positive({"TEST.NUM_ENSEMBLE_VIEWS": num_views})
+    last = max(extent_start, extent_end - clip_sec)
+    if num_views == 1:
+        return np.array([(extent_start + last) / 2])
+    return np.linspace(extent_start, last, num_views)
+
+
+test_clip_starts.__test__ = False  # type: ignore[attr-defined]  # Not a test, whatever its name.
+
+
+def uniform_spatial_crop(height: int, width: int, size: int, index: int) -> Box:
+    """Return one of the three square crops that cover a frame along its longer side.
+
+    Args:
+        height: Of the frame, in pixels.
+        width: Of the frame, in pixels.
+        size: Side of the crop, in pixels; at most the shorter side of the frame.
+        index: 0 left (top where the frame is taller than wide), 1 centre, 2 right (bottom).
+
+    Returns:
+        The crop. Along the shorter side it is centred; an odd pixel goes above or to the left.
+
+    Raises:
+        ValueError: If the index is not one of the three or the crop is larger than the frame.
+    """
+    if index not in (0, 1, 2):
+        raise ValueError(f"spatial crop: got index {index}; expected 0, 1 or 2.")
+    if not 0 < size <= min(height, width):
+        raise ValueError(
+            f"DATA.TEST_CROP_SIZE: a crop of {size} pixels does not fit into a frame of "
+            f"{width}x{height}; scale the frame's short side to at least {size} first."
+        )
+    top, left = -(-(height - size) // 2), -(-(width - size) // 2)
+    if height > width:
+        top = (0, top, height - size)[index]
+    else:
+        left = (0, left, width - size)[index]
+    return Box(top, left, size, size)
+
+
+def _check_positive(values: dict[str, float]) -> None:
+    for key, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{key}: got {value}; expected a positive number.")

@@ -1,0 +1,171 @@
+"""One view of a clip: what is random about it, and how it is applied.
+
+Frames are uint8 from end to end and every step is OpenCV's: crop and resize, one colour matrix,
+flip, blur. Every parameter holds for the whole clip, so that augmentation adds no motion. The
+frames lie below each other as one tall image wherever an operation does not mix neighbouring rows.
+
+Legend: T frames, H W height and width, S side of the square crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from slowfast.datasets.color import color_matrix
+from slowfast.datasets.crop import Box
+
+__all__ = [
+    "AREA_FROM_FACTOR",
+    "Blur",
+    "Frames",
+    "ViewParams",
+    "apply_view",
+    "check_frames",
+    "crop_resize",
+    "use_one_thread",
+]
+
+# cv2's AREA averages whole pixels: the better filter for shrinking, at four times the cost of
+# LINEAR. Up to this factor the two differ by less than half a grey level on real frames
+# (benchmarks/bench_augment.py); for enlarging, AREA would be blocky.
+AREA_FROM_FACTOR = 1.5
+
+Frames = NDArray[np.uint8]
+
+
+class ViewParams(NamedTuple):
+    """Everything random about one view, constant over its frames.
+
+    Attributes:
+        box: What is cut out and scaled to the crop size.
+        flip: Mirror left and right.
+        color: float64 (3, 6), the colour matrix but for the clip's mean (see ``datasets/color``);
+            None leaves the colours alone.
+        blur_sigma: Standard deviation of the blur on both axes, in pixels of the crop; 0 is none.
+    """
+
+    box: Box
+    flip: bool = False
+    color: NDArray[np.float64] | None = None
+    blur_sigma: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blur:
+    """Draws the blur of a view: one sigma for its frames and both axes.
+
+    Attributes:
+        sigma: [lowest, highest] standard deviation, in pixels of the crop.
+        prob: Probability that a view is blurred.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    sigma: Sequence[float]
+    prob: float
+
+    def __post_init__(self) -> None:
+        low, high = self.sigma
+        if not 0 <= low <= high:
+            raise ValueError(
+                f"DATA.SSL_BLUR_SIGMA_MIN: got {low} to DATA.SSL_BLUR_SIGMA_MAX {high}; expected "
+                "0 <= min <= max pixels."
+            )
+        if not 0 <= self.prob <= 1:
+            raise ValueError(
+                f"DATA.SSL_BLUR_PROB: got {self.prob}; expected a probability in [0, 1]."
+            )
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Draw a sigma; 0 when the view stays sharp."""
+        return rng.uniform(self.sigma[0], self.sigma[1]) if rng.random() < self.prob else 0.0
+
+
+def apply_view(frames: Frames, params: ViewParams, size: int) -> Frames:
+    """Apply drawn parameters to the frames of a clip.
+
+    Args:
+        frames: uint8 (T, H, W, 3), RGB; not changed.
+        params: What to do.
+        size: Side S of the output, in pixels.
+
+    Returns:
+        uint8 (T, S, S, 3), RGB, contiguous.
+    """
+    view = crop_resize(frames, params.box, size, size)  # (T, S, S, 3)
+    tall = view.reshape(-1, size, 3)  # (T * S, S, 3), the same memory
+    if params.color is not None:
+        mean = np.array(cv2.mean(tall)[:3])
+        cv2.transform(tall, color_matrix(params.color, mean), dst=tall)
+    if params.flip:
+        cv2.flip(tall, 1, dst=tall)
+    if params.blur_sigma > 0:
+        _blur(view, params.blur_sigma)
+    return view
+
+
+def use_one_thread() -> None:
+    """Keep OpenCV to the calling thread; for the start of every data worker.
+
+    Workers are the parallelism. Two threads in each of two workers cost 45 % of the throughput.
+    (DataLoader has already set torch to one thread; raising it in a forked worker deadlocks.)
+    """
+    cv2.setNumThreads(1)
+
+
+def crop_resize(frames: Frames, box: Box, height: int, width: int) -> Frames:
+    """Cut a box out of every frame and scale it.
+
+    Args:
+        frames: uint8 (T, H, W, 3); not changed.
+        box: Inside the frames.
+        height: Of the output, in pixels.
+        width: Of the output, in pixels.
+
+    Returns:
+        uint8 (T, height, width, 3), contiguous, a new array even when nothing is scaled.
+    """
+    out = np.empty((len(frames), height, width, 3), dtype=np.uint8)
+    rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+    cropped = frames[:, rows, columns]  # (T, h, w, 3), the same memory
+    if (box.height, box.width) == (height, width):
+        out[:] = cropped
+        return out
+    shrink = min(box.height / height, box.width / width)
+    interpolation = cv2.INTER_AREA if shrink >= AREA_FROM_FACTOR else cv2.INTER_LINEAR
+    for source, target in zip(cropped, out, strict=True):
+        cv2.resize(source, (width, height), dst=target, interpolation=interpolation)
+    return out
+
+
+def check_frames(frames: Frames) -> None:
+    """Refuse what is not a clip.
+
+    Args:
+        frames: Should be uint8 (T, H, W, 3).
+
+    Raises:
+        ValueError: If it is not, or is empty.
+    """
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or frames.size == 0:
+        raise ValueError(
+            f"frames: got {frames.dtype} of shape {frames.shape}; expected uint8 (T, H, W, 3), "
+            "not empty."
+        )
+
+
+def _blur(view: Frames, sigma: float) -> None:
+    """Blur every frame in place; the kernel ends at three sigma, the border is mirrored."""
+    # sepFilter2D rounds once and takes a third of the time of GaussianBlur, which rounds to 8 bits
+    # of fixed point in between.
+    size = 2 * max(1, round(3 * sigma)) + 1
+    kernel = cv2.getGaussianKernel(size, sigma)
+    for frame in view:
+        cv2.sepFilter2D(frame, -1, kernel, kernel, dst=frame)

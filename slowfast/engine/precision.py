@@ -1,0 +1,95 @@
+"""Mixed precision: one object that knows dtype, autocast and loss scaling."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from slowfast.config import CfgNode
+from slowfast.utils.env import choose_dtype
+
+__all__ = ["Precision"]
+
+logger = logging.getLogger(__name__)
+
+
+class Precision:
+    """Autocast and gradient scaling, which do nothing in full precision.
+
+    Args:
+        device: Where the model runs.
+        dtype: torch.float32 for full precision, else the reduced one.
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        self.device, self.dtype = device, dtype
+        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+
+    @classmethod
+    def from_cfg(cls, cfg: CfgNode, device: torch.device) -> Precision:
+        """Choose by TRAIN.MIXED_PRECISION and TRAIN.MIXED_PRECISION_DTYPE.
+
+        Args:
+            cfg: The configuration.
+            device: Where the model runs.
+
+        Returns:
+            The precision; full where a CPU would only be slowed down.
+        """
+        if not cfg.TRAIN.MIXED_PRECISION:
+            return cls(device)
+        dtype = choose_dtype(cfg.TRAIN.MIXED_PRECISION_DTYPE, device)
+        if dtype == torch.float32:
+            logger.info(
+                "TRAIN.MIXED_PRECISION is on, but this CPU computes bfloat16 slower than float32: "
+                "staying in float32. TRAIN.MIXED_PRECISION_DTYPE bf16 forces it."
+            )
+        return cls(device, dtype)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether anything is reduced."""
+        return self.dtype != torch.float32
+
+    def autocast(self) -> torch.autocast:
+        """Return the context for a forward pass."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.is_mixed)
+
+    @contextlib.contextmanager
+    def no_grad_autocast(self) -> Iterator[None]:
+        """Return the context for a forward pass without gradients."""
+        with torch.no_grad(), self.autocast():
+            yield
+
+    def step(
+        self,
+        optimizer: torch.optim.Optimizer,
+        model: nn.Module,
+        *,
+        clip_value: float | None,
+        clip_norm: float | None,
+    ) -> Tensor:
+        """Unscale, clip and step.
+
+        Args:
+            optimizer: The optimiser.
+            model: Whose gradients are clipped.
+            clip_value: SOLVER.CLIP_GRAD_VAL.
+            clip_norm: SOLVER.CLIP_GRAD_L2NORM.
+
+        Returns:
+            The global L2 norm of the gradient before clipping, a scalar.
+        """
+        self.scaler.unscale_(optimizer)
+        parameters = [p for p in model.parameters() if p.grad is not None]
+        limit = float("inf") if clip_norm is None else clip_norm
+        norm = nn.utils.clip_grad_norm_(parameters, limit)
+        if clip_value is not None:
+            nn.utils.clip_grad_value_(parameters, clip_value)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        return norm

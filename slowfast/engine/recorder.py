@@ -1,0 +1,178 @@
+"""What a training run tells: log lines, ``json_stats.log``, TensorBoard, and when to give up."""
+
+from __future__ import annotations
+
+import logging
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slowfast.config import CfgNode, UserError
+from slowfast.utils import distributed
+from slowfast.utils.logging import log_json_stats
+from slowfast.utils.meters import IterationTimer, TermMeter, format_eta, gpu_memory
+
+__all__ = ["Recorder"]
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Collects the terms of each iteration; reports every LOG_PERIOD and after each epoch.
+
+    Terms stay tensors until they are reported, so that a GPU is not waited for at every step.
+
+    Args:
+        cfg: The configuration.
+        steps_per_epoch: Iterations of an epoch.
+        device: Where training runs.
+    """
+
+    def __init__(self, cfg: CfgNode, steps_per_epoch: int, device: torch.device) -> None:
+        self._output_dir = Path(cfg.OUTPUT_DIR)
+        self._period, self._steps, self._device = cfg.LOG_PERIOD, steps_per_epoch, device
+        self._max_epoch = cfg.SOLVER.MAX_EPOCH
+        self._max_steps = cfg.TRAIN.MAX_STEPS or self._max_epoch * steps_per_epoch
+        self._explosion = cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR
+        self._meter = TermMeter(cfg.LOG_PERIOD)
+        self._timer = IterationTimer(cfg.LOG_PERIOD)
+        self._pending: list[dict[str, Tensor]] = []
+        self._losses: list[float] = []
+        self._last: dict[str, Any] = {}
+        self._board = _open_board(cfg) if distributed.is_main_process() else None
+
+    def start_epoch(self) -> None:
+        """Forget the means of the last epoch."""
+        self._meter.reset()
+
+    def start_iteration(self) -> None:
+        """Begin to time an iteration."""
+        self._timer.start()
+
+    def data_ready(self) -> None:
+        """Note that the batch has come."""
+        self._timer.data_ready()
+
+    def end_iteration(
+        self, epoch: int, iteration: int, terms: dict[str, Tensor], lr: float, grad_norm: Tensor
+    ) -> None:
+        """Take an iteration's terms, and report when it is time.
+
+        Args:
+            epoch: Whole epochs done before.
+            iteration: Iterations of this epoch done, from 1.
+            terms: Scalars; ``loss`` among them.
+            lr: Learning rate of the step.
+            grad_norm: Norm of the gradient, a scalar.
+
+        Raises:
+            UserError: If the loss is not finite or explodes.
+        """
+        self._timer.stop()
+        self._pending.append({**terms, "grad_norm": grad_norm})
+        is_last = iteration == self._steps
+        if iteration % self._period and not is_last:
+            return
+        self._flush(epoch, iteration)
+        if not distributed.is_main_process():
+            return
+        done = epoch * self._steps + iteration
+        timing = self._timer.record()
+        stats = {
+            "_type": "train_iter",
+            "epoch": f"{epoch + 1}/{self._max_epoch}",
+            "iter": f"{iteration}/{self._steps}",
+            "step": done,
+            **timing,
+            "eta": format_eta(timing["dt"] * (self._max_steps - done)),
+            "lr": lr,
+            **self._meter.median(),
+            **gpu_memory(self._device),
+        }
+        log_json_stats(stats, self._output_dir)
+        logger.info("%s", _human(stats))
+        self._write_board("Train", {**self._meter.median(), "lr": lr}, done)
+        self._last = stats
+
+    def end_epoch(self, epochs_done: int, measurements: dict[str, float]) -> None:
+        """Report the means of an epoch, and what was measured after it.
+
+        Args:
+            epochs_done: Whole epochs done.
+            measurements: Metric name -> value; may be empty.
+        """
+        if not distributed.is_main_process():
+            return
+        epoch = f"{epochs_done}/{self._max_epoch}"
+        step = epochs_done * self._steps
+        means = {"_type": "train_epoch", "epoch": epoch, "step": step, **self._meter.mean()}
+        log_json_stats(means, self._output_dir)
+        logger.info("epoch %s done: mean loss %.4f", epoch, means.get("loss", math.nan))
+        if measurements:
+            stats = {"_type": "val_epoch", "epoch": epoch, "step": step, **measurements}
+            log_json_stats(stats, self._output_dir)
+            text = ", ".join(f"{name} {value:.4f}" for name, value in measurements.items())
+            logger.info("validation after epoch %s: %s", epoch, text)
+            self._write_board("Val", measurements, step)
+
+    def close(self) -> None:
+        """Write what TensorBoard still holds back."""
+        if self._board is not None:
+            self._board.close()
+
+    def _flush(self, epoch: int, iteration: int) -> None:
+        """Average the pending terms over ranks and look at the loss."""
+        names = list(self._pending[0])
+        values = torch.stack(
+            [torch.stack([terms[n].double().reshape(()) for n in names]) for terms in self._pending]
+        )  # (iterations, terms)
+        values = distributed.all_reduce_sum(values) / distributed.world_size()
+        self._pending.clear()
+        for row in values.tolist():
+            terms = dict(zip(names, row, strict=True))
+            self._check(terms["loss"], epoch, iteration)
+            self._meter.update(terms)
+
+    def _check(self, loss: float, epoch: int, iteration: int) -> None:
+        where = f"in epoch {epoch + 1} near iteration {iteration}"
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} {where}. Lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_EPOCHS, "
+                "or set SOLVER.CLIP_GRAD_L2NORM."
+            )
+        typical = statistics.median(self._losses) if self._losses else loss
+        if self._explosion > 0 and loss > self._explosion * typical:
+            raise UserError(
+                f"the loss is {loss:.4g} {where}, more than TRAIN.KILL_LOSS_EXPLOSION_FACTOR "
+                f"({self._explosion:g}) times its median {typical:.4g}."
+            )
+        self._losses = [*self._losses[-99:], loss]
+
+    def _write_board(self, group: str, values: dict[str, float], step: int) -> None:
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"{group}/{name}", value, step)
+
+
+def _open_board(cfg: CfgNode) -> Any:
+    if not cfg.TENSORBOARD.ENABLE:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    name = cfg.TENSORBOARD.LOG_DIR or f"runs-{cfg.TRAIN.DATASET}"
+    return SummaryWriter(Path(cfg.OUTPUT_DIR) / name)
+
+
+def _human(stats: dict[str, Any]) -> str:
+    """Format an iteration's statistics as one line."""
+    fixed = {"_type", "epoch", "iter", "step", "dt", "dt_data", "dt_net", "eta", "lr", "gpu_mem"}
+    terms = " ".join(f"{k} {v:.4g}" for k, v in stats.items() if k not in fixed)
+    memory = f" mem {stats['gpu_mem']}" if "gpu_mem" in stats else ""
+    return (
+        f"epoch {stats['epoch']} iter {stats['iter']} {terms} lr {stats['lr']:.3g} "
+        f"{stats['dt']:.3f} s/it (data {stats['dt_data']:.3f}){memory} eta {stats['eta']}"
+    )

@@ -1,0 +1,293 @@
+"""The one training loop. It knows no method: a model gives outputs, a criterion gives terms."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from slowfast.config import CfgNode, UserError
+from slowfast.datasets.device import build_prepare_batch
+from slowfast.datasets.loader import ResilientLoader, construct_loader, local_batch_size
+from slowfast.engine.precise_bn import update_bn_stats
+from slowfast.engine.precision import Precision
+from slowfast.engine.recorder import Recorder
+from slowfast.models.build import LOSS_REGISTRY, build_model
+from slowfast.models.optimizer import construct_optimizer, get_epoch_lr, set_lr
+from slowfast.models.weights import load_weights
+from slowfast.utils import checkpoint as cu
+from slowfast.utils import distributed
+from slowfast.utils.random import rng_state, set_rng_state
+
+__all__ = ["Trainer", "TrainingStoppedError"]
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingStoppedError(UserError):
+    """Training was asked to stop; everything is saved."""
+
+
+class Trainer:
+    """Trains a model: one iteration is one optimiser step of ACCUMULATE_STEPS batches.
+
+    Args:
+        cfg: The configuration.
+        device: Where to train.
+    """
+
+    def __init__(self, cfg: CfgNode, device: torch.device) -> None:
+        self.cfg, self.device = cfg, device
+        self.output_dir = Path(cfg.OUTPUT_DIR)
+        self.precision = Precision.from_cfg(cfg, device)
+        self.loader: ResilientLoader = construct_loader(cfg, "train")
+        self.accumulate = cfg.SOLVER.ACCUMULATE_STEPS
+        self.steps_per_epoch = self.loader.batches.batches_per_epoch // self.accumulate
+        self.prepare = build_prepare_batch(cfg, train=True).to(device)
+        model = build_model(cfg).to(device)
+        self.criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)
+        self.optimizer = construct_optimizer(model, cfg)
+        self.epoch = self.iteration = 0
+        self.signal_received = 0
+        self._restore(model)
+        self.model = _distribute(model, device)
+        self.recorder = Recorder(cfg, self.steps_per_epoch, device)
+
+    @property
+    def steps_done(self) -> int:
+        """Optimiser steps since the beginning of training."""
+        return self.epoch * self.steps_per_epoch + self.iteration
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether MAX_EPOCH or MAX_STEPS is reached."""
+        limit = self.cfg.TRAIN.MAX_STEPS
+        return self.epoch >= self.cfg.SOLVER.MAX_EPOCH or (0 < limit <= self.steps_done)
+
+    def train(self, after_epoch: Callable[[int], dict[str, float]] = lambda epoch: {}) -> None:
+        """Train to the end, from wherever a checkpoint left off.
+
+        Args:
+            after_epoch: Called after each whole epoch with the number of epochs done; returns
+                measurements to log, or nothing.
+
+        Raises:
+            TrainingStoppedError: After SIGINT, SIGTERM or SIGUSR1, with everything saved.
+            UserError: If the loss is not finite or explodes.
+        """
+        self.loader.batches.start_at(self.epoch, self.iteration * self.accumulate)
+        with _catch_signals(self), contextlib.closing(iter(self.loader)) as batches:
+            while not self.is_finished:
+                self._train_epoch(batches)
+                if self.iteration < self.steps_per_epoch:  # MAX_STEPS ends in mid-epoch
+                    self.save()
+                    break
+                self.epoch, self.iteration = self.epoch + 1, 0
+                self._finish_epoch(after_epoch)
+        self.recorder.close()
+
+    def _train_epoch(self, batches: Iterator[dict[str, Tensor]]) -> None:
+        self.model.train()
+        self.recorder.start_epoch()
+        bar = tqdm(
+            total=self.steps_per_epoch,
+            initial=self.iteration,
+            desc=f"epoch {self.epoch + 1}/{self.cfg.SOLVER.MAX_EPOCH}",
+            disable=not (sys.stderr.isatty() and distributed.is_main_process()),
+            leave=False,
+        )
+        with bar:
+            while self.iteration < self.steps_per_epoch and not self.is_finished:
+                self.recorder.start_iteration()
+                lr = self._learning_rate()
+                set_lr(self.optimizer, lr)
+                terms, grad_norm = self._step(batches)
+                self.iteration += 1
+                self.recorder.end_iteration(self.epoch, self.iteration, terms, lr, grad_norm)
+                bar.update()
+                if self._asked_to_stop():
+                    self.save()
+                    raise TrainingStoppedError(
+                        f"stopped by signal {self.signal_received} after {self.steps_done} steps; "
+                        "everything is saved: run the same command again to go on."
+                    )
+
+    def _learning_rate(self) -> float:
+        """Compute the rate of the next step from the fractional epoch."""
+        samples = local_batch_size(self.cfg, "train") * distributed.world_size() * self.accumulate
+        return get_epoch_lr(self.epoch + self.iteration / self.steps_per_epoch, self.cfg, samples)
+
+    def _step(self, batches: Iterator[dict[str, Tensor]]) -> tuple[dict[str, Tensor], Tensor]:
+        """Take one optimiser step; gradients of its batches are averaged."""
+        total: dict[str, Tensor] = {}
+        kept: list[tuple[Any, dict[str, Tensor]]] = []
+        for micro in range(self.accumulate):
+            batch = self.prepare(next(batches))
+            if micro == 0:
+                self.recorder.data_ready()
+            with self._synchronised(micro == self.accumulate - 1):
+                with self.precision.autocast():
+                    outputs = self.model(batch)
+                    terms = self.criterion(outputs, batch)
+                self.precision.scaler.scale(terms["loss"] / self.accumulate).backward()
+            kept.append((outputs, batch))
+            for name, value in terms.items():
+                total[name] = total.get(name, 0.0) + value.detach() / self.accumulate
+        grad_norm = self.precision.step(
+            self.optimizer,
+            self.model,
+            clip_value=self.cfg.SOLVER.CLIP_GRAD_VAL,
+            clip_norm=self.cfg.SOLVER.CLIP_GRAD_L2NORM,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        after_step = getattr(cu.unwrap_model(self.model), "after_step", None)
+        if after_step is not None:
+            for outputs, batch in kept:
+                after_step(outputs, batch)
+        return total, grad_norm
+
+    def _synchronised(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
+        """Let only the last batch of a step exchange gradients."""
+        if is_last or not isinstance(self.model, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.model.no_sync()
+
+    def _finish_epoch(self, after_epoch: Callable[[int], dict[str, float]]) -> None:
+        if self.cfg.BN.USE_PRECISE_STATS and self._is_due(self.cfg.TRAIN.EVAL_PERIOD):
+            loader = construct_loader(self.cfg, "train")
+            loader.batches.start_at(self.epoch - 1, 0)
+            with contextlib.closing(iter(loader)) as batches:
+                update_bn_stats(
+                    self.model,
+                    map(self.prepare, batches),
+                    self.cfg.BN.NUM_BATCHES_PRECISE,
+                    self.precision,
+                )
+        if self._is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD):
+            self.save()
+        self.recorder.end_epoch(self.epoch, after_epoch(self.epoch))
+
+    def _is_due(self, period: int) -> bool:
+        return self.is_finished or (period > 0 and self.epoch % period == 0)
+
+    def save(self) -> None:
+        """Write a checkpoint of everything a resumed run needs; every rank must call it."""
+        states = [rng_state()]
+        if distributed.world_size() > 1:
+            states = [{}] * distributed.world_size()
+            torch.distributed.all_gather_object(states, rng_state())
+        if distributed.is_main_process():
+            path = cu.checkpoint_path(
+                self.output_dir, self.epoch, self.iteration, task=self.cfg.TASK
+            )
+            cu.save_checkpoint(
+                path,
+                {
+                    "epoch": self.epoch - 1,
+                    "iteration": self.iteration,
+                    "model_state": cu.unwrap_model(self.model).state_dict(),
+                    "optimizer_state": self.optimizer.state_dict(),
+                    "scaler_state": self.precision.scaler.state_dict(),
+                    "cfg": self.cfg.dump(),
+                    "rng_states": states,
+                    "world_size": distributed.world_size(),
+                },
+            )
+        distributed.barrier()
+
+    def _restore(self, model: nn.Module) -> None:
+        train = self.cfg.TRAIN
+        last = cu.find_last_checkpoint(self.output_dir, self.cfg.TASK)
+        if train.AUTO_RESUME and last is not None:
+            self._resume(model, cu.load_checkpoint(last), str(last))
+            return
+        if not train.CHECKPOINT_FILE_PATH:
+            return
+        load_weights(
+            model,
+            train.CHECKPOINT_FILE_PATH,
+            checkpoint_type=train.CHECKPOINT_TYPE,
+            clear_patterns=tuple(train.CHECKPOINT_CLEAR_NAME_PATTERN),
+        )
+        if not train.CHECKPOINT_EPOCH_RESET:
+            content = cu.load_checkpoint(train.CHECKPOINT_FILE_PATH)
+            if "optimizer_state" in content and "epoch" in content:
+                self._resume_progress(content, train.CHECKPOINT_FILE_PATH)
+
+    def _resume(self, model: nn.Module, content: dict[str, Any], path: str) -> None:
+        try:
+            model.load_state_dict(content["model_state"])
+        except (KeyError, RuntimeError) as error:
+            raise UserError(
+                f"TRAIN.AUTO_RESUME: {path} does not fit this model: {str(error)[:500]} Choose "
+                "another OUTPUT_DIR, or set TRAIN.AUTO_RESUME False."
+            ) from error
+        self._resume_progress(content, path)
+        states = content.get("rng_states", [])
+        if len(states) == distributed.world_size():
+            set_rng_state(states[distributed.rank()])
+        else:
+            logger.warning(
+                "%s was saved by %d processes, this run has %d: it goes on, but not bit for bit.",
+                path,
+                len(states),
+                distributed.world_size(),
+            )
+
+    def _resume_progress(self, content: dict[str, Any], path: str) -> None:
+        try:
+            self.optimizer.load_state_dict(content["optimizer_state"])
+        except (ValueError, KeyError) as error:
+            raise UserError(
+                f"the optimiser state of {path} does not fit ({error}). To start anew from its "
+                "weights, set TRAIN.CHECKPOINT_EPOCH_RESET True."
+            ) from error
+        if content.get("scaler_state"):
+            self.precision.scaler.load_state_dict(content["scaler_state"])
+        self.epoch = int(content["epoch"]) + 1
+        self.iteration = int(content.get("iteration", 0))
+        logger.info("going on from %s: epoch %d, iteration %d", path, self.epoch, self.iteration)
+
+    def _asked_to_stop(self) -> bool:
+        """Agree over all ranks; several look only now and then, as looking makes them wait."""
+        if distributed.world_size() == 1:
+            return self.signal_received > 0
+        if self.iteration % self.cfg.LOG_PERIOD:
+            return False
+        flag = distributed.all_reduce_sum(torch.tensor([float(self.signal_received > 0)]))
+        return bool(flag.item() > 0)
+
+
+def _distribute(model: nn.Module, device: torch.device) -> nn.Module:
+    if distributed.world_size() == 1:
+        return model
+    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
+
+@contextlib.contextmanager
+def _catch_signals(trainer: Trainer) -> Iterator[None]:
+    """Turn the first SIGINT, SIGTERM or SIGUSR1 into a clean stop; a second one acts at once."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {s: signal.getsignal(s) for s in signals}
+
+    def note(number: int, _: object) -> None:
+        trainer.signal_received = number
+        signal.signal(number, before[signal.Signals(number)])
+        logger.info("signal %d: finishing this iteration, then saving", number)
+
+    try:
+        for s in signals:
+            signal.signal(s, note)
+        yield
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)

@@ -1,0 +1,9 @@
+"""Backbones, pooling, heads, losses, and the registries they are found in.
+
+Importing this package fills the registries.
+"""
+
+from slowfast.models import audio_resnet, classifier, heads, pooling, video_resnet
+from slowfast.models.losses import cross_entropy
+
+__all__ = ["audio_resnet", "classifier", "cross_entropy", "heads", "pooling", "video_resnet"]

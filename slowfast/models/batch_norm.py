@@ -1,0 +1,303 @@
+"""Batch norm over all processes, per block of rows, or frozen; the parameters never change names.
+
+Legend: B rows, C channels, G groups, W world size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slowfast.utils import distributed
+
+__all__ = [
+    "GroupedBatchNorm1d",
+    "SyncBatchNorm1d",
+    "SyncBatchNorm2d",
+    "SyncBatchNorm3d",
+    "freeze_batch_norm",
+    "get_norm",
+]
+
+NormFactory = Callable[..., nn.Module]
+
+# The base of torch's batch norms of any dimension, and of ours.
+_BatchNorm = nn.modules.batchnorm._BatchNorm
+
+
+def _reduced(x: Tensor) -> list[int]:
+    """Return the dimensions that batch statistics are taken over: all but the channels."""
+    return [0, *range(2, x.dim())]
+
+
+def _moments(x: Tensor, sync: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, biased variance and count of each channel, over all ranks when ``sync``.
+
+    Ranks exchange mean and sum of squared deviations, not sums of squares, which would cancel when
+    the mean is large against the deviation (Chan, Golub and LeVeque, 1983).
+
+    Args:
+        x: float (B, C, ...); B may differ between ranks and may be 0.
+        sync: Take the rows of all ranks.
+
+    Returns:
+        (C,), (C,) and a scalar; float32, or float64 for float64 input.
+    """
+    wide = x if x.dtype == torch.float64 else x.float()
+    count = x.numel() // x.shape[1]
+    dims = _reduced(x)
+    if count:
+        var, mean = torch.var_mean(wide, dim=dims, correction=0)
+    else:
+        var = mean = wide.sum(dim=dims)  # zeros: var_mean of nothing is NaN
+    total = torch.full((), count, dtype=mean.dtype, device=mean.device)
+    if not sync or distributed.world_size() == 1:
+        return mean, var, total
+    packed = torch.cat([mean, var * count, total[None]])[None]  # (1, 2C + 1)
+    ranks = distributed.gather_no_gradient(packed)  # (W, 2C + 1)
+    means, squares, counts = ranks[:, : len(mean)], ranks[:, len(mean) : -1], ranks[:, -1:]
+    total = counts.sum()
+    mean = (means * counts).sum(dim=0) / total
+    var = (squares + counts * (means - mean) ** 2).sum(dim=0) / total
+    return mean, var, total
+
+
+class _Normalize(torch.autograd.Function):
+    """Batch norm in training, with statistics and gradient of all ranks when ``sync``.
+
+    The gradient of weight and bias is this rank's share: data-parallel training adds shares up, as
+    for any other parameter.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, sync: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        mean, var, count = _moments(x, sync)
+        ctx.mark_non_differentiable(mean, var, count)
+        ctx.save_for_backward(x, weight, mean, var, count)
+        ctx.eps, ctx.sync = eps, sync
+        out = F.batch_norm(x, mean, var, weight, bias, eps=eps) if x.numel() else x.clone()
+        return out, mean, var, count
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, var, count = ctx.saved_tensors
+        inv_std = (var + ctx.eps).rsqrt()
+        # As if the statistics were constants: the gradient of x, and this rank's sums of g * x_hat
+        # and g, which are the gradients of weight and bias.
+        if x.numel():
+            grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
+                grads[0], x, weight, mean, var, mean, inv_std, False, ctx.eps, [True, True, True]
+            )
+        else:  # the kernel divides by the number of rows
+            grad_x, grad_weight, grad_bias = grads[0], *torch.zeros_like(weight).expand(2, -1)
+        if ctx.needs_input_grad[0]:
+            # What flows through the statistics: -scale * (mean(g) + x_hat * mean(g * x_hat)), with
+            # the means over all ranks. It has the form of a batch norm.
+            sums = torch.stack([grad_weight, grad_bias]).to(mean.dtype)  # (2, C)
+            total = distributed.all_reduce_sum(sums) if ctx.sync else sums
+            slope, offset = (-weight * inv_std * total / count).to(weight.dtype)
+            if x.numel():
+                grad_x = grad_x + F.batch_norm(x, mean, var, slope, offset, eps=ctx.eps)
+        return grad_x, grad_weight, grad_bias, None, None
+
+
+def _update_running(norm: _BatchNorm, means: Tensor, variances: Tensor, count: Tensor) -> None:
+    """Update running statistics as G calls in a row would.
+
+    Args:
+        norm: The layer.
+        means: (G, C), in the order of the calls.
+        variances: (G, C), biased.
+        count: Scalar, elements behind each of them.
+    """
+    mean, var, tracked = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    if not norm.track_running_stats or mean is None or var is None or tracked is None:
+        return
+    calls = len(means)
+    # r <- (1 - m) r + m s, G times, is one weighted sum: call g keeps m (1 - m)^(G - 1 - g).
+    after = torch.arange(calls - 1, -1, -1, dtype=torch.float64, device=means.device)
+    if norm.momentum is None:  # cumulative: every call ever made weighs the same
+        share = torch.ones_like(after) / (tracked + calls)
+    else:
+        share = norm.momentum * (1 - norm.momentum) ** after
+    kept = (1 - share.sum()).to(mean.dtype)
+    unbiased = variances * (count / (count - 1).clamp(min=1))
+    mean.mul_(kept).add_(share.to(means.dtype) @ means)
+    var.mul_(kept).add_(share.to(means.dtype) @ unbiased)
+    tracked.add_(calls)
+
+
+class _SyncBatchNorm(_BatchNorm):
+    """Batch norm whose statistics in training are those of the rows of all ranks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise.
+
+        Args:
+            x: float (B, C, ...); B may differ between ranks.
+
+        Returns:
+            The same shape and dtype.
+        """
+        if not self.training or distributed.world_size() == 1:
+            return super().forward(x)
+        self._check_input_dim(x)
+        out, mean, var, count = _Normalize.apply(x, *_affine(self, x), self.eps, True)
+        with torch.no_grad():
+            _update_running(self, mean[None], var[None], count)
+        return out
+
+
+def _affine(norm: _BatchNorm, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weight and bias, ones and zeros for a layer without."""
+    if norm.affine:
+        return norm.weight, norm.bias
+    ones = torch.ones(norm.num_features, dtype=x.dtype, device=x.device)
+    return ones, torch.zeros_like(ones)
+
+
+class SyncBatchNorm1d(_SyncBatchNorm, nn.BatchNorm1d):
+    """``nn.BatchNorm1d`` over the rows of all ranks, on CPU (gloo) and GPU.
+
+    The state dict is that of the ordinary layer. With one process it is the ordinary layer.
+    """
+
+
+class SyncBatchNorm2d(_SyncBatchNorm, nn.BatchNorm2d):
+    """``nn.BatchNorm2d`` over the rows of all ranks; see :class:`SyncBatchNorm1d`."""
+
+
+class SyncBatchNorm3d(_SyncBatchNorm, nn.BatchNorm3d):
+    """``nn.BatchNorm3d`` over the rows of all ranks; see :class:`SyncBatchNorm1d`."""
+
+
+class GroupedBatchNorm1d(nn.BatchNorm1d):
+    """Batch norm of rows that are several blocks, as if each block had been a call of its own.
+
+    One call for many crops then gives exactly what one call per crop would: outputs, gradients and
+    running statistics.
+
+    Args:
+        num_features: C.
+        eps: Added to the variance.
+        momentum: Weight of a new batch in the running statistics; None for their plain average.
+        affine: Have a weight and a bias.
+        track_running_stats: Keep running statistics.
+        sync: Take block g's statistics over the blocks g of all ranks.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        *,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        sync: bool = False,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        self.sync = sync
+
+    def extra_repr(self) -> str:
+        """Describe the layer in a printed model."""
+        return f"{super().extra_repr()}, sync={self.sync}"
+
+    def forward(self, x: Tensor, groups: int = 1) -> Tensor:
+        """Normalise each block of rows by its own statistics.
+
+        Args:
+            x: float (G * B, C), block after block.
+            groups: G.
+
+        Returns:
+            (G * B, C).
+
+        Raises:
+            ValueError: If the rows are not that many equal blocks, or, in training, if a block has
+                one row (and nothing to normalise it by).
+        """
+        sync = self.sync and distributed.world_size() > 1
+        uses_running = not self.training and self.running_mean is not None
+        if uses_running or (groups == 1 and not sync):
+            return super().forward(x)
+        blocks = self._blocks(x, groups, sync)  # (B, G * C)
+        weight, bias = (p.repeat(groups) for p in _affine(self, x))
+        out, mean, var, count = _Normalize.apply(blocks, weight, bias, self.eps, sync)
+        if self.training:
+            with torch.no_grad():
+                _update_running(self, mean.view(groups, -1), var.view(groups, -1), count)
+        return out.view(-1, groups, x.shape[1]).transpose(0, 1).reshape(x.shape)
+
+    def _blocks(self, x: Tensor, groups: int, sync: bool) -> Tensor:
+        """Lay the blocks side by side: the channels of a block become channels of their own."""
+        if x.dim() != 2 or groups < 1 or x.shape[0] % groups:
+            raise ValueError(
+                f"GroupedBatchNorm1d: got shape {tuple(x.shape)} and groups {groups}; expected "
+                "(rows, channels) whose rows are that many equal blocks."
+            )
+        rows = x.shape[0] // groups
+        if rows == 1 and not sync:
+            raise ValueError(
+                "GroupedBatchNorm1d: got 1 row per group in training; batch statistics need at "
+                "least 2. Raise TRAIN.BATCH_SIZE, or set BN.NORM_TYPE sync_batchnorm."
+            )
+        return x.view(groups, rows, -1).transpose(0, 1).reshape(rows, -1)
+
+
+_NORMS: dict[str, dict[int, NormFactory]] = {
+    "batchnorm": {1: GroupedBatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d},
+    "sync_batchnorm": {
+        1: partial(GroupedBatchNorm1d, sync=True),
+        2: SyncBatchNorm2d,
+        3: SyncBatchNorm3d,
+    },
+}
+
+
+def get_norm(cfg: CfgNode, dims: int = 3) -> NormFactory:
+    """Choose the batch norm that BN.NORM_TYPE names.
+
+    ``sync_batchnorm`` always spans all processes.
+
+    Args:
+        cfg: Read: BN.NORM_TYPE.
+        dims: 3 for video maps, 2 for spectrogram maps, 1 for embeddings (a
+            :class:`GroupedBatchNorm1d`).
+
+    Returns:
+        ``(num_features, eps=..., momentum=...) -> nn.Module``.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    name = cfg.BN.NORM_TYPE
+    if name not in _NORMS:
+        raise ValueError(
+            f"BN.NORM_TYPE: got '{name}', expected one of {', '.join(_NORMS)}. "
+            "For sub_batchnorm use batchnorm with a smaller TRAIN.BATCH_SIZE per process; for "
+            "sync_batchnorm_apex use sync_batchnorm."
+        )
+    return _NORMS[name][dims]
+
+
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Make every batch norm use, and no longer change, its running statistics (MODEL.FROZEN_BN).
+
+    Their weights and biases stay trainable, as in PySlowFast. ``model.train()`` undoes it: call
+    this after.
+
+    Args:
+        model: Changed in place.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()

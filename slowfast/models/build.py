@@ -1,0 +1,81 @@
+"""The registries of models and their parts. What each one's entries take and return stands here.
+
+Everything registered is a function (or classmethod) of the configuration that returns the object;
+the classes themselves take plain keyword arguments.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from slowfast.config import CfgNode
+from slowfast.utils.registry import Registry
+
+__all__ = [
+    "BACKBONE_REGISTRY",
+    "CHECKPOINT_FORMAT_REGISTRY",
+    "FEATURE_AUG_REGISTRY",
+    "HEAD_REGISTRY",
+    "LOSS_REGISTRY",
+    "MODEL_REGISTRY",
+    "POOLING_REGISTRY",
+    "build_model",
+]
+
+MODEL_REGISTRY = Registry("model", "MODEL.MODEL_NAME")
+MODEL_REGISTRY.__doc__ = """
+``(cfg) -> nn.Module``. ``forward(batch) -> outputs``, a NamedTuple of named tensors.
+``embed(batch) -> dict[str, Tensor]`` for evaluation (see ``engine/features.py``). Optional:
+``after_step(outputs, batch)`` for queues, banks and moving averages; their state is the model's.
+"""
+
+BACKBONE_REGISTRY = Registry("backbone", "MODEL.ARCH")
+BACKBONE_REGISTRY.__doc__ = """
+``(cfg) -> nn.Module`` with ``forward(x) -> BackboneOutput`` and ``out_channels: list[int]``, one
+entry per pathway. Video: x is (B, 3, T, H, W); audio: x is (B, 1, F, S).
+"""
+
+FEATURE_AUG_REGISTRY = Registry("feature augmentation", "MODEL.FEATURE_AUG")
+FEATURE_AUG_REGISTRY.__doc__ = """
+``(cfg) -> nn.Module``; ``forward(maps, aug_seed) -> list[CropGroup]``: maps as in BackboneOutput,
+aug_seed int64 (B,), from which alone the crops are drawn.
+"""
+
+POOLING_REGISTRY = Registry("pooling", "MODEL.POOLING")
+POOLING_REGISTRY.__doc__ = """
+``(dim, cfg) -> nn.Module``; ``forward(tokens: Tokens) -> Tensor``: (N, L, C) and mask -> (N, C).
+"""
+
+HEAD_REGISTRY = Registry("head", "MODEL.HEAD")
+HEAD_REGISTRY.__doc__ = """
+``(dim_in, dim_out, cfg) -> nn.Module``; ``forward(x, groups=1)``: (N, C) -> logits or embedding
+(N, D). ``groups`` says that the rows are that many equal blocks, each of which would have been a
+call of its own (batch statistics are taken per block).
+"""
+
+LOSS_REGISTRY = Registry("loss", "MODEL.LOSS_FUNC")
+LOSS_REGISTRY.__doc__ = """
+``(cfg) -> Callable``; ``loss(outputs, batch) -> dict[str, Tensor]`` of scalars: ``loss`` is the
+total, the rest is logged. A loss holds no state.
+"""
+
+CHECKPOINT_FORMAT_REGISTRY = Registry("checkpoint format", "TRAIN.CHECKPOINT_TYPE")
+CHECKPOINT_FORMAT_REGISTRY.__doc__ = """
+``(state_dict) -> dict | None``: rename a foreign state dict's keys to ours, or None when the keys
+are not of that format. Asked in order of registration.
+"""
+
+
+def build_model(cfg: CfgNode) -> nn.Module:
+    """Build the model that a configuration names.
+
+    Args:
+        cfg: The configuration; MODEL.MODEL_NAME.
+
+    Returns:
+        The model on the CPU, with fresh weights.
+
+    Raises:
+        KeyError: If no model has that name.
+    """
+    return MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)

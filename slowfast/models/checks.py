@@ -1,0 +1,125 @@
+"""What can be wrong with MODEL, SOLVER and BN in a configuration."""
+
+from __future__ import annotations
+
+from slowfast.config import CfgNode, Problem, register_check
+from slowfast.config.projects import hint_for_unknown
+from slowfast.models import build
+from slowfast.utils.registry import Registry, nearest
+
+__all__ = ["check_model", "check_names", "check_solver"]
+
+_CHOICES = {
+    "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
+    "BN.NORM_TYPE": ("batchnorm", "sync_batchnorm"),
+    "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw"),
+    "SOLVER.LR_POLICY": ("cosine", "steps_with_relative_lrs", "constant"),
+}
+_POSITIVE = ("MODEL.NUM_CLASSES", "RESNET.WIDTH_PER_GROUP", "SOLVER.BASE_LR", "SOLVER.MAX_EPOCH")
+
+
+@register_check
+def check_names(cfg: CfgNode) -> list[Problem]:
+    """Find names that no registry knows.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        One problem per unknown name, with the nearest match or the project that has it.
+    """
+    model = cfg.MODEL
+    names: list[tuple[str, Registry, str]] = [
+        ("MODEL.MODEL_NAME", build.MODEL_REGISTRY, model.MODEL_NAME),
+        ("MODEL.ARCH", build.BACKBONE_REGISTRY, model.ARCH),
+        ("MODEL.POOLING", build.POOLING_REGISTRY, model.POOLING),
+        ("MODEL.HEAD", build.HEAD_REGISTRY, model.HEAD),
+        ("MODEL.LOSS_FUNC", build.LOSS_REGISTRY, model.LOSS_FUNC),
+    ]
+    if model.FEATURE_AUG != "none":
+        names.append(("MODEL.FEATURE_AUG", build.FEATURE_AUG_REGISTRY, model.FEATURE_AUG))
+    if cfg.AUDIO.ENABLE:
+        names.append(("AUDIO.ARCH", build.BACKBONE_REGISTRY, cfg.AUDIO.ARCH))
+    for key in ("TRAIN", "TEST"):
+        kind = cfg[key].CHECKPOINT_TYPE
+        if kind != "pytorch":
+            names.append((f"{key}.CHECKPOINT_TYPE", build.CHECKPOINT_FORMAT_REGISTRY, kind))
+    problems = []
+    for key, registry, name in names:
+        if name not in registry:
+            message = registry.describe_unknown(name)
+            hint = hint_for_unknown(registry, name, cfg.PROJECTS)
+            problems.append(Problem(key, message + hint))
+    return problems
+
+
+@register_check
+def check_model(cfg: CfgNode) -> list[Problem]:
+    """Find impossible values of MODEL, RESNET, BN and SOLVER.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        The problems.
+    """
+    problems = []
+    for key, known in _CHOICES.items():
+        section, name = key.split(".")
+        value = cfg[section][name]
+        if value not in known:
+            problems.append(Problem(key, f"got {value!r}. {nearest(str(value), known)}"))
+    for key in _POSITIVE:
+        section, name = key.split(".")
+        if cfg[section][name] <= 0:
+            problems.append(Problem(key, f"got {cfg[section][name]}, expected more than 0."))
+    if not 0 <= cfg.MODEL.FEATURE_AUG_WEIGHT <= 1:
+        got = cfg.MODEL.FEATURE_AUG_WEIGHT
+        problems.append(Problem("MODEL.FEATURE_AUG_WEIGHT", f"got {got}, expected 0 to 1."))
+    return problems
+
+
+@register_check
+def check_solver(cfg: CfgNode) -> list[Problem]:
+    """Find contradictions within SOLVER.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        The problems.
+    """
+    solver = cfg.SOLVER
+    problems = []
+    if solver.LR_POLICY == "steps_with_relative_lrs" and (
+        len(solver.STEPS) != len(solver.LRS) or not solver.STEPS or solver.STEPS[0] != 0
+    ):
+        problems.append(
+            Problem(
+                "SOLVER.STEPS",
+                f"got {list(solver.STEPS)} with SOLVER.LRS {list(solver.LRS)}; expected lists of "
+                "equal length, SOLVER.STEPS beginning with 0.",
+            )
+        )
+    if solver.ACCUMULATE_STEPS < 1:
+        got = solver.ACCUMULATE_STEPS
+        problems.append(Problem("SOLVER.ACCUMULATE_STEPS", f"got {got}, expected at least 1."))
+    if solver.WARMUP_EPOCHS >= solver.MAX_EPOCH:
+        problems.append(
+            Problem(
+                "SOLVER.WARMUP_EPOCHS",
+                f"got {solver.WARMUP_EPOCHS}, expected less than SOLVER.MAX_EPOCH "
+                f"({solver.MAX_EPOCH}).",
+            )
+        )
+    if solver.LARS_ON and solver.OPTIMIZING_METHOD != "sgd":
+        problems.append(Problem("SOLVER.LARS_ON", "needs SOLVER.OPTIMIZING_METHOD 'sgd'."))
+    if solver.BASE_BATCH_SIZE and solver.BASE_LR_SCALE_NUM_SHARDS:
+        problems.append(
+            Problem(
+                "SOLVER.BASE_BATCH_SIZE",
+                "already scales the rate with the global batch; set "
+                "SOLVER.BASE_LR_SCALE_NUM_SHARDS False.",
+            )
+        )
+    return problems

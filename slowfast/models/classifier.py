@@ -1,0 +1,199 @@
+"""Supervised classification of video: backbone, pooling, head, and crops of the feature map.
+
+In a classifier a feature crop is an augmentation: the head sees the full map and K crops of it, all
+with the sample's label. Evaluation sees the full map only.
+
+Legend: B batch, V views, K crops, C channels, T frames, T' H' W' feature map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+
+from slowfast.models.batch_norm import freeze_batch_norm
+from slowfast.models.build import (
+    BACKBONE_REGISTRY,
+    FEATURE_AUG_REGISTRY,
+    HEAD_REGISTRY,
+    MODEL_REGISTRY,
+)
+from slowfast.models.contracts import BackboneOutput, CropGroup
+from slowfast.models.pooling import build_pooling, full_group, pool_groups
+
+__all__ = ["Classifier", "ClassifierOutputs", "VideoResNet", "build_classifier"]
+
+
+class ClassifierOutputs(NamedTuple):
+    """What a classifier returns.
+
+    Attributes:
+        logits: float (B, V, classes), of the full maps.
+        crop_logits: float (K, B, V, classes), of the crops; None without crops.
+    """
+
+    logits: Tensor
+    crop_logits: Tensor | None = None
+
+
+class Classifier(nn.Module):
+    """A backbone, a pooling per pathway and a head.
+
+    Args:
+        backbone: ``(N, 3, T, H, W) -> BackboneOutput``, with ``out_channels``.
+        pooling: One ``Tokens`` per pathway -> (N, C).
+        head: ``(x, groups) -> (N, classes)``.
+        feature_aug: ``(maps, aug_seed) -> list[CropGroup]``, used in training; None for none.
+        use_summary: Let the backbone's own summary, where it has one, stand for the full map.
+        head_only: Train the head alone: everything before it stays in evaluation mode and gets no
+            gradient (a linear probe).
+        frozen_bn: Keep batch norm at its running statistics while training.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        pooling: nn.Module,
+        head: nn.Module,
+        *,
+        feature_aug: nn.Module | None = None,
+        use_summary: bool = False,
+        head_only: bool = False,
+        frozen_bn: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pooling = pooling
+        self.head = head
+        self.feature_aug = feature_aug
+        self.use_summary = use_summary
+        self.head_only = head_only
+        self.frozen_bn = frozen_bn
+        if head_only:
+            self.backbone.requires_grad_(False)
+            self.pooling.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation; what is frozen stays in evaluation."""
+        super().train(mode)
+        if self.head_only:
+            self.backbone.eval()
+            self.pooling.eval()
+        if self.frozen_bn:
+            freeze_batch_norm(self)
+        return self
+
+    def forward(self, batch: Mapping[str, Any]) -> ClassifierOutputs:
+        """Classify.
+
+        Args:
+            batch: ``video`` float, normalised, (B, V, 3, T, H, W); with a feature augmentation, in
+                training, also ``aug_seed`` int64 (B,).
+
+        Returns:
+            Logits of the full maps and, in training with a feature augmentation, of the crops.
+        """
+        views = batch["video"].shape[:2]  # B, V
+        crops = 0
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.head_only):
+            out = self.backbone(batch["video"].flatten(0, 1))  # rows: B * V
+            groups: list[CropGroup] = []
+            if self.training and self.feature_aug is not None:
+                groups = self.feature_aug(out.maps, batch["aug_seed"])
+                crops = sum(len(group.names) for group in groups)
+            pooled = self._pool(out, groups)  # ((1 + K) * B * V, C)
+        logits = self.head(pooled, groups=1 + crops).unflatten(0, (1 + crops, *views))
+        return ClassifierOutputs(logits[0], logits[1:] if crops else None)
+
+    def embed(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Compute features and logits of the full maps, for evaluation.
+
+        Args:
+            batch: ``video`` float, normalised, (B, V, 3, T, H, W).
+
+        Returns:
+            ``video``: pooled features (B, V, C); ``logits``: (B, V, classes).
+        """
+        views = batch["video"].shape[:2]
+        pooled = self._pool(self.backbone(batch["video"].flatten(0, 1)), [])
+        return {
+            "video": pooled.unflatten(0, views),
+            "logits": self.head(pooled).unflatten(0, views),
+        }
+
+    def _pool(self, out: BackboneOutput, crops: list[CropGroup]) -> Tensor:
+        """Pool full maps and crops: rows of the full maps first, then the crops'."""
+        if not self.use_summary or out.summary is None:
+            return pool_groups(self.pooling, [full_group(out.maps), *crops])
+        if not crops:
+            return out.summary
+        return torch.cat([out.summary, pool_groups(self.pooling, crops)])
+
+    def no_weight_decay(self) -> set[str]:
+        """Name the backbone's parameters that it wants without weight decay."""
+        names: set[str] = getattr(self.backbone, "no_weight_decay", set)()
+        return {f"backbone.{name}" for name in names}
+
+    @property
+    def num_layers(self) -> int:
+        """Number of the last layer, the head, for SOLVER.LAYER_DECAY."""
+        return getattr(self.backbone, "num_layers", 0) + 1
+
+    def layer_id(self, name: str) -> int:
+        """Number a parameter's layer, from 0 at the input, for SOLVER.LAYER_DECAY.
+
+        A backbone that does not number its layers (``num_layers``, ``layer_id``) is one layer: a
+        decay of 0.1 then trains it, and the pooling, at a tenth of the head's rate.
+
+        Args:
+            name: Of the parameter.
+
+        Returns:
+            0 to ``num_layers``.
+        """
+        if name.startswith("head."):
+            return self.num_layers
+        number = getattr(self.backbone, "layer_id", None)
+        if name.startswith("backbone.") and number is not None:
+            return number(name.removeprefix("backbone."))
+        return self.num_layers - 1
+
+
+def build_classifier(cfg: CfgNode) -> Classifier:
+    """Build a classifier of any backbone family.
+
+    Families register themselves in MODEL_REGISTRY by a function that returns this.
+
+    Args:
+        cfg: Read: MODEL.ARCH, POOLING, HEAD, NUM_CLASSES, FEATURE_AUG, DETACH_FINAL_FC, FROZEN_BN,
+            and what those parts read.
+
+    Returns:
+        The classifier.
+    """
+    model = cfg.MODEL
+    backbone = BACKBONE_REGISTRY.get(model.ARCH)(cfg)
+    pooling = build_pooling(cfg, backbone.out_channels)
+    head = HEAD_REGISTRY.get(model.HEAD)(pooling.dim_out, model.NUM_CLASSES, cfg)
+    augment = None
+    if model.FEATURE_AUG != "none":
+        augment = FEATURE_AUG_REGISTRY.get(model.FEATURE_AUG)(cfg)
+    return Classifier(
+        backbone,
+        pooling,
+        head,
+        feature_aug=augment,
+        use_summary=model.POOLING == "native",
+        head_only=model.DETACH_FINAL_FC,
+        frozen_bn=model.FROZEN_BN,
+    )
+
+
+@MODEL_REGISTRY.register()
+def VideoResNet(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives, MODEL.MODEL_NAME
+    """Build a classifier on R(2+1)D, R3D or MC3 (MODEL.ARCH)."""
+    return build_classifier(cfg)

@@ -1,0 +1,69 @@
+"""What passes between backbone, feature augmentation, pooling and head.
+
+Legend: B batch, K crops, C channels, T' H' W' feature map, L token steps, N = K * B token rows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class BackboneOutput(NamedTuple):
+    """What a video or audio backbone returns.
+
+    Attributes:
+        maps: Feature maps before pooling, one per pathway. Video: float (B, C, T', H', W');
+            audio: float (B, C, F', S').
+        summary: float (B, C), the backbone's own summary (a class token), or None.
+    """
+
+    maps: list[Tensor]
+    summary: Tensor | None = None
+
+
+class Tokens(NamedTuple):
+    """A sequence of time steps per row: what a temporal pooling reads.
+
+    Attributes:
+        values: float (N, L, C). One spatial average per time step; padding where mask is False.
+        mask: bool (N, L). True where the step belongs to the row; at least one True per row.
+        positions: int64 (N, L). Index of the step on the full map's time axis.
+    """
+
+    values: Tensor
+    mask: Tensor
+    positions: Tensor
+
+
+class CropGroup(NamedTuple):
+    """K crops of every sample that share one token length.
+
+    Attributes:
+        names: K slot names such as ``space_large_0``; the same for every batch.
+        tokens: One ``Tokens`` per pathway, each with N = K * B rows in slot-major order: row
+            ``k * B + b`` is crop k of sample b.
+        sample: int64 (N,). Row of the batch that each crop came from.
+    """
+
+    names: tuple[str, ...]
+    tokens: list[Tokens]
+    sample: Tensor
+
+
+def full_tokens(feature_map: Tensor) -> Tokens:
+    """Average a whole map over space: one token per time step.
+
+    Args:
+        feature_map: float (B, C, T', H', W').
+
+    Returns:
+        Tokens with L = T', every step valid.
+    """
+    batch, steps = feature_map.shape[0], feature_map.shape[2]
+    values = feature_map.mean(dim=(3, 4)).transpose(1, 2)  # (B, T', C)
+    positions = torch.arange(steps, device=feature_map.device).expand(batch, steps)
+    mask = torch.ones(batch, steps, dtype=torch.bool, device=feature_map.device)
+    return Tokens(values, mask, positions)

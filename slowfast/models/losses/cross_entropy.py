@@ -1,0 +1,156 @@
+"""Losses of a classifier, over the full map and over crops of it.
+
+Legend: B batch, V views, K crops, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor
+from torch.nn import functional as F
+
+from slowfast.models.build import LOSS_REGISTRY
+from slowfast.models.classifier import ClassifierOutputs
+from slowfast.utils import distributed
+
+__all__ = [
+    "ClassificationLoss",
+    "bce",
+    "bce_logit",
+    "binary_loss",
+    "cross_entropy",
+    "label_loss",
+    "soft_cross_entropy",
+    "soft_label_loss",
+]
+
+# (logits (M, C), labels of M rows) -> (M,)
+RowLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy with one label per row.
+
+    Args:
+        logits: float (M, C).
+        labels: int64 (M,).
+
+    Returns:
+        float (M,).
+    """
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def soft_label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy with a distribution per row, as mixup makes.
+
+    Args:
+        logits: float (M, C).
+        labels: float (M, C), not negative; each row is scaled to sum to 1.
+
+    Returns:
+        float (M,).
+    """
+    target = labels / labels.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(labels.dtype).eps)
+    return -(target * logits.log_softmax(dim=-1)).sum(dim=-1)
+
+
+def binary_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy of every class, averaged over classes.
+
+    Args:
+        logits: float (M, C).
+        labels: (M, C) of 0 and 1, or probabilities.
+
+    Returns:
+        float (M,).
+    """
+    target = labels.to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=-1)
+
+
+class ClassificationLoss:
+    """``(1 - w) loss(full map) + w mean loss(crops)``; ``loss(full map)`` without crops.
+
+    Args:
+        row_loss: Loss of each row.
+        crop_weight: w, 0 to 1.
+
+    Raises:
+        ValueError: If w is out of range.
+    """
+
+    def __init__(self, row_loss: RowLoss, *, crop_weight: float = 0.5) -> None:
+        if not 0 <= crop_weight <= 1:
+            raise ValueError(
+                f"MODEL.FEATURE_AUG_WEIGHT: got {crop_weight}, expected a number from 0 to 1."
+            )
+        self.row_loss = row_loss
+        self.crop_weight = crop_weight
+
+    def __call__(self, outputs: ClassifierOutputs, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Compute the loss.
+
+        While gradients are recorded, the mean over processes of ``loss`` is the mean over their
+        joint valid rows (see :func:`slowfast.utils.distributed.joint_mean`); every process then
+        makes this call. In evaluation processes may have different numbers of batches, so each
+        averages over its own rows.
+
+        Args:
+            outputs: Of the model.
+            batch: ``label`` int64 (B,) or (B, C), and optionally ``valid`` bool (B,): rows that are
+                False do not count.
+
+        Returns:
+            ``loss`` and, with crops, its parts ``loss_full`` and ``loss_crops``.
+        """
+        full = self._mean(outputs.logits[None], batch)
+        if outputs.crop_logits is None:
+            return {"loss": full}
+        crops = self._mean(outputs.crop_logits, batch)
+        total = (1 - self.crop_weight) * full + self.crop_weight * crops
+        return {"loss": total, "loss_full": full.detach(), "loss_crops": crops.detach()}
+
+    def _mean(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """Average over slots, views and valid rows: (K, B, V, C) -> scalar."""
+        slots, rows, views, _ = logits.shape
+        labels, valid = batch["label"], batch.get("valid")
+        if valid is not None:  # a row that does not count may lack a label (-1)
+            labels = torch.where(valid.view(-1, *(1,) * (labels.dim() - 1)), labels, 0)
+        repeated = labels[None, :, None].expand(slots, rows, views, *labels.shape[1:])
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        losses = self.row_loss(logits.flatten(0, 2).to(wide), repeated.flatten(0, 2))
+        per_row = losses.view(slots, rows, views).transpose(0, 1)  # (B, K, V)
+        return distributed.joint_mean(per_row, valid, joint=torch.is_grad_enabled())
+
+
+def _build(cfg: CfgNode, row_loss: RowLoss) -> ClassificationLoss:
+    return ClassificationLoss(row_loss, crop_weight=cfg.MODEL.FEATURE_AUG_WEIGHT)
+
+
+@LOSS_REGISTRY.register()
+def cross_entropy(cfg: CfgNode) -> ClassificationLoss:
+    """Build cross-entropy with one label per sample. Read: MODEL.FEATURE_AUG_WEIGHT."""
+    return _build(cfg, label_loss)
+
+
+@LOSS_REGISTRY.register()
+def soft_cross_entropy(cfg: CfgNode) -> ClassificationLoss:
+    """Build cross-entropy with a distribution per sample. Read: MODEL.FEATURE_AUG_WEIGHT."""
+    return _build(cfg, soft_label_loss)
+
+
+@LOSS_REGISTRY.register()
+def bce(cfg: CfgNode) -> ClassificationLoss:
+    """Build binary cross-entropy of ``sigmoid(logits)``: heads here return logits, always."""
+    return _build(cfg, binary_loss)
+
+
+@LOSS_REGISTRY.register()
+def bce_logit(cfg: CfgNode) -> ClassificationLoss:
+    """Build binary cross-entropy of logits, PySlowFast's name for the stable computation."""
+    return _build(cfg, binary_loss)

@@ -1,0 +1,173 @@
+"""Optimisers, their parameter groups, and the learning rate of each group.
+
+A group carries, as in PySlowFast, ``layer_decay`` (a factor on the rate) and ``apply_LARS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import nn
+from torch.optim import Optimizer
+
+from slowfast.models.lars import LARS
+from slowfast.utils.lr_policy import get_lr_at_epoch
+
+__all__ = ["OPTIMIZERS", "construct_optimizer", "get_epoch_lr", "parameter_groups", "set_lr"]
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
+class _Rule(NamedTuple):
+    """What the parameters of a group have in common."""
+
+    weight_decay: float
+    layer_decay: float
+    apply_lars: bool
+
+
+def _named_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, nn.Module]]:
+    """Yield every trainable parameter once, with the module that owns it."""
+    seen: set[nn.Parameter] = set()
+    for prefix, module in model.named_modules():
+        for name, param in module.named_parameters(recurse=False):
+            if param.requires_grad and param not in seen:
+                seen.add(param)
+                yield f"{prefix}.{name}" if prefix else name, param, module
+
+
+def _is_exempt(name: str, exempt: set[str]) -> bool:
+    """Say whether a model asked for no weight decay: by full name, or by the name's last parts."""
+    return any(name == other or name.endswith(f".{other}") for other in exempt)
+
+
+def _layer_decay(model: nn.Module, decay: float) -> Callable[[str], float]:
+    """Return name -> factor on the rate: ``decay`` once for every layer between it and the head."""
+    if decay == 1.0:
+        return lambda name: 1.0
+    number: Callable[[str], int] | None = getattr(model, "layer_id", None)
+    last = getattr(model, "num_layers", None)
+    if number is None or last is None:
+        raise ValueError(
+            f"SOLVER.LAYER_DECAY: got {decay}, but {type(model).__name__} does not number its "
+            "layers (num_layers, layer_id(name)). Set it to 1.0."
+        )
+    return lambda name: decay ** (last - number(name))
+
+
+def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
+    """Sort the trainable parameters by how they are to be treated.
+
+    * Batch norm: BN.WEIGHT_DECAY.
+    * Names that the model's ``no_weight_decay()`` returns, and with SOLVER.ZERO_WD_1D_PARAM biases
+      and all others of at most one dimension: no weight decay.
+    * The rest: SOLVER.WEIGHT_DECAY, and LARS if it is on.
+
+    Args:
+        model: Not wrapped. Parameters without gradient are left out.
+        cfg: Read: SOLVER, BN.WEIGHT_DECAY.
+
+    Returns:
+        Groups with ``params``, ``weight_decay``, ``layer_decay`` and ``apply_LARS``, in the order
+        of their first parameters.
+
+    Raises:
+        ValueError: If nothing is trainable, or layers have no numbers but SOLVER.LAYER_DECAY is on.
+    """
+    exempt: set[str] = set(getattr(model, "no_weight_decay", set)())
+    layer_decay = _layer_decay(model, cfg.SOLVER.LAYER_DECAY)
+    groups: dict[_Rule, list[nn.Parameter]] = {}
+    for name, param, module in _named_parameters(model):
+        is_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        is_flat = param.dim() <= 1 or name.endswith(".bias")
+        weight_decay, lars = cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.LARS_ON
+        if is_norm:
+            weight_decay, lars = cfg.BN.WEIGHT_DECAY, False
+        elif _is_exempt(name, exempt) or (cfg.SOLVER.ZERO_WD_1D_PARAM and is_flat):
+            weight_decay, lars = 0.0, False
+        rule = _Rule(weight_decay, layer_decay(name), lars)
+        groups.setdefault(rule, []).append(param)
+    if not groups:
+        raise ValueError(
+            f"{type(model).__name__} has no trainable parameter: nothing to optimise. Check "
+            "MODEL.DETACH_FINAL_FC."
+        )
+    return [
+        {
+            "params": params,
+            "weight_decay": rule.weight_decay,
+            "layer_decay": rule.layer_decay,
+            "apply_LARS": rule.apply_lars,
+        }
+        for rule, params in groups.items()
+    ]
+
+
+def construct_optimizer(model: nn.Module, cfg: CfgNode) -> Optimizer:
+    """Build the optimiser that SOLVER describes.
+
+    Its rate is SOLVER.BASE_LR until :func:`set_lr` is called, before every step.
+
+    Args:
+        model: Not wrapped.
+        cfg: Read: SOLVER, BN.WEIGHT_DECAY.
+
+    Returns:
+        The optimiser.
+
+    Raises:
+        ValueError: If SOLVER.OPTIMIZING_METHOD is unknown, or LARS is on for another than sgd.
+    """
+    solver = cfg.SOLVER
+    method = solver.OPTIMIZING_METHOD
+    if method not in OPTIMIZERS:
+        hint = " For mt_adamw use adamw: it is as fast now." if method == "mt_adamw" else ""
+        raise ValueError(
+            f"SOLVER.OPTIMIZING_METHOD: got '{method}', expected one of "
+            f"{', '.join(OPTIMIZERS)}.{hint}"
+        )
+    if solver.LARS_ON and method != "sgd":
+        raise ValueError(
+            f"SOLVER.LARS_ON: LARS adapts SGD, but SOLVER.OPTIMIZING_METHOD is '{method}'. "
+            "Set one of them."
+        )
+    groups = parameter_groups(model, cfg)
+    if method == "sgd":
+        build = LARS if solver.LARS_ON else torch.optim.SGD
+        return build(
+            groups,
+            lr=solver.BASE_LR,
+            momentum=solver.MOMENTUM,
+            dampening=solver.DAMPENING,
+            nesterov=solver.NESTEROV,
+        )
+    build_adam = torch.optim.Adam if method == "adam" else torch.optim.AdamW
+    return build_adam(groups, lr=solver.BASE_LR, betas=tuple(solver.BETAS), eps=1e-8)
+
+
+def get_epoch_lr(epoch: float, cfg: CfgNode, global_batch: int | None = None) -> float:
+    """Compute the learning rate (PySlowFast's name and order of arguments).
+
+    Args:
+        epoch: Epochs done, fractional.
+        cfg: Read: SOLVER.
+        global_batch: Samples per optimiser step; needed when SOLVER.BASE_BATCH_SIZE is set.
+
+    Returns:
+        The rate, before any layer decay.
+    """
+    return get_lr_at_epoch(cfg, epoch, global_batch)
+
+
+def set_lr(optimizer: Optimizer, lr: float) -> None:
+    """Set the rate of every group, times the group's ``layer_decay``.
+
+    Args:
+        optimizer: Changed in place.
+        lr: The rate.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("layer_decay", 1.0)

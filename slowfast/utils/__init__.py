@@ -1,0 +1,1 @@
+"""What every layer needs: distributed work, checkpoints, randomness, logging, meters."""

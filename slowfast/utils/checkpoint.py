@@ -1,0 +1,118 @@
+"""Checkpoints in PySlowFast's layout and names, written atomically, holding plain values only.
+
+``OUTPUT_DIR/checkpoints/checkpoint_epoch_00010.pyth`` after ten whole epochs;
+``checkpoint_epoch_00010_iter_00000120.pyth`` when a run was stopped 120 iterations into the next.
+A file holds ``epoch`` (0-based number of the last whole epoch), ``iteration`` (of the unfinished
+one), ``model_state``, ``optimizer_state``, ``scaler_state``, ``cfg`` (text), ``rng_states`` (one
+per rank) and ``world_size``.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from slowfast.config.problems import UserError
+from slowfast.utils.io import atomic_path
+
+__all__ = [
+    "checkpoint_path",
+    "find_last_checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+    "unwrap_model",
+]
+
+logger = logging.getLogger(__name__)
+
+_FOLDER = "checkpoints"
+_NAME = re.compile(r"checkpoint_epoch_(\d+)(?:_iter_(\d+))?\.pyth$")
+
+
+def unwrap_model(model: nn.Module) -> nn.Module:
+    """Return the model inside a distributed wrapper, or the model itself."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+
+
+def checkpoint_path(output_dir: Path, epochs_done: int, iteration: int = 0, task: str = "") -> Path:
+    """Name a checkpoint.
+
+    Args:
+        output_dir: OUTPUT_DIR.
+        epochs_done: Whole epochs trained.
+        iteration: Iterations of the epoch after them.
+        task: TASK; a prefix of the name when not empty.
+
+    Returns:
+        The path, by whose name checkpoints sort in the order of training.
+    """
+    prefix = f"{task}_" if task else ""
+    suffix = f"_iter_{iteration:08d}" if iteration else ""
+    return output_dir / _FOLDER / f"{prefix}checkpoint_epoch_{epochs_done:05d}{suffix}.pyth"
+
+
+def find_last_checkpoint(output_dir: Path, task: str = "") -> Path | None:
+    """Find the newest checkpoint of a run.
+
+    Args:
+        output_dir: OUTPUT_DIR.
+        task: TASK of the run; other tasks' checkpoints are not looked at.
+
+    Returns:
+        The one furthest in training, or None.
+    """
+    prefix = f"{task}_" if task else ""
+    found = []
+    for path in (output_dir / _FOLDER).glob(f"{prefix}checkpoint_epoch_*.pyth"):
+        match = _NAME.fullmatch(path.name.removeprefix(prefix))
+        if match:
+            found.append((int(match[1]), int(match[2] or 0), path))
+    return max(found)[2] if found else None
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint in one step: a crash leaves the old file or the new one, never half.
+
+    Args:
+        path: From ``checkpoint_path``.
+        content: Tensors, plain numbers, strings and containers of them.
+    """
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+    logger.info("saved %s", path)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint on the CPU, refusing anything that would run code.
+
+    Args:
+        path: A ``.pyth`` or ``.pth`` file.
+
+    Returns:
+        What was saved.
+
+    Raises:
+        UserError: If the file is missing, damaged, or holds more than plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"checkpoint not found: {path}.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{path} cannot be loaded safely (weights_only): {reason} Save its state dict alone, "
+            "as tensors and plain values."
+        ) from error
+    except Exception as error:  # What an unpickler raises on garbage is anything at all.
+        raise UserError(f"{path} is damaged or not a checkpoint: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, expected a dict of tensors.")
+    return content

@@ -1,0 +1,213 @@
+"""Several processes as one: rank and size, gathering, and how the processes are started.
+
+Everything here works without a process group too: one process is world size 1 on the same path.
+
+Legend: B rows of one process, W world size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = [
+    "all_reduce_mean",
+    "all_reduce_sum",
+    "barrier",
+    "gather_no_gradient",
+    "gather_ragged",
+    "gather_with_gradient",
+    "is_initialized",
+    "is_main_process",
+    "joint_mean",
+    "local_rank",
+    "rank",
+    "world_size",
+]
+
+
+def is_initialized() -> bool:
+    """Say whether this process belongs to a process group."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """Return the number of this process, 0 without a process group."""
+    return dist.get_rank() if is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return the number of processes, 1 without a process group."""
+    return dist.get_world_size() if is_initialized() else 1
+
+
+def local_rank() -> int:
+    """Return the number of this process on its machine: the GPU it was given, 0 on the CPU."""
+    return torch.cuda.current_device() if torch.cuda.is_available() else 0
+
+
+def is_main_process() -> bool:
+    """Say whether this is rank 0, the only one that logs and writes."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait until every process has come here."""
+    if world_size() == 1:
+        return
+    if dist.get_backend() == "nccl":
+        dist.barrier(device_ids=[torch.cuda.current_device()])
+    else:
+        dist.barrier()
+
+
+def _on_backend_device(x: Tensor) -> Tensor:
+    """Move a tensor to where the backend can see it: NCCL knows GPU memory only."""
+    if dist.get_backend() == "nccl" and not x.is_cuda:
+        return x.to(torch.device("cuda", torch.cuda.current_device()))
+    return x
+
+
+def _all_gather(x: Tensor) -> Tensor:
+    """Concatenate equally shaped tensors of all ranks along their first dimension."""
+    local = _on_backend_device(x).contiguous()
+    wire = local.view(torch.uint8) if local.dtype == torch.bool else local
+    out = wire.new_empty((world_size() * wire.shape[0], *wire.shape[1:]))
+    dist.all_gather_into_tensor(out, wire)
+    return out.view(local.dtype).to(x.device)
+
+
+def all_reduce_sum(x: Tensor) -> Tensor:
+    """Add up a tensor over all ranks.
+
+    Args:
+        x: Any shape, the same on every rank.
+
+    Returns:
+        The sum, a new detached tensor on the device of ``x``; ``x`` itself, detached, when there is
+        one process.
+    """
+    x = x.detach()
+    if world_size() == 1:
+        return x
+    # Contiguous, and a copy: the collective works in place.
+    wire = _on_backend_device(x).clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(wire)
+    return wire.to(x.device)
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    """All-gather whose backward adds up what every rank sends back to this rank's rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = x.shape[0]
+        return _all_gather(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return all_reduce_sum(grads[0])[rank() * ctx.rows : (rank() + 1) * ctx.rows]
+
+
+def gather_with_gradient(x: Tensor) -> Tensor:
+    """Concatenate the rows of all ranks; the gradient flows back to every rank.
+
+    The backward pass gives the gradient of the SUM of all ranks' losses. Averaged over ranks, as
+    data-parallel training does, it is that of their mean.
+
+    Args:
+        x: float (B, ...), the same shape on every rank.
+
+    Returns:
+        float (W * B, ...), rank 0's rows first; ``x`` itself when there is one process.
+    """
+    return x if world_size() == 1 else _GatherWithGradient.apply(x)
+
+
+def gather_no_gradient(x: Tensor) -> Tensor:
+    """Concatenate the rows of all ranks as constants.
+
+    Args:
+        x: (B, ...), any dtype, the same shape on every rank.
+
+    Returns:
+        (W * B, ...), rank 0's rows first, detached.
+    """
+    x = x.detach()
+    return x if world_size() == 1 else _all_gather(x)
+
+
+def gather_ragged(x: Tensor) -> Tensor:
+    """Concatenate tensors that differ in length between ranks, in rank order.
+
+    Evaluation uses it: the ranks' shares of a data set need not be equal. Tensors only travel, so
+    nothing is unpickled.
+
+    Args:
+        x: (n, ...), any dtype; n may differ between ranks and may be 0, the rest may not differ.
+
+    Returns:
+        (sum of n, ...) on the device of ``x``, detached.
+    """
+    x = x.detach()
+    if world_size() == 1:
+        return x
+    lengths = _all_gather(torch.tensor([x.shape[0]], device=x.device)).tolist()
+    longest = max(lengths)
+    padded = x.new_zeros((longest, *x.shape[1:]))
+    padded[: x.shape[0]] = x
+    gathered = _all_gather(padded)  # (W * longest, ...)
+    starts = range(0, len(lengths) * longest, longest or 1)
+    rows = [gathered[start : start + n] for start, n in zip(starts, lengths, strict=False)]
+    return torch.cat(rows) if rows else gathered
+
+
+def all_reduce_mean(scalars: Mapping[str, Tensor | float]) -> dict[str, Tensor]:
+    """Average named scalars over all ranks in one collective.
+
+    Args:
+        scalars: Scalars by name; every rank must pass the same names.
+
+    Returns:
+        The same names in the same order, float64 scalars, detached, on the device of the first
+        tensor among them (the CPU if there is none). Nothing waits for the device.
+    """
+    if not scalars:
+        return {}
+    device = next((v.device for v in scalars.values() if isinstance(v, Tensor)), None)
+    names = sorted(scalars)  # ranks may have inserted them in different orders
+    values = torch.stack(
+        [torch.as_tensor(scalars[n], dtype=torch.float64, device=device).detach() for n in names]
+    )
+    means = dict(zip(names, (all_reduce_sum(values) / world_size()).unbind(), strict=True))
+    return {name: means[name] for name in scalars}
+
+
+def joint_mean(values: Tensor, valid: Tensor | None = None, *, joint: bool = True) -> Tensor:
+    """Average over valid rows such that the mean over ranks is the mean over all ranks' rows.
+
+    With s_r the sum and n_r the count of rank r's valid rows, rank r returns
+    ``s_r * W / sum(n)``: the mean over ranks of that is ``sum(s) / sum(n)``, whatever the counts.
+
+    Args:
+        values: float (B, ...).
+        valid: bool (B,), rows that count; None means all.
+        joint: Count the rows of all ranks. Every rank must then make this call.
+
+    Returns:
+        Scalar; 0, still attached to the graph, when no row is valid.
+    """
+    per_row = values.flatten(1).mean(dim=1) if values.dim() > 1 else values  # (B,)
+    if valid is None:
+        return per_row.mean()
+    count = valid.sum()
+    ranks = world_size() if joint else 1
+    if joint:
+        count = all_reduce_sum(count)
+    # where, not a product: a row that does not count may hold inf or NaN.
+    total = torch.where(valid, per_row, torch.zeros_like(per_row)).sum()
+    return total * ranks / count.clamp(min=1)

@@ -1,0 +1,90 @@
+"""The machine: device, precision, threads, and a record of all of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["choose_device", "choose_dtype", "describe_environment", "num_local_processes"]
+
+logger = logging.getLogger(__name__)
+
+
+def num_local_processes(num_gpus: int, num_cpu_processes: int = 1) -> int:
+    """Turn NUM_GPUS into the number of processes of this machine.
+
+    Args:
+        num_gpus: NUM_GPUS: 0 for the CPU, -1 for all that is visible, else a count.
+        num_cpu_processes: NUM_CPU_PROCESSES, used on the CPU.
+
+    Returns:
+        At least 1.
+    """
+    visible = torch.cuda.device_count()
+    if num_gpus == 0 or visible == 0:
+        return max(1, num_cpu_processes)
+    return visible if num_gpus < 0 else num_gpus
+
+
+def choose_device(num_gpus: int, local_rank: int) -> torch.device:
+    """Choose the device of this process, once.
+
+    Args:
+        num_gpus: NUM_GPUS.
+        local_rank: Rank of the process on its machine.
+
+    Returns:
+        A CUDA device where wanted and there is one, else the CPU.
+    """
+    if num_gpus == 0 or not torch.cuda.is_available():
+        if num_gpus > 0:
+            logger.info("NUM_GPUS is %d, but no GPU is visible: running on the CPU.", num_gpus)
+        return torch.device("cpu")
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Choose the reduced precision for autocast.
+
+    Args:
+        name: TRAIN.MIXED_PRECISION_DTYPE: "auto", "bf16" or "fp16".
+        device: Where the model runs.
+
+    Returns:
+        bfloat16 where the device computes it fast, float16 on other GPUs, and float32 (no reduced
+        precision) on CPUs without AVX-512 or AMX, where bfloat16 is far slower than float32.
+    """
+    if name != "auto":
+        return torch.bfloat16 if name == "bf16" else torch.float16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if _cpu_has_fast_bf16() else torch.float32
+
+
+def _cpu_has_fast_bf16() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def describe_environment() -> dict[str, Any]:
+    """Describe what a result was obtained on.
+
+    Returns:
+        Versions, processor, threads and GPUs; plain values only.
+    """
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpus": gpus,
+    }

@@ -1,0 +1,87 @@
+"""Files: atomic writing, the cache folder, plain-text tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = ["append_csv_row", "atomic_path", "cache_dir", "read_json", "write_json"]
+
+CACHE_VARIABLE = "SLOWFAST_CACHE"
+
+
+def cache_dir(override: str = "") -> Path:
+    """Find the folder for files that are made once and used by many runs.
+
+    Args:
+        override: A folder that wins when not empty.
+
+    Returns:
+        ``override``, else ``$SLOWFAST_CACHE``, else ``~/.cache/slowfast``. Not created.
+    """
+    chosen = override or os.environ.get(CACHE_VARIABLE, "")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "slowfast"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path that replaces ``path`` in one step when the block ends well.
+
+    Args:
+        path: The file to write. Its folder is created.
+
+    Yields:
+        A path in the same folder. After an exception the old file is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically, indented, keys in the given order.
+
+    Args:
+        path: The file to write.
+        content: Anything that json can hold.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: The file to read.
+
+    Returns:
+        Its content, or an empty dict when there is no such file.
+    """
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def append_csv_row(path: Path, header: list[str], row: list[Any]) -> None:
+    """Add one row to a csv file, with the header first when the file is new.
+
+    Args:
+        path: The file; several processes may append to it.
+        header: Column names.
+        row: One value per column.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        if is_new:
+            writer.writerow(header)
+        writer.writerow(row)

@@ -1,0 +1,88 @@
+"""Logging: one line format, a file per run, and machine-readable ``json_stats`` lines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import simplejson
+
+__all__ = ["json_stats", "log_json_stats", "setup_logging"]
+
+logger = logging.getLogger(__name__)
+
+
+class _TqdmHandler(logging.StreamHandler):
+    """Writes above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def setup_logging(
+    output_dir: Path | None = None,
+    *,
+    is_main: bool = True,
+    mark: str = "",
+    projects: Sequence[str] = (),
+) -> None:
+    """Send the framework's log to standard output and to ``stdout.log``.
+
+    Args:
+        output_dir: Folder of ``stdout.log``; None: no file.
+        is_main: Only the main process logs below warnings.
+        mark: Put in front of every message, e.g. ``[demo] ``.
+        projects: Packages besides the framework whose messages are shown.
+    """
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if getattr(h, "_slowfast", False)]:
+        root.removeHandler(handler)
+        handler.close()
+    handlers: list[logging.Handler] = [_TqdmHandler()]
+    if output_dir is not None and is_main:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(output_dir / "stdout.log", encoding="utf-8"))
+    level = logging.INFO if is_main else logging.WARNING
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(f"[%(asctime)s] {mark}%(message)s", "%H:%M:%S"))
+        handler._slowfast = True  # type: ignore[attr-defined]
+        root.addHandler(handler)
+    logging.getLogger().setLevel(logging.WARNING)
+    for name in ("slowfast", *projects):
+        logging.getLogger(name).setLevel(level)
+
+
+def json_stats(stats: dict[str, Any]) -> str:
+    """Format statistics as one ``json_stats`` line, keys sorted, floats to five decimals.
+
+    Args:
+        stats: Plain values.
+
+    Returns:
+        ``json_stats: {...}``.
+    """
+    rounded = {k: _round(v) for k, v in stats.items()}
+    return f"json_stats: {simplejson.dumps(rounded, sort_keys=True, use_decimal=False)}"
+
+
+def log_json_stats(stats: dict[str, Any], output_dir: Path) -> None:
+    """Append statistics to ``json_stats.log``.
+
+    Args:
+        stats: Plain values.
+        output_dir: Folder of the file.
+    """
+    with (output_dir / "json_stats.log").open("a", encoding="utf-8") as file:
+        file.write(json_stats(stats) + "\n")
+
+
+def _round(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return round(value, 5) if abs(value) >= 1e-3 else float(f"{value:.4g}")

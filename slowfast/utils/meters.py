@@ -1,0 +1,102 @@
+"""Meters: running statistics of a loop, and the record of one interval."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from typing import Any
+
+import torch
+
+__all__ = ["IterationTimer", "TermMeter", "format_eta", "gpu_memory"]
+
+
+class TermMeter:
+    """Collects the terms of a loss over a window and over an epoch.
+
+    Args:
+        window: Iterations that the median looks back on.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window: dict[str, deque[float]] = {}
+        self._sum: dict[str, float] = {}
+        self._count: dict[str, int] = {}
+        self._size = window
+
+    def update(self, terms: dict[str, float]) -> None:
+        """Add one iteration's terms."""
+        for name, value in terms.items():
+            self._window.setdefault(name, deque(maxlen=self._size)).append(value)
+            self._sum[name] = self._sum.get(name, 0.0) + value
+            self._count[name] = self._count.get(name, 0) + 1
+
+    def median(self) -> dict[str, float]:
+        """Return each term's median over the window."""
+        return {name: statistics.median(values) for name, values in self._window.items()}
+
+    def mean(self) -> dict[str, float]:
+        """Return each term's mean over everything since the last reset."""
+        return {name: total / self._count[name] for name, total in self._sum.items()}
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._window.clear()
+        self._sum.clear()
+        self._count.clear()
+
+
+class IterationTimer:
+    """Splits the time of an iteration into waiting for data and the rest, in seconds."""
+
+    def __init__(self, window: int) -> None:
+        self._data: deque[float] = deque(maxlen=window)
+        self._total: deque[float] = deque(maxlen=window)
+        self._start = self._data_end = time.perf_counter()
+
+    def start(self) -> None:
+        """Begin an iteration, before its data is asked for."""
+        self._start = time.perf_counter()
+
+    def data_ready(self) -> None:
+        """Note that the batch has come."""
+        self._data_end = time.perf_counter()
+
+    def stop(self) -> None:
+        """End the iteration."""
+        self._data.append(self._data_end - self._start)
+        self._total.append(time.perf_counter() - self._start)
+
+    def record(self) -> dict[str, float]:
+        """Return medians: ``dt`` (whole iteration), ``dt_data``, ``dt_net``."""
+        total, data = statistics.median(self._total), statistics.median(self._data)
+        return {"dt": total, "dt_data": data, "dt_net": max(0.0, total - data)}
+
+
+def format_eta(seconds: float) -> str:
+    """Format a duration as ``1 day, 2:03:04`` without fractions.
+
+    Args:
+        seconds: The duration.
+
+    Returns:
+        Text as ``datetime.timedelta`` prints it.
+    """
+    import datetime
+
+    return str(datetime.timedelta(seconds=int(seconds)))
+
+
+def gpu_memory(device: torch.device) -> dict[str, Any]:
+    """Return the peak memory of a GPU as PySlowFast logs it.
+
+    Args:
+        device: Any device.
+
+    Returns:
+        ``{"gpu_mem": "1.23G"}``, or nothing on other devices.
+    """
+    if device.type != "cuda":
+        return {}
+    return {"gpu_mem": f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f}G"}

@@ -1,0 +1,70 @@
+"""fvcore's registry with an error message that helps."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from fvcore.common.registry import Registry as _FvcoreRegistry
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Format the known names and the closest match for an error message.
+
+    Args:
+        name: What the user wrote.
+        known: Names that would have been accepted.
+
+    Returns:
+        ``Known: a, b. Did you mean 'a'?``; the question only when a name is close.
+    """
+    names = sorted(known)
+    by_lower = {n.lower(): n for n in names}
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
+    hint = f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+    return f"Known: {', '.join(names) or 'none'}.{hint}"
+
+
+class Registry(_FvcoreRegistry):
+    """A named table of builders, filled by decorators when modules are imported.
+
+    Example:
+        >>> COLOURS = Registry("COLOURS", "MODEL.COLOUR")
+        >>> @COLOURS.register()
+        ... def red(cfg): return (255, 0, 0)
+        >>> COLOURS.get("red")(None)
+        (255, 0, 0)
+
+    Args:
+        name: Name of the table, for messages.
+        config_key: The configuration key that holds the name, for messages.
+    """
+
+    def __init__(self, name: str, config_key: str) -> None:
+        super().__init__(name)
+        self.config_key = config_key
+
+    def names(self) -> list[str]:
+        """Return the registered names, sorted."""
+        return sorted(name for name, _ in self)
+
+    def describe_unknown(self, name: str) -> str:
+        """Say that ``name`` is unknown, what is known and what may have been meant."""
+        return f"unknown {self._name} '{name}'. {nearest(name, self.names())}"
+
+    def get(self, name: str) -> Any:
+        """Look a builder up.
+
+        Args:
+            name: A registered name.
+
+        Returns:
+            What was registered under it.
+
+        Raises:
+            KeyError: If nothing was; the message names the config key and the nearest match.
+        """
+        if name not in self:
+            raise KeyError(f"{self.config_key}: {self.describe_unknown(name)}")
+        return super().get(name)

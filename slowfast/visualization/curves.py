@@ -1,0 +1,83 @@
+"""Curves of a training run as a PNG, from ``json_stats.log`` alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["plot_curves", "read_stats"]
+
+_PREFIX = "json_stats: "
+_NOT_TERMS = {"step", "dt", "dt_data", "dt_net", "lr", "grad_norm"}
+
+
+def read_stats(output_dir: Path) -> list[dict[str, Any]]:
+    """Read the records of a run.
+
+    Args:
+        output_dir: OUTPUT_DIR.
+
+    Returns:
+        One dict per line of ``json_stats.log``; empty when there is no such file.
+    """
+    path = output_dir / "json_stats.log"
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line.removeprefix(_PREFIX)) for line in lines if line.startswith(_PREFIX)]
+
+
+def plot_curves(output_dir: Path) -> Path | None:
+    """Draw loss terms, learning rate and validation metrics against the optimiser step.
+
+    Args:
+        output_dir: OUTPUT_DIR with ``json_stats.log``.
+
+    Returns:
+        ``OUTPUT_DIR/curves.png``, or None when there is nothing to draw.
+
+    Raises:
+        ImportError: If matplotlib is not installed; the message says how to get it.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("curves need matplotlib: pip install 'slowfast-stica[report]'") from error
+    stats = read_stats(output_dir)
+    train = [s for s in stats if s["_type"] == "train_iter"]
+    if not train:
+        return None
+    validation = [s for s in stats if s["_type"] == "val_epoch"]
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 3 if validation else 2)
+    _draw(axes[0], train, _term_names(train), "loss")
+    _draw(axes[1], train, ["lr"], "learning rate")
+    if validation:
+        _draw(axes[2], validation, _term_names(validation), "validation", marker="o")
+        axes[2].set_ylim(0, 1)
+    path = output_dir / "curves.png"
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def _term_names(stats: list[dict[str, Any]]) -> list[str]:
+    names = {k for s in stats for k, v in s.items() if isinstance(v, float) and k not in _NOT_TERMS}
+    return sorted(names, key=lambda name: (name != "loss", name))
+
+
+def _draw(
+    axis: Any, stats: list[dict[str, Any]], names: list[str], title: str, **style: Any
+) -> None:
+    for name in names:
+        points = [(s["step"], s[name]) for s in stats if name in s]
+        width = 2.0 if name == "loss" else 1.2
+        axis.plot(*zip(*points, strict=True), label=name, linewidth=width, **style)
+    axis.set_title(title, loc="left", fontsize=10)
+    axis.set_xlabel("optimiser step")
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    if len(names) > 1:
+        axis.legend(fontsize=8, frameon=False)

@@ -1,0 +1,137 @@
+"""Loading a configuration: order, coercion, every mistake at once, hints."""
+
+import subprocess
+import sys
+
+import pytest
+
+from slowfast.config import ConfigError, UserError, get_cfg, load_config
+from slowfast.config.load import flatten
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults_hold_every_section():
+    cfg = get_cfg()
+    for section in ("TRAIN", "TEST", "DATA", "AUDIO", "MODEL", "RESNET", "BN", "SOLVER", "AVA"):
+        assert section in cfg
+    assert len(flatten(cfg)) > 360  # all of PySlowFast's but a project's, and ours
+
+
+def test_yaml_then_command_line_then_assignments(tmp_path):
+    base = write(tmp_path / "base.yaml", "SOLVER:\n  BASE_LR: 0.5\n  MAX_EPOCH: 7\nLOG_PERIOD: 3\n")
+    child = write(tmp_path / "c.yaml", f"_BASE_: {base.name}\nSOLVER:\n  MAX_EPOCH: 9\n")
+    overrides = ["LOG_PERIOD", "4", "LOG_PERIOD", "5", "SHARD_ID", "1"]
+    cfg = load_config(child, overrides, assignments={"SHARD_ID": 0}, validate=False).cfg
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAX_EPOCH) == (0.5, 9)
+    assert cfg.LOG_PERIOD == 5  # the last word wins
+    assert cfg.SHARD_ID == 0
+    assert cfg.is_frozen()
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("SOLVER.BASE_LR", "1", 1.0),
+        ("SOLVER.BASE_LR", "1e-4", 1e-4),
+        ("SOLVER.BETAS", "(0.5, 0.9)", [0.5, 0.9]),
+        ("SOLVER.CLIP_GRAD_L2NORM", "2.5", 2.5),
+        ("DATA.PATH_TO_DATA_DIR", "1", "1"),
+        ("TRAIN.CHECKPOINT_FILE_PATH", "a path/with 'quotes'", "a path/with 'quotes'"),
+        ("DATA.PATH_LABEL_SEPARATOR", ",", ","),
+        ("NUM_GPUS", "-1", -1),
+        ("TRAIN.ENABLE", "False", False),
+    ],
+)
+def test_values_of_the_command_line(key, text, value):
+    cfg = load_config(None, [key, text], validate=False).cfg
+    assert flatten(cfg)[key] == value
+
+
+def test_all_mistakes_at_once():
+    words = "SOLVER.BASE_LRR 1 TRAIN.ENABLE maybe MODEL 3 NO.SUCH 1 LOG_PERIOD x".split()
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, words)
+    message = str(caught.value)
+    assert message.startswith("5 problems in the command line:")
+    assert "SOLVER.BASE_LRR: unknown key. Did you mean 'SOLVER.BASE_LR'?" in message
+    assert "TRAIN.ENABLE: got 'maybe' (str), expected bool" in message
+    assert "MODEL: is a section, not a key" in message
+    assert "NO.SUCH: unknown key" in message
+    assert "LOG_PERIOD: got 'x' (str), expected int" in message
+
+
+def test_odd_words():
+    with pytest.raises(ConfigError, match="pairs KEY VALUE; got 1 words"):
+        load_config(None, ["LOG_PERIOD"])
+
+
+def test_section_of_an_installed_project_is_named():
+    with pytest.raises(ConfigError, match=r"STICA belongs to the project stica: add PROJECTS"):
+        load_config(None, ["STICA.WITHIN_WEIGHT", "0.5"])
+
+
+def test_projects_from_yaml_and_command_line(tmp_path):
+    config = write(tmp_path / "p.yaml", "PROJECTS: ['stica']\n")
+    assert "STICA" in load_config(config, validate=False).cfg
+    assert "STICA" not in load_config(config, ["PROJECTS", "[]"], validate=False).cfg
+    assert "STICA" in load_config(None, ["PROJECTS", "['stica']"], validate=False).cfg
+
+
+def test_unknown_project():
+    with pytest.raises(ConfigError, match=r"PROJECTS: no project 'stiica'. Installed: .*stica"):
+        load_config(None, ["PROJECTS", "['stiica']"])
+    with pytest.raises(ConfigError, match="'json' is not a project"):
+        load_config(None, ["PROJECTS", "['json']"])
+    with pytest.raises(ConfigError, match="expected a list of names"):
+        load_config(None, ["PROJECTS", "stica"])
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(
+        UserError, match=r"no such file: StiCA/R2plus1D_pretrian.yaml.*R2plus1D_pre"
+    ):
+        load_config("StiCA/R2plus1D_pretrian.yaml")
+    with pytest.raises(UserError, match="is not valid YAML"):
+        load_config(write(tmp_path / "bad.yaml", "A: [1\nB"))
+    with pytest.raises(UserError, match="_BASE_ is missing"):
+        load_config(write(tmp_path / "orphan.yaml", "_BASE_: none.yaml\n"))
+    with pytest.raises(UserError, match="top level"):
+        load_config(write(tmp_path / "list.yaml", "- 1\n- 2\n"))
+
+
+def test_unsafe_yaml_is_refused(tmp_path):
+    path = write(tmp_path / "unsafe.yaml", "A: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(UserError, match="not valid YAML"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    "key", ["DETECTION.ENABLE", "MULTIGRID.LONG_CYCLE", "MASK.ENABLE", "AUG.ENABLE", "MIXUP.ENABLE"]
+)
+def test_parts_that_are_not_built(key):
+    with pytest.raises(ConfigError, match=f"{key}: got True, but this is not built here"):
+        load_config(None, [key, "True"])
+
+
+def test_demo_overlay_only_without_data(tmp_path):
+    write(tmp_path / "demo.yaml", "LOG_PERIOD: 77\nSOLVER:\n  MAX_EPOCH: 2\n")
+    config = write(tmp_path / "x.yaml", "DATA:\n  DEMO_CFG: demo.yaml\nSOLVER:\n  MAX_EPOCH: 2\n")
+    loaded = load_config(config, ["LOG_PERIOD", "5"], validate=False)
+    assert loaded.cfg.DATA.DEMO_ACTIVE
+    assert loaded.cfg.LOG_PERIOD == 5  # the command line wins over the overlay
+    assert [(c.key, c.before, c.after) for c in loaded.demo_changes] == [("LOG_PERIOD", 10, 77)]
+    real = load_config(config, ["DATA.PATH_TO_DATA_DIR", str(tmp_path)], validate=False)
+    assert not real.cfg.DATA.DEMO_ACTIVE
+    assert not real.demo_changes
+
+
+def test_loading_does_not_import_torch():
+    code = (
+        "import sys; from slowfast.config import load_config; "
+        "load_config(None, validate=False); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,58 @@
+"""Checkpoints: names, order, atomic writing, safe loading."""
+
+import pytest
+import torch
+
+from slowfast.config import UserError
+from slowfast.utils.checkpoint import (
+    checkpoint_path,
+    find_last_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+
+
+def test_names_are_pyslowfasts(tmp_path):
+    assert checkpoint_path(tmp_path, 10).name == "checkpoint_epoch_00010.pyth"
+    assert checkpoint_path(tmp_path, 10, task="ssl").name == "ssl_checkpoint_epoch_00010.pyth"
+    assert checkpoint_path(tmp_path, 3, 120).name == "checkpoint_epoch_00003_iter_00000120.pyth"
+
+
+def test_the_last_is_the_furthest_in_training(tmp_path):
+    assert find_last_checkpoint(tmp_path) is None
+    for epoch, iteration in [(1, 0), (2, 0), (2, 50), (1, 900)]:
+        save_checkpoint(checkpoint_path(tmp_path, epoch, iteration), {"epoch": epoch})
+    save_checkpoint(checkpoint_path(tmp_path, 9, task="other"), {"epoch": 9})
+    (tmp_path / "checkpoints" / "checkpoint_epoch_00099.pyth.bak").write_bytes(b"")
+    assert find_last_checkpoint(tmp_path) == checkpoint_path(tmp_path, 2, 50)
+    assert find_last_checkpoint(tmp_path, "other") == checkpoint_path(tmp_path, 9, task="other")
+
+
+def test_a_crash_while_saving_keeps_the_old_file(tmp_path, monkeypatch):
+    path = checkpoint_path(tmp_path, 1)
+    save_checkpoint(path, {"epoch": 0})
+
+    def crash(content, file):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", crash)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(path, {"epoch": 1})
+    assert load_checkpoint(path) == {"epoch": 0}
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_only_plain_values_are_loaded(tmp_path):
+    unsafe = tmp_path / "unsafe.pyth"
+    torch.save({"x": Exception("code")}, unsafe)
+    with pytest.raises(UserError, match="cannot be loaded safely"):
+        load_checkpoint(unsafe)
+    (tmp_path / "text.pyth").write_text("hello", encoding="utf-8")
+    with pytest.raises(UserError, match=r"text.pyth"):
+        load_checkpoint(tmp_path / "text.pyth")
+    torch.save([1, 2], tmp_path / "list.pyth")
+    with pytest.raises(UserError, match="holds a list"):
+        load_checkpoint(tmp_path / "list.pyth")
+    with pytest.raises(UserError, match="not found"):
+        load_checkpoint(tmp_path / "none.pyth")

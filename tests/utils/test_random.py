@@ -1,0 +1,301 @@
+import io
+import itertools
+import logging
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from slowfast.utils import random as ours
+from slowfast.utils.random import (
+    STREAM_CROPS,
+    STREAM_SPECAUG,
+    STREAM_VIEW,
+    child_seeds,
+    randint,
+    rng_state,
+    sample_rng,
+    seed_everything,
+    set_rng_state,
+    uniform,
+)
+
+MASK = (1 << 64) - 1
+
+
+@pytest.fixture(autouse=True)
+def _keep_global_generators():
+    state = rng_state()
+    yield
+    set_rng_state(state)
+
+
+# -- sample_rng ------------------------------------------------------------------------------------
+
+
+def test_sample_rng_repeats_and_each_number_matters():
+    address = (1, 2, 3, STREAM_VIEW)
+    first = sample_rng(*address).integers(1 << 63, size=8)
+    np.testing.assert_array_equal(first, sample_rng(*address).integers(1 << 63, size=8))
+    for changed in range(4):
+        other = list(address)
+        other[changed] += 1
+        assert not np.isin(sample_rng(*other).integers(1 << 63, size=8), first).any()
+
+
+def test_sample_rng_tells_permuted_addresses_apart():
+    firsts = {sample_rng(*p).integers(1 << 63) for p in itertools.permutations((0, 1, 2, 3))}
+    assert len(firsts) == 24
+
+
+def test_sample_rng_never_touches_the_global_generator():
+    np.random.seed(0)  # noqa: NPY002 - the global generator is the subject
+    expected = np.random.random()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
+    sample_rng(1, 2, 3, 4).random(10)
+    assert np.random.random() == expected  # noqa: NPY002
+
+
+def test_sample_rng_of_neighbouring_samples_is_uncorrelated():
+    draws = np.array([sample_rng(0, 0, i, STREAM_VIEW).random(2) for i in range(4000)])
+    # Standard error of a correlation of 4000 pairs: 0.016.
+    assert abs(np.corrcoef(draws[:-1, 0], draws[1:, 0])[0, 1]) < 0.064
+    assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.064
+    assert abs(draws.mean() - 0.5) < 4 * (1 / 12 / draws.size) ** 0.5
+
+
+def test_sample_rng_takes_large_numbers():
+    assert sample_rng(MASK, MASK, MASK, MASK).random() < 1
+
+
+@pytest.mark.parametrize("position", range(4))
+@pytest.mark.parametrize("bad", [-1, 1 << 64])
+def test_sample_rng_refuses_what_has_no_64_bits(position, bad):
+    address = [0, 0, 0, 0]
+    address[position] = bad
+    name = ("seed", "epoch", "index", "stream")[position]
+    with pytest.raises(ValueError, match=rf"{name} is {bad}; expected 0 <= {name} < 2\*\*64"):
+        sample_rng(*address)
+
+
+def test_streams_leave_room_for_a_number():
+    streams = sorted(getattr(ours, name) for name in ours.__all__ if name.startswith("STREAM_"))
+    assert len(streams) >= 9
+    assert min(np.diff(streams)) >= 1 << 16
+
+
+# -- uniform, randint, child_seeds -----------------------------------------------------------------
+
+
+def python_bits(seed, stream, counter):
+    """The hash with Python's unbounded integers."""
+
+    def mix(z):
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+        return z ^ (z >> 31)
+
+    golden = 0x9E3779B97F4A7C15
+    key = mix(mix((seed + golden) & MASK) ^ stream)
+    return mix((key + (counter + 1) * golden) & MASK)
+
+
+def test_uniform_is_the_integer_hash():
+    seeds = [0, 1, 2**63 - 1, 123456789012345]
+    ours_ = uniform(torch.tensor(seeds), STREAM_CROPS, 5)
+    oracle = [[(python_bits(s, STREAM_CROPS, c) >> 11) / 2**53 for c in range(5)] for s in seeds]
+    assert ours_.dtype == torch.float64
+    assert ours_.tolist() == oracle
+
+
+def test_mixer_matches_published_splitmix64():
+    # The first outputs of the reference generator for seed 0 (state advances by the golden ratio).
+    golden = 0x9E3779B97F4A7C15
+    state = torch.tensor([golden - 2**64, (2 * golden) % 2**64])
+    assert [z % 2**64 for z in ours._mix(state).tolist()] == [
+        0xE220A8397B1DCDAF,
+        0x6E789E6AA1B965F4,
+    ]
+
+
+def test_rows_depend_on_their_own_seed_and_columns_extend():
+    seeds = torch.tensor([5, 9, 5])
+    draws = uniform(seeds, STREAM_CROPS, 6)
+    assert torch.equal(draws[0], draws[2])
+    assert not torch.equal(draws[0], draws[1])
+    assert torch.equal(uniform(seeds[1:2], STREAM_CROPS, 3), draws[1:2, :3])
+    assert uniform(seeds, STREAM_CROPS, 0).shape == (3, 0)
+
+
+def test_uniform_never_touches_the_global_generator():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    uniform(torch.arange(3), 1, 3)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "n"),
+    [(torch.arange(500), 400), (torch.arange(200_000), 1), (torch.tensor([7]), 200_000)],
+)
+def test_uniform_moments_and_chi_square(seeds, n):
+    draws = uniform(seeds, STREAM_SPECAUG, n).flatten()
+    count = draws.numel()
+    assert draws.min() >= 0
+    assert draws.max() < 1
+    # Four standard errors each.
+    assert abs(draws.mean() - 1 / 2) < 4 * (1 / 12 / count) ** 0.5
+    assert abs((draws**2).mean() - 1 / 3) < 4 * (4 / 45 / count) ** 0.5
+    observed = torch.bincount((draws * 256).long(), minlength=256).double()
+    chi2 = ((observed - count / 256) ** 2 / (count / 256)).sum()
+    # 255 degrees of freedom: mean 255, standard deviation 22.6.
+    assert 255 - 4 * 22.6 < chi2 < 255 + 4 * 22.6
+
+
+def test_uniform_neighbours_are_uncorrelated():
+    seeds = torch.arange(100_000)
+    base = uniform(seeds, STREAM_CROPS, 2)
+    neighbours = {
+        "seed": (base[:-1, 0], base[1:, 0]),
+        "counter": (base[:, 0], base[:, 1]),
+        "stream": (base[:, 0], uniform(seeds, STREAM_CROPS + 1, 1)[:, 0]),
+        "far stream": (base[:, 0], uniform(seeds, STREAM_SPECAUG, 1)[:, 0]),
+        "high bit": (base[:, 0], uniform(seeds + (1 << 62), STREAM_CROPS, 1)[:, 0]),
+    }
+    for name, (a, b) in neighbours.items():
+        # Standard error 0.0032.
+        assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 0.013, name
+        # The pair fills the square: 64 cells, chi-square with 63 degrees of freedom.
+        cells = torch.bincount((a * 8).long() * 8 + (b * 8).long(), minlength=64).double()
+        expected = len(a) / 64
+        assert ((cells - expected) ** 2 / expected).sum() < 63 + 5 * 11.3, name
+
+
+def test_every_bit_is_fair_and_flips_with_every_input_bit():
+    bits = ours._random_bits(torch.arange(20_000), 1, 1)[:, 0]
+    for position in range(64):
+        share = ((bits >> position) & 1).double().mean()
+        assert abs(share - 0.5) < 4.5 * 0.5 / 20_000**0.5
+    for position in range(0, 63, 7):  # avalanche: one changed input bit changes half the output
+        changed = ours._random_bits(torch.arange(20_000) ^ (1 << position), 1, 1)[:, 0]
+        flipped = sum(((bits ^ changed) >> p & 1).double().mean() for p in range(64)) / 64
+        assert abs(flipped - 0.5) < 0.005
+
+
+def test_randint_is_uniform_and_reaches_both_ends():
+    draws = randint(torch.arange(70_000), STREAM_CROPS, 1, 7).flatten()
+    assert draws.dtype == torch.int64
+    observed = torch.bincount(draws, minlength=7).double()
+    assert len(observed) == 7
+    assert ((observed - 10_000) ** 2 / 10_000).sum() < 25  # 6 degrees of freedom, p < 0.001
+
+
+def test_randint_takes_a_bound_per_number():
+    high = torch.tensor([[1, 2, 300]])
+    draws = randint(torch.arange(5000), STREAM_CROPS, 3, high)
+    assert draws.shape == (5000, 3)
+    assert draws.amin(0).tolist() == [0, 0, 0]
+    assert draws.amax(0).tolist() == [0, 1, 299]
+
+
+@pytest.mark.parametrize("high", [1, 3, 1 << 31])
+def test_randint_stays_below_the_largest_draw(high, monkeypatch):
+    largest = torch.tensor([[1 - 2.0**-53]], dtype=torch.float64)
+    monkeypatch.setattr(ours, "uniform", lambda *_: largest)
+    assert randint(torch.tensor([0]), 0, 1, high).item() == high - 1
+
+
+@pytest.mark.parametrize("high", [0, -3, (1 << 31) + 1])
+def test_randint_refuses_bounds_out_of_range(high):
+    with pytest.raises(ValueError, match=rf"high is {high}; expected 1 <= high <= 2\*\*31"):
+        randint(torch.tensor([0]), 0, 1, high)
+
+
+def test_child_seeds_are_distinct_and_not_negative():
+    seeds = child_seeds(torch.arange(20_000), STREAM_CROPS, 4)
+    assert seeds.shape == (20_000, 4)
+    assert seeds.min() >= 0
+    assert seeds.unique().numel() == seeds.numel()
+
+
+@pytest.mark.parametrize(
+    "bad", [torch.tensor([1], dtype=torch.int32), torch.tensor(1), torch.tensor([[1]])]
+)
+def test_wrong_seeds_are_refused(bad):
+    with pytest.raises(ValueError, match=r"aug_seed: got torch.int.* expected int64 \(B,\)"):
+        uniform(bad, 0, 1)
+
+
+@pytest.mark.gpu
+def test_the_same_bits_on_cuda():
+    seeds = torch.tensor([0, 5, 2**63 - 1])
+    assert torch.equal(uniform(seeds.cuda(), 7, 100).cpu(), uniform(seeds, 7, 100))
+    assert torch.equal(randint(seeds.cuda(), 7, 100, 13).cpu(), randint(seeds, 7, 100, 13))
+
+
+# -- global generators -----------------------------------------------------------------------------
+
+
+def draw_from_all():
+    return [
+        random.random(),
+        random.gauss(0, 1),
+        np.random.random(),  # noqa: NPY002
+        np.random.standard_normal(),  # noqa: NPY002
+        torch.rand(1).item(),
+        torch.randn(1).item(),
+    ]
+
+
+def test_seed_everything_fixes_all_generators():
+    seed_everything(3)
+    first = draw_from_all()
+    seed_everything(3)
+    assert draw_from_all() == first
+    seed_everything(4)
+    assert not set(draw_from_all()) & set(first)
+    assert len(set(first)) == len(first), "two libraries draw the same numbers"
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 32])
+def test_seed_everything_refuses_seeds_out_of_range(seed):
+    with pytest.raises(ValueError, match=rf"RNG_SEED: got {seed}; expected 0 <= seed"):
+        seed_everything(seed)
+
+
+def test_rng_state_survives_a_checkpoint():
+    seed_everything(11)
+    draw_from_all()  # one normal each: the generators now hold the second one of the pair
+    file = io.BytesIO()
+    torch.save(rng_state(), file)
+    expected = [draw_from_all() for _ in range(3)]
+    file.seek(0)
+    set_rng_state(torch.load(file, weights_only=True))
+    assert [draw_from_all() for _ in range(3)] == expected
+
+
+def test_rng_state_is_not_an_alias():
+    seed_everything(5)
+    state = rng_state()
+    expected = draw_from_all()
+    set_rng_state(state)
+    assert draw_from_all() == expected
+    set_rng_state(state)
+    assert draw_from_all() == expected
+
+
+def test_set_rng_state_says_what_is_missing():
+    state = rng_state()
+    del state["numpy"]
+    with pytest.raises(ValueError, match="no state of numpy"):
+        set_rng_state(state)
+
+
+def test_a_cuda_state_is_left_out_with_a_warning_on_the_cpu(caplog, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    state = {**rng_state(), "cuda": torch.zeros(16, dtype=torch.uint8)}
+    with caplog.at_level(logging.WARNING):
+        set_rng_state(state)
+    assert "there is no CUDA" in caplog.text

@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""Test only: the same as run_net.py with TRAIN.ENABLE False."""
+
+import sys
+
+from run_net import main
+
+if __name__ == "__main__":
+    sys.exit(main([*sys.argv[1:], "TRAIN.ENABLE", "False"] if len(sys.argv) > 1 else []))
