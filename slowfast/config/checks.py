@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fvcore.common.config import CfgNode
 
 from slowfast.config.problems import ConfigError, Problem
+from slowfast.config.projects import inactive_project
 
 __all__ = ["assert_and_infer_cfg", "find_problems", "register_check"]
 
@@ -30,7 +31,7 @@ def register_check(check: Check) -> Check:
 
 
 def find_problems(cfg: CfgNode) -> list[Problem]:
-    """Run every registered check.
+    """Run every check of the framework and of the projects in use.
 
     Args:
         cfg: A merged configuration.
@@ -38,7 +39,9 @@ def find_problems(cfg: CfgNode) -> list[Problem]:
     Returns:
         All problems, in the order of registration; empty when there are none.
     """
-    return [problem for check in _CHECKS.values() for problem in check(cfg)]
+    # A list: a check may import a project to name it, and that registers more.
+    active = [c for c in _CHECKS.values() if inactive_project(c, cfg.PROJECTS) is None]
+    return [problem for check in active for problem in check(cfg)]
 
 
 def assert_and_infer_cfg(cfg: CfgNode, source: str = "the configuration") -> CfgNode:

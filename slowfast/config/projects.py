@@ -7,16 +7,18 @@ only used to say whose section an unknown key belongs to.
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Container, Sequence
-from importlib.metadata import entry_points
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
+from typing import Any
 
 from fvcore.common.config import CfgNode
 
 from slowfast.config.problems import UserError
 
-__all__ = ["ENTRY_POINT_GROUP", "hint_for_unknown", "import_project", "owner_of_section"]
+__all__ = ["ENTRY_POINT_GROUP", "describe_missing", "import_project", "inactive_project", "owner_of_section"]
 
 ENTRY_POINT_GROUP = "slowfast.projects"
 
@@ -53,7 +55,7 @@ def owner_of_section(section: str) -> str | None:
     Returns:
         The project's name, or None.
     """
-    for point in entry_points(group=ENTRY_POINT_GROUP):
+    for point in _installed_points():
         sections = CfgNode()
         try:
             import_project(point.module).add_config(sections)
@@ -65,27 +67,52 @@ def owner_of_section(section: str) -> str | None:
 
 
 def _installed() -> str:
-    return ", ".join(sorted(p.name for p in entry_points(group=ENTRY_POINT_GROUP))) or "none"
+    return ", ".join(sorted(point.name for point in _installed_points())) or "none"
 
 
-def hint_for_unknown(registry: Container[str], name: str, projects: Sequence[str]) -> str:
-    """Look whether an installed project that is not in use would register a name.
+def describe_missing(registry: Any, name: str, projects: Sequence[str]) -> str:
+    """Say why a name cannot be used: nobody registers it, or a project that is not in use does.
 
     Args:
-        registry: The table that lacks it; importing a project may fill it.
+        registry: A ``slowfast.utils.registry.Registry``; importing a project may fill it.
         name: What the user wrote.
         projects: PROJECTS.
 
     Returns:
-        A sentence to add to the error message, or "".
+        The message, or "" when the name can be used.
     """
-    for point in entry_points(group=ENTRY_POINT_GROUP):
+    if name in registry and inactive_project(registry.get(name), projects) is None:
+        return ""
+    for point in _installed_points():
         if point.name in projects:
             continue
         try:
             import_project(point.module)
         except UserError:
             continue
-        if name in registry:
-            return f" '{name}' belongs to the project {point.name}: add PROJECTS: ['{point.name}']."
-    return ""
+        if name in registry and inactive_project(registry.get(name), projects) == point.name:
+            return f"'{name}' belongs to the project {point.name}: add PROJECTS: ['{point.name}']."
+    return str(registry.describe_unknown(name))
+
+
+def inactive_project(registered: Any, projects: Sequence[str]) -> str | None:
+    """Find the installed project that something belongs to, if that project is not in use.
+
+    What a project registers stays registered for the life of the process, also when the next job
+    does not use it.
+
+    Args:
+        registered: A function or class.
+        projects: PROJECTS.
+
+    Returns:
+        The project's name, or None.
+    """
+    package = registered.__module__.partition(".")[0]
+    owners = (point.name for point in _installed_points() if point.module == package)
+    return next((name for name in owners if name not in projects), None)
+
+
+@functools.cache
+def _installed_points() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=ENTRY_POINT_GROUP))

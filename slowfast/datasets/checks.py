@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from slowfast.config import CfgNode, Problem, register_check
-from slowfast.config.projects import hint_for_unknown
+from slowfast.config.projects import describe_missing
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
 from slowfast.utils.env import num_local_processes
@@ -39,11 +39,10 @@ def check_names(cfg: CfgNode) -> list[Problem]:
     """
     problems = []
     for key in ("TRAIN", "TEST"):
-        name = cfg[key].DATASET
-        if cfg[key].ENABLE and name.lower() not in DATASET_REGISTRY:
-            message = DATASET_REGISTRY.describe_unknown(name)
-            hint = hint_for_unknown(DATASET_REGISTRY, name.lower(), cfg.PROJECTS)
-            problems.append(Problem(f"{key}.DATASET", message + hint))
+        name = cfg[key].DATASET.lower()
+        message = describe_missing(DATASET_REGISTRY, name, cfg.PROJECTS)
+        if cfg[key].ENABLE and message:
+            problems.append(Problem(f"{key}.DATASET", message))
     return problems
 
 

@@ -22,7 +22,13 @@ from slowfast.datasets.audio import Spectrogram, build_spectrogram
 from slowfast.datasets.audio_augment import SpecAugment, build_spec_augment, volume_jitter
 from slowfast.utils.random import STREAM_AUDIO_CLIP, child_seeds
 
-__all__ = ["AudioPreparer", "BatchPreparer", "VideoPreparer", "build_prepare_batch"]
+__all__ = [
+    "AudioPreparer",
+    "BatchPreparer",
+    "VideoPreparer",
+    "build_prepare_batch",
+    "check_preparation",
+]
 
 _MAX_BYTE = 255.0
 

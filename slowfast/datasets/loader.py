@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,6 +111,9 @@ class ResilientLoader:
             timeout=timeout,
             prefetch_factor=self._settings.prefetch_factor if workers else None,
             worker_init_fn=_start_worker,
+            # Of its own: starting a loader must not draw from the generator that dropout uses, or a
+            # resumed run would differ from one that was never stopped.
+            generator=torch.Generator(),
         )
 
     def _find_culprits(self, iterator: Any, error: RuntimeError) -> dict[int, str]:
@@ -145,9 +149,7 @@ class ResilientLoader:
 
     @staticmethod
     def _stop(iterator: Any) -> None:
-        """End the workers now: one that hangs in a decoder would not listen."""
-        for worker in getattr(iterator, "_workers", []):
-            worker.kill()
+        """End the workers; torch asks first and terminates the one that hangs after 5 s."""
         if hasattr(iterator, "_shutdown_workers"):
             iterator._shutdown_workers()
 
@@ -243,5 +245,13 @@ def _evaluation_batches(cfg: CfgNode, dataset: GuardedDataset) -> EvaluationBatc
 
 
 def _start_worker(_: int) -> None:
-    """Run one thread per library: more of them in a forked worker deadlock or fight."""
+    """Set up a worker process.
+
+    One thread per library: more of them in a forked worker deadlock or fight. Ctrl-C goes to the
+    whole process group, and is the main process's business; other signals end a worker, whatever
+    handlers it was forked with.
+    """
     use_one_thread()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)

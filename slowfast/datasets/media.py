@@ -32,14 +32,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.datasets.media_audio import AudioTrack
-from slowfast.datasets.media_probe import MediaInfo, Span, track_spans
+from slowfast.datasets.media_probe import MediaInfo, track_spans
 from slowfast.datasets.media_source import (
     MediaError,
     MediaFile,
     MediaLocation,
     PacketSource,
     file_faults,
-    ticks_per_sec,
 )
 from slowfast.datasets.media_video import VideoTrack
 
@@ -56,11 +55,16 @@ class MediaReader:
         location: The file.
 
     Attributes:
+        path: The file.
         info: Facts of the file.
 
     Raises:
         MediaError: If nothing in the file can be decoded.
     """
+
+    info: MediaInfo
+    _video: VideoTrack | None
+    _audio: AudioTrack | None
 
     def __init__(self, location: MediaLocation) -> None:
         self.path = str(location.path)
@@ -146,56 +150,38 @@ class MediaReader:
                 f"num_samples, sample_rate_hz: got {num_samples}, {sample_rate_hz}; expected "
                 "numbers >= 1."
             )
-        if self._file.audio_index is None:
+        if self._audio is None:
             return np.zeros(num_samples, np.float32), 0.0
         with file_faults(self.path):
-            if self._audio is None:
-                source = PacketSource(self._file, self._file.audio_index)
-                end = self._spans[self._file.audio_index].end
-                self._audio = AudioTrack(source, zero_sec=self.info.zero_sec, end=end)
-            return self._audio.read(float(start_sec), num_samples, sample_rate_hz)
+            return self._audio.read(
+                float(start_sec), num_samples, sample_rate_hz, zero_sec=self.info.zero_sec
+            )
 
     def _open_tracks(self) -> None:
         file = self._file
-        self._spans: dict[int, Span] = track_spans(file)
-        if file.video_index not in self._spans:
-            file.video_index = None
-        if file.audio_index not in self._spans:
-            file.audio_index = None
-        if file.video_index is None and file.audio_index is None:
+        spans = track_spans(file)
+        self._video = self._audio = None
+        for index, span in spans.items():
+            source = PacketSource(file, index)
+            if index == file.video_index:
+                self._video = VideoTrack(source, span)
+            else:
+                self._audio = AudioTrack(source, span)
+        if self._video is None and self._audio is None:
             raise MediaError(self.path, "it has neither video nor sound that can be decoded")
-        self._audio: AudioTrack | None = None
-        self._video: VideoTrack | None = None
-        if file.video_index is not None:
-            end = self._spans[file.video_index].end
-            self._video = VideoTrack(PacketSource(file, file.video_index), end=end)
-        self.info = self._describe()
+        self.info = self._describe(file.container.format.name)
 
-    def _describe(self) -> MediaInfo:
+    def _describe(self, container: str) -> MediaInfo:
         """Collect the facts; the clock's zero is the earlier start of the two tracks."""
-        container, video, spans = self._file.container, self._video, self._spans
-        facts: dict[str, Any] = {"container": container.format.name}
-        edges: dict[str, float] = {}
-        if video is not None:
-            facts |= video.facts()
-            stream = container.streams[self._file.video_index]
-            edges["video_start_sec"] = video.first / ticks_per_sec(stream)
-            edges["video_end_sec"] = video.end / ticks_per_sec(stream)
-        if self._file.audio_index is not None:
-            stream = container.streams[self._file.audio_index]
-            context, span = stream.codec_context, spans[stream.index]
-            facts |= {"audio_codec": context.name, "channels": context.channels}
-            facts["sample_rate_hz"] = context.sample_rate
-            edges["audio_start_sec"] = span.start / ticks_per_sec(stream)
-            edges["audio_end_sec"] = span.end / ticks_per_sec(stream)
-        zero_sec = min(edges.values())
-        return MediaInfo(
-            has_video=video is not None,
-            has_audio=self._file.audio_index is not None,
-            zero_sec=zero_sec,
-            **facts,
-            **{name: value - zero_sec for name, value in edges.items()},
-        )
+        tracks = {"video": self._video, "audio": self._audio}
+        present = {kind: track for kind, track in tracks.items() if track is not None}
+        zero_sec = min(track.span.start_sec for track in present.values())
+        facts: dict[str, Any] = {"container": container, "zero_sec": zero_sec}
+        for kind, track in present.items():
+            facts |= track.facts()
+            facts[f"{kind}_start_sec"] = track.span.start_sec - zero_sec
+            facts[f"{kind}_end_sec"] = track.span.end_sec - zero_sec
+        return MediaInfo(has_video="video" in present, has_audio="audio" in present, **facts)
 
 
 def open_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaReader:

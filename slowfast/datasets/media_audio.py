@@ -10,7 +10,7 @@ Legend: N samples that come out, n samples that go in, C channels.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -18,7 +18,7 @@ from av.audio.frame import AudioFrame
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from slowfast.datasets.media_source import MediaError, PacketSource, ticks_per_sec
+from slowfast.datasets.media_source import MediaError, PacketSource, Span
 
 __all__ = ["AudioTrack", "downmix"]
 
@@ -80,24 +80,34 @@ class AudioTrack:
 
     Args:
         source: The track's packets.
-        zero_sec: Zero of the reader's clock, on the container's clock.
-        end: Tick at which the track ends, by the container.
+        span: From when to when the track lasts, by the container. Samples are counted from its
+            start.
+
+    Attributes:
+        span: As given.
     """
 
-    def __init__(self, source: PacketSource, *, zero_sec: float, end: int) -> None:
-        stream = source.stream
+    def __init__(self, source: PacketSource, span: Span) -> None:
+        context = source.stream.codec_context
         self._source = source
-        self._per_sec = ticks_per_sec(stream)
-        self._origin = stream.start_time or 0
-        self._origin_sec = self._origin / self._per_sec - zero_sec
-        self._length_sec = (end - self._origin) / self._per_sec
-        self._rate = int(stream.codec_context.sample_rate)
-        self._is_vorbis = stream.codec_context.name == "vorbis"
+        self.span = span
+        self._length_sec = span.end_sec - span.start_sec
+        self._rate = int(context.sample_rate)
+        self._is_vorbis = context.name == "vorbis"
         self._grid: int | None = None
         self._errors = 0
 
+    def facts(self) -> dict[str, Any]:
+        """Return what MediaInfo says of the track, its times left out."""
+        context = self._source.stream.codec_context
+        return {
+            "audio_codec": context.name,
+            "sample_rate_hz": context.sample_rate,
+            "channels": context.channels,
+        }
+
     def read(
-        self, start_sec: float, num_samples: int, sample_rate_hz: int
+        self, start_sec: float, num_samples: int, sample_rate_hz: int, *, zero_sec: float
     ) -> tuple[FloatArray, float]:
         """Return a window of the sound.
 
@@ -106,6 +116,7 @@ class AudioTrack:
                 ``1 / sample_rate_hz``.
             num_samples: N.
             sample_rate_hz: Wanted rate.
+            zero_sec: Zero of the reader's clock, on the container's clock.
 
         Returns:
             float32 (N,) in [-1, 1], zero outside of the track, and the share of the window that
@@ -114,7 +125,8 @@ class AudioTrack:
         Raises:
             MediaError: If damage leaves nothing of a window that the track should fill.
         """
-        first = _round(start_sec * sample_rate_hz) - _round(self._origin_sec * sample_rate_hz)
+        origin_sec = self.span.start_sec - zero_sec
+        first = _round(start_sec * sample_rate_hz) - _round(origin_sec * sample_rate_hz)
         rate = self._rate
         sound = self._read(first, num_samples, sample_rate_hz)
         if self._rate != rate:  # the container told a wrong one; decoding has shown the right one
@@ -163,7 +175,7 @@ class AudioTrack:
     @property
     def _tick(self) -> float:
         """One tick of the container's time, in samples."""
-        return self._rate / self._per_sec
+        return self._rate / self.span.per_sec
 
     def _runs(self, pieces: list[_Piece]) -> list[list[_Piece]]:
         """Split frames where the time between them shows a gap or a jump."""
@@ -193,7 +205,9 @@ class AudioTrack:
 
     def _learn_grid(self) -> None:
         """Find where the frames of the track start, from the first of them."""
-        if not self._source.file.pristine:
+        if self._source.file.pristine:
+            self._source.begin()
+        else:
             self._source.rewind()
         pieces: list[_Piece] = []
         self._grid = 0
@@ -208,14 +222,13 @@ class AudioTrack:
 
     def _pieces(self, low: int, high: int) -> list[_Piece]:
         """Decode the frames around samples ``low`` to ``high``."""
-        goal = self._origin + math.floor((low / self._rate - _PRE_ROLL_SEC) * self._per_sec)
+        goal = self.span.start + math.floor((low / self._rate - _PRE_ROLL_SEC) * self.span.per_sec)
         self._go_to(goal)
         pieces: list[_Piece] = []
         while not pieces or pieces[-1].start < high + 2 * self._tick:
             packet = self._source.next_packet()
-            if packet is not None and packet.pts is not None:
-                if packet.pts + (packet.duration or 0) < goal:
-                    continue
+            if packet is not None and _ends_before(packet, goal):
+                continue
             pieces += self._decode_packet(packet, pieces)
             if packet is None:
                 break
@@ -225,10 +238,11 @@ class AudioTrack:
         """Move so that the next packet starts at or before an instant, in ticks."""
         file = self._source.file
         self._errors = 0
-        if file.pristine and goal < self._origin + self._per_sec:
+        if file.pristine and goal < self.span.start + self.span.per_sec:
+            self._source.begin()
             return
-        if goal > self._origin:
-            for _ in self._source.seek_attempts(goal, self._origin):
+        if goal > self.span.start:
+            for _ in self._source.seek_attempts(goal, self.span.start):
                 packet = self._source.next_packet()
                 if packet is not None and packet.pts is not None and packet.pts <= goal:
                     self._source.push_back([packet])
@@ -251,7 +265,7 @@ class AudioTrack:
                 continue
             previous = (before + pieces)[-1:]
             if frame.pts is not None:
-                start = (frame.pts - self._origin) / self._per_sec * self._rate
+                start = (frame.pts - self.span.start) / self.span.per_sec * self._rate
             elif previous:
                 start = previous[0].start + len(previous[0].samples)
             else:
@@ -290,8 +304,14 @@ def _resample(sound: FloatArray, rate: int, out_rate: int) -> FloatArray:
     frame = AudioFrame.from_ndarray(sound[np.newaxis], format="fltp", layout="mono")
     frame.sample_rate = rate
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=out_rate)
-    parts = [part.to_ndarray()[0] for part in [*resampler.resample(frame), *resampler.resample(None)]]
+    parts = [
+        part.to_ndarray()[0] for part in [*resampler.resample(frame), *resampler.resample(None)]
+    ]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _ends_before(packet: Packet, ticks: int) -> bool:
+    return packet.pts is not None and packet.pts + (packet.duration or 0) < ticks
 
 
 def _round(value: float) -> int:

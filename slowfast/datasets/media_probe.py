@@ -8,9 +8,15 @@ from typing import NamedTuple
 import av
 from av.container import InputContainer
 
-from slowfast.datasets.media_source import MediaFile, MediaLocation, open_container, ticks_per_sec
+from slowfast.datasets.media_source import (
+    MediaFile,
+    MediaLocation,
+    Span,
+    open_container,
+    ticks_per_sec,
+)
 
-__all__ = ["MediaInfo", "Span", "track_spans"]
+__all__ = ["MediaInfo", "track_spans"]
 
 _TAIL_SEC = 3.0
 """Packets are looked at from so long before the file's end to find the ends of its tracks."""
@@ -67,13 +73,6 @@ class MediaInfo(NamedTuple):
         return max(self.video_end_sec, self.audio_end_sec)
 
 
-class Span(NamedTuple):
-    """First and last instant of a track, in its own ticks."""
-
-    start: int
-    end: int
-
-
 def track_spans(file: MediaFile) -> dict[int, Span]:
     """Find from when to when the chosen tracks last.
 
@@ -101,7 +100,11 @@ def track_spans(file: MediaFile) -> dict[int, Span]:
         missing = [index for index in starts if index not in ends]
         if missing:
             ends |= _last_ticks(file.location, missing, from_sec)
-    return {i: Span(start, max(start, ends[i])) for i, start in starts.items() if i in ends}
+    return {
+        index: Span(start, max(start, ends[index]), ticks_per_sec(file.container.streams[index]))
+        for index, start in starts.items()
+        if index in ends
+    }
 
 
 def _tail_start(container: InputContainer) -> float | None:
@@ -111,7 +114,9 @@ def _tail_start(container: InputContainer) -> float | None:
     return max(0.0, ((container.start_time or 0) + container.duration) / av.time_base - _TAIL_SEC)
 
 
-def _last_ticks(location: MediaLocation, indices: list[int], from_sec: float | None) -> dict[int, int]:
+def _last_ticks(
+    location: MediaLocation, indices: list[int], from_sec: float | None
+) -> dict[int, int]:
     """Return when the last packet of each track ends, from the packets behind an instant."""
     ends: dict[int, int] = {}
     with open_container(location) as container:

@@ -25,6 +25,7 @@ __all__ = [
     "MediaFile",
     "MediaLocation",
     "PacketSource",
+    "Span",
     "file_faults",
     "open_container",
     "ticks_per_sec",
@@ -136,6 +137,30 @@ def open_container(location: MediaLocation) -> InputContainer:
         )
 
 
+class Span(NamedTuple):
+    """From when to when a track lasts.
+
+    Attributes:
+        start: First instant, in ticks.
+        end: Last instant, in ticks.
+        per_sec: Ticks per second.
+    """
+
+    start: int
+    end: int
+    per_sec: float
+
+    @property
+    def start_sec(self) -> float:
+        """First instant, in seconds on the container's clock."""
+        return self.start / self.per_sec
+
+    @property
+    def end_sec(self) -> float:
+        """Last instant, in seconds on the container's clock."""
+        return self.end / self.per_sec
+
+
 def ticks_per_sec(stream: Stream) -> float:
     """Return how many ticks of a track's time base make one second."""
     return 1.0 / float(stream.time_base or 1)
@@ -215,7 +240,7 @@ class MediaFile:
 
 
 class PacketSource:
-    """The packets of one track, from wherever it was last sent to.
+    """The packets of one track, from wherever it was last sent to: the first of all ``begin``.
 
     Args:
         file: The open file; may be shared with the source of the other track.
@@ -226,10 +251,15 @@ class PacketSource:
         finished: Whether the end was reached.
     """
 
+    errors: int
+    finished: bool
+    _packets: Iterator[Packet]
+    _waiting: deque[Packet]
+
     def __init__(self, file: MediaFile, index: int) -> None:
         self.file, self.index = file, index
         self._jump = -1
-        self._begin()
+        self.errors = 0
 
     @property
     def stream(self) -> Any:
@@ -249,10 +279,19 @@ class PacketSource:
         """Whether nobody else has moved the file since this source last read from it."""
         return self._jump == self.file.jumps
 
+    def begin(self) -> None:
+        """Read this track from where the file stands: the beginning, or behind a seek."""
+        self.file.select(self.index)
+        self._packets = self.file.container.demux(self.stream)
+        self._waiting = deque()
+        self._errors_in_row = self.errors = 0
+        self.finished = False
+        self._jump = self.file.jumps
+
     def rewind(self) -> None:
         """Go back to the first packet."""
         self.file.reopen(self.index)
-        self._begin()
+        self.begin()
 
     def seek(self, ticks: int) -> bool:
         """Go to a keyframe at or before an instant, as far as the format can.
@@ -270,7 +309,7 @@ class PacketSource:
             self.file.container.seek(goal, stream=self.stream)
         except (av.FFmpegError, OSError):
             return False
-        self._begin()
+        self.begin()
         return True
 
     def seek_attempts(self, ticks: int, floor: int) -> Iterator[None]:
@@ -335,14 +374,6 @@ class PacketSource:
             return False
         last = entries[len(entries) - 1]
         return last.pos + last.size > self.file.container.size
-
-    def _begin(self) -> None:
-        self.file.select(self.index)
-        self._packets = self.file.container.demux(self.stream)
-        self._waiting: deque[Packet] = deque()
-        self._errors_in_row = self.errors = 0
-        self.finished = False
-        self._jump = self.file.jumps
 
     def _after_read_error(self) -> None:
         self.errors += 1

@@ -22,7 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from slowfast.datasets.media_source import MediaError, PacketSource, ticks_per_sec
+from slowfast.datasets.media_source import MediaError, PacketSource, Span
 
 __all__ = ["FrameShape", "VideoTrack"]
 
@@ -39,7 +39,7 @@ _MIN_HOLD_FRAMES = 2
 _TOLERANCE_SEC = 5e-4
 """Half the rounding of containers that count in milliseconds."""
 
-_NEVER = -(2**63)
+_NEVER, _FOREVER = -(2**62), 2**62
 
 
 class FrameShape(NamedTuple):
@@ -94,10 +94,15 @@ class _Window:
 
     Args:
         limits: The instants, in ticks.
+        end: Where the track ends, in ticks.
+
+    Attributes:
+        target: Where decoding has to start: the first instant, or the last one of the track.
     """
 
-    def __init__(self, limits: list[int]) -> None:
+    def __init__(self, limits: list[int], end: int) -> None:
         self.limits = limits
+        self.target = min(limits[0], end - 1)
         self.clear()
 
     def clear(self) -> None:
@@ -127,30 +132,38 @@ class VideoTrack:
     """Reads frames of one video track.
 
     Args:
-        source: The track's packets, at the beginning of the file.
-        end: Tick at which the track ends, by the container.
+        source: The track's packets; the file is at its beginning.
+        span: From when to when the track lasts, by the container.
 
     Attributes:
         shape: How frames are to be shown, from the first of them.
-        first: Tick from which on the first frame is shown.
-        end: Tick at which the last frame ends.
+        span: As given, but from the first frame on.
     """
 
-    def __init__(self, source: PacketSource, *, end: int) -> None:
+    shape: FrameShape
+    span: Span
+
+    _current: _Shown | None  # the last frame that was passed
+    _ahead: deque[_Shown]  # decoded frames behind it
+    _flushed: bool  # the decoder has given its last frame
+    _fresh: bool  # nothing was read yet
+    _damaged: bool  # something was dropped since the last jump
+    _tainted: bool  # dropping up to the next keyframe
+    _floor: int  # frames before it are dropped
+    _last: int  # the last frame that was queued
+
+    def __init__(self, source: PacketSource, span: Span) -> None:
         stream = source.stream
         self._source = source
         self._reformatter = VideoReformatter()
         self._can_skip = stream.codec_context.name in _SKIPS_UNREFERENCED
         rate = stream.average_rate or stream.guessed_rate
-        self._period = max(1.0, ticks_per_sec(stream) / float(rate)) if rate else 1.0
-        self.first = stream.start_time or 0
+        self._period = max(1.0, span.per_sec / float(rate)) if rate else 1.0
         self._forget()
-        self.shape = self._probe()
-        self.end = max(end, self.first + 1)
+        source.begin()
+        self._probe(span)
 
-    def read(
-        self, times_sec: NDArray[np.float64], short_side: int | None
-    ) -> NDArray[np.uint8]:
+    def read(self, times_sec: NDArray[np.float64], short_side: int | None) -> NDArray[np.uint8]:
         """Return the frame on display at each instant.
 
         Args:
@@ -163,7 +176,7 @@ class VideoTrack:
         Raises:
             MediaError: If damage leaves no frame of the window.
         """
-        window = _Window(self._limits(times_sec))
+        window = _Window(self._limits(times_sec), self.span.end)
         width, height = self.shape.scaled(short_side)
         out: NDArray[np.uint8] | None = None
         slots: list[int] = []
@@ -174,7 +187,7 @@ class VideoTrack:
                 out = np.empty((len(times_sec), *image.shape), np.uint8)
             out[slot] = image
             slots.append(slot)
-            in_window = in_window or shown.pts + self._hold(shown.frame) > window.limits[0]
+            in_window = in_window or shown.pts + self._hold(shown.frame) > window.target
         if out is None:
             raise self._fault("no frame could be decoded", window)
         if not in_window and self._is_damaged():
@@ -197,11 +210,11 @@ class VideoTrack:
         }
 
     def _limits(self, times_sec: NDArray[np.float64]) -> list[int]:
-        """Turn instants into ticks, inside the track: before it is its first frame, after, its last."""
-        per_sec = ticks_per_sec(self._source.stream)
+        """Turn instants into ticks; those before the first frame become its own."""
+        start, _, per_sec = self.span
         tolerance = min(0.5, _TOLERANCE_SEC * per_sec) + 1e-6
         limits = np.floor(times_sec * per_sec + tolerance)
-        return [int(limit) for limit in np.clip(limits, self.first, self.end - 1)]
+        return [int(limit) for limit in np.clip(limits, start, _FOREVER)]
 
     def _hold(self, frame: VideoFrame) -> float:
         return max(frame.duration or 0, _MIN_HOLD_FRAMES * self._period)
@@ -210,8 +223,10 @@ class VideoTrack:
         return self._damaged or self._source.errors > 0 or self._source.is_cut_short()
 
     def _fault(self, what: str, window: _Window) -> MediaError:
-        per_sec = ticks_per_sec(self._source.stream)
-        start, end = ((limit - self.first) / per_sec for limit in (window.limits[0], window.limits[-1]))
+        start, end = (
+            (limit - self.span.start) / self.span.per_sec
+            for limit in window.limits[:: len(window.limits) - 1 or 1]
+        )
         self._forget()
         return MediaError(
             self._source.file.location.path,
@@ -222,7 +237,7 @@ class VideoTrack:
 
     def _frames_of(self, window: _Window) -> Iterator[tuple[int, _Shown]]:
         """Yield the frames shown in a window, each with the first instant it is shown at."""
-        if not self._can_go_on(window.limits[0]):
+        if not self._can_go_on(window.target):
             self._go_to(window)
         while (following := self._next(window)) is not None:
             slot = window.slot(following.pts)
@@ -252,7 +267,7 @@ class VideoTrack:
         if not self._source.is_current:
             return False
         if self._current is None:
-            return self._fresh and self._source.is_near(self.first, target)
+            return self._fresh and self._source.is_near(self.span.start, target)
         if self._current.pts > target:
             return False
         position = self._ahead[-1].pts if self._ahead else self._current.pts
@@ -260,7 +275,7 @@ class VideoTrack:
 
     def _go_to(self, window: _Window) -> None:
         """Seek so that decoding on passes a clean frame at or before the window."""
-        for _ in self._source.seek_attempts(window.limits[0], self.first):
+        for _ in self._source.seek_attempts(window.target, self.span.start):
             self._forget()
             window.clear()
             if self._lands_before(window):
@@ -275,7 +290,7 @@ class VideoTrack:
         Frames that come out of the decoder before the keyframe's own are dropped: in an open group
         of pictures they refer to frames before the keyframe, which were not decoded.
         """
-        target = window.limits[0]
+        target = window.target
         while True:
             packet = self._source.next_packet()
             if packet is None or (packet.dts is not None and packet.dts > target):
@@ -292,8 +307,8 @@ class VideoTrack:
 
     def _forget(self) -> None:
         """Forget the position: the next window starts with a seek."""
-        self._current: _Shown | None = None
-        self._ahead: deque[_Shown] = deque()
+        self._current = None
+        self._ahead = deque()
         self._flushed = self._tainted = self._damaged = self._fresh = False
         self._floor = self._last = _NEVER
 
@@ -319,7 +334,7 @@ class VideoTrack:
     def _queue(self, frame: VideoFrame) -> None:
         pts = frame.pts
         if pts is None:
-            pts = self.first if self._last == _NEVER else self._last + round(self._period)
+            pts = self.span.start if self._last == _NEVER else self._last + round(self._period)
         if frame.is_corrupt:
             self._tainted = self._damaged = True
         elif frame.key_frame:
@@ -342,7 +357,7 @@ class VideoTrack:
 
     # The first frame
 
-    def _probe(self) -> FrameShape:
+    def _probe(self, span: Span) -> None:
         """Decode the first frame, then put its packets back.
 
         It alone tells the rotation and, in files without timestamps, when the video starts. One
@@ -358,10 +373,12 @@ class VideoTrack:
         stream = self._source.stream
         aspect = float(stream.sample_aspect_ratio or 1) or 1.0
         if frame is None:
-            return FrameShape(stream.width, stream.height, aspect)
-        if frame.pts is not None:
-            self.first = frame.pts
-        return FrameShape(frame.width, frame.height, aspect, round(frame.rotation / 90) % 4)
+            self.shape = FrameShape(stream.width, stream.height, aspect)
+        else:
+            turns = round(frame.rotation / 90) % 4
+            self.shape = FrameShape(frame.width, frame.height, aspect, turns)
+        start = span.start if frame is None or frame.pts is None else frame.pts
+        self.span = span._replace(start=start, end=max(span.end, start + 1))
 
     def _take(self, count: int) -> list[Packet]:
         packets = (self._source.next_packet() for _ in range(count))

@@ -24,6 +24,7 @@ __all__ = [
     "build_test_transform",
     "build_train_transform",
     "build_val_transform",
+    "check_views",
 ]
 
 

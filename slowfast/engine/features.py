@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,8 @@ class EmbeddingModel(Protocol):
         """Embed one prepared batch."""
 
 
-class FeatureTable(NamedTuple):
+@dataclass(frozen=True)
+class FeatureTable:
     """One row per video, in the order of the manifest.
 
     Attributes:

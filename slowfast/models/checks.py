@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slowfast.config import CfgNode, Problem, register_check
-from slowfast.config.projects import hint_for_unknown
+from slowfast.config.projects import describe_missing
 from slowfast.models import build
 from slowfast.utils.registry import Registry, nearest
 
@@ -46,10 +46,9 @@ def check_names(cfg: CfgNode) -> list[Problem]:
             names.append((f"{key}.CHECKPOINT_TYPE", build.CHECKPOINT_FORMAT_REGISTRY, kind))
     problems = []
     for key, registry, name in names:
-        if name not in registry:
-            message = registry.describe_unknown(name)
-            hint = hint_for_unknown(registry, name, cfg.PROJECTS)
-            problems.append(Problem(key, message + hint))
+        message = describe_missing(registry, name, cfg.PROJECTS)
+        if message:
+            problems.append(Problem(key, message))
     return problems
 
 

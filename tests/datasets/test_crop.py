@@ -101,7 +101,7 @@ def test_scales_below_the_crop_take_the_whole_short_side():
     "values", [[], [0.5], [0.0, 1.0], [0.8, 0.2], [0.1, 1.5], [0.1, 0.2, 0.3], [-1, 1]]
 )
 def test_malformed_ranges_are_refused(values):
-    with pytest.raises(ValueError, match=r"KEY: got \[.*\]; expected \[low, high\] with 0 < low"):
+    with pytest.raises(ValueError, match=r"KEY: got \[.*\]; expected \[low, high\], 0 < low"):
         check_range("KEY", values, highest=1.0)
 
 

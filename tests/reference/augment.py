@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 GREY = np.array([0.299, 0.587, 0.114])
+YIQ = np.array([GREY, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
 
 def linear_weights(old, new):
@@ -57,10 +58,13 @@ def saturation(frames, factor):
 
 
 def hue(frames, turn):
-    """Rotate the chroma of YIQ, Python's standard library doing the conversion."""
+    """Rotate the chroma of YIQ, pixel by pixel."""
     out = np.empty_like(frames)
     for place in np.ndindex(frames.shape[:-1]):
-        y, i, q = rgb_to_yiq(frames[place])
+        y, i, q = YIQ @ frames[place]
+        # Python's own conversion has two digits: enough to catch a swapped axis.
+        coarse = colorsys.rgb_to_yiq(*frames[place])
+        np.testing.assert_allclose([y, i, q], coarse, atol=0.02 * abs(frames[place]).sum())
         angle = 2 * math.pi * turn
         turned = (
             i * math.cos(angle) + q * math.sin(angle),
@@ -70,26 +74,12 @@ def hue(frames, turn):
     return out
 
 
-YIQ = np.array([GREY, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-
-
-def rgb_to_yiq(pixel):
-    y, i, q = YIQ @ pixel
-    coarse = colorsys.rgb_to_yiq(*(pixel / 255))  # one or two digits: catches a swapped axis
-    np.testing.assert_allclose(np.array([y, i, q]) / 255, coarse, atol=0.02)
-    return y, i, q
-
-
-def draw_and_jitter(frames, rng, *, strengths, max_hue, jitter_prob=1.0, grey_prob=0.0):
-    """The colour jitter, drawing in the documented order and applying step by step."""
-    if rng.random() < jitter_prob:
-        factors = [rng.uniform(max(0.0, 1 - s), 1 + s) for s in strengths]
-        factors.append(rng.uniform(-max_hue, max_hue))
-        steps = [brightness, contrast, saturation, hue]
-        for i in rng.permutation(4):
-            if (*strengths, max_hue)[i] > 0:
-                frames = steps[i](frames, factors[i])
-    return grey(frames) if rng.random() < grey_prob else frames
+def jitter(frames, color, order=(0, 1, 2, 3)):
+    """The operations of (brightness, contrast, saturation, hue), one after the other."""
+    steps = [brightness, contrast, saturation, hue]
+    for i in order:
+        frames = steps[i](frames, color[i])
+    return frames
 
 
 def blur(frames, sigma):

@@ -202,6 +202,11 @@ def _check_model(cfg: CfgNode) -> list[Problem]:
         problems.append(
             Problem("MODEL.FEATURE_AUG", f"{got}; StiCA knows 'feature_crop' and 'none'")
         )
+    if cfg.MODEL.HEAD in ("linear", "mlp"):
+        got = f"got {cfg.MODEL.HEAD!r}"
+        problems.append(
+            Problem("MODEL.HEAD", f"{got}; embeddings must have length 1: set 'stica_projection'")
+        )
     if cfg.MODEL.POOLING == "native":
         problems.append(
             Problem(

@@ -9,7 +9,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slowfast.models.batch_norm import GroupedBatchNorm1d, get_norm
+from slowfast.models.batch_norm import get_norm
 from slowfast.models.build import HEAD_REGISTRY
 
 __all__ = ["ProjectionHead", "stica_projection"]
@@ -24,7 +24,7 @@ class ProjectionHead(nn.Module):
         dim_in: C.
         dim_hidden: Width between the two linear layers.
         dim_out: D.
-        norm: Batch norm of ``dim_hidden`` features.
+        norm: Batch norm of ``dim_hidden`` features, called with (x, groups).
         dropout: Probability of dropout before each linear layer.
         joint: Take batch statistics over all rows, whatever ``groups`` says.
     """
@@ -35,7 +35,7 @@ class ProjectionHead(nn.Module):
         dim_hidden: int,
         dim_out: int,
         *,
-        norm: GroupedBatchNorm1d,
+        norm: nn.Module,
         dropout: float = 0.3,
         joint: bool = False,
     ) -> None:

@@ -1,7 +1,7 @@
 """The StiCA model: two views through one backbone, many crops of its maps, one sound branch.
 
-Legend: B batch, V views, A sound clips, K crops, C channels, D embedding, T frames, T' H' W' feature
-map, F mel bins, S spectrogram steps.
+Legend: B batch, V views, A sound clips, K crops, C channels, D embedding, T frames, T' H' W'
+feature map, F mel bins, S spectrogram steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ __all__ = [
     "STiCAOutputs",
     "SpaceTimeCropAttend",
     "StiCA",
-    "build_audio",
     "build_model",
     "uses_audio",
     "uses_crops",
@@ -121,7 +120,7 @@ class SpaceTimeCropAttend(nn.Module):
         }
         if self.audio_backbone is None:
             return STiCAOutputs(None, None, **crops)
-        audio = self.head_audio(self.pool_audio(batch["audio"][:, 0]))  # (B, D)
+        _, audio = self.embed_audio(batch["audio"][:, 0])  # (B, D)
         return STiCAOutputs(embedded[:, 0], audio, **crops)
 
     def embed(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -144,9 +143,9 @@ class SpaceTimeCropAttend(nn.Module):
         }
         if self.audio_backbone is not None and "audio" in batch:
             clips = batch["audio"].shape[:2]
-            audio = self.pool_audio(batch["audio"].flatten(0, 1))  # (B * A, C)
+            audio, embedding = self.embed_audio(batch["audio"].flatten(0, 1))  # rows: B * A
             features["audio"] = audio.unflatten(0, clips)
-            features["audio_embedding"] = self.head_audio(audio).unflatten(0, clips)
+            features["audio_embedding"] = embedding.unflatten(0, clips)
         return features
 
     def full_group(self, maps: list[Tensor]) -> CropGroup:
@@ -160,16 +159,25 @@ class SpaceTimeCropAttend(nn.Module):
         """
         return full_group(maps)
 
-    def pool_audio(self, audio: Tensor) -> Tensor:
-        """Compute the sound's features, averaged over bands and steps.
+    def embed_audio(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the sound's features, averaged over bands and steps, and its embedding.
 
         Args:
             audio: float log-mel, (N, 1, F, S).
 
         Returns:
-            float (N, C).
+            float (N, C) and float (N, D).
+
+        Raises:
+            ValueError: If there is no sound branch.
         """
-        return self.audio_backbone(audio).maps[0].mean(dim=(2, 3))
+        if self.audio_backbone is None or self.head_audio is None:
+            raise ValueError(
+                "StiCA: got sound, but the model has no sound branch. Set AUDIO.ENABLE True and "
+                "STICA.WITHIN_WEIGHT below 1."
+            )
+        features = self.audio_backbone(audio).maps[0].mean(dim=(2, 3))
+        return features, self.head_audio(features)
 
     def no_weight_decay(self) -> set[str]:
         """Name the backbone's parameters that it wants without weight decay."""
@@ -187,22 +195,6 @@ def uses_crops(cfg: CfgNode) -> bool:
     return cfg.MODEL.FEATURE_AUG != "none" and cfg.STICA.WITHIN_WEIGHT > 0
 
 
-def build_audio(cfg: CfgNode) -> tuple[nn.Module | None, nn.Module | None]:
-    """Build the sound branch, unless it cannot matter.
-
-    Args:
-        cfg: The configuration.
-
-    Returns:
-        Backbone and head, or (None, None).
-    """
-    if not uses_audio(cfg):
-        return None, None
-    backbone = BACKBONE_REGISTRY.get(cfg.AUDIO.ARCH)(cfg)
-    head = HEAD_REGISTRY.get(cfg.MODEL.HEAD)(backbone.out_channels[0], cfg.STICA.EMBED_DIM, cfg)
-    return backbone, head
-
-
 def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
     """Build the model with this project's decisions.
 
@@ -214,13 +206,17 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
     """
     backbone = BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
     pooling = build_pooling(cfg, backbone.out_channels)
-    head_video = HEAD_REGISTRY.get(cfg.MODEL.HEAD)(pooling.dim_out, cfg.STICA.EMBED_DIM, cfg)
+    build_head = HEAD_REGISTRY.get(cfg.MODEL.HEAD)
+    dim = cfg.STICA.EMBED_DIM
+    audio_backbone = head_audio = None
+    if uses_audio(cfg):
+        audio_backbone = BACKBONE_REGISTRY.get(cfg.AUDIO.ARCH)(cfg)
+        head_audio = build_head(audio_backbone.out_channels[0], dim, cfg)
     crops = FEATURE_AUG_REGISTRY.get(cfg.MODEL.FEATURE_AUG)(cfg) if uses_crops(cfg) else None
-    audio_backbone, head_audio = build_audio(cfg)
     return SpaceTimeCropAttend(
         backbone,
         pooling,
-        head_video,
+        build_head(pooling.dim_out, dim, cfg),
         feature_aug=crops,
         audio_backbone=audio_backbone,
         head_audio=head_audio,

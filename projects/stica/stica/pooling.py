@@ -1,7 +1,7 @@
 """Late temporal attention: a transformer over the time steps of a clip, or of a crop of it.
 
-The paper replaces the average over time, Phi = P_t o P_s o Psi, by self-attention: Phi = P_tsf o P_s
-o Psi, where Psi is the backbone and P_s the average over space.
+The paper replaces the average over time, Phi = P_t o P_s o Psi, by self-attention,
+Phi = P_tsf o P_s o Psi, where Psi is the backbone and P_s the average over space.
 
 Legend: N rows, L token steps, C channels, M attention heads.
 """

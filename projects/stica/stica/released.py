@@ -44,7 +44,7 @@ from stica.model import (
     MODEL_VARIANTS,
     SpaceTimeCropAttend,
     STiCAOutputs,
-    build_audio,
+    uses_audio,
     uses_crops,
 )
 from stica.pooling import EncoderLayer, TemporalTransformer
@@ -204,7 +204,7 @@ class ReleasedStiCA(SpaceTimeCropAttend):
         full, *crops = (torch.stack(parts) for parts in zip(*views, strict=True))
         if self.audio_backbone is None:
             return STiCAOutputs(None, None, *crops)
-        audio = [self.head_audio(self.pool_audio(batch["audio"][:, 0])) for _ in views]
+        audio = [self.embed_audio(batch["audio"][:, 0])[1] for _ in views]
         return STiCAOutputs(full[:, 0], torch.stack(audio), *crops)
 
     def full_group(self, maps: list[Tensor]) -> CropGroup:
@@ -331,8 +331,9 @@ def build_released_model(cfg: CfgNode) -> ReleasedStiCA:
         pooling = PathwayPooling([attend], [dim])
     else:
         pooling = build_pooling(cfg, backbone.out_channels)
-    audio_backbone, head_audio = build_audio(cfg)
-    if audio_backbone is not None:
+    audio_backbone = head_audio = None
+    if uses_audio(cfg):
+        audio_backbone = BACKBONE_REGISTRY.get(cfg.AUDIO.ARCH)(cfg)
         # Unlike the other convolutions, the replaced first one kept torch's own initial weights.
         audio_backbone.conv1.reset_parameters()
         head_audio = _head(audio_backbone.out_channels[0], cfg)

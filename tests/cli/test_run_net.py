@@ -1,0 +1,92 @@
+"""The whole command on data without files: exit status, messages, what it leaves behind."""
+
+import json
+
+import pytest
+from helpers.synthetic import OVERRIDES
+
+from slowfast.cli.run_net import main
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("TASK: ''\n", encoding="utf-8")
+    return str(path)
+
+
+def command(config, tmp_path, *words):
+    out = ["OUTPUT_DIR", str(tmp_path / "out")]
+    return ["--cfg", config, *OVERRIDES.split(), *out, *[str(w) for w in words]]
+
+
+def test_train_and_test(config, tmp_path):
+    assert main(command(config, tmp_path, "TRAIN.EVAL_BEFORE", True)) == 0
+    out = tmp_path / "out"
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert set(results["top1_acc"]) == {"before", "after", "chance"}
+    for name in ("config.yaml", "stdout.log", "json_stats.log", "curves.png"):
+        assert (out / name).stat().st_size > 0
+    assert "top1_acc" in (out / "stdout.log").read_text(encoding="utf-8")
+
+
+def test_again_trains_nothing(config, tmp_path, capsys):
+    assert main(command(config, tmp_path)) == 0
+    before = (tmp_path / "out" / "json_stats.log").read_text(encoding="utf-8")
+    assert main(command(config, tmp_path)) == 0
+    assert (tmp_path / "out" / "json_stats.log").read_text(encoding="utf-8") == before
+    assert "training is already done" in capsys.readouterr().out
+
+
+def test_validation_during_training(config, tmp_path):
+    words = ("TRAIN.EVAL_PERIOD", 1, "TENSORBOARD.ENABLE", True, "TEST.ENABLE", False)
+    assert main(command(config, tmp_path, *words)) == 0
+    lines = (tmp_path / "out" / "json_stats.log").read_text(encoding="utf-8").splitlines()
+    validation = [line for line in lines if '"val_epoch"' in line]
+    assert len(validation) == 2
+    assert '"top1_acc"' in validation[0]
+    assert list((tmp_path / "out" / "runs-synthetic").glob("events.*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["TRAIN.BATCH_SIZ", "3"], "Did you mean 'TRAIN.BATCH_SIZE'?"),
+        (["MODEL.ARCH", "r2plus1d18"], "Did you mean 'r2plus1d_18'?"),
+        (["MODEL.POOLING", "transformer"], "belongs to the project stica"),
+        (["MODEL.MODEL_NAME", "StiCA"], "add PROJECTS: ['stica']"),
+        (["TRAIN.DATASET", "kinetiks"], "Did you mean 'kinetics'?"),
+        (["TEST.PROTOCOLS", "['classificaton']"], "Did you mean 'classification'?"),
+        (["TEST.CHECKPOINT_FILE_PATH", "none.pyth"], "checkpoint not found: none.pyth"),
+        (["TEST.NUM_SPATIAL_CROPS", "2"], "TEST.NUM_SPATIAL_CROPS"),
+        (["SOLVER.LR_POLICY", "cosin"], "Did you mean 'cosine'?"),
+        (["TRAIN.BATCH_SIZE", "0"], "TRAIN.BATCH_SIZE: got 0, expected more than 0"),
+    ],
+)
+def test_a_users_mistake_is_one_message_and_status_2(config, tmp_path, words, message, capsys):
+    assert main(command(config, tmp_path, "SOLVER.MAX_EPOCH", 1, *words)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_all_problems_of_all_layers_at_once(config, tmp_path, capsys):
+    words = ["MODEL.ARCH", "x", "TRAIN.DATASET", "y", "TEST.PROTOCOLS", "['z']", "LOG_PERIOD", "0"]
+    assert main(command(config, tmp_path, *words)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: 4 problems in ")
+
+
+def test_nothing_to_test(config, tmp_path, capsys):
+    assert main(command(config, tmp_path, "TRAIN.ENABLE", False)) == 2
+    assert "nothing to test" in capsys.readouterr().err
+    words = ("TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", "random")
+    assert main(command(config, tmp_path, *words)) == 0
+
+
+def test_missing_data(config, tmp_path, capsys):
+    words = ("TRAIN.DATASET", "kinetics", "DATA.PATH_TO_DATA_DIR", tmp_path / "none")
+    assert main(command(config, tmp_path, *words)) == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert main(command(config, tmp_path, *words[:2], "DATA.PATH_TO_DATA_DIR", "")) == 2
+    assert "DATA.PATH_TO_DATA_DIR is empty" in capsys.readouterr().err

@@ -1,0 +1,159 @@
+"""The loader: bad, hanging and killing files are set aside, everything else arrives in order."""
+
+import csv
+import os
+import time
+
+import numpy as np
+import pytest
+from torch.utils.data import Dataset
+
+from slowfast.config import UserError
+from slowfast.datasets.bad_media import BadMedia, BadMediaLog
+from slowfast.datasets.guard import GuardedDataset, Heartbeat
+from slowfast.datasets.loader import LoaderSettings, ResilientLoader
+from slowfast.datasets.media import MediaError
+from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
+
+
+class Behaving(Dataset):
+    """Samples of which some misbehave: ``faults`` maps an index to what it does."""
+
+    def __init__(self, length=12, **faults):
+        self.length, self.faults = length, {int(k[1:]): v for k, v in faults.items()}
+
+    def __len__(self):
+        return self.length
+
+    def path(self, index):
+        return f"/videos/{index}.mp4"
+
+    def __getitem__(self, key):
+        epoch, index = key
+        fault = self.faults.get(index)
+        if fault == "bad":
+            raise MediaError(self.path(index), "it is damaged")
+        if fault == "hang":
+            time.sleep(600)
+        if fault == "kill":
+            os._exit(7)
+        return {"index": index, "epoch": epoch, "video": np.full((1, 2), index, np.uint8)}
+
+
+def make_loader(tmp_path, dataset, *, policy="drop", workers=0, timeout=60.0, fraction=1.0):
+    guarded = GuardedDataset(dataset, policy=policy, seed=1)
+    batches = EvaluationBatches(length=len(dataset), batch_size=3, rank=0, world_size=1)
+    log = BadMediaLog(tmp_path, split="test", num_files=len(dataset), max_fraction=fraction)
+    settings = LoaderSettings(num_workers=workers, file_timeout_sec=timeout)
+    return ResilientLoader(guarded, batches, settings, log)
+
+
+def indices(loader):
+    return [batch["index"].tolist() for batch in loader]
+
+
+def records(tmp_path):
+    with (tmp_path / "bad_media.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_sample_in_order(tmp_path, workers):
+    loader = make_loader(tmp_path, Behaving(), workers=workers)
+    assert indices(loader) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    assert not (tmp_path / "bad_media.csv").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_files_are_left_out_of_evaluation_and_recorded(tmp_path, workers):
+    dataset = Behaving(i1="bad", i3="bad", i4="bad", i5="bad")
+    loader = make_loader(tmp_path, dataset, workers=workers)
+    assert indices(loader) == [[0, 2], [6, 7, 8], [9, 10, 11]]
+    assert {row["path"] for row in records(tmp_path)} == {f"/videos/{i}.mp4" for i in (1, 3, 4, 5)}
+    assert {row["reason"] for row in records(tmp_path)} == {"it is damaged"}
+
+
+def test_bad_training_files_are_replaced_the_same_way_each_time(tmp_path):
+    loader = make_loader(tmp_path, Behaving(i1="bad"), policy="replace")
+    first = indices(loader)
+    stand_in = first[0][1]
+    assert stand_in != 1
+    assert first == [[0, stand_in, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    assert indices(make_loader(tmp_path / "b", Behaving(i1="bad"), policy="replace")) == first
+    assert len(records(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_policy_error_stops_the_run(tmp_path, workers):
+    loader = make_loader(tmp_path, Behaving(i4="bad"), policy="error", workers=workers)
+    with pytest.raises(UserError, match=r"BAD_FILE_POLICY is 'error'.*/videos/4.mp4.*damaged"):
+        indices(loader)
+
+
+def test_too_many_bad_files_stop_the_run(tmp_path):
+    loader = make_loader(tmp_path, Behaving(i0="bad", i7="bad"), fraction=0.1)
+    with pytest.raises(UserError, match=r"MAX_BAD_FRACTION: 2 files of the test split are bad"):
+        indices(loader)
+
+
+def test_nothing_but_bad_files_stops_at_once(tmp_path):
+    dataset = Behaving(**{f"i{i}": "bad" for i in range(12)})
+    loader = make_loader(tmp_path, dataset, policy="replace")
+    with pytest.raises(UserError, match="10 files in a row could not be used"):
+        indices(loader)
+
+
+def test_a_worker_that_dies_takes_one_file_with_it(tmp_path):
+    loader = make_loader(tmp_path, Behaving(i4="kill"), workers=2)
+    assert indices(loader) == [[0, 1, 2], [3, 5], [6, 7, 8], [9, 10, 11]]
+    (row,) = records(tmp_path)
+    assert row["path"] == "/videos/4.mp4"
+    assert row["reason"] == "its worker process died (exit code 7)"
+
+
+def test_a_file_that_hangs_is_given_up(tmp_path):
+    loader = make_loader(tmp_path, Behaving(i7="hang"), workers=2, timeout=1.0)
+    assert indices(loader) == [[0, 1, 2], [3, 4, 5], [6, 8], [9, 10, 11]]
+    assert "FILE_TIMEOUT_SEC" in records(tmp_path)[0]["reason"]
+
+
+def test_training_goes_on_across_epochs_after_a_restart(tmp_path):
+    dataset = Behaving(i4="kill")
+    guarded = GuardedDataset(dataset, policy="replace", seed=1)
+    plan = {"length": 12, "batch_size": 3, "rank": 0, "world_size": 1, "seed": 5, "max_epoch": 2}
+    log = BadMediaLog(tmp_path, split="train", num_files=12, max_fraction=1.0)
+    loader = ResilientLoader(guarded, TrainBatches(**plan), LoaderSettings(num_workers=1), log)
+    seen = [list(zip(b["epoch"].tolist(), b["index"].tolist(), strict=True)) for b in loader]
+    wanted = list(TrainBatches(**plan))
+    for got, want in zip(seen, wanted, strict=True):
+        assert [g for g, w in zip(got, want, strict=True) if w[1] != 4] == [
+            w for w in want if w[1] != 4
+        ]
+
+
+def test_errors_of_the_code_itself_are_not_hidden(tmp_path):
+    class Broken(Behaving):
+        def __getitem__(self, key):
+            raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        indices(make_loader(tmp_path, Broken(), workers=1))
+
+
+def test_heartbeat():
+    heartbeat = Heartbeat(2)
+    assert heartbeat.overdue(0.0) == []
+    heartbeat.begin(1, 42)
+    assert heartbeat.current(1) == 42
+    assert heartbeat.overdue(-1.0) == [42]
+    assert heartbeat.overdue(60.0) == []
+    heartbeat.end(1)
+    assert heartbeat.current(1) is None
+
+
+def test_a_file_is_recorded_once(tmp_path):
+    log = BadMediaLog(tmp_path, split="train", num_files=10, max_fraction=1.0)
+    for _ in range(3):
+        log.add(BadMedia(2, "a.mp4", "damaged"))
+    assert len(log) == 1
+    assert len(records(tmp_path)) == 1

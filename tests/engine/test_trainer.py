@@ -1,0 +1,182 @@
+"""The loop: learning, exact resume, accumulation, stopping, and what it refuses."""
+
+import os
+import re
+import signal
+
+import pytest
+import torch
+from helpers.synthetic import synthetic_cfg
+
+from slowfast.config import UserError
+from slowfast.engine.trainer import Trainer, TrainingStoppedError
+from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
+from slowfast.utils.random import seed_everything
+from slowfast.visualization.curves import read_stats
+
+CPU = torch.device("cpu")
+
+
+def run(output_dir, *words, until=None):
+    """Train; ``until`` ends the run after so many steps, as a kill would, with a checkpoint."""
+    output_dir.mkdir(exist_ok=True)
+    cfg = synthetic_cfg(output_dir, *words, *(("TRAIN.MAX_STEPS", until) if until else ()))
+    seed_everything(cfg.RNG_SEED)
+    trainer = Trainer(cfg, CPU)
+    trainer.train()
+    return trainer
+
+
+def losses(output_dir):
+    stats = [s for s in read_stats(output_dir) if s["_type"] == "train_iter"]
+    return {s["step"]: s["loss"] for s in stats}
+
+
+def weights(trainer):
+    return {k: v.clone() for k, v in trainer.model.state_dict().items()}
+
+
+def test_it_learns(tmp_path):
+    words = ("SOLVER.OPTIMIZING_METHOD", "adamw", "SOLVER.BASE_LR", 0.01)
+    run(tmp_path, *words, "SOLVER.MAX_EPOCH", 15, "MODEL.DROPOUT_RATE", 0.0)
+    curve = list(losses(tmp_path).values())
+    assert len(curve) == 45
+    assert sum(curve[-3:]) < 0.4 * sum(curve[:3])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_stopped_and_resumed_run_equals_a_straight_one_bit_for_bit(tmp_path, stop, workers):
+    words = ("DATA_LOADER.NUM_WORKERS", workers)
+    straight = run(tmp_path / "straight", *words)
+    run(tmp_path / "resumed", *words, until=stop)
+    torch.manual_seed(999)  # what happens between the two must not matter
+    resumed = run(tmp_path / "resumed", *words)
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "straight")
+    for name, value in weights(straight).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_a_run_killed_without_a_checkpoint_repeats_from_the_last_one(tmp_path):
+    straight = run(tmp_path / "a", "TRAIN.CHECKPOINT_PERIOD", 1)
+    run(tmp_path / "b", "TRAIN.CHECKPOINT_PERIOD", 1, until=5)
+    find_last_checkpoint(tmp_path / "b").unlink()  # the one of step 5; that of epoch 1 is left
+    resumed = run(tmp_path / "b", "TRAIN.CHECKPOINT_PERIOD", 1)
+    for name, value in weights(straight).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_workers_do_not_change_the_run(tmp_path):
+    none = run(tmp_path / "0")
+    two = run(tmp_path / "2", "DATA_LOADER.NUM_WORKERS", 2)
+    for name, value in weights(none).items():
+        assert torch.equal(value, weights(two)[name]), name
+
+
+def test_accumulation_averages_gradients(tmp_path):
+    """Without batch statistics and dropout, two batches of 2 make the step of one batch of 4."""
+    words = ("MODEL.FROZEN_BN", True, "MODEL.DROPOUT_RATE", 0.0)
+    one = run(tmp_path / "one", *words, until=2)
+    two = run(
+        tmp_path / "two", *words, "TRAIN.BATCH_SIZE", 2, "SOLVER.ACCUMULATE_STEPS", 2, until=2
+    )
+    assert two.steps_per_epoch == one.steps_per_epoch == 3
+    for name, value in weights(one).items():
+        torch.testing.assert_close(weights(two)[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_a_signal_stops_cleanly_and_the_run_goes_on(tmp_path, monkeypatch):
+    straight = run(tmp_path / "straight")
+    step = Trainer._step
+
+    def interrupted(self, batches):
+        result = step(self, batches)
+        if self.steps_done == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", interrupted)
+        with pytest.raises(TrainingStoppedError, match="run the same command again"):
+            run(tmp_path / "stopped")
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert find_last_checkpoint(tmp_path / "stopped").name == (
+        "checkpoint_epoch_00000_iter_00000002.pyth"
+    )
+    resumed = run(tmp_path / "stopped")
+    for name, value in weights(straight).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_checkpoints_in_pyslowfasts_layout(tmp_path):
+    run(tmp_path, "TRAIN.CHECKPOINT_PERIOD", 1)
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names == ["checkpoint_epoch_00001.pyth", "checkpoint_epoch_00002.pyth"]
+    content = load_checkpoint(tmp_path / "checkpoints" / names[-1])
+    assert content["epoch"] == 1  # 0-based number of the last whole epoch
+    assert {"model_state", "optimizer_state", "scaler_state", "cfg"} <= set(content)
+    assert not any(key.startswith("module.") for key in content["model_state"])
+
+
+def test_the_rate_follows_the_fractional_epoch(tmp_path):
+    run(tmp_path, "SOLVER.WARMUP_EPOCHS", 1.0, "SOLVER.WARMUP_START_LR", 0.0)
+    rates = [s["lr"] for s in read_stats(tmp_path) if s["_type"] == "train_iter"]
+    assert rates[0] == 0.0
+    assert rates[1] == pytest.approx(rates[2] / 2, rel=1e-3)
+
+
+def test_precise_bn_and_mixed_precision_run(tmp_path):
+    trainer = run(
+        *(tmp_path, "BN.USE_PRECISE_STATS", True, "BN.NUM_BATCHES_PRECISE", 2),
+        *("TRAIN.MIXED_PRECISION", True, "TRAIN.MIXED_PRECISION_DTYPE", "bf16"),
+    )
+    assert trainer.precision.is_mixed
+    assert all(torch.isfinite(v).all() for v in weights(trainer).values() if v.is_floating_point())
+
+
+def test_fine_tuning_starts_at_epoch_zero_with_the_weights(tmp_path):
+    source = run(tmp_path / "a")
+    path = str(find_last_checkpoint(tmp_path / "a"))
+    (tmp_path / "b").mkdir()
+    cfg = synthetic_cfg(
+        *(tmp_path / "b", "TRAIN.CHECKPOINT_FILE_PATH", path),
+        *("TRAIN.CHECKPOINT_EPOCH_RESET", True, "MODEL.NUM_CLASSES", 5),
+    )
+    trainer = Trainer(cfg, CPU)
+    assert trainer.steps_done == 0
+    key = "backbone.layer1.0.conv1.0.weight"
+    assert torch.equal(weights(trainer)[key], weights(source)[key])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    with pytest.raises(UserError, match=r"the loss is (nan|inf).*Lower SOLVER.BASE_LR"):
+        run(tmp_path, "SOLVER.BASE_LR", 1e20)
+
+
+def test_a_loss_that_explodes_stops_the_run(tmp_path):
+    words = ("SOLVER.BASE_LR", 50.0, "TRAIN.KILL_LOSS_EXPLOSION_FACTOR", 1.5)
+    with pytest.raises(UserError, match=r"(KILL_LOSS_EXPLOSION_FACTOR|the loss is)"):
+        run(tmp_path, *words)
+
+
+def test_another_architecture_cannot_resume(tmp_path):
+    run(tmp_path, until=1)
+    with pytest.raises(UserError, match=r"AUTO_RESUME: .* does not fit this model"):
+        run(tmp_path, "RESNET.WIDTH_PER_GROUP", 8)
+
+
+def test_a_batch_larger_than_the_data(tmp_path):
+    with pytest.raises(UserError, match=r"TRAIN.BATCH_SIZE: one step takes 64 clips"):
+        run(tmp_path, "TRAIN.BATCH_SIZE", 64)
+
+
+def test_what_is_logged(tmp_path):
+    run(tmp_path, until=3)
+    text = (tmp_path / "json_stats.log").read_text(encoding="utf-8").splitlines()
+    assert all(re.match(r"json_stats: \{.*\}$", line) for line in text)
+    first = read_stats(tmp_path)[0]
+    wanted = {"_type", "epoch", "iter", "dt", "dt_data", "dt_net", "eta", "loss", "lr", "grad_norm"}
+    assert wanted <= set(first)
+    assert first["epoch"] == "1/2"
+    assert first["iter"] == "1/3"

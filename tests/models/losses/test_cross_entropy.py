@@ -1,0 +1,120 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from slowfast.config import get_cfg
+from slowfast.models.build import LOSS_REGISTRY
+from slowfast.models.classifier import ClassifierOutputs
+from slowfast.models.losses.cross_entropy import ClassificationLoss, label_loss
+
+
+def _loss(name="cross_entropy", weight=0.5):
+    cfg = get_cfg()
+    cfg.MODEL.FEATURE_AUG_WEIGHT = weight
+    return LOSS_REGISTRY.get(name)(cfg)
+
+
+def _outputs(crops=2):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1 + crops, 3, 2, 4, generator=generator, dtype=torch.float64)
+    return ClassifierOutputs(logits[0], logits[1:] if crops else None)
+
+
+LABEL = torch.tensor([2, 0, 3])
+
+
+def _by_hand(logits, labels):
+    """Mean of -log softmax over rows and views, element by element."""
+    total = 0.0
+    for b, label in enumerate(labels.tolist()):
+        for row in logits[b].tolist():
+            total += math.log(sum(math.exp(x) for x in row)) - row[label]
+    return total / (logits.shape[0] * logits.shape[1])
+
+
+def test_full_map_alone():
+    outputs = _outputs(crops=0)
+    terms = _loss()(outputs, {"label": LABEL})
+    assert list(terms) == ["loss"]
+    assert terms["loss"].item() == pytest.approx(_by_hand(outputs.logits, LABEL), abs=1e-12)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_full_map_and_crops(weight):
+    outputs = _outputs()
+    terms = _loss(weight=weight)(outputs, {"label": LABEL})
+    full = _by_hand(outputs.logits, LABEL)
+    crops = sum(_by_hand(logits, LABEL) for logits in outputs.crop_logits) / 2
+    assert terms["loss_full"].item() == pytest.approx(full, abs=1e-12)
+    assert terms["loss_crops"].item() == pytest.approx(crops, abs=1e-12)
+    assert terms["loss"].item() == pytest.approx((1 - weight) * full + weight * crops, abs=1e-12)
+
+
+def test_only_the_total_carries_a_gradient():
+    logits = torch.randn(3, 2, 4, requires_grad=True)
+    crop_logits = torch.randn(2, 3, 2, 4, requires_grad=True)
+    terms = _loss()(ClassifierOutputs(logits, crop_logits), {"label": LABEL})
+    terms["loss"].backward()
+    assert logits.grad.abs().sum() > 0
+    assert crop_logits.grad.abs().sum() > 0
+    assert not terms["loss_full"].requires_grad
+    assert not terms["loss_crops"].requires_grad
+
+
+def test_invalid_rows_do_not_count_and_need_no_label():
+    outputs = _outputs()
+    valid = torch.tensor([True, False, True])
+    batch = {"label": torch.tensor([2, -1, 3]), "valid": valid}
+    kept = ClassifierOutputs(outputs.logits[valid], outputs.crop_logits[:, valid])
+    torch.testing.assert_close(
+        _loss()(outputs, batch)["loss"], _loss()(kept, {"label": LABEL[valid]})["loss"]
+    )
+
+
+def test_a_batch_without_valid_rows_costs_nothing():
+    logits = torch.randn(3, 2, 4, requires_grad=True)
+    batch = {"label": LABEL, "valid": torch.zeros(3, dtype=torch.bool)}
+    loss = _loss()(ClassifierOutputs(logits), batch)["loss"]
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+def test_soft_labels_equal_hard_ones_where_they_are_hard():
+    outputs = _outputs()
+    soft = 3.0 * F.one_hot(LABEL, 4)  # scaled to sum to 1
+    torch.testing.assert_close(
+        _loss("soft_cross_entropy")(outputs, {"label": soft})["loss"],
+        _loss()(outputs, {"label": LABEL})["loss"],
+    )
+
+
+def test_soft_labels_mix():
+    outputs = _outputs(crops=0)
+    one, other = LABEL, LABEL.roll(1)
+    soft = 0.3 * F.one_hot(one, 4) + 0.7 * F.one_hot(other, 4)
+    expected = 0.3 * _by_hand(outputs.logits, one) + 0.7 * _by_hand(outputs.logits, other)
+    got = _loss("soft_cross_entropy")(outputs, {"label": soft})["loss"]
+    assert got.item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["bce", "bce_logit"])
+def test_binary_losses_take_logits(name):
+    outputs = _outputs(crops=0)
+    labels = torch.tensor([[1, 0, 1, 0], [0, 0, 0, 1], [1, 1, 1, 1]])
+    got = _loss(name)(outputs, {"label": labels})["loss"]
+    probability = outputs.logits.sigmoid()
+    target = labels[:, None].expand_as(probability).double()
+    torch.testing.assert_close(got, F.binary_cross_entropy(probability, target))
+
+
+def test_half_precision_logits_give_a_float32_loss():
+    outputs = ClassifierOutputs(_outputs().logits.half())
+    assert _loss()(outputs, {"label": LABEL})["loss"].dtype == torch.float32
+
+
+def test_weight_out_of_range():
+    with pytest.raises(ValueError, match=r"MODEL\.FEATURE_AUG_WEIGHT: got 1\.5"):
+        ClassificationLoss(label_loss, crop_weight=1.5)

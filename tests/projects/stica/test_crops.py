@@ -1,0 +1,280 @@
+import pytest
+import torch
+from reference import stica as oracle
+from stica.crops import (
+    Boxes,
+    CropKind,
+    FeatureCrop,
+    crop_size,
+    explicit_boxes,
+    slot_names,
+    space_tokens,
+    time_tokens,
+)
+
+from slowfast.models.build import FEATURE_AUG_REGISTRY
+
+KINDS = {
+    "space_large": CropKind(2, 6 / 7),
+    "space_small": CropKind(4, 4 / 7),
+    "time_large": CropKind(2, 3 / 4),
+    "time_small": CropKind(1, 2 / 4),
+}
+SEEDS = torch.arange(400)
+
+
+def _randn(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def _only(**kinds):
+    """Crops of the named kinds, none of the others."""
+    return FeatureCrop(**{name: kinds.get(name, CropKind(0, 0.5)) for name in KINDS})
+
+
+@pytest.mark.parametrize(
+    ("axis", "scale", "expected"),
+    [
+        (7, 6 / 7, 6),
+        (7, 4 / 7, 4),
+        (7, 0.857, 6),
+        (4, 6 / 7, 3),
+        (4, 4 / 7, 2),
+        (10, 6 / 7, 9),
+        (10, 4 / 7, 6),
+        (4, 0.75, 3),
+        (4, 0.5, 2),
+        (8, 0.75, 6),
+        (8, 0.5, 4),
+        (15, 0.75, 11),
+        (15, 0.5, 8),
+        (45, 0.7, 32),
+        (3, 6 / 7, 2),
+        (2, 6 / 7, 1),
+        (2, 0.75, 1),
+        (7, 0.01, 1),
+        (7, 0.999, 6),
+    ],
+)
+def test_size_of_a_crop(axis, scale, expected):
+    assert crop_size(axis, scale, "FEATURE_CROP.X") == expected
+
+
+@pytest.mark.parametrize("height", [2, 4, 7, 10])
+@pytest.mark.parametrize("width", [3, 5, 7, 10])
+def test_every_position_in_space_is_drawn_and_every_cell_reached(height, width):
+    boxes = FeatureCrop(**KINDS).draw([(4, height, width)], SEEDS, len(SEEDS))[0].space
+    for slot, scale in enumerate([6 / 7] * 2 + [4 / 7] * 4):
+        for axis, size in enumerate((height, width)):
+            window = crop_size(size, scale, "FEATURE_CROP.X")
+            first, last = boxes[:, slot, 2 * axis], boxes[:, slot, 2 * axis + 1]
+            assert torch.equal(last - first, torch.full_like(first, window))
+            assert set(first.tolist()) == set(range(size - window + 1))
+
+
+@pytest.mark.parametrize("steps", range(2, 16))
+def test_every_position_in_time_is_drawn_and_every_step_reached(steps):
+    boxes = FeatureCrop(**KINDS).draw([(steps, 7, 7)], SEEDS, len(SEEDS))[0]
+    for slot, scale in enumerate([0.75, 0.75, 0.5]):
+        window = crop_size(steps, scale, "FEATURE_CROP.X")
+        first = boxes.time[:, slot, 0]
+        assert torch.equal(boxes.time[:, slot, 1] - first, torch.full_like(first, window))
+        assert set(first.tolist()) == set(range(steps - window + 1))
+    assert boxes.longest == crop_size(steps, 0.75, "FEATURE_CROP.X")
+
+
+def test_positions_are_equally_likely():
+    seeds = torch.arange(20000)
+    crops = _only(space_small=CropKind(1, 4 / 7), time_large=CropKind(1, 0.75))
+    boxes = crops.draw([(4, 7, 7)], seeds, len(seeds))[0]
+    # Each of n positions: expected N / n, standard deviation below sqrt(N / n); 5 of them.
+    for first, count in ((boxes.space[:, 0, 0], 4), (boxes.space[:, 0, 2], 4)):
+        drawn = torch.bincount(first, minlength=count).double()
+        assert (drawn - 5000).abs().max() < 5 * 5000**0.5
+    drawn = torch.bincount(boxes.time[:, 0, 0], minlength=2).double()
+    assert (drawn - 10000).abs().max() < 5 * 10000**0.5
+
+
+def test_rows_columns_slots_views_and_samples_draw_independently():
+    boxes = FeatureCrop(**KINDS).draw([(8, 7, 7)], SEEDS, 2 * len(SEEDS))[0]
+    firsts = torch.cat([boxes.space[..., 0], boxes.space[..., 2], boxes.time[..., 0]], dim=1)
+    by_view = firsts.view(len(SEEDS), 2, -1).flatten(1).double()  # (B, V * numbers)
+    correlation = torch.corrcoef(by_view.T)
+    assert (correlation - torch.eye(len(correlation))).abs().max() < 5 / len(SEEDS) ** 0.5
+
+
+def test_a_draw_depends_on_the_seed_and_the_view_only():
+    crops, size = FeatureCrop(**KINDS), [(4, 7, 7)]
+    seeds = torch.tensor([5, 9, 2**62])
+    whole = crops.draw(size, seeds, 6)[0]
+    alone = crops.draw(size, seeds[1:2], 2)[0]
+    assert torch.equal(whole.space[2:4], alone.space)
+    assert torch.equal(whole.time[2:4], alone.time)
+    one_view = crops.draw(size, seeds, 3)[0]
+    assert torch.equal(whole.space[::2], one_view.space)
+
+
+def test_one_draw_for_the_batch_follows_from_its_smallest_seed():
+    crops = FeatureCrop(**KINDS, per_sample=False)
+    boxes = crops.draw([(4, 7, 7)], torch.tensor([7, 3, 11]), 6)[0]
+    shuffled = crops.draw([(4, 7, 7)], torch.tensor([11, 7, 3]), 6)[0]
+    alone = FeatureCrop(**KINDS).draw([(4, 7, 7)], torch.tensor([3]), 2)[0]
+    for view in (0, 1):
+        assert torch.equal(boxes.space[view::2], alone.space[view : view + 1].expand(3, -1, -1))
+    assert torch.equal(boxes.space, shuffled.space)
+    assert torch.equal(boxes.time, shuffled.time)
+    assert not torch.equal(boxes.space[0], boxes.space[1])  # views draw apart
+
+
+def test_pathways_are_cropped_at_the_same_relative_places():
+    slow, fast = FeatureCrop(**KINDS).draw([(8, 7, 7), (32, 7, 7)], SEEDS, len(SEEDS))
+    assert torch.equal(slow.space, fast.space)
+    for (a, b), windows in zip(
+        ((slow.time, fast.time),), [torch.tensor([[6, 6, 4], [24, 24, 16]])], strict=True
+    ):
+        free = torch.tensor([[8], [32]]) - windows  # last valid positions
+        relative_a = (a[..., 0] + 0.5) / (free[0] + 1)
+        relative_b = (b[..., 0] + 0.5) / (free[1] + 1)
+        assert (relative_a - relative_b).abs().max() <= 0.5 / 3 + 0.5 / 9
+    wide, narrow = FeatureCrop(**KINDS).draw([(4, 14, 14), (4, 7, 7)], SEEDS, len(SEEDS))
+    centre = [box.space.view(-1, 6, 2, 2).double().mean(-1) for box in (wide, narrow)]
+    assert (centre[0] / 14 - centre[1] / 7).abs().max() < 0.1
+
+
+def test_space_tokens_are_the_oracles():
+    feature_map = _randn(3, 5, 4, 7, 6)
+    crops = FeatureCrop(**KINDS)
+    boxes = crops.draw([(4, 7, 6)], torch.tensor([1, 2, 3]), 3)[0].space
+    tokens = space_tokens(feature_map, boxes)
+    assert tokens.values.shape == (18, 4, 5)
+    for slot in range(6):
+        for row in range(3):
+            expected = oracle.space_crop(feature_map[row], boxes[row, slot].tolist())
+            got = tokens.values[slot * 3 + row]
+            torch.testing.assert_close(got, torch.stack(expected), rtol=0, atol=1e-12)
+    assert tokens.mask.all()
+    assert torch.equal(tokens.positions, torch.arange(4).expand(18, 4))
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4, 8, 15])
+def test_time_tokens_are_the_oracles(steps):
+    feature_map = _randn(3, 5, steps, 3, 2)
+    boxes = FeatureCrop(**KINDS).draw([(steps, 3, 2)], torch.tensor([1, 2, 3]), 3)[0]
+    tokens = time_tokens(feature_map, boxes.time, boxes.longest)
+    for slot in range(3):
+        for row in range(3):
+            first, last = boxes.time[row, slot].tolist()
+            expected = torch.stack(oracle.time_crop(feature_map[row], (first, last)))
+            i, length = slot * 3 + row, last - first
+            torch.testing.assert_close(tokens.values[i, :length], expected, rtol=0, atol=1e-12)
+            assert tokens.mask[i].tolist() == [t < length for t in range(boxes.longest)]
+            assert tokens.positions[i, :length].tolist() == list(range(first, last))
+            assert (tokens.values[i, length:] == 0).all()
+    assert tokens.positions.max() < steps
+
+
+def test_groups_name_their_slots_and_samples():
+    groups = FeatureCrop(**KINDS)([_randn(4, 3, 4, 7, 7)], torch.tensor([1, 2]))
+    assert [group.names for group in groups] == [
+        ("space_large_0", "space_large_1", *(f"space_small_{i}" for i in range(4))),
+        ("time_large_0", "time_large_1", "time_small_0"),
+    ]
+    for group in groups:
+        assert torch.equal(group.sample, torch.arange(4).repeat(len(group.names)))
+        assert group.tokens[0].values.shape[0] == 4 * len(group.names)
+    assert groups[1].tokens[0].values.shape[1] == 3  # not stretched to the map's 4 steps
+
+
+def test_two_pathways_have_tokens_of_their_own_length():
+    maps = [_randn(2, 6, 4, 7, 7), _randn(2, 3, 16, 7, 7)]
+    space, time = FeatureCrop(**KINDS)(maps, torch.tensor([1, 2]))
+    assert [t.values.shape for t in space.tokens] == [(12, 4, 6), (12, 16, 3)]
+    assert [t.values.shape for t in time.tokens] == [(6, 3, 6), (6, 12, 3)]
+
+
+def test_a_kind_without_crops_is_left_out():
+    crops = _only(time_large=CropKind(1, 0.75))
+    groups = crops([_randn(2, 3, 4, 7, 7)], torch.tensor([1, 2]))
+    assert [group.names for group in groups] == [("time_large_0",)]
+    assert _only()([_randn(2, 3, 4, 7, 7)], torch.tensor([1, 2])) == []
+
+
+def test_a_single_step_can_be_cropped_in_space_only():
+    still = _randn(2, 3, 1, 7, 7)
+    groups = _only(space_large=CropKind(2, 6 / 7))([still], torch.tensor([1, 2]))
+    assert groups[0].tokens[0].values.shape == (4, 1, 3)
+    with pytest.raises(ValueError, match=r"FEATURE_CROP\.TIME_LARGE: got a feature map of 1 time"):
+        FeatureCrop(**KINDS)([still], torch.tensor([1, 2]))
+    with pytest.raises(ValueError, match=r"TIME_SMALL.*DATA\.NUM_FRAMES.*TIME_SMALL\.NUM 0"):
+        _only(time_small=CropKind(1, 0.5))([still], torch.tensor([1, 2]))
+
+
+def test_a_single_cell_cannot_be_cropped_in_space():
+    with pytest.raises(ValueError, match=r"FEATURE_CROP\.SPACE_LARGE.*DATA\.TRAIN_CROP_SIZE"):
+        FeatureCrop(**KINDS)([_randn(2, 3, 4, 1, 1)], torch.tensor([1, 2]))
+
+
+@pytest.mark.parametrize("kind", [CropKind(-1, 0.5), CropKind(1, 1.0), CropKind(1, 0.0)])
+def test_impossible_kinds_are_refused(kind):
+    with pytest.raises(ValueError, match=r"FEATURE_CROP\.SPACE_SMALL: got NUM"):
+        FeatureCrop(**{**KINDS, "space_small": kind})
+
+
+def test_rows_must_be_whole_views_of_the_samples():
+    with pytest.raises(ValueError, match="5 feature maps for 2 samples"):
+        FeatureCrop(**KINDS)([_randn(5, 3, 4, 7, 7)], torch.tensor([1, 2]))
+
+
+def test_explicit_boxes_are_used_as_they_are():
+    crops = _only(space_large=CropKind(1, 6 / 7), time_small=CropKind(2, 0.5))
+    feature_map = _randn(2, 3, 4, 7, 7)
+    boxes = explicit_boxes([[0, 3, 2, 7]], [[0, 1], [1, 4]], (4, 7, 7), rows=2)
+    space, time = crops([feature_map], torch.tensor([1, 2]), [boxes])
+    expected = feature_map[:, :, :, 0:3, 2:7].mean((3, 4)).transpose(1, 2)
+    torch.testing.assert_close(space.tokens[0].values, expected, rtol=0, atol=1e-12)
+    assert time.tokens[0].mask.sum(1).tolist() == [1, 1, 3, 3]
+    expected = feature_map[:, :, 1:4].mean((3, 4)).transpose(1, 2)
+    torch.testing.assert_close(time.tokens[0].values[2:], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("space", "time"),
+    [
+        ([[0, 8, 0, 7]], [[0, 2]]),
+        ([[-1, 3, 0, 7]], [[0, 2]]),
+        ([[3, 3, 0, 7]], [[0, 2]]),
+        ([[0, 3, 0, 7]], [[0, 5]]),
+        ([[0, 3, 0, 7]], [[2, 2]]),
+    ],
+)
+def test_explicit_boxes_must_lie_inside_the_map(space, time):
+    with pytest.raises(ValueError, match="empty or not inside the map"):
+        explicit_boxes(space, time, (4, 7, 7), rows=2)
+
+
+def test_explicit_boxes_must_be_as_many_as_configured():
+    boxes = explicit_boxes([[0, 3, 0, 7]], [[0, 2]], (4, 7, 7), rows=2)
+    with pytest.raises(ValueError, match=r"1 crops in space and 1 in time; expected 6 and 3"):
+        FeatureCrop(**KINDS)([_randn(2, 3, 4, 7, 7)], torch.tensor([1, 2]), [boxes])
+
+
+def test_the_gradient_reaches_the_cells_of_a_crop_and_no_other():
+    feature_map = _randn(1, 2, 4, 5, 5).requires_grad_()
+    boxes = explicit_boxes([[1, 3, 2, 4]], [[1, 3]], (4, 5, 5), rows=1)
+    space_tokens(feature_map, boxes.space).values.sum().backward()
+    inside = torch.zeros(5, 5, dtype=torch.bool)
+    inside[1:3, 2:4] = True
+    assert torch.equal(feature_map.grad[0, 0, 0] != 0, inside)
+    feature_map.grad = None
+    time_tokens(feature_map, boxes.time, boxes.longest).values.sum().backward()
+    assert torch.equal(feature_map.grad[0, 0, :, 0, 0] != 0, torch.tensor([0, 1, 1, 0]).bool())
+
+
+def test_built_from_the_configuration(cfg):
+    cfg.FEATURE_CROP.PER_SAMPLE = False
+    crops = FEATURE_AUG_REGISTRY.get("feature_crop")(cfg)
+    assert crops.kinds == KINDS
+    assert crops.per_sample is False
+    assert slot_names({"a": 2, "b": 1}) == ("a_0", "a_1", "b_0")
+    assert Boxes._fields == ("space", "time", "longest")

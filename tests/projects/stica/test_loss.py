@@ -1,0 +1,198 @@
+import math
+
+import pytest
+import torch
+from reference import stica as oracle
+from stica.loss import cross_modal_loss, pairs_nce, within_modal_loss
+from stica.model import STiCAOutputs
+
+from slowfast.models.build import LOSS_REGISTRY
+from slowfast.models.losses.info_nce import info_nce
+
+V, B, D = 2, 5, 6
+
+
+def _unit(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(*shape, D, generator=generator, dtype=torch.float64)
+    return torch.nn.functional.normalize(x, dim=-1)
+
+
+def _outputs(counts=(2, 3, 2, 1), *, audio=True, views=V):
+    crops = [_unit(views, n, B, seed=10 + i).requires_grad_() for i, n in enumerate(counts)]
+    if not audio:
+        return STiCAOutputs(None, None, *crops)
+    video, sound = _unit(views, B, seed=1), _unit(B, seed=2)
+    return STiCAOutputs(video.requires_grad_(), sound.requires_grad_(), *crops)
+
+
+def _oracle_total(outputs, valid=None, weight=0.5):
+    cross = oracle.cross_modal(outputs.video, outputs.audio, 0.1, valid)
+    space = oracle.within(outputs.space_large, outputs.space_small, 0.5)
+    time = oracle.within(outputs.time_large, outputs.time_small, 0.5)
+    return (1 - weight) * cross + weight * (space + time) / 2
+
+
+def _gradients(loss, outputs):
+    leaves = [x for x in outputs if x is not None and x.numel()]
+    return torch.autograd.grad(loss, leaves)
+
+
+@pytest.fixture
+def loss(cfg):
+    return LOSS_REGISTRY.get("stica")(cfg)
+
+
+@pytest.mark.parametrize("views", [2, 3])
+def test_total_and_gradient_agree_with_the_oracle(loss, views):
+    outputs = _outputs(views=views)
+    got, expected = loss(outputs, {})["loss"], _oracle_total(outputs)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+    for a, b in zip(_gradients(got, outputs), _gradients(expected, outputs), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+
+
+def test_every_term_is_logged_and_detached(loss):
+    outputs = _outputs()
+    terms = loss(outputs, {})
+    assert set(terms) == {"loss", "loss_cross", "loss_within", "loss_space", "loss_time"}
+    assert [name for name, term in terms.items() if term.requires_grad] == ["loss"]
+    for axis, large, small in (
+        ("space", outputs.space_large, outputs.space_small),
+        ("time", outputs.time_large, outputs.time_small),
+    ):
+        expected = oracle.within(large, small, 0.5)
+        torch.testing.assert_close(terms[f"loss_{axis}"], expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(terms["loss_within"], (terms["loss_space"] + terms["loss_time"]) / 2)
+    torch.testing.assert_close(terms["loss"], (terms["loss_cross"] + terms["loss_within"]) / 2)
+
+
+@pytest.mark.parametrize("valid", [None, [True, False, True, True, False]])
+def test_all_pairs_at_once_are_the_mean_of_single_ones(valid):
+    query, key = _unit(3, B, seed=1), _unit(2, B, seed=2)
+    valid = None if valid is None else torch.tensor(valid)
+    single = [info_nce(q, k, 0.2, valid=valid) for q in query for k in key]
+    expected = torch.stack(single).mean()
+    torch.testing.assert_close(pairs_nce(query, key, 0.2, valid), expected, rtol=0, atol=1e-12)
+
+
+def test_equal_embeddings_cost_the_logarithm_of_their_number():
+    same = _unit(1, 1).expand(2, 3, B, D)[:, :, :]
+    got = within_modal_loss(same, same[:, :0], 0.5)
+    assert got.item() == pytest.approx(math.log(B), abs=1e-9)
+    assert cross_modal_loss(same[:, 0], same[0, 0], 0.1).item() == pytest.approx(math.log(B))
+
+
+def test_keys_get_no_gradient():
+    query, key = _unit(2, B, seed=1).requires_grad_(), _unit(3, B, seed=2).requires_grad_()
+    pairs_nce(query, key, 0.5).backward()
+    assert key.grad is None
+    assert query.grad.abs().max() > 0
+
+
+def test_every_crop_and_both_modalities_get_a_gradient(loss):
+    outputs = _outputs()
+    for grad in _gradients(loss(outputs, {})["loss"], outputs):
+        assert (grad.abs().amax(dim=-1) > 0).all()
+
+
+def test_the_order_of_samples_slots_and_views_does_not_matter(loss):
+    outputs = _outputs()
+    total = loss(outputs, {})["loss"]
+    order = torch.tensor([3, 1, 4, 0, 2])
+    samples = STiCAOutputs(*(x.index_select(-2, order) for x in outputs))
+    torch.testing.assert_close(loss(samples, {})["loss"], total, rtol=0, atol=1e-12)
+    slots = outputs._replace(
+        space_small=outputs.space_small[:, [2, 0, 1]], space_large=outputs.space_large.flip(1)
+    )
+    torch.testing.assert_close(loss(slots, {})["loss"], total, rtol=0, atol=1e-12)
+    views = STiCAOutputs(*(x if x.dim() == 2 else x.flip(0) for x in outputs))
+    torch.testing.assert_close(loss(views, {})["loss"], total, rtol=0, atol=1e-12)
+
+
+def test_samples_without_sound_leave_the_cross_modal_term_only(loss):
+    outputs = _outputs()
+    has_sound = torch.tensor([True, False, True, True, False])
+    batch = {"audio_valid": has_sound[:, None]}
+    terms = loss(outputs, batch)
+    expected = _oracle_total(outputs, has_sound.tolist())
+    torch.testing.assert_close(terms["loss"], expected, rtol=0, atol=1e-6)
+    video, audio, *crops = _gradients(terms["loss"], outputs)
+    assert (video[:, ~has_sound] == 0).all()
+    assert (audio[~has_sound] == 0).all()
+    assert (video[:, has_sound].abs().amax(-1) > 0).all()
+    assert all((grad.abs().amax(-1) > 0).all() for grad in crops)
+    silent = outputs._replace(audio=torch.where(has_sound[:, None], outputs.audio, 7.0))
+    torch.testing.assert_close(loss(silent, batch)["loss"], terms["loss"])
+
+
+def test_a_batch_without_any_sound_still_trains_on_crops(loss):
+    outputs = _outputs()
+    terms = loss(outputs, {"audio_valid": torch.zeros(B, 1, dtype=torch.bool)})
+    assert terms["loss_cross"] == 0
+    grads = _gradients(terms["loss"], outputs)  # the sound branch stays in the graph
+    assert (grads[0] == 0).all()
+    assert (grads[1] == 0).all()
+
+
+def test_rows_that_do_not_count_leave_every_term(loss):
+    outputs = _outputs()
+    valid = torch.tensor([True, True, False, True, True])
+    kept = STiCAOutputs(*(x[..., valid, :] for x in outputs))
+    got = loss(outputs, {"valid": valid, "audio_valid": torch.ones(B, 1, dtype=torch.bool)})
+    torch.testing.assert_close(got["loss"], loss(kept, {})["loss"], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("counts", "names"),
+    [
+        ((0, 0, 0, 0), {"loss_cross"}),
+        ((2, 3, 0, 0), {"loss_cross", "loss_within", "loss_space"}),
+        ((0, 0, 1, 0), {"loss_cross", "loss_within", "loss_time"}),
+    ],
+)
+def test_a_term_without_crops_is_left_out(loss, counts, names):
+    outputs = _outputs(counts)
+    terms = loss(outputs, {})
+    assert set(terms) == names | {"loss"}
+    parts = [terms["loss_cross"], *([terms["loss_within"]] if len(names) > 1 else [])]
+    torch.testing.assert_close(terms["loss"], torch.stack(parts).mean())
+    assert terms["loss"].isfinite()
+
+
+def test_without_sound_the_within_modal_term_has_weight_one(loss):
+    terms = loss(_outputs(audio=False), {})
+    assert set(terms) == {"loss", "loss_within", "loss_space", "loss_time"}
+    torch.testing.assert_close(terms["loss"], terms["loss_within"])
+
+
+def test_weights_and_temperatures_come_from_the_configuration(cfg):
+    cfg.STICA.WITHIN_WEIGHT = 0.2
+    cfg.STICA.TEMPERATURE_CROSS, cfg.STICA.TEMPERATURE_WITHIN = 0.3, 0.7
+    outputs = _outputs()
+    terms = LOSS_REGISTRY.get("stica")(cfg)(outputs, {})
+    expected = 0.8 * terms["loss_cross"] + 0.2 * terms["loss_within"]
+    torch.testing.assert_close(terms["loss"], expected)
+    cross = oracle.cross_modal(outputs.video, outputs.audio, 0.3)
+    torch.testing.assert_close(terms["loss_cross"], cross, rtol=0, atol=1e-6)
+    space = oracle.within(outputs.space_large, outputs.space_small, 0.7)
+    torch.testing.assert_close(terms["loss_space"], space, rtol=0, atol=1e-6)
+
+
+def test_half_precision_embeddings_are_compared_in_float32(loss):
+    outputs = _outputs()
+    half = STiCAOutputs(*(x.detach().bfloat16() for x in outputs))
+    terms = loss(half, {})
+    assert all(term.dtype == torch.float32 for term in terms.values())
+    wide = loss(STiCAOutputs(*(x.double() for x in half)), {})
+    torch.testing.assert_close(terms["loss"].double(), wide["loss"], rtol=1e-5, atol=1e-5)
+
+
+def test_one_view_cannot_be_compared():
+    with pytest.raises(ValueError, match=r"DATA\.TRAIN_CROP_NUM_SPATIAL: got 1 view"):
+        within_modal_loss(_unit(1, 2, B), _unit(1, 0, B), 0.5)
+
+
+def test_no_term_left(loss):
+    with pytest.raises(ValueError, match=r"STICA\.WITHIN_WEIGHT: got 0\.5.*no term"):
+        loss(_outputs((0, 0, 0, 0), audio=False), {})

@@ -1,0 +1,110 @@
+import pytest
+from helpers.launch_targets import fail_on_rank_one, write_rank
+
+from slowfast.config.problems import UserError
+from slowfast.utils.launch import Placement, first_host, launch, placement_from_environment
+
+SLURM = {
+    "SLURM_PROCID": "5",
+    "SLURM_NTASKS": "8",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODELIST": "gpu[003-005,7],login",
+    "SLURM_JOB_ID": "123456",
+}
+
+
+@pytest.mark.parametrize(
+    ("nodelist", "host"),
+    [
+        ("node1", "node1"),
+        ("node1,node2", "node1"),
+        ("gpu[003-005,7],login", "gpu003"),
+        ("gpu[7,003-005]", "gpu7"),
+        ("a-b[12]-ib,c", "a-b12-ib"),
+        ("r[1-2]n[3-4]", "r1n3"),
+        ("", ""),
+    ],
+)
+def test_first_host(nodelist, host):
+    assert first_host(nodelist) == host
+
+
+def test_torchrun():
+    env = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host", **SLURM}
+    assert placement_from_environment(env) == Placement(3, 4, 1, "env://")
+
+
+def test_slurm():
+    place = placement_from_environment(SLURM)
+    assert place == Placement(5, 8, 1, "tcp://gpu003:23456")
+    chosen = placement_from_environment({**SLURM, "MASTER_ADDR": "a", "MASTER_PORT": "7"})
+    assert chosen.init_method == "tcp://a:7"
+    preferred = placement_from_environment({**SLURM, "SLURM_JOB_NODELIST": "n[2-3]"})
+    assert preferred.init_method == "tcp://n2:23456"
+
+
+@pytest.mark.parametrize("env", [{}, {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, {"RANK": "0"}])
+def test_nobody_launched(env):
+    assert placement_from_environment(env) is None
+
+
+def test_incomplete_environment():
+    env = {key: value for key, value in SLURM.items() if key != "SLURM_LOCALID"}
+    with pytest.raises(UserError, match="SLURM_LOCALID is not set"):
+        placement_from_environment(env)
+    with pytest.raises(UserError, match="not a number.*'one'"):
+        placement_from_environment({"RANK": "one", "WORLD_SIZE": "2"})
+
+
+@pytest.fixture
+def _no_launcher(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("_no_launcher")
+def test_one_process_just_calls(tmp_path):
+    launch(write_rank, (str(tmp_path),))
+    assert [path.name for path in tmp_path.iterdir()] == ["0_of_1"]
+
+
+@pytest.mark.usefixtures("_no_launcher")
+def test_contradictions():
+    with pytest.raises(UserError, match="SHARD_ID: got 2, expected 0 to NUM_SHARDS - 1 = 1"):
+        launch(write_rank, num_shards=2, shard_id=2)
+    with pytest.raises(UserError, match="--init_method: got 'tcp://localhost' for NUM_SHARDS 2"):
+        launch(write_rank, num_shards=2)
+    with pytest.raises(UserError, match="DIST_BACKEND: nccl needs one GPU per process"):
+        launch(
+            write_rank,
+            num_shards=99,
+            shard_id=98,
+            backend="nccl",
+            init_method="tcp://localhost:1",
+            num_processes=1,
+        )
+
+
+@pytest.mark.distributed
+@pytest.mark.usefixtures("_no_launcher")
+def test_two_processes(tmp_path):
+    launch(write_rank, (str(tmp_path),), num_processes=2)
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {"0_of_2": "[0, 1]", "1_of_2": "[0, 1]"}
+
+
+@pytest.mark.distributed
+@pytest.mark.usefixtures("_no_launcher")
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [
+        ("user", UserError, "^DATA.PATH: no such folder$"),
+        ("config", UserError, "^1 problem in the configuration:\n  TRAIN.BATCH_SIZE: got 0$"),
+        ("value", ValueError, "^shapes disagree$"),
+        ("unpicklable", RuntimeError, "^UnpicklableError: held by a lambda$"),
+    ],
+)
+def test_the_first_exception_of_a_child_is_raised_here(kind, error, message):
+    with pytest.raises(error, match=message) as caught:
+        launch(fail_on_rank_one, (kind,), num_processes=2)
+    assert "in fail_on_rank_one" in str(caught.value.__cause__)
