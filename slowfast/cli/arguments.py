@@ -9,13 +9,11 @@ from slowfast import __version__
 
 __all__ = ["Arguments", "parse_arguments"]
 
-_DEFAULT = "StiCA/R2plus1D_pretrain.yaml"
-_DESCRIPTION = (
-    "Train and test video models: a YAML names everything, words after it override."
-)
+_DEFAULT = "configs/Kinetics/R2PLUS1D_18_30f.yaml"
+_DESCRIPTION = "Train and test video models: a YAML names everything, words after it override."
 _EPILOG = """examples:
-  %(prog)s --cfg configs/StiCA/R2plus1D_pretrain.yaml
-  %(prog)s --cfg configs/StiCA/R2plus1D_pretrain.yaml DATA.PATH_TO_DATA_DIR videos NUM_GPUS 8
+  %(prog)s --cfg configs/Kinetics/R2PLUS1D_18_30f.yaml
+  %(prog)s --cfg configs/Kinetics/R2PLUS1D_18_30f.yaml DATA.PATH_TO_DATA_DIR videos NUM_GPUS 8
   %(prog)s --cfg a.yaml b.yaml --opts TRAIN.BATCH_SIZE 32     (two jobs, one after the other)
 """
 

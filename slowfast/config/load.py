@@ -56,7 +56,7 @@ def load_config(
     """Load, merge and validate one configuration.
 
     Args:
-        path: A YAML file: a path, or the name of one that is shipped (``StiCA/x.yaml``). None: only
+        path: A YAML file: a path, or the name of a shipped one (``Kinetics/x.yaml``). None: only
             defaults and overrides.
         overrides: ``KEY VALUE KEY VALUE ...`` from the command line; the last word wins.
         assignments: Values set last, such as the rank of this machine.
@@ -113,13 +113,15 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        return CfgNode.load_yaml_with_base(str(file))
+        content = CfgNode.load_yaml_with_base(str(file))
+        flatten(content)
     except yaml.YAMLError as error:
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
     except AttributeError as error:
         raise UserError(f"{file} must hold 'KEY: value' lines at its top level.") from error
     except FileNotFoundError as error:
         raise UserError(f"{file}: the file named by _BASE_ is missing: {error.filename}") from error
+    return content
 
 
 def _pair_up(words: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
@@ -138,7 +140,8 @@ def _add_projects(
     value = from_user.get("PROJECTS", from_yaml.get("PROJECTS", []))
     names = CfgNode._decode_cfg_value(value)
     if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
-        return [Problem("PROJECTS", f"got {value!r}, expected a list of names such as ['stica'].")]
+        message = f"got {value!r}, expected a list of package names such as ['name']."
+        return [Problem("PROJECTS", message)]
     problems = []
     for name in names:
         try:

@@ -18,7 +18,13 @@ from fvcore.common.config import CfgNode
 
 from slowfast.config.problems import UserError
 
-__all__ = ["ENTRY_POINT_GROUP", "describe_missing", "import_project", "inactive_project", "owner_of_section"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "describe_missing",
+    "import_project",
+    "inactive_project",
+    "owner_of_section",
+]
 
 ENTRY_POINT_GROUP = "slowfast.projects"
 
@@ -27,7 +33,7 @@ def import_project(name: str) -> ModuleType:
     """Import a project, which registers its parts.
 
     Args:
-        name: Name of an installed project's package, e.g. ``stica``.
+        name: Name of an installed project's package.
 
     Returns:
         The package; it has ``add_config(cfg)``.
@@ -50,7 +56,7 @@ def owner_of_section(section: str) -> str | None:
     """Find the installed project that owns a config section.
 
     Args:
-        section: Top-level name, e.g. ``STICA``.
+        section: Top-level name in capitals.
 
     Returns:
         The project's name, or None.

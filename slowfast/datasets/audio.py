@@ -4,8 +4,8 @@ Two front ends with one shape contract, (B, N) -> (B, 1, F, S):
 
 * ``LogMelSpectrogram``, the default: Hann window, triangular mel bands none of which is empty, in
   natural units (white noise of mean square p reads ln p in every band), finite on silence.
-* ``LogFilterbank``, equal to ``python_speech_features.logfbank`` on int16 samples, which the
-  released StiCA and GDT code used; for their weights.
+* ``LogFilterbank``, equal to ``python_speech_features.logfbank`` on int16 samples; for weights that
+  were trained on it.
 
 Legend: B batch, N samples of a waveform, F mel bands, S spectrogram steps.
 """
@@ -187,8 +187,8 @@ class LogFilterbank(Spectrogram):
 
     Pre-emphasis over the whole waveform, rectangular windows, power spectrum over the FFT size,
     triangles with corners rounded down to FFT bins, exact zeros replaced by float64's epsilon
-    (ln = -36.04). At 257 bands and 1024 points 38 bands are empty and therefore constant: that is
-    what the released weights were trained on.
+    (ln = -36.04). At 257 bands and 1024 points 38 bands are empty and therefore constant: weights
+    trained so expect them so.
 
     Args:
         sample_rate_hz: Samples per second.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from slowfast.config import UserError
 from slowfast.utils.io import append_csv_row
@@ -17,7 +17,8 @@ _HEADER = ["split", "path", "reason"]
 _SHOWN = 5
 
 
-class BadMedia(NamedTuple):
+@dataclass(frozen=True)
+class BadMedia:
     """One file that could not be used.
 
     Attributes:

@@ -46,6 +46,7 @@ _RECORD = "demo_set.json"  # written last: a folder without it is not whole
 _STALE_SEC = 3600.0  # an unfinished folder of that age belongs to a run that was killed
 _VIDEO_OPTIONS = {"preset": "veryfast", "crf": "20", "threads": "1"}
 _VIDEO_GOP = 12
+_AUDIO_OPTIONS = {"aac_coder": "fast"}  # four times faster than the default search
 _AUDIO_BIT_RATE = 48000
 
 Progress = Callable[[int, int], None]
@@ -230,7 +231,7 @@ def encode_clip(path: Path, video: NDArray[np.uint8], sound: NDArray[np.float32]
         picture.height, picture.width = video.shape[1:3]
         picture.pix_fmt = "yuv420p"
         picture.codec_context.gop_size = _VIDEO_GOP
-        track = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+        track = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono", options=_AUDIO_OPTIONS)
         track.bit_rate = _AUDIO_BIT_RATE
         samples = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
         samples.sample_rate = SAMPLE_RATE_HZ

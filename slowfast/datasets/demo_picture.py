@@ -40,10 +40,9 @@ def render_picture(plan: ClipPlan) -> NDArray[np.uint8]:
     """
     rng = np.random.default_rng(plan.scene.seed)
     video = _background(plan.scene, rng)  # (T, H, W, 3)
-    tint = np.asarray(plan.scene.tint, np.float32)
     for event in plan.seen:
-        video += plan.scene.contrast * _event_layer(event)[..., None] * tint
-    video += plan.scene.grain * rng.standard_normal(video.shape, np.float32)
+        _add_event(video, event, plan.scene.contrast * np.asarray(plan.scene.tint, np.float32))
+    video += plan.scene.grain * rng.standard_normal(video.shape[:3], np.float32)[..., None]
     return np.clip(np.rint(video), 0, 255).astype(np.uint8)
 
 
@@ -59,21 +58,22 @@ def _grid() -> tuple[Array, Array]:
     return axis[None, None, :], axis[None, :, None]
 
 
-def _event_layer(event: Event) -> Array:
-    """Render one event, amplitude about 1 and mean 0 on each frame: float (T, H, W)."""
+def _add_event(video: Array, event: Event, amplitude: Array) -> None:
+    """Draw one event, of mean 0 on every frame, into video (T, H, W, 3); amplitude is (3,)."""
+    since = _frame_times() - np.float32(event.start_sec)
+    fade = np.minimum(since, event.duration_sec - since) / _FADE_SEC + 0.5
+    frames = np.flatnonzero(fade.ravel() > 0)  # n of the T frames show the event
+    since, shown = since[frames], np.clip(fade[frames], 0, 1)  # (n, 1, 1)
     x, y = _grid()
-    times = _frame_times()
     radius = _SMALLEST_RADIUS + event.size * (_LARGEST_RADIUS - _SMALLEST_RADIUS)
     u, v = (x - event.centre[0]) / radius, (y - event.centre[1]) / radius
-    since = times - event.start_sec
-    fade = np.minimum(since, event.duration_sec - since) / _FADE_SEC + 0.5
-    shown = np.clip(fade, 0, 1)  # (T, 1, 1)
     disc = np.clip((1 - np.hypot(u, v)) / 0.12, 0, 1)  # (1, H, W)
-    angle = 2 * np.pi * event.tempo_hz * since
-    pattern = np.tanh(2 * _PATTERNS[event.kind](u, v, angle, event))
-    pattern = pattern - (pattern * disc).sum((1, 2), keepdims=True) / disc.sum()
-    layer = (shown * disc * pattern).astype(np.float32)
-    return layer * _motion_scale(layer, shown, disc)
+    angle = np.float32(2 * np.pi * event.tempo_hz) * since
+    pattern = np.tanh(2 * _PATTERNS[event.kind](u, v, angle, event))  # (n, H, W)
+    pattern -= (pattern * disc).sum((1, 2), keepdims=True) / disc.sum()
+    layer = shown * disc * pattern
+    layer *= _motion_scale(layer, shown, disc)
+    video[frames] += layer[..., None] * amplitude
 
 
 def _motion_scale(layer: Array, shown: Array, disc: Array) -> float:
@@ -89,8 +89,8 @@ def _ripple(u: Array, v: Array, angle: Array, _: Event) -> Array:
     return np.cos(6 * np.hypot(u, v) - angle)
 
 
-def _sink(u: Array, v: Array, angle: Array, _: Event) -> Array:
-    return np.cos(6 * np.hypot(u, v) + angle)
+def _tunnel(u: Array, v: Array, angle: Array, _: Event) -> Array:
+    return np.cos(6 * np.maximum(np.abs(u), np.abs(v)) + angle)
 
 
 def _roll(u: Array, v: Array, angle: Array, event: Event) -> Array:
@@ -109,8 +109,8 @@ def _spin(u: Array, v: Array, angle: Array, event: Event) -> Array:
     return np.cos(4 * np.arctan2(v, u) - event.direction * angle)
 
 
-def _pulse(u: Array, v: Array, angle: Array, _: Event) -> Array:
-    return 4 * (0.55 + 0.3 * np.cos(angle) - np.hypot(u, v))
+def _turn(u: Array, v: Array, angle: Array, event: Event) -> Array:
+    return 2 * np.cos(np.arctan2(v, u) - event.direction * angle)
 
 
 def _sparkle(u: Array, v: Array, angle: Array, event: Event) -> Array:
@@ -131,12 +131,12 @@ def _rock(u: Array, v: Array, angle: Array, event: Event) -> Array:
 
 _PATTERNS: dict[str, Pattern] = {
     "ripple": _ripple,
-    "sink": _sink,
+    "tunnel": _tunnel,
     "roll": _roll,
     "slide": _slide,
     "checker": _checker,
     "spin": _spin,
-    "pulse": _pulse,
+    "turn": _turn,
     "sparkle": _sparkle,
     "hop": _hop,
     "rock": _rock,
@@ -149,10 +149,11 @@ def _background(scene: Scene, rng: np.random.Generator) -> Array:
     times = _frame_times()
     video = np.empty((_NUM_FRAMES, PICTURE_SIDE, PICTURE_SIDE, 3), np.float32)
     video[...] = np.asarray(scene.colour, np.float32)
-    for _ in range(3):  # three plane waves drift past each other
-        across, down, speed = 2 * np.pi * rng.uniform(-1, 1, 3) * (3, 3, 0.8)
-        wave = np.cos(across * x + down * y + speed * times + rng.uniform(0, 2 * np.pi))
-        video += scene.texture * wave[..., None] * rng.uniform(-1, 1, 3).astype(np.float32)
+    for _ in range(2):  # two plane waves drift past each other
+        across, down, speed = 2 * np.pi * rng.uniform(-1, 1, 3) * (1.5, 1.5, 0.8)
+        phase = down * y + speed * times + rng.uniform(0, 2 * np.pi)  # (T, H, 1)
+        wave = np.cos(phase) * np.cos(across * x) - np.sin(phase) * np.sin(across * x)
+        video += wave[..., None] * (scene.texture * rng.uniform(-1, 1, 3)).astype(np.float32)
     video += scene.flicker * rng.standard_normal((_NUM_FRAMES, 1, 1, 3), np.float32)
     video += scene.distractor * _distractor(rng)
     return video
@@ -167,6 +168,7 @@ def _distractor(rng: np.random.Generator) -> Array:
         0.5 + 0.45 * np.sin(2 * np.pi * r * times + p) for r, p in zip(rate, phase, strict=True)
     )
     radius = rng.uniform(0.07, 0.12)
-    disc = np.clip((radius - np.hypot(x - centre_x, y - centre_y)) * 32, 0, 1)  # (T, H, W)
+    distance = np.sqrt((x - centre_x) ** 2 + (y - centre_y) ** 2)
+    disc = np.clip((radius - distance) * 32, 0, 1)  # (T, H, W)
     colour = rng.choice((-1.0, 1.0)) * rng.uniform(0.3, 1.0, 3)
     return (disc[..., None] * colour).astype(np.float32)

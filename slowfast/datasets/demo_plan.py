@@ -46,12 +46,12 @@ __all__ = [
 CLIP_SEC = 3.0
 KINDS = (
     "ripple",
-    "sink",
+    "tunnel",
     "roll",
     "slide",
     "checker",
     "spin",
-    "pulse",
+    "turn",
     "sparkle",
     "hop",
     "rock",
@@ -264,10 +264,10 @@ def _draw_instance(spec: DemoSpec, rng: np.random.Generator) -> tuple[float, flo
 
 def _draw_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
     """Draw colours, background, loudness and noise of a clip."""
-    colour = rng.uniform(100, 155, 3)
+    colour = rng.uniform(105, 150) + rng.uniform(-20, 20, 3)
     tint = rng.uniform(0.3, 1.0, 3)
-    contrast, texture, flicker, distractor = rng.uniform((50, 5, 2, 25), (70, 14, 5, 45))
-    grain, loudness, noise_share = rng.uniform((1, 0.05, 0.03), (4, 0.2, 0.15))
+    contrast, texture, flicker, distractor = rng.uniform((55, 4, 1, 20), (75, 10, 3, 40))
+    grain, loudness, noise_share = rng.uniform((1, 0.05, 0.03), (3, 0.2, 0.12))
     seed = int(rng.integers(0, 2**31))
     if not spec.nuisance_colour:
         colour[:], tint[:], contrast = 127.0, 1.0, 60.0

@@ -42,7 +42,7 @@ def demo(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
     return build_video_dataset(cfg, manifest, split)
 
 
-demo.splits = lambda cfg: {"train", "test"}  # type: ignore[attr-defined]
+demo.splits = lambda cfg: {"train", "test"}
 
 
 class _Progress:

@@ -87,7 +87,7 @@ def _ripple(c: _Clock) -> Array:
     return _tone(c.pitch, rise) * np.exp(-1.5 * c.beat / c.period)
 
 
-def _sink(c: _Clock) -> Array:
+def _tunnel(c: _Clock) -> Array:
     fall = c.beat * (4 - 1.5 * c.beat / c.period)
     return _tone(c.pitch, fall) * np.exp(-1.5 * c.beat / c.period)
 
@@ -111,7 +111,7 @@ def _spin(c: _Clock) -> Array:
     return slow * carrier * np.sin(np.pi * c.beat / c.period)
 
 
-def _pulse(c: _Clock) -> Array:
+def _turn(c: _Clock) -> Array:
     ring = np.exp(-4 * c.beat / c.period)
     return ring * sum(_tone(ratio * c.pitch, c.beat) for ratio in (1.0, 2.76, 5.4))
 
@@ -135,12 +135,12 @@ def _rock(c: _Clock) -> Array:
 
 _VOICES: dict[str, Callable[[_Clock], Array]] = {
     "ripple": _ripple,
-    "sink": _sink,
+    "tunnel": _tunnel,
     "roll": _roll,
     "slide": _slide,
     "checker": _checker,
     "spin": _spin,
-    "pulse": _pulse,
+    "turn": _turn,
     "sparkle": _sparkle,
     "hop": _hop,
     "rock": _rock,

@@ -58,4 +58,4 @@ def _splits(cfg: CfgNode) -> set[str]:
     return set(find_layout(Path(cfg.DATA.PATH_TO_DATA_DIR).expanduser()).sources)
 
 
-kinetics.splits = _splits  # type: ignore[attr-defined]
+kinetics.splits = _splits

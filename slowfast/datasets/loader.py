@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,11 +21,19 @@ from slowfast.datasets.view import use_one_thread
 from slowfast.utils import distributed
 from slowfast.utils.launch import local_world_size
 
-__all__ = ["LoaderSettings", "ResilientLoader", "construct_loader", "local_batch_size"]
+__all__ = [
+    "LoaderSettings",
+    "ResilientLoader",
+    "construct_loader",
+    "construct_train_loader",
+    "local_batch_size",
+]
 
 logger = logging.getLogger(__name__)
 
 _POLL_SEC = 2.0
+
+Batches = TypeVar("Batches", TrainBatches, EvaluationBatches)
 
 
 class LoaderSettings(NamedTuple):
@@ -44,7 +52,7 @@ class LoaderSettings(NamedTuple):
     file_timeout_sec: float = 60.0
 
 
-class ResilientLoader:
+class ResilientLoader(Generic[Batches]):
     """Iterates over collated batches; sets a file that hangs or kills its worker aside.
 
     Args:
@@ -57,17 +65,17 @@ class ResilientLoader:
     def __init__(
         self,
         dataset: GuardedDataset,
-        batches: TrainBatches | EvaluationBatches,
+        batches: Batches,
         settings: LoaderSettings,
         bad_media: BadMediaLog,
     ) -> None:
-        self.dataset, self.batches, self.bad_media = dataset, batches, bad_media
-        self._settings = settings
+        self.batches: Batches = batches
+        self.dataset, self.bad_media, self._settings = dataset, bad_media, settings
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+    def __iter__(self) -> Generator[dict[str, Tensor]]:
         for loaded in self._loaded():
             for bad in loaded.bad:
                 self.bad_media.add(bad)
@@ -76,7 +84,7 @@ class ResilientLoader:
             if loaded.batch is not None:
                 yield loaded.batch
 
-    def _loaded(self) -> Iterator[LoadedBatch]:
+    def _loaded(self) -> Generator[LoadedBatch]:
         """Yield every batch once, restarting the workers where needed."""
         iterator = iter(self._new_loader())
         try:
@@ -97,14 +105,14 @@ class ResilientLoader:
         finally:
             self._stop(iterator)
 
-    def _new_loader(self) -> DataLoader[LoadedBatch]:
+    def _new_loader(self) -> DataLoader[Any]:
         workers = self._settings.num_workers
         self.dataset.heartbeat = Heartbeat(workers) if workers else None
         polls = workers > 0 and self._settings.file_timeout_sec > 0
         timeout = min(_POLL_SEC, self._settings.file_timeout_sec) if polls else 0
         return DataLoader(
             self.dataset,
-            batch_sampler=self.batches,  # type: ignore[arg-type]
+            batch_sampler=self.batches,
             num_workers=workers,
             collate_fn=collate,
             pin_memory=self._settings.pin_memory,
@@ -181,24 +189,46 @@ def local_batch_size(cfg: CfgNode, split: str) -> int:
     return size // processes
 
 
-def construct_loader(cfg: CfgNode, split: str) -> ResilientLoader:
-    """Build the loader of a split (PySlowFast's name for it).
+def construct_loader(cfg: CfgNode, split: str) -> ResilientLoader[EvaluationBatches]:
+    """Build the loader of an evaluation split: in order, every sample once over all ranks.
 
     Args:
         cfg: The configuration.
-        split: "train" (shuffled, to the end of training), "val", "test" or "gallery" (in order,
-            every sample once over all ranks).
+        split: "val", "test" or "gallery".
 
     Returns:
-        A loader; ``loader.batches.start_at`` moves a training loader to where a run was stopped.
+        A loader.
 
     Raises:
-        UserError: If the data is missing or too small for one batch.
+        UserError: If the data is missing.
     """
-    is_train = split == "train"
-    dataset = build_dataset(cfg.TRAIN.DATASET if is_train else cfg.TEST.DATASET, cfg, split)
-    policy = cfg.DATA.BAD_FILE_POLICY if is_train else "drop"
-    guarded = GuardedDataset(dataset, policy=policy, seed=cfg.RNG_SEED)
+    dataset = build_dataset(cfg.TEST.DATASET, cfg, split)
+    guarded = GuardedDataset(dataset, policy="drop", seed=cfg.RNG_SEED)
+    return ResilientLoader(
+        guarded, _evaluation_batches(cfg, guarded), *_support(cfg, split, guarded)
+    )
+
+
+def construct_train_loader(cfg: CfgNode) -> ResilientLoader[TrainBatches]:
+    """Build the loader of the train split: shuffled, from one position to the end of training.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        A loader; ``loader.batches.start_at`` moves it to where a run was stopped.
+
+    Raises:
+        UserError: If the data is missing or too small for one step.
+    """
+    dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
+    guarded = GuardedDataset(dataset, policy=cfg.DATA.BAD_FILE_POLICY, seed=cfg.RNG_SEED)
+    return ResilientLoader(guarded, _train_batches(cfg, guarded), *_support(cfg, "train", guarded))
+
+
+def _support(
+    cfg: CfgNode, split: str, dataset: GuardedDataset
+) -> tuple[LoaderSettings, BadMediaLog]:
     settings = LoaderSettings(
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         prefetch_factor=cfg.DATA_LOADER.PREFETCH_FACTOR,
@@ -208,11 +238,10 @@ def construct_loader(cfg: CfgNode, split: str) -> ResilientLoader:
     bad_media = BadMediaLog(
         Path(cfg.OUTPUT_DIR),
         split=split,
-        num_files=len(guarded),
+        num_files=len(dataset),
         max_fraction=cfg.DATA.MAX_BAD_FRACTION,
     )
-    batches = _train_batches(cfg, guarded) if is_train else _evaluation_batches(cfg, guarded)
-    return ResilientLoader(guarded, batches, settings, bad_media)
+    return settings, bad_media
 
 
 def _train_batches(cfg: CfgNode, dataset: GuardedDataset) -> TrainBatches:

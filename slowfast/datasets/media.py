@@ -23,6 +23,8 @@ Legend: T frames, N samples, H W height and width.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +35,7 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.media_audio import AudioTrack
 from slowfast.datasets.media_probe import MediaInfo, track_spans
-from slowfast.datasets.media_source import (
+from slowfast.datasets.media_file import (
     MediaError,
     MediaFile,
     MediaLocation,
@@ -56,15 +58,10 @@ class MediaReader:
 
     Attributes:
         path: The file.
-        info: Facts of the file.
 
     Raises:
         MediaError: If nothing in the file can be decoded.
     """
-
-    info: MediaInfo
-    _video: VideoTrack | None
-    _audio: AudioTrack | None
 
     def __init__(self, location: MediaLocation) -> None:
         self.path = str(location.path)
@@ -113,16 +110,13 @@ class MediaReader:
             ValueError: If the instants are not ascending or there are none.
         """
         times = np.asarray(times_sec, np.float64)
-        if times.ndim != 1 or not len(times) or not (np.diff(times) >= 0).all():
-            raise ValueError(
-                f"times_sec: got shape {times.shape}; expected at least one instant, ascending."
-            )
+        if times.ndim != 1 or not len(times) or not (np.diff(times, prepend=-np.inf) >= 0).all():
+            raise ValueError(f"times_sec: got {times}; expected one or more instants, ascending.")
         if short_side is not None and short_side < 1:
             raise ValueError(f"short_side: got {short_side}; expected pixels >= 1, or None.")
-        if self._video is None:
-            raise MediaError(self.path, "it has no video that can be decoded")
+        video = self._require_video()
         with file_faults(self.path):
-            return self._video.read(times + self.info.zero_sec, short_side)
+            return video.read(times + self._zero_sec, short_side)
 
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
@@ -143,24 +137,25 @@ class MediaReader:
 
         Raises:
             MediaError: If damage leaves nothing of a window inside the track.
-            ValueError: If a number is not positive.
+            ValueError: If the start is not finite or a number not positive.
         """
-        if num_samples < 1 or sample_rate_hz < 1:
+        if num_samples < 1 or sample_rate_hz < 1 or not math.isfinite(start_sec):
             raise ValueError(
-                f"num_samples, sample_rate_hz: got {num_samples}, {sample_rate_hz}; expected "
-                "numbers >= 1."
+                f"start_sec, num_samples, sample_rate_hz: got {start_sec}, {num_samples}, "
+                f"{sample_rate_hz}; expected a finite instant and numbers >= 1."
             )
         if self._audio is None:
             return np.zeros(num_samples, np.float32), 0.0
         with file_faults(self.path):
             return self._audio.read(
-                float(start_sec), num_samples, sample_rate_hz, zero_sec=self.info.zero_sec
+                float(start_sec), num_samples, sample_rate_hz, zero_sec=self._zero_sec
             )
 
     def _open_tracks(self) -> None:
         file = self._file
         spans = track_spans(file)
-        self._video = self._audio = None
+        self._video: VideoTrack | None = None
+        self._audio: AudioTrack | None = None
         for index, span in spans.items():
             source = PacketSource(file, index)
             if index == file.video_index:
@@ -169,19 +164,44 @@ class MediaReader:
                 self._audio = AudioTrack(source, span)
         if self._video is None and self._audio is None:
             raise MediaError(self.path, "it has neither video nor sound that can be decoded")
-        self.info = self._describe(file.container.format.name)
+        self._zero_sec = min(span.start_sec for span in spans.values())
 
-    def _describe(self, container: str) -> MediaInfo:
-        """Collect the facts; the clock's zero is the earlier start of the two tracks."""
-        tracks = {"video": self._video, "audio": self._audio}
-        present = {kind: track for kind, track in tracks.items() if track is not None}
-        zero_sec = min(track.span.start_sec for track in present.values())
-        facts: dict[str, Any] = {"container": container, "zero_sec": zero_sec}
-        for kind, track in present.items():
-            facts |= track.facts()
-            facts[f"{kind}_start_sec"] = track.span.start_sec - zero_sec
-            facts[f"{kind}_end_sec"] = track.span.end_sec - zero_sec
-        return MediaInfo(has_video="video" in present, has_audio="audio" in present, **facts)
+    @property
+    def video_extent_sec(self) -> tuple[float, float]:
+        """First and last instant of the video, in seconds on the file's clock.
+
+        As in ``info``, but nothing has to be decoded for it.
+
+        Raises:
+            MediaError: If there is no video.
+        """
+        span = self._require_video().span
+        return span.start_sec - self._zero_sec, span.end_sec - self._zero_sec
+
+    @functools.cached_property
+    def info(self) -> MediaInfo:
+        """Facts of the file. The first call decodes the first frame, which alone tells rotation."""
+        facts: dict[str, Any] = {"container": self._file.container.format.name}
+        with file_faults(self.path):
+            if self._video is not None:
+                facts["video_start_sec"] = self._video.probe() - self._zero_sec
+                facts["video_end_sec"] = self._video.span.end_sec - self._zero_sec
+                facts |= self._video.facts()
+            if self._audio is not None:
+                facts["audio_start_sec"] = self._audio.span.start_sec - self._zero_sec
+                facts["audio_end_sec"] = self._audio.span.end_sec - self._zero_sec
+                facts |= self._audio.facts()
+        return MediaInfo(
+            has_video=self._video is not None,
+            has_audio=self._audio is not None,
+            zero_sec=self._zero_sec,
+            **facts,
+        )
+
+    def _require_video(self) -> VideoTrack:
+        if self._video is None:
+            raise MediaError(self.path, "it has no video that can be decoded")
+        return self._video
 
 
 def open_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaReader:

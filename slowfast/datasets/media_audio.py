@@ -18,7 +18,7 @@ from av.audio.frame import AudioFrame
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from slowfast.datasets.media_source import MediaError, PacketSource, Span
+from slowfast.datasets.media_file import MediaError, PacketSource, Span, is_plausible_rate
 
 __all__ = ["AudioTrack", "downmix"]
 
@@ -42,6 +42,9 @@ _EXACT_TICK = 1.5
 
 _PAST_END_SEC = 1.0
 """Containers may end tracks too early by that much; further behind, nothing is looked for."""
+
+_OVERSHOOT = 4.0
+"""Lossy codecs pass full scale by far less."""
 
 _FULL_SCALE = {
     "u8": (128.0, 2.0**7),
@@ -205,15 +208,12 @@ class AudioTrack:
 
     def _learn_grid(self) -> None:
         """Find where the frames of the track start, from the first of them."""
-        if self._source.file.pristine:
-            self._source.begin()
-        else:
-            self._source.rewind()
+        self._source.rewind()
         pieces: list[_Piece] = []
         self._grid = 0
         while not pieces:
             packet = self._source.next_packet()
-            pieces = self._decode_packet(packet, [])
+            self._decode_into(pieces, packet)
             if packet is None:
                 return
         self._grid = _round(pieces[0].start) + len(pieces[0].samples)
@@ -229,49 +229,45 @@ class AudioTrack:
             packet = self._source.next_packet()
             if packet is not None and _ends_before(packet, goal):
                 continue
-            pieces += self._decode_packet(packet, pieces)
+            self._decode_into(pieces, packet)
             if packet is None:
                 break
         return pieces
 
     def _go_to(self, goal: int) -> None:
         """Move so that the next packet starts at or before an instant, in ticks."""
-        file = self._source.file
         self._errors = 0
-        if file.pristine and goal < self.span.start + self.span.per_sec:
-            self._source.begin()
-            return
-        if goal > self.span.start:
+        is_near = self._source.file.pristine and goal < self.span.start + self.span.per_sec
+        if goal > self.span.start and not is_near:
             for _ in self._source.seek_attempts(goal, self.span.start):
                 packet = self._source.next_packet()
                 if packet is not None and packet.pts is not None and packet.pts <= goal:
-                    self._source.push_back([packet])
+                    self._source.push_back(packet)
                     return
         self._source.rewind()
 
-    def _decode_packet(self, packet: Packet | None, before: list[_Piece]) -> list[_Piece]:
+    def _decode_into(self, pieces: list[_Piece], packet: Packet | None) -> None:
         """Decode a packet, or flush the decoder; what is damaged is left out and counted."""
         try:
             frames = self._source.context.decode(packet)
         except (av.FFmpegError, OSError):
             self._errors += 1
-            return []
-        pieces: list[_Piece] = []
+            return
         for frame in frames:
-            if frame.sample_rate != self._rate and not before and not pieces:
+            if not pieces and is_plausible_rate(frame.sample_rate):
                 self._rate = frame.sample_rate
             if frame.is_corrupt or frame.sample_rate != self._rate:
                 self._errors += 1
                 continue
-            previous = (before + pieces)[-1:]
-            if frame.pts is not None:
-                start = (frame.pts - self.span.start) / self.span.per_sec * self._rate
-            elif previous:
-                start = previous[0].start + len(previous[0].samples)
-            else:
-                continue
-            pieces.append(_Piece(start, downmix(frame)))
-        return pieces
+            start = self._place(frame, pieces)
+            if start is not None and frame.samples:
+                pieces.append(_Piece(start, downmix(frame)))
+
+    def _place(self, frame: AudioFrame, before: list[_Piece]) -> float | None:
+        """Return where a frame starts, in samples; without a timestamp, behind the one before."""
+        if frame.pts is not None:
+            return (frame.pts - self.span.start) / self.span.per_sec * self._rate
+        return before[-1].start + len(before[-1].samples) if before else None
 
 
 def downmix(frame: AudioFrame) -> FloatArray:
@@ -281,7 +277,7 @@ def downmix(frame: AudioFrame) -> FloatArray:
         frame: A decoded frame of any sample format and layout.
 
     Returns:
-        float32 (n,), in [-1, 1] unless the codec overshoots.
+        float32 (n,), finite, in [-1, 1] unless the codec overshoots.
     """
     if frame.format.name.rstrip("p") not in _FULL_SCALE:
         frame = av.AudioResampler(format="fltp").resample(frame)[0]
@@ -294,7 +290,10 @@ def downmix(frame: AudioFrame) -> FloatArray:
     if not gains.any():
         gains[:] = 1.0
     gains = (gains / gains.sum() / scale).astype(np.float32)
-    return gains @ (values.astype(np.float32) - np.float32(offset))  # (n,)
+    with np.errstate(all="ignore"):
+        mixed = gains @ (values.astype(np.float32) - np.float32(offset))  # (n,)
+    # Float samples of a damaged file may be anything.
+    return np.nan_to_num(mixed, copy=False, nan=0.0).clip(-_OVERSHOOT, _OVERSHOOT)
 
 
 def _resample(sound: FloatArray, rate: int, out_rate: int) -> FloatArray:

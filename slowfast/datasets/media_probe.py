@@ -8,10 +8,11 @@ from typing import NamedTuple
 import av
 from av.container import InputContainer
 
-from slowfast.datasets.media_source import (
+from slowfast.datasets.media_file import (
     MediaFile,
     MediaLocation,
     Span,
+    demux,
     open_container,
     ticks_per_sec,
 )
@@ -124,7 +125,7 @@ def _last_ticks(
         try:
             if from_sec:
                 container.seek(math.floor(from_sec * av.time_base))
-            for packet in container.demux(streams):
+            for packet in demux(container, streams):
                 if packet.pts is not None:
                     end = packet.pts + _duration(packet)
                     index = packet.stream_index

@@ -19,19 +19,16 @@ import av
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from slowfast.datasets.media_source import MediaError, PacketSource, Span
+from slowfast.datasets.media_file import MediaError, PacketSource, Span
 
 __all__ = ["FrameShape", "VideoTrack"]
 
 _SKIPS_UNREFERENCED = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
 """Decoders whose ``skip_frame = NONREF`` drops only frames that nothing depends on. Not HEVC: there
 a "non-reference" frame may still be used by higher temporal layers."""
-
-_PROBE_PACKETS = 32
-"""Packets after which looking for a first frame is given up when a file is opened."""
 
 _MIN_HOLD_FRAMES = 2
 """A frame counts as being there for at least so many frame periods in a damaged file."""
@@ -40,46 +37,6 @@ _TOLERANCE_SEC = 5e-4
 """Half the rounding of containers that count in milliseconds."""
 
 _NEVER, _FOREVER = -(2**62), 2**62
-
-
-class FrameShape(NamedTuple):
-    """How coded frames are to be shown.
-
-    Attributes:
-        width: Coded width, in pixels.
-        height: Coded height, in pixels.
-        pixel_aspect: Width of a pixel by its height (sample aspect ratio).
-        quarter_turns: Turns by 90 degrees, counter-clockwise, that make the picture upright.
-    """
-
-    width: int
-    height: int
-    pixel_aspect: float = 1.0
-    quarter_turns: int = 0
-
-    @property
-    def shown(self) -> tuple[int, int]:
-        """Width and height with square pixels, upright: what a player shows."""
-        return self._upright(self._square_pixels())
-
-    def scaled(self, short_side: int | None) -> tuple[int, int]:
-        """Return width and height to scale a coded frame to, before it is turned.
-
-        Args:
-            short_side: Wanted length of the shorter side, in pixels; None: as it is. Never up.
-        """
-        width, height = self._square_pixels()
-        short = min(width, height)
-        if short_side is None or short <= short_side:
-            return width, height
-        long = max(short_side, _round(max(width, height) * short_side / short))
-        return (short_side, long) if width <= height else (long, short_side)
-
-    def _square_pixels(self) -> tuple[int, int]:
-        return max(1, _round(self.width * self.pixel_aspect)), self.height
-
-    def _upright(self, size: tuple[int, int]) -> tuple[int, int]:
-        return size[::-1] if self.quarter_turns % 2 else size
 
 
 class _Shown(NamedTuple):
@@ -104,6 +61,11 @@ class _Window:
         self.limits = limits
         self.target = min(limits[0], end - 1)
         self.clear()
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """First and last instant."""
+        return self.limits[0], self.limits[-1]
 
     def clear(self) -> None:
         """Forget the packets that came by."""
@@ -132,21 +94,16 @@ class VideoTrack:
     """Reads frames of one video track.
 
     Args:
-        source: The track's packets; the file is at its beginning.
+        source: The track's packets.
         span: From when to when the track lasts, by the container.
 
     Attributes:
-        shape: How frames are to be shown, from the first of them.
-        span: As given, but from the first frame on.
+        span: As given.
     """
-
-    shape: FrameShape
-    span: Span
 
     _current: _Shown | None  # the last frame that was passed
     _ahead: deque[_Shown]  # decoded frames behind it
     _flushed: bool  # the decoder has given its last frame
-    _fresh: bool  # nothing was read yet
     _damaged: bool  # something was dropped since the last jump
     _tainted: bool  # dropping up to the next keyframe
     _floor: int  # frames before it are dropped
@@ -159,9 +116,40 @@ class VideoTrack:
         self._can_skip = stream.codec_context.name in _SKIPS_UNREFERENCED
         rate = stream.average_rate or stream.guessed_rate
         self._period = max(1.0, span.per_sec / float(rate)) if rate else 1.0
+        aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+        self._shape = FrameShape(stream.width, stream.height, aspect)  # of the first frames
+        self._turns: int | None = None  # only a frame tells
+        self._first_sec: float | None = None
+        self.span = span
         self._forget()
-        source.begin()
-        self._probe(span)
+
+    def probe(self) -> float:
+        """Decode the first frame, unless that was done, to know the rotation.
+
+        Returns:
+            When the first frame starts, in seconds on the container's clock.
+        """
+        if self._first_sec is None:
+            self._go_to_beginning()
+            self._current = self._next(None)
+            first = self.span.start if self._current is None else self._current.pts
+            self._first_sec = first / self.span.per_sec
+        return self._first_sec
+
+    def facts(self) -> dict[str, Any]:
+        """Return what MediaInfo says of the track, its times left out."""
+        stream = self._source.stream
+        rate = stream.average_rate or stream.guessed_rate
+        shape = self._shape._replace(quarter_turns=self._turns or 0)
+        width, height = shape.shown
+        return {
+            "width": width,
+            "height": height,
+            "rotation": 90 * shape.quarter_turns,
+            "pixel_aspect": shape.pixel_aspect,
+            "fps": float(rate or 0.0),
+            "video_codec": stream.codec_context.name,
+        }
 
     def read(self, times_sec: NDArray[np.float64], short_side: int | None) -> NDArray[np.uint8]:
         """Return the frame on display at each instant.
@@ -177,37 +165,27 @@ class VideoTrack:
             MediaError: If damage leaves no frame of the window.
         """
         window = _Window(self._limits(times_sec), self.span.end)
-        width, height = self.shape.scaled(short_side)
+        try:
+            return self._read(window, short_side)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _read(self, window: _Window, short_side: int | None) -> NDArray[np.uint8]:
         out: NDArray[np.uint8] | None = None
         slots: list[int] = []
         in_window = False
         for slot, shown in self._frames_of(window):
-            image = self._to_rgb(shown.frame, width, height)
+            image = self._to_rgb(shown.frame, short_side)
             if out is None:
-                out = np.empty((len(times_sec), *image.shape), np.uint8)
+                out = np.empty((len(window.limits), *image.shape), np.uint8)
             out[slot] = image
             slots.append(slot)
             in_window = in_window or shown.pts + self._hold(shown.frame) > window.target
-        if out is None:
-            raise self._fault("no frame could be decoded", window)
-        if not in_window and self._is_damaged():
-            raise self._fault("damaged: it has no whole frame", window)
+        if out is None or (not in_window and self._is_damaged()):
+            raise self._fault(window)
         _repeat(out, slots)
         return out
-
-    def facts(self) -> dict[str, Any]:
-        """Return what MediaInfo says of the track, its times left out."""
-        stream = self._source.stream
-        rate = stream.average_rate or stream.guessed_rate
-        width, height = self.shape.shown
-        return {
-            "width": width,
-            "height": height,
-            "rotation": 90 * self.shape.quarter_turns,
-            "pixel_aspect": self.shape.pixel_aspect,
-            "fps": float(rate or 0.0),
-            "video_codec": stream.codec_context.name,
-        }
 
     def _limits(self, times_sec: NDArray[np.float64]) -> list[int]:
         """Turn instants into ticks; those before the first frame become its own."""
@@ -222,15 +200,11 @@ class VideoTrack:
     def _is_damaged(self) -> bool:
         return self._damaged or self._source.errors > 0 or self._source.is_cut_short()
 
-    def _fault(self, what: str, window: _Window) -> MediaError:
-        start, end = (
-            (limit - self.span.start) / self.span.per_sec
-            for limit in window.limits[:: len(window.limits) - 1 or 1]
-        )
-        self._forget()
+    def _fault(self, window: _Window) -> MediaError:
+        start, end = ((t - self.span.start) / self.span.per_sec for t in window.bounds)
         return MediaError(
             self._source.file.location.path,
-            f"{what} between {start:.2f} and {end:.2f} s of the video",
+            f"damaged: it has no whole frame between {start:.2f} and {end:.2f} s of its video",
         )
 
     # Choosing frames
@@ -239,18 +213,20 @@ class VideoTrack:
         """Yield the frames shown in a window, each with the first instant it is shown at."""
         if not self._can_go_on(window.target):
             self._go_to(window)
-        while (following := self._next(window)) is not None:
-            slot = window.slot(following.pts)
-            if slot == len(window.limits):
-                self._ahead.appendleft(following)
-                break
-            if self._current is not None and window.slot(self._current.pts) != slot:
-                yield window.slot(self._current.pts), self._current
-            self._current = following
+        following = self._next(window)
+        while following is not None and window.slot(following.pts) < len(window.limits):
+            current, self._current = self._current, following
+            if current is not None and window.slot(current.pts) != window.slot(following.pts):
+                yield window.slot(current.pts), current
+            following = self._next(window)
+        if following is not None:
+            self._ahead.appendleft(following)
         if self._current is not None:
             yield window.slot(self._current.pts), self._current
+        elif following is not None and not self._damaged:  # all instants lie before the first frame
+            yield len(window.limits) - 1, following
 
-    def _next(self, window: _Window) -> _Shown | None:
+    def _next(self, window: _Window | None) -> _Shown | None:
         """Return the next frame in order of display, None after the last."""
         while not self._ahead:
             packet = self._source.next_packet()
@@ -264,11 +240,10 @@ class VideoTrack:
 
     def _can_go_on(self, target: int) -> bool:
         """Whether decoding on from here gets to the target, and sooner than a seek would."""
-        if not self._source.is_current:
-            return False
-        if self._current is None:
-            return self._fresh and self._source.is_near(self.span.start, target)
-        if self._current.pts > target:
+        if self._source.file.pristine and self._source.is_near(self.span.start, target):
+            self._go_to_beginning()
+            return True
+        if not self._source.is_current or self._current is None or self._current.pts > target:
             return False
         position = self._ahead[-1].pts if self._ahead else self._current.pts
         return target <= position or self._flushed or self._source.is_near(position, target)
@@ -280,9 +255,12 @@ class VideoTrack:
             window.clear()
             if self._lands_before(window):
                 return
+        self._go_to_beginning()
+        window.clear()
+
+    def _go_to_beginning(self) -> None:
         self._source.rewind()
         self._forget()
-        window.clear()
 
     def _lands_before(self, window: _Window) -> bool:
         """Decode the first frame after a seek and check it: whole, and early enough.
@@ -301,7 +279,7 @@ class VideoTrack:
             if packet.pts > target:
                 return False
             self._floor = packet.pts
-        self._source.push_back([packet])
+        self._source.push_back(packet)
         self._current = self._next(window)
         return self._current is not None and not self._damaged and self._current.pts <= target
 
@@ -309,12 +287,12 @@ class VideoTrack:
         """Forget the position: the next window starts with a seek."""
         self._current = None
         self._ahead = deque()
-        self._flushed = self._tainted = self._damaged = self._fresh = False
+        self._flushed = self._tainted = self._damaged = False
         self._floor = self._last = _NEVER
 
     # Decoding
 
-    def _decode(self, packet: Packet | None, window: _Window) -> None:
+    def _decode(self, packet: Packet | None, window: _Window | None) -> None:
         """Decode a packet, or flush the decoder, and queue the frames that are whole.
 
         After a frame that is damaged all frames are dropped up to the next keyframe: they are built
@@ -322,7 +300,8 @@ class VideoTrack:
         """
         context = self._source.context
         if self._can_skip and packet is not None:
-            context.skip_frame = "DEFAULT" if window.may_show(packet.pts) else "NONREF"
+            is_needed = window is None or window.may_show(packet.pts)
+            context.skip_frame = "DEFAULT" if is_needed else "NONREF"
         try:
             frames = context.decode(packet)
         except (av.FFmpegError, OSError):
@@ -341,66 +320,9 @@ class VideoTrack:
             self._tainted = False
         if not self._tainted and pts >= self._floor and pts > self._last:
             self._last = pts
+            if self._turns is None:
+                self._turns = round(frame.rotation / 90) % 4
             self._ahead.append(_Shown(pts, frame))
-
-    def _to_rgb(self, frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
-        """Scale a frame, convert it and turn it upright: uint8 (H, W, 3)."""
-        rgb = self._reformatter.reformat(
-            frame,
-            width=width,
-            height=height,
-            format="rgb24",
-            interpolation=Interpolation.AREA,
-            threads=1,
-        )
-        return np.rot90(rgb.to_ndarray(), self.shape.quarter_turns)
-
-    # The first frame
-
-    def _probe(self, span: Span) -> None:
-        """Decode the first frame, then put its packets back.
-
-        It alone tells the rotation and, in files without timestamps, when the video starts. One
-        packet is enough in a file that starts with a keyframe.
-        """
-        packets = self._take(1)
-        frame = self._first_frame(packets)
-        if frame is None and packets:
-            packets += self._take(_PROBE_PACKETS)
-            frame = self._first_frame(packets)
-        self._source.push_back(packets)
-        self._fresh = True
-        stream = self._source.stream
-        aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-        if frame is None:
-            self.shape = FrameShape(stream.width, stream.height, aspect)
-        else:
-            turns = round(frame.rotation / 90) % 4
-            self.shape = FrameShape(frame.width, frame.height, aspect, turns)
-        start = span.start if frame is None or frame.pts is None else frame.pts
-        self.span = span._replace(start=start, end=max(span.end, start + 1))
-
-    def _take(self, count: int) -> list[Packet]:
-        packets = (self._source.next_packet() for _ in range(count))
-        return [packet for packet in packets if packet is not None]
-
-    def _first_frame(self, packets: list[Packet]) -> VideoFrame | None:
-        """Decode until a frame comes out; leaves the decoder as new."""
-        context = self._source.context
-        frames: list[VideoFrame] = []
-        for packet in [*packets, None]:
-            try:
-                frames += context.decode(packet)
-            except (av.FFmpegError, OSError):
-                continue
-            if frames:
-                break
-        context.flush_buffers()
-        return frames[0] if frames else None
-
-
-def _round(value: float) -> int:
-    return math.floor(value + 0.5)
 
 
 def _repeat(out: NDArray[np.uint8], slots: list[int]) -> None:

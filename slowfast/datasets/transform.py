@@ -15,7 +15,7 @@ from fvcore.common.config import CfgNode
 from slowfast.config.checks import register_check
 from slowfast.config.problems import Problem
 from slowfast.datasets.color import ColorJitter
-from slowfast.datasets.crop import Box, CropSampler, RandomResizedCrop, ShortSideCrop
+from slowfast.datasets.crop import Box, CropSampler, RandomResizedCrop, ShortSideCrop, check_range
 from slowfast.datasets.view import Blur, Frames, ViewParams, apply_view, check_frames, crop_resize
 
 __all__ = [
@@ -215,8 +215,7 @@ def build_val_transform(cfg: CfgNode) -> EvalTransform:
     Raises:
         ValueError: If a setting is out of range.
     """
-    data = cfg.DATA
-    return EvalTransform(short_side=data.TRAIN_JITTER_SCALES[0], size=data.TRAIN_CROP_SIZE)
+    return EvalTransform(short_side=_smallest_scale(cfg), size=cfg.DATA.TRAIN_CROP_SIZE)
 
 
 def build_test_transform(cfg: CfgNode) -> EvalTransform:
@@ -235,7 +234,7 @@ def build_test_transform(cfg: CfgNode) -> EvalTransform:
         ValueError: If a setting is out of range.
     """
     size, num_crops = cfg.DATA.TEST_CROP_SIZE, cfg.TEST.NUM_SPATIAL_CROPS
-    short_side = cfg.DATA.TRAIN_JITTER_SCALES[0] if num_crops == 1 else size
+    short_side = _smallest_scale(cfg) if num_crops == 1 else size
     return EvalTransform(short_side=short_side, size=size, num_crops=num_crops)
 
 
@@ -293,6 +292,12 @@ def _build_blur(cfg: CfgNode) -> Blur:
                 f"DATA.{key}: got {sigma}; expected [0.0, pixels]: blur in time is not built."
             )
     return Blur(sigma=(low[1], high[1]), prob=cfg.DATA.SSL_BLUR_PROB)
+
+
+def _smallest_scale(cfg: CfgNode) -> int:
+    """Read the short side that PySlowFast evaluates single crops at."""
+    check_range("DATA.TRAIN_JITTER_SCALES", cfg.DATA.TRAIN_JITTER_SCALES)
+    return cfg.DATA.TRAIN_JITTER_SCALES[0]
 
 
 def _offset(slack: int, crop: int) -> int:

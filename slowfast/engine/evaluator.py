@@ -142,12 +142,12 @@ def format_table(content: dict[str, Any]) -> str:
     Returns:
         One line per metric: before, after, chance, in percent.
     """
-    rows = [("metric", "before", "after", "chance")]
+    rows = [["metric", "before", "after", "chance"]]
     for name, entry in content.items():
         if isinstance(entry, dict) and ("before" in entry or "after" in entry):
             cells = (entry.get(column) for column in ("before", "after", "chance"))
-            rows.append((name, *("-" if c is None else f"{100 * c:.1f} %" for c in cells)))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+            rows.append([name, *("-" if c is None else f"{100 * c:.1f} %" for c in cells)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
         first = row[0].ljust(widths[0])

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.device import build_prepare_batch
-from slowfast.datasets.loader import ResilientLoader, construct_loader, local_batch_size
+from slowfast.datasets.loader import construct_train_loader, local_batch_size
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
@@ -28,7 +28,7 @@ from slowfast.utils import checkpoint as cu
 from slowfast.utils import distributed
 from slowfast.utils.random import rng_state, set_rng_state
 
-__all__ = ["Trainer", "TrainingStoppedError"]
+__all__ = ["Trainer", "TrainingStoppedError", "describe_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +49,13 @@ class Trainer:
         self.cfg, self.device = cfg, device
         self.output_dir = Path(cfg.OUTPUT_DIR)
         self.precision = Precision.from_cfg(cfg, device)
-        self.loader: ResilientLoader = construct_loader(cfg, "train")
+        self.loader = construct_train_loader(cfg)
         self.accumulate = cfg.SOLVER.ACCUMULATE_STEPS
         self.steps_per_epoch = self.loader.batches.batches_per_epoch // self.accumulate
         self.prepare = build_prepare_batch(cfg, train=True).to(device)
         model = build_model(cfg).to(device)
+        if cfg.LOG_MODEL_INFO:
+            logger.info("%s", describe_model(model))
         self.criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)
         self.optimizer = construct_optimizer(model, cfg)
         self.epoch = self.iteration = 0
@@ -163,7 +165,7 @@ class Trainer:
 
     def _finish_epoch(self, after_epoch: Callable[[int], dict[str, float]]) -> None:
         if self.cfg.BN.USE_PRECISE_STATS and self._is_due(self.cfg.TRAIN.EVAL_PERIOD):
-            loader = construct_loader(self.cfg, "train")
+            loader = construct_train_loader(self.cfg)
             loader.batches.start_at(self.epoch - 1, 0)
             with contextlib.closing(iter(loader)) as batches:
                 update_bn_stats(
@@ -265,6 +267,22 @@ class Trainer:
             return False
         flag = distributed.all_reduce_sum(torch.tensor([float(self.signal_received > 0)]))
         return bool(flag.item() > 0)
+
+
+def describe_model(model: nn.Module) -> str:
+    """List a model's parts and their parameters.
+
+    Args:
+        model: Any model.
+
+    Returns:
+        One line: the total, the trainable share, and the parts, in millions.
+    """
+    parts = {name: sum(p.numel() for p in m.parameters()) for name, m in model.named_children()}
+    total = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    listed = ", ".join(f"{name} {count / 1e6:.2f}" for name, count in parts.items() if count)
+    return f"{total / 1e6:.2f} M parameters, {trained / 1e6:.2f} M trained ({listed})"
 
 
 def _distribute(model: nn.Module, device: torch.device) -> nn.Module:

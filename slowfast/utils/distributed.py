@@ -46,8 +46,8 @@ def world_size() -> int:
 
 
 def local_rank() -> int:
-    """Return the number of this process on its machine: the GPU it was given, 0 on the CPU."""
-    return torch.cuda.current_device() if torch.cuda.is_available() else 0
+    """Return the GPU that this process was given: its number on its machine; 0 without NCCL."""
+    return torch.cuda.current_device() if is_initialized() and dist.get_backend() == "nccl" else 0
 
 
 def is_main_process() -> bool:
@@ -77,7 +77,9 @@ def _all_gather(x: Tensor) -> Tensor:
     local = _on_backend_device(x).contiguous()
     wire = local.view(torch.uint8) if local.dtype == torch.bool else local
     out = wire.new_empty((world_size() * wire.shape[0], *wire.shape[1:]))
-    dist.all_gather_into_tensor(out, wire)
+    # torch 2.13 gave it this name and warns about the old one.
+    gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+    gather(out, wire)
     return out.view(local.dtype).to(x.device)
 
 

@@ -52,7 +52,18 @@ def test_values_of_the_command_line(key, text, value):
 
 
 def test_all_mistakes_at_once():
-    words = "SOLVER.BASE_LRR 1 TRAIN.ENABLE maybe MODEL 3 NO.SUCH 1 LOG_PERIOD x".split()
+    words = [
+        "SOLVER.BASE_LRR",
+        "1",
+        "TRAIN.ENABLE",
+        "maybe",
+        "MODEL",
+        "3",
+        "NO.SUCH",
+        "1",
+        "LOG_PERIOD",
+        "x",
+    ]
     with pytest.raises(ConfigError) as caught:
         load_config(None, words)
     message = str(caught.value)
@@ -86,7 +97,7 @@ def test_unknown_project():
         load_config(None, ["PROJECTS", "['stiica']"])
     with pytest.raises(ConfigError, match="'json' is not a project"):
         load_config(None, ["PROJECTS", "['json']"])
-    with pytest.raises(ConfigError, match="expected a list of names"):
+    with pytest.raises(ConfigError, match="expected a list of package names"):
         load_config(None, ["PROJECTS", "stica"])
 
 

@@ -98,7 +98,7 @@ def test_plain_folder_is_split_by_hash(root):
 
 
 def test_dangling_links_are_listed(root):
-    os.symlink("nowhere.mp4", touch(root / "train/a/1.mp4").with_name("gone.mp4"))
+    touch(root / "train/a/1.mp4").with_name("gone.mp4").symlink_to("nowhere.mp4")
     assert len(load_manifest(root, "train")) == 2
 
 

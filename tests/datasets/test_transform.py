@@ -267,6 +267,12 @@ def test_the_check_reports_the_key_and_the_builder_agrees(pretrain_cfg, key, val
         build(pretrain_cfg)
 
 
+def test_empty_scales_are_reported_once(cfg):
+    cfg.DATA.TRAIN_JITTER_SCALES = []
+    cfg.TEST.NUM_SPATIAL_CROPS = 1
+    assert [problem.key for problem in check_views(cfg)] == ["DATA.TRAIN_JITTER_SCALES"]
+
+
 def test_blur_without_colour_jitter_is_reported(pretrain_cfg):
     pretrain_cfg.DATA.SSL_COLOR_JITTER = False
     (problem,) = check_views(pretrain_cfg)

@@ -7,7 +7,7 @@ from helpers.synthetic import synthetic_cfg
 from slowfast.datasets.build import has_split
 from slowfast.datasets.demo import DemoSpec, generate_demo
 from slowfast.datasets.kinetics import kinetics
-from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.loader import construct_loader, construct_train_loader
 from slowfast.datasets.media import MediaError
 from slowfast.datasets.video_dataset import ClipSettings
 
@@ -25,8 +25,8 @@ def cfg(tmp_path, videos):
         "DATA.TRAIN_JITTER_SCALES [20,24] DATA.DECODING_SHORT_SIZE 40 AUDIO.ENABLE True "
         "AUDIO.CLIP_SEC 1.0 AUDIO.SAMPLE_RATE 16000 DATA.TRAIN_CROP_NUM_SPATIAL 2 "
         "TEST.NUM_ENSEMBLE_VIEWS 4 TEST.NUM_SPATIAL_CROPS 3 TEST.VIEWS_PER_CHUNK 7"
-    ).split()
-    return synthetic_cfg(tmp_path, *words, "DATA.PATH_TO_DATA_DIR", videos)
+    )
+    return synthetic_cfg(tmp_path, *words.split(), "DATA.PATH_TO_DATA_DIR", videos)
 
 
 def test_a_training_sample(cfg):
@@ -94,7 +94,7 @@ def test_a_file_that_is_not_a_video(cfg, tmp_path):
 
 
 def test_batches(cfg):
-    batch = next(iter(construct_loader(cfg, "train")))
+    batch = next(iter(construct_train_loader(cfg)))
     assert batch["video"].shape == (4, 2, 6, 16, 16, 3)
     assert batch["audio"].shape == (4, 1, 16000)
     assert batch["aug_seed"].shape == (4,)

@@ -33,7 +33,8 @@ def _contrast(valid, key_gradient):
 @pytest.mark.parametrize("key_gradient", [False, True])
 @pytest.mark.parametrize("valid", [None, ALL, SOME, ONE_SIDE])
 def test_info_nce(two_ranks, valid, key_gradient):
-    query, key = (torch.cat(x).detach().requires_grad_() for x in zip(_pair(0), _pair(1)))
+    pairs = zip(_pair(0), _pair(1), strict=True)
+    query, key = (torch.cat(x).detach().requires_grad_() for x in pairs)
     flags = None if valid is None else torch.tensor(valid)
     joint = info_nce(
         query, key, 0.3, valid=None if flags is None else flags.flatten(), key_gradient=key_gradient

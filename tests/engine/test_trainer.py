@@ -38,10 +38,11 @@ def weights(trainer):
 
 def test_it_learns(tmp_path):
     words = ("SOLVER.OPTIMIZING_METHOD", "adamw", "SOLVER.BASE_LR", 0.01)
-    run(tmp_path, *words, "SOLVER.MAX_EPOCH", 15, "MODEL.DROPOUT_RATE", 0.0)
+    words += ("TRAIN.BATCH_SIZE", 12, "MODEL.DROPOUT_RATE", 0.0, "SOLVER.MAX_EPOCH", 15)
+    run(tmp_path, *words)
     curve = list(losses(tmp_path).values())
-    assert len(curve) == 45
-    assert sum(curve[-3:]) < 0.4 * sum(curve[:3])
+    assert len(curve) == 15
+    assert sum(curve[-3:]) < 0.6 * sum(curve[:3])
 
 
 @pytest.mark.parametrize("workers", [0, 2])

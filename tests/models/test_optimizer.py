@@ -76,7 +76,9 @@ def test_names_without_weight_decay_match_whole_parts():
 def test_frozen_parameters_are_left_out_and_shared_ones_counted_once():
     model = _Model()
     model.head.requires_grad_(False)
-    model.again = model.body
+    model.again = nn.Linear(3, 4)
+    model.again.weight = model.body[0].weight
+    model.again.bias = model.body[0].bias
     groups = parameter_groups(model, _cfg())
     assert sum(len(group["params"]) for group in groups) == 6
 

@@ -143,3 +143,37 @@ def within(large, small, temperature):
                 for key in large[w]:
                     terms.append(nce(query, key, temperature))
     return sum(terms) / len(terms)
+
+
+def stretch(steps, length):
+    """Adaptive averaging: output i is the mean of inputs floor(i n / m) to ceil((i + 1) n / m)."""
+    n = len(steps)
+    out = []
+    for i in range(length):
+        part = steps[i * n // length : -(-(i + 1) * n // length)]
+        out.append(sum(part) / len(part))
+    return out
+
+
+def released_loss(views, audio, num_small):
+    """The published loss. views[v][kind][k][b], kinds full, space_large, ...; audio[v][b].
+
+    num_small: crops of each small kind that count, {"space": n, "time": n}.
+    """
+    total, count = 0, 0
+    for axis in ("space", "time"):
+        large = [view[f"{axis}_large"] for view in views]
+        if len(large[0]) > 1:
+            total = (
+                total
+                + (nce(large[1][1], large[0][1], 0.5) + nce(large[0][1], large[1][1], 0.5)) / 2
+            )
+            count += 1
+        for key in large[0]:
+            for query in views[1][f"{axis}_small"][: num_small[axis]]:
+                total = total + nce(query, key, 0.5)
+                count += 1
+    av = 0
+    for view, sound in zip(views, audio, strict=True):
+        av = av + (nce(view["full"][0], sound, 0.1) + nce(sound, view["full"][0], 0.1)) / 4
+    return 0.5 * total / count + 0.5 * av

@@ -52,7 +52,7 @@ def test_incomplete_environment():
     env = {key: value for key, value in SLURM.items() if key != "SLURM_LOCALID"}
     with pytest.raises(UserError, match="SLURM_LOCALID is not set"):
         placement_from_environment(env)
-    with pytest.raises(UserError, match="not a number.*'one'"):
+    with pytest.raises(UserError, match=r"not a number.*'one'"):
         placement_from_environment({"RANK": "one", "WORLD_SIZE": "2"})
 
 

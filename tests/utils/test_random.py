@@ -44,6 +44,15 @@ def test_sample_rng_repeats_and_each_number_matters():
         assert not np.isin(sample_rng(*other).integers(1 << 63, size=8), first).any()
 
 
+def test_the_numbers_of_a_run_never_change():
+    """A new version that fails here would repeat nobody's runs: bump the major version."""
+    assert sample_rng(1, 2, 3, 4).integers(1 << 63, size=2).tolist() == [
+        4940242540392951859,
+        337726874786455401,
+    ]
+    assert uniform(torch.tensor([1]), 2, 2).tolist() == [[0.82407857641727, 0.8981054902442361]]
+
+
 def test_sample_rng_tells_permuted_addresses_apart():
     firsts = {sample_rng(*p).integers(1 << 63) for p in itertools.permutations((0, 1, 2, 3))}
     assert len(firsts) == 24

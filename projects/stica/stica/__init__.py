@@ -1,15 +1,12 @@
 """Space-Time Crop and Attend (StiCA, ICCV 2021): importing registers its parts."""
 
-from stica import checkpoint_format, crops, heads, loss, model, pooling, released
+import stica.checkpoint_format
+import stica.crops
+import stica.heads
+import stica.loss
+import stica.model
+import stica.pooling
+import stica.released  # noqa: F401  (all of these register their parts)
 from stica.config import add_config
 
-__all__ = [
-    "add_config",
-    "checkpoint_format",
-    "crops",
-    "heads",
-    "loss",
-    "model",
-    "pooling",
-    "released",
-]
+__all__ = ["add_config"]

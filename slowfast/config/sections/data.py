@@ -92,8 +92,8 @@ def _add_views(cfg: CfgNode) -> None:
     cfg.DATA.SSL_COLOR_HUE = 0.1
     # Probability that a view is turned grey.
     cfg.DATA.COLOR_RND_GRAYSCALE = 0.0
-    # MoCo v2's scheme: jitter with SSL_JITTER_PROB, blur with SSL_BLUR_PROB. Without it a view is
-    # always jittered and never blurred.
+    # PySlowFast's name for a scheme: jitter with SSL_JITTER_PROB, blur with SSL_BLUR_PROB. Without
+    # it a view is always jittered and never blurred.
     cfg.DATA.SSL_MOCOV2_AUG = False
     # Probability of colour jitter under SSL_MOCOV2_AUG.
     cfg.DATA.SSL_JITTER_PROB = 0.8
@@ -148,10 +148,10 @@ def _add_audio(cfg: CfgNode) -> None:
     # Length of one analysis window and distance between two, in seconds.
     cfg.AUDIO.WINDOW_SEC = 0.02
     cfg.AUDIO.HOP_SEC = 0.01
-    # Points of the Fourier transform. Too few leave low mel bands empty.
-    cfg.AUDIO.FFT_SIZE = 2048
-    # Spectrograms equal to python_speech_features' logfbank (the released StiCA front end): int16
-    # scale, pre-emphasis, rectangular window, FFT_SIZE 1024 and NUM_MEL 257 there.
+    # Points of the Fourier transform. 0: enough that no mel band is empty (1024 in parity mode).
+    cfg.AUDIO.FFT_SIZE = 0
+    # Spectrograms equal to python_speech_features' logfbank, which older audio-visual code used:
+    # int16 scale, pre-emphasis, rectangular window; there with FFT_SIZE 1024 and NUM_MEL 257.
     cfg.AUDIO.LOGFBANK_PARITY = False
     # Pre-emphasis of the parity mode.
     cfg.AUDIO.PREEMPHASIS = 0.97

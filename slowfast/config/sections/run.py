@@ -16,7 +16,7 @@ def add_config(cfg: CfgNode) -> None:
 
 
 def _add_top_level(cfg: CfgNode) -> None:
-    # Projects to import before anything else, e.g. ["stica"]: importing a project registers its
+    # Projects to import before anything else, by package name: importing one registers its
     # parts and adds its config sections.
     cfg.PROJECTS = []
     # Free label of the job; it prefixes the names of checkpoint files when not empty.
@@ -36,7 +36,7 @@ def _add_top_level(cfg: CfgNode) -> None:
     cfg.RNG_SEED = 1
     # Iterations between two log lines.
     cfg.LOG_PERIOD = 10
-    # Log the model, its parameters and FLOPs at the start.
+    # Log the parts of the model and their parameters at the start.
     cfg.LOG_MODEL_INFO = True
     # Backend of torch.distributed on GPUs; the CPU always uses gloo.
     cfg.DIST_BACKEND = "nccl"

@@ -187,7 +187,7 @@ SWITCHES: dict[str, str] = {
     "DATA.LOADER_CHUNK_SIZE": "chunked csv files; the manifest is memory-mapped, use 0",
     "DEMO.ENABLE": "the interactive demo; run with TEST.ENABLE True on a folder of videos",
     "DETECTION.ENABLE": "AVA detection; train a classifier instead",
-    "MASK.ENABLE": "masked pretraining; use a contrastive project such as PROJECTS ['stica']",
+    "MASK.ENABLE": "masked pretraining; use a contrastive project instead (PROJECTS)",
     "MIXUP.ENABLE": "mixup and cutmix; use False",
     "MULTIGRID.LONG_CYCLE": "multigrid training; use a fixed DATA.NUM_FRAMES and TRAIN_CROP_SIZE",
     "MULTIGRID.SHORT_CYCLE": "multigrid training; use a fixed DATA.NUM_FRAMES and TRAIN_CROP_SIZE",

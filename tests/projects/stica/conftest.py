@@ -1,8 +1,6 @@
 import pytest
 import stica
 
-import slowfast.models.audio_resnet
-import slowfast.models.video_resnet  # noqa: F401 - registers the backbones
 from slowfast.config import get_cfg
 
 

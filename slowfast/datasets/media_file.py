@@ -1,8 +1,4 @@
-"""A media file and the packets of one of its tracks: opening, seeking, reading past damage.
-
-Everything that FFmpeg or the file system can say about a file ends here as one MediaError.
-Times are integers in a track's own time base ("ticks"), as the container states them.
-"""
+"""Opening a media file: what may be opened, which tracks count, and faults as one exception."""
 
 from __future__ import annotations
 
@@ -24,23 +20,18 @@ __all__ = [
     "MediaError",
     "MediaFile",
     "MediaLocation",
-    "PacketSource",
     "Span",
+    "demux",
     "file_faults",
+    "is_plausible_rate",
     "open_container",
     "ticks_per_sec",
 ]
 
-_BACK_OFF_SEC = (0.0, 1.0, 4.0, 16.0)
-"""How far before the target to aim, in turn, when a seek comes out behind it."""
-
-_MAX_READ_ERRORS = 16
-"""Failed reads in a row after which a file counts as at its end."""
-
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 """Tracks that FFmpeg lists as video and that hold a cover or thumbnails."""
 
-_MAX_TICK = 2**62
+_MAX_SAMPLE_RATE_HZ = 1_000_000
 
 
 class MediaError(Exception):
@@ -57,7 +48,8 @@ class MediaError(Exception):
         self.reason = " ".join(str(reason).split())
 
     def __str__(self) -> str:
-        return " ".join(f"{self.path}: {self.reason}".split("\n"))
+        line = " ".join(f"{self.path}: {self.reason}".splitlines())
+        return line.encode("utf-8", "backslashreplace").decode()  # names may be any bytes
 
 
 @contextmanager
@@ -161,6 +153,27 @@ class Span(NamedTuple):
         return self.end / self.per_sec
 
 
+def demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet]:
+    """Yield packets of tracks, the empty ones left out: to a decoder they mean the end.
+
+    Args:
+        container: An open file.
+        streams: Its tracks.
+
+    Yields:
+        Packets in the order of the file.
+
+    Raises:
+        av.FFmpegError: If reading fails; a new call may go on.
+    """
+    try:
+        for packet in container.demux(streams):
+            if packet.size:
+                yield packet
+    except IndexError:
+        return  # How PyAV ends when a damaged file shows a track that it had not when opened.
+
+
 def ticks_per_sec(stream: Stream) -> float:
     """Return how many ticks of a track's time base make one second."""
     return 1.0 / float(stream.time_base or 1)
@@ -185,7 +198,12 @@ def _is_usable(stream: Any) -> bool:
         return False
     if stream.type == "video":
         return context.width > 0 and context.height > 0
-    return context.sample_rate > 0
+    return is_plausible_rate(context.sample_rate)
+
+
+def is_plausible_rate(sample_rate_hz: int) -> bool:
+    """Whether sound of that rate exists; a damaged header may ask for gigabytes of zeros."""
+    return 0 < sample_rate_hz <= _MAX_SAMPLE_RATE_HZ
 
 
 class MediaFile:
@@ -227,7 +245,7 @@ class MediaFile:
             stream.discard = Discard.default if stream.index == index else Discard.all
 
     def reopen(self, index: int) -> None:
-        """Go to the very beginning, which not every format can seek to, for that track."""
+        """Open the file anew, to read that track from its beginning."""
         self.container.close()
         self.container = open_container(self.location)
         self.pristine = True
@@ -237,148 +255,3 @@ class MediaFile:
     def close(self) -> None:
         """Close the file."""
         self.container.close()
-
-
-class PacketSource:
-    """The packets of one track, from wherever it was last sent to: the first of all ``begin``.
-
-    Args:
-        file: The open file; may be shared with the source of the other track.
-        index: The track.
-
-    Attributes:
-        errors: Reads that failed since the last jump.
-        finished: Whether the end was reached.
-    """
-
-    errors: int
-    finished: bool
-    _packets: Iterator[Packet]
-    _waiting: deque[Packet]
-
-    def __init__(self, file: MediaFile, index: int) -> None:
-        self.file, self.index = file, index
-        self._jump = -1
-        self.errors = 0
-
-    @property
-    def stream(self) -> Any:
-        """The track: a VideoStream or an AudioStream."""
-        return self.file.container.streams[self.index]
-
-    @property
-    def context(self) -> Any:
-        """The track's decoder, on one thread: a loader has one worker per core already."""
-        context = self.stream.codec_context
-        if not context.is_open:
-            context.thread_count, context.thread_type = 1, ThreadType.NONE
-        return context
-
-    @property
-    def is_current(self) -> bool:
-        """Whether nobody else has moved the file since this source last read from it."""
-        return self._jump == self.file.jumps
-
-    def begin(self) -> None:
-        """Read this track from where the file stands: the beginning, or behind a seek."""
-        self.file.select(self.index)
-        self._packets = self.file.container.demux(self.stream)
-        self._waiting = deque()
-        self._errors_in_row = self.errors = 0
-        self.finished = False
-        self._jump = self.file.jumps
-
-    def rewind(self) -> None:
-        """Go back to the first packet."""
-        self.file.reopen(self.index)
-        self.begin()
-
-    def seek(self, ticks: int) -> bool:
-        """Go to a keyframe at or before an instant, as far as the format can.
-
-        Args:
-            ticks: The instant.
-
-        Returns:
-            Whether the demuxer moved. Where it came out has to be checked.
-        """
-        self.file.select(self.index)
-        self.file.jumps += 1
-        goal = max(-_MAX_TICK, min(ticks, _MAX_TICK))
-        try:
-            self.file.container.seek(goal, stream=self.stream)
-        except (av.FFmpegError, OSError):
-            return False
-        self.begin()
-        return True
-
-    def seek_attempts(self, ticks: int, floor: int) -> Iterator[None]:
-        """Go before an instant in ever longer steps; stop asking when one came out right.
-
-        Args:
-            ticks: The instant.
-            floor: Nothing is to be sought before it.
-
-        Yields:
-            After each seek. Exhausted when only the beginning of the file is left.
-        """
-        for back_sec in _BACK_OFF_SEC:
-            goal = ticks - math.ceil(back_sec * ticks_per_sec(self.stream))
-            if goal < floor or not self.seek(goal):
-                return
-            yield
-
-    def push_back(self, packets: list[Packet]) -> None:
-        """Let packets come again, in that order, before the others."""
-        self._waiting.extendleft(reversed(packets))
-
-    def next_packet(self) -> Packet | None:
-        """Return the next packet; None at the end, when the decoder has to be flushed."""
-        if self._waiting:
-            return self._waiting.popleft()
-        while not self.finished:
-            self.file.pristine = False
-            try:
-                packet = next(self._packets)
-            except StopIteration:
-                self.finished = True
-            except (av.FFmpegError, OSError):
-                self._after_read_error()
-            else:
-                self._errors_in_row = 0
-                if packet.size:  # to a decoder an empty packet means the end
-                    return packet
-        return None
-
-    def is_near(self, position: int, target: int) -> bool:
-        """Whether reading on from a position beats seeking to a later target.
-
-        Args:
-            position: The last frame that was decoded.
-            target: Where reading has to start.
-
-        Returns:
-            False when a keyframe is known to lie between, or might, the target being far off.
-        """
-        entries = self.stream.index_entries
-        found = entries.search_timestamp(target) if len(entries) else -1
-        if found >= 0 and entries[found].timestamp > position:
-            return False
-        is_whole = 0 < self.stream.frames <= len(entries)
-        return is_whole or target - position <= ticks_per_sec(self.stream)
-
-    def is_cut_short(self) -> bool:
-        """Whether the container lists samples that lie behind the file's end."""
-        entries = self.stream.index_entries
-        if not len(entries):
-            return False
-        last = entries[len(entries) - 1]
-        return last.pos + last.size > self.file.container.size
-
-    def _after_read_error(self) -> None:
-        self.errors += 1
-        self._errors_in_row += 1
-        # A generator that has raised is over; a new one goes on where the demuxer stands.
-        self._packets = self.file.container.demux(self.stream)
-        if self._errors_in_row >= _MAX_READ_ERRORS:
-            self.finished = True

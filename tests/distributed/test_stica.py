@@ -1,0 +1,99 @@
+"""Two ranks with half a batch each are one rank with the whole batch."""
+
+import pytest
+import stica
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from slowfast.config import get_cfg
+from slowfast.models.build import LOSS_REGISTRY, build_model
+from slowfast.utils import distributed
+
+pytestmark = pytest.mark.distributed
+
+HALF = 3
+
+
+def _cfg(values):
+    cfg = get_cfg()
+    stica.add_config(cfg)
+    cfg.merge_from_list(
+        [
+            *("MODEL.MODEL_NAME", "StiCA", "MODEL.ARCH", "r2plus1d_18"),
+            *("MODEL.POOLING", "transformer", "MODEL.FEATURE_AUG", "feature_crop"),
+            *("MODEL.HEAD", "stica_projection", "MODEL.LOSS_FUNC", "stica"),
+            *("RESNET.WIDTH_PER_GROUP", 2, "AUDIO.WIDTH", 2, "AUDIO.ENABLE", True),
+            *("BN.NORM_TYPE", "sync_batchnorm", "DATA.TRAIN_CROP_NUM_SPATIAL", 2),
+            *("STICA.HEAD_DIM", 8, "STICA.EMBED_DIM", 6, "STICA.HEAD_DROPOUT", 0.0),
+            *("TEMPORAL_TRANSFORMER.HEADS", 2),
+            *values,
+        ]
+    )
+    return cfg
+
+
+def _batch():
+    generator = torch.Generator().manual_seed(1)
+
+    def randn(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    return {
+        "video": randn(2 * HALF, 2, 3, 16, 32, 32),
+        "audio": randn(2 * HALF, 1, 1, 40, 50),
+        # Unequal numbers of sounds, so that a mean of means would be wrong.
+        "audio_valid": torch.tensor([1, 0, 0, 1, 1, 1]).bool()[:, None],
+        "aug_seed": torch.tensor([31, 7, 22, 5, 90, 3]),
+    }
+
+
+def _model(cfg):
+    torch.manual_seed(0)
+    model = build_model(cfg).double()
+    with torch.no_grad():  # attention must matter
+        for param in model.pooling.parameters():
+            param.copy_(torch.randn_like(param) * 0.3 + (param.dim() == 1))
+    return model
+
+
+def _step(values, rank, world):
+    """Train one step on a share of the batch; return terms, gradients and buffers."""
+    cfg = _cfg(values)
+    model = _model(cfg)
+    wrapped = DistributedDataParallel(model) if world > 1 else model
+    size = 2 * HALF // world
+    share = {key: value[rank * size : (rank + 1) * size] for key, value in _batch().items()}
+    terms = LOSS_REGISTRY.get("stica")(cfg)(wrapped(share), share)
+    terms["loss"].backward()
+    return (
+        {name: term.detach() for name, term in terms.items()},
+        {name: param.grad for name, param in model.named_parameters()},
+        {name: buffer for name, buffer in model.named_buffers() if "running" in name},
+    )
+
+
+def _check_rank(values):
+    return _step(values, distributed.rank(), distributed.world_size())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        ["STICA.HEAD_BN", "joint"],
+        ["FEATURE_CROP.PER_SAMPLE", False],
+        ["AUDIO.ENABLE", False, "MODEL.POOLING", "avg"],
+    ],
+    ids=["group", "joint", "one draw", "no sound"],
+)
+def test_two_ranks_are_one_rank_on_the_joined_batch(two_ranks, values):
+    terms, grads, buffers = _step(values, 0, 1)
+    ranks = two_ranks.run(_check_rank, values)
+    for name, term in terms.items():
+        mean = torch.stack([rank[0][name] for rank in ranks]).mean()
+        torch.testing.assert_close(mean, term, rtol=0, atol=1e-6, msg=name)
+    for rank in ranks:
+        for name, grad in grads.items():
+            torch.testing.assert_close(rank[1][name], grad, rtol=0, atol=1e-6, msg=name)
+        for name, buffer in buffers.items():
+            torch.testing.assert_close(rank[2][name], buffer, rtol=0, atol=1e-6, msg=name)

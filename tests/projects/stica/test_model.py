@@ -1,0 +1,333 @@
+import copy
+
+import pytest
+import torch
+from reference import stica as oracle
+from stica.crops import Boxes
+from stica.model import SpaceTimeCropAttend
+from torch import nn
+
+from slowfast.models.build import (
+    FEATURE_AUG_REGISTRY,
+    HEAD_REGISTRY,
+    LOSS_REGISTRY,
+    build_model,
+)
+from slowfast.models.contracts import BackboneOutput, CropGroup
+from slowfast.models.pooling import build_pooling, full_group, pool_groups
+
+B, V, C = 3, 2, 8
+
+
+class _Convolution(nn.Module):
+    """The smallest backbone: one convolution and batch norm per pathway."""
+
+    def __init__(self, dims, *, channels=3, steps=None, kind=nn.Conv3d, norm=nn.BatchNorm3d):
+        super().__init__()
+        self.convs = nn.ModuleList(kind(channels, d, 3, padding=1) for d in dims)
+        self.norms = nn.ModuleList(norm(d) for d in dims)
+        self.steps = steps
+        self.out_channels = list(dims)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        maps = [n(c(x)) for c, n in zip(self.convs, self.norms, strict=True)]
+        if self.steps:
+            maps = [m[:, :, :s] for m, s in zip(maps, self.steps, strict=True)]
+        return BackboneOutput(maps)
+
+
+def _model(cfg, *, dims=(C,), steps=None, crops=True, sound=True):
+    torch.manual_seed(0)
+    backbone = _Convolution(dims, steps=steps)
+    pooling = build_pooling(cfg, dims)
+    head = HEAD_REGISTRY.get("stica_projection")
+    audio = None
+    if sound:
+        audio = _Convolution([6], channels=1, kind=nn.Conv2d, norm=nn.BatchNorm2d)
+    model = SpaceTimeCropAttend(
+        backbone,
+        pooling,
+        head(pooling.dim_out, cfg.STICA.EMBED_DIM, cfg),
+        feature_aug=FEATURE_AUG_REGISTRY.get("feature_crop")(cfg) if crops else None,
+        audio_backbone=audio,
+        head_audio=head(6, cfg.STICA.EMBED_DIM, cfg) if sound else None,
+    ).double()
+    with torch.no_grad():  # attention must matter
+        for param in model.pooling.parameters():
+            param.copy_(torch.randn_like(param) * 0.3 + (param.dim() == 1))
+    return model
+
+
+def _batch(*, frames=4, side=7, views=V, clips=1, seed=1, batch=B):
+    generator = torch.Generator().manual_seed(seed)
+
+    def randn(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    return {
+        "video": randn(batch, views, 3, frames, side, side),
+        "audio": randn(batch, clips, 1, 9, 10),
+        "audio_valid": torch.ones(batch, clips, dtype=torch.bool),
+        "aug_seed": torch.arange(5, 5 + batch),
+    }
+
+
+def test_shapes_of_outputs(cfg):
+    outputs = _model(cfg)(_batch())
+    dim = cfg.STICA.EMBED_DIM
+    assert outputs.video.shape == (V, B, dim)
+    assert outputs.audio.shape == (B, dim)
+    assert outputs.space_large.shape == (V, 2, B, dim)
+    assert outputs.space_small.shape == (V, 4, B, dim)
+    assert outputs.time_large.shape == (V, 2, B, dim)
+    assert outputs.time_small.shape == (V, 1, B, dim)
+    for embedding in outputs:
+        ones = torch.ones(embedding.shape[:-1], dtype=torch.float64)
+        torch.testing.assert_close(embedding.norm(dim=-1), ones, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("pooling", ["transformer", "avg"])
+def test_the_whole_objective_agrees_with_the_oracle(cfg, pooling):
+    cfg.MODEL.POOLING = pooling
+    cfg.TEMPORAL_TRANSFORMER.LAYERS, cfg.TEMPORAL_TRANSFORMER.HEADS = 1, 2
+    model, batch = _model(cfg), _batch()
+    got = LOSS_REGISTRY.get("stica")(cfg)(model(batch), batch)["loss"]
+    expected = _oracle_loss(copy.deepcopy(model), batch)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+def _oracle_loss(model, batch):
+    """Crop by crop and sample by sample, from the maps on."""
+    maps = model.backbone(batch["video"].flatten(0, 1)).maps[0]
+    boxes = model.feature_aug.draw([maps.shape[2:]], batch["aug_seed"], B * V)[0]
+    pooling = dict(model.pooling.pathways[0].named_parameters())
+    head = dict(model.head_video.named_parameters())
+
+    def pool(steps, positions):
+        if not pooling:
+            return sum(steps) / len(steps)
+        return oracle.transform(steps, positions, pooling, layers=1, heads=2, readout="cls")
+
+    def group(view, cut):
+        rows = []
+        for b in range(B):
+            steps, positions = cut(maps[b * V + view], b * V + view)
+            rows.append(pool(steps, positions))
+        return oracle.project_group(rows, head)
+
+    def whole(feature_map, row):
+        box = (0, feature_map.shape[2], 0, feature_map.shape[3])
+        return oracle.space_crop(feature_map, box), list(range(feature_map.shape[1]))
+
+    def space(slot):
+        def cut(feature_map, row):
+            steps = oracle.space_crop(feature_map, boxes.space[row, slot].tolist())
+            return steps, list(range(len(steps)))
+
+        return cut
+
+    def time(slot):
+        def cut(feature_map, row):
+            box = boxes.time[row, slot].tolist()
+            return oracle.time_crop(feature_map, box), list(range(*box))
+
+        return cut
+
+    video = [group(v, whole) for v in range(V)]
+    sound = model.audio_backbone(batch["audio"][:, 0]).maps[0].mean(dim=(2, 3))
+    audio = oracle.project_group(list(sound), dict(model.head_audio.named_parameters()))
+    space_slots = [[group(v, space(k)) for k in range(6)] for v in range(V)]
+    time_slots = [[group(v, time(k)) for k in range(3)] for v in range(V)]
+    in_space = oracle.within([s[:2] for s in space_slots], [s[2:] for s in space_slots], 0.5)
+    in_time = oracle.within([s[:2] for s in time_slots], [s[2:] for s in time_slots], 0.5)
+    return (oracle.cross_modal(video, audio, 0.1) + (in_space + in_time) / 2) / 2
+
+
+def _looped_outputs(model, batch):
+    """One pooling and head call per crop and view, as if nothing were batched."""
+    maps = model.backbone(batch["video"].flatten(0, 1)).maps
+    groups = [full_group(maps), *model.feature_aug(maps, batch["aug_seed"])]
+    slots = {}
+    for group in groups:
+        for k, name in enumerate(group.names):
+            rows = slice(k * B * V, (k + 1) * B * V)
+            tokens = [type(t)(*(field[rows] for field in t)) for t in group.tokens]
+            views = []
+            for v in range(V):
+                own = [type(t)(*(field[v::V] for field in t)) for t in tokens]
+                crop = CropGroup((name,), own, torch.arange(B))
+                views.append(model.head_video(pool_groups(model.pooling, [crop])))
+            slots[name] = torch.stack(views)
+    _, audio = model.embed_audio(batch["audio"][:, 0])
+
+    def stack(kind):
+        return torch.stack([x for name, x in slots.items() if name.startswith(kind)], dim=1)
+
+    kinds = ("space_large", "space_small", "time_large", "time_small")
+    return slots["full"], audio, *(stack(kind) for kind in kinds)
+
+
+@pytest.mark.parametrize("frames", [2, 4, 5])
+def test_one_call_is_a_loop_over_crops(cfg, frames):
+    model, batch = _model(cfg), _batch(frames=frames)
+    looped = copy.deepcopy(model)
+    criterion = LOSS_REGISTRY.get("stica")(cfg)
+    outputs = model(batch)
+    expected = type(outputs)(*_looped_outputs(looped, batch))
+    for a, b in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+    loss, loss_of_loop = (criterion(o, batch)["loss"] for o in (outputs, expected))
+    torch.testing.assert_close(loss, loss_of_loop, rtol=0, atol=1e-10)
+    loss.backward()
+    loss_of_loop.backward()
+    theirs = dict(looped.named_parameters())
+    for name, param in model.named_parameters():
+        torch.testing.assert_close(param.grad, theirs[name].grad, rtol=0, atol=1e-8, msg=name)
+    buffers = dict(looped.named_buffers())
+    for name, buffer in model.named_buffers():  # the running statistics
+        torch.testing.assert_close(buffer, buffers[name], rtol=0, atol=1e-10, msg=name)
+    assert model.head_video.norm.num_batches_tracked == 10 * V
+
+
+def test_both_views_pass_the_backbone_in_one_call_and_the_sound_passes_once(cfg):
+    model = _model(cfg)
+    model(_batch())
+    assert model.backbone.calls == 1
+    assert model.audio_backbone.calls == 1
+
+
+def test_two_pathways(cfg):
+    model = _model(cfg, dims=(C, 4), steps=(4, 8))
+    batch = _batch(frames=8)
+    criterion = LOSS_REGISTRY.get("stica")(cfg)
+    criterion(model(batch), batch)["loss"].backward()
+    assert model.embed(batch)["video"].shape == (B, V, C + 4)
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_crops_follow_the_seed_and_nothing_else(cfg):
+    model, batch = _model(cfg).eval(), _batch()
+    torch.manual_seed(1)
+    first = model(batch)
+    torch.manual_seed(2)
+    second = model(batch)
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a, b)
+    other = model({**batch, "aug_seed": batch["aug_seed"] + 100})
+    assert torch.equal(other.video, first.video)
+    assert not torch.equal(other.space_small, first.space_small)
+
+
+def test_a_sample_alone_is_cropped_as_in_a_batch(cfg):
+    model, batch = _model(cfg).eval(), _batch()
+    alone = {key: value[1:2] for key, value in batch.items()}
+    for a, b in zip(model(batch), model(alone), strict=True):
+        torch.testing.assert_close(a[..., 1:2, :], b, rtol=0, atol=1e-12)
+
+
+def test_without_sound_whole_clips_are_not_embedded(cfg):
+    outputs = _model(cfg, sound=False)(_batch())
+    assert outputs.video is None
+    assert outputs.audio is None
+    assert outputs.space_large.shape[1] == 2
+
+
+def test_without_crops_only_whole_clips_are_embedded(cfg):
+    outputs = _model(cfg, crops=False)(_batch())
+    assert outputs.video.shape[:2] == (V, B)
+    assert [x.shape[1] for x in outputs[2:]] == [0, 0, 0, 0]
+
+
+def test_nothing_to_compare(cfg):
+    with pytest.raises(ValueError, match=r"no sound and no crops.*AUDIO\.ENABLE"):
+        _model(cfg, crops=False, sound=False)(_batch())
+
+
+@pytest.mark.parametrize("pooling", ["transformer", "avg"])
+@pytest.mark.parametrize(("crops", "sound"), [(True, True), (True, False), (False, True)])
+def test_every_parameter_gets_a_gradient(cfg, pooling, crops, sound):
+    cfg.MODEL.POOLING = pooling
+    model, batch = _model(cfg, crops=crops, sound=sound), _batch()
+    LOSS_REGISTRY.get("stica")(cfg)(model(batch), batch)["loss"].backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_embedding_for_evaluation(cfg):
+    model, batch = _model(cfg).eval(), _batch(views=6, clips=2)
+    features = model.embed(batch)
+    dim = cfg.STICA.EMBED_DIM
+    assert features["video"].shape == (B, 6, C)
+    assert features["video_embedding"].shape == (B, 6, dim)
+    assert features["audio"].shape == (B, 2, 6)
+    assert features["audio_embedding"].shape == (B, 2, dim)
+    one = model.embed({"video": batch["video"][1:2, 3:4], "audio": batch["audio"][1:2, 1:]})
+    for name, (view, expected) in {
+        "video": (3, one["video"]),
+        "video_embedding": (3, one["video_embedding"]),
+        "audio": (1, one["audio"]),
+        "audio_embedding": (1, one["audio_embedding"]),
+    }.items():
+        torch.testing.assert_close(features[name][1:2, view : view + 1], expected)
+    norms = features["video_embedding"].norm(dim=-1)
+    torch.testing.assert_close(norms, torch.ones_like(norms))
+
+
+def test_the_training_embedding_is_that_of_evaluation(cfg):
+    model, batch = _model(cfg).eval(), _batch()
+    outputs, features = model(batch), model.embed(batch)
+    torch.testing.assert_close(outputs.video.transpose(0, 1), features["video_embedding"])
+    torch.testing.assert_close(outputs.audio, features["audio_embedding"][:, 0])
+
+
+def test_embedding_without_sound(cfg):
+    batch = _batch()
+    silent = {key: value for key, value in batch.items() if not key.startswith("audio")}
+    assert set(_model(cfg).embed(silent)) == {"video", "video_embedding"}
+    model = _model(cfg, sound=False)
+    assert set(model.embed(batch)) == {"video", "video_embedding"}
+    with pytest.raises(ValueError, match=r"no sound branch.*AUDIO\.ENABLE"):
+        model.embed_audio(batch["audio"][:, 0])
+
+
+def test_built_from_the_configuration(cfg):
+    model = build_model(cfg)
+    prefixes = {name.split(".")[0] for name, _ in model.named_parameters()}
+    assert prefixes == {"backbone", "pooling", "head_video", "audio_backbone", "head_audio"}
+    batch = {
+        "video": torch.randn(2, 2, 3, 16, 48, 48),
+        "audio": torch.randn(2, 1, 1, 80, 99),
+        "aug_seed": torch.tensor([3, 4]),
+    }
+    LOSS_REGISTRY.get("stica")(cfg)(model(batch), batch)["loss"].backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+    assert model.no_weight_decay() == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "absent"),
+    [
+        (["AUDIO.ENABLE", False], {"audio_backbone", "head_audio"}),
+        (["STICA.WITHIN_WEIGHT", 1.0], {"audio_backbone", "head_audio"}),
+        (["STICA.WITHIN_WEIGHT", 0.0], {"feature_aug"}),
+        (["MODEL.FEATURE_AUG", "none"], {"feature_aug"}),
+    ],
+)
+def test_what_cannot_matter_is_not_built(cfg, values, absent):
+    cfg.merge_from_list(values)
+    model = build_model(cfg)
+    parts = {"audio_backbone", "head_audio", "feature_aug"}
+    assert {part for part in parts if getattr(model, part) is None} == absent
+
+
+def test_boxes_can_be_given(cfg):
+    model = _model(cfg).eval()
+    batch = _batch()
+    maps = model.backbone(batch["video"].flatten(0, 1)).maps
+    drawn = model.feature_aug.draw([maps[0].shape[2:]], batch["aug_seed"], B * V)
+    assert isinstance(drawn[0], Boxes)
+    given = model.feature_aug(maps, batch["aug_seed"], drawn)
+    own = model.feature_aug(maps, batch["aug_seed"])
+    for a, b in zip(given, own, strict=True):
+        assert torch.equal(a.tokens[0].values, b.tokens[0].values)
