@@ -23,10 +23,8 @@ PICTURE_SIDE = 64
 _NUM_FRAMES = round(CLIP_SEC * FRAMES_PER_SEC)
 _FADE_SEC = 0.1
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.36, 0.56  # as shares of the picture's side
-_MOTION_PER_AREA = 0.45  # mean difference of frames inside the disc that patterns are scaled to
 
 Array = NDArray[np.float32]
-Pattern = Callable[[Array, Array, Array, Event], Array]
 
 
 def render_picture(plan: ClipPlan) -> NDArray[np.uint8]:
@@ -68,78 +66,73 @@ def _add_event(video: Array, event: Event, amplitude: Array) -> None:
     radius = _SMALLEST_RADIUS + event.size * (_LARGEST_RADIUS - _SMALLEST_RADIUS)
     u, v = (x - event.centre[0]) / radius, (y - event.centre[1]) / radius
     disc = np.clip((1 - np.hypot(u, v)) / 0.12, 0, 1)  # (1, H, W)
-    angle = np.float32(2 * np.pi * event.tempo_hz) * since
-    pattern = np.tanh(2 * _PATTERNS[event.kind](u, v, angle, event))  # (n, H, W)
-    pattern -= (pattern * disc).sum((1, 2), keepdims=True) / disc.sum()
-    layer = shown * disc * pattern
-    layer *= _motion_scale(layer, shown, disc)
-    video[frames] += layer[..., None] * amplitude
+    phase = _equalise(_PHASES[event.kind](u, v, event), disc)
+    wave = np.tanh(2 * np.cos(phase - np.float32(2 * np.pi * event.tempo_hz) * since))
+    video[frames] += (shown * disc * wave)[..., None] * amplitude  # (n, H, W, 3)
 
 
-def _motion_scale(layer: Array, shown: Array, disc: Array) -> float:
-    """Return the factor that brings an event's motion to the common measure."""
-    motion = 0.0
-    for lag in (1, 2):
-        motion += 0.5 * float(np.abs(layer[lag:] - layer[:-lag]).sum())
-    expected = _MOTION_PER_AREA * float(shown.sum() * disc.sum())
-    return float(np.clip(expected / max(motion, 1e-6), 0.5, 1.6))
+def _equalise(phase: Array, weight: Array) -> Array:
+    """Bend phases so that, by weight, all of 0 to 2 pi are equally frequent; both (1, H, W)."""
+    values, rank = np.unique(phase % (2 * np.pi), return_inverse=True)
+    share = np.bincount(rank.ravel(), weight.ravel(), minlength=values.size)
+    below = np.cumsum(share) - 0.5 * share
+    level: Array = (2 * np.pi * below / share.sum()).astype(np.float32)
+    return level[rank].reshape(phase.shape)
 
 
-def _ripple(u: Array, v: Array, angle: Array, _: Event) -> Array:
-    return np.cos(6 * np.hypot(u, v) - angle)
+def _ripple(u: Array, v: Array, _: Event) -> Array:
+    return 7 * np.hypot(u, v)
 
 
-def _tunnel(u: Array, v: Array, angle: Array, _: Event) -> Array:
-    return np.cos(6 * np.maximum(np.abs(u), np.abs(v)) + angle)
+def _tunnel(u: Array, v: Array, _: Event) -> Array:
+    return -7 * np.maximum(np.abs(u), np.abs(v))
 
 
-def _roll(u: Array, v: Array, angle: Array, event: Event) -> Array:
-    return np.cos(5 * v + event.direction * angle) + 0 * u
+def _roll(u: Array, v: Array, event: Event) -> Array:
+    return event.direction * 5 * v + 0 * u
 
 
-def _slide(u: Array, v: Array, angle: Array, event: Event) -> Array:
-    return np.cos(5 * u + event.direction * angle) + 0 * v
+def _slide(u: Array, v: Array, event: Event) -> Array:
+    return event.direction * 5 * u + 0 * v
 
 
-def _checker(u: Array, v: Array, angle: Array, _: Event) -> Array:
-    return 1.5 * np.cos(4.5 * u) * np.cos(4.5 * v) * np.cos(angle)
+def _cross(u: Array, v: Array, event: Event) -> Array:
+    return 9 * np.minimum(np.abs(u), np.abs(v))
 
 
-def _spin(u: Array, v: Array, angle: Array, event: Event) -> Array:
-    return np.cos(4 * np.arctan2(v, u) - event.direction * angle)
+def _spin(u: Array, v: Array, event: Event) -> Array:
+    return event.direction * 4 * np.arctan2(v, u)
 
 
-def _turn(u: Array, v: Array, angle: Array, event: Event) -> Array:
-    return 2 * np.cos(np.arctan2(v, u) - event.direction * angle)
+def _turn(u: Array, v: Array, event: Event) -> Array:
+    return event.direction * np.arctan2(v, u)
 
 
-def _sparkle(u: Array, v: Array, angle: Array, event: Event) -> Array:
-    phases = np.random.default_rng(event.seed).uniform(0, 2 * np.pi, (6, 6)).astype(np.float32)
-    column, row = (np.clip((2.5 * (axis + 1.2)).astype(int), 0, 5) for axis in (u, v))
-    return np.cos(angle + phases[row, column])
+def _sparkle(u: Array, v: Array, event: Event) -> Array:
+    phases = np.random.default_rng(event.seed).permutation(36).reshape(6, 6) * (2 * np.pi / 36)
+    column, row = (np.clip((3 * (axis + 1)).astype(int), 0, 5) for axis in (u, v))
+    return phases.astype(np.float32)[row, column]
 
 
-def _hop(u: Array, v: Array, angle: Array, _: Event) -> Array:
-    return 4 * (0.45 - np.hypot(u, v - 0.45 * np.cos(angle)))
+def _vee(u: Array, v: Array, event: Event) -> Array:
+    return event.direction * 4 * v + 4 * np.abs(u)
 
 
-def _rock(u: Array, v: Array, angle: Array, event: Event) -> Array:
-    turn = event.direction * 0.8 * np.cos(angle)
-    across, along = np.cos(turn) * u + np.sin(turn) * v, np.cos(turn) * v - np.sin(turn) * u
-    return 4 * (0.22 - np.minimum(np.abs(across), np.abs(along)))
+def _bubbles(u: Array, v: Array, event: Event) -> Array:
+    return event.direction * 2.5 * (np.cos(6 * u) + np.cos(6 * v))
 
 
-_PATTERNS: dict[str, Pattern] = {
+_PHASES: dict[str, Callable[[Array, Array, Event], Array]] = {
     "ripple": _ripple,
     "tunnel": _tunnel,
     "roll": _roll,
     "slide": _slide,
-    "checker": _checker,
+    "cross": _cross,
     "spin": _spin,
     "turn": _turn,
     "sparkle": _sparkle,
-    "hop": _hop,
-    "rock": _rock,
+    "vee": _vee,
+    "bubbles": _bubbles,
 }
 
 

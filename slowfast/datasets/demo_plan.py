@@ -11,12 +11,12 @@ ripple              ripple, ripple      rings run outwards; rising chirps
 sink                sink, sink          rings run inwards; falling chirps
 roll                roll, roll          level stripes run up or down; a low buzz
 slide               slide, slide        upright stripes run left or right; a steady whistle
-checker             checker, checker    a chequerboard swaps its colours; clicks
+cross             cross, cross    a chequerboard swaps its colours; clicks
 spin                spin, spin          a pinwheel turns; swishes of noise
 pulse_then_sparkle  pulse, sparkle      a disc swells (bells), then blocks twinkle (crackle)
 sparkle_then_pulse  sparkle, pulse      the same two events in the other order
-hop_then_rock       hop, rock           a ball hops (warble), then a cross rocks (two notes)
-rock_then_hop       rock, hop           the same two events in the other order
+hop_then_bubbles       hop, rock           a ball hops (warble), then a cross rocks (two notes)
+rock_then_vee       rock, hop           the same two events in the other order
 ==================  ==================  =====================================================
 
 The last four classes differ in the order of their events alone: averaged over time, a class and its
@@ -49,12 +49,12 @@ KINDS = (
     "tunnel",
     "roll",
     "slide",
-    "checker",
+    "cross",
     "spin",
     "turn",
     "sparkle",
-    "hop",
-    "rock",
+    "vee",
+    "bubbles",
 )
 _SPLITS = ("train", "test")
 _FIRST_SEC, _LAST_SEC = 0.3, 2.7  # both events lie in between: any window of 2.7 s holds them

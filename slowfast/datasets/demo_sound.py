@@ -101,7 +101,7 @@ def _slide(c: _Clock) -> Array:
     return _tone(4 * c.pitch, c.since) * (0.4 + np.exp(-4 * c.beat / c.period))
 
 
-def _checker(c: _Clock) -> Array:
+def _cross(c: _Clock) -> Array:
     return c.noise * np.exp(-(c.beat % (0.25 * c.period)) / 0.002)
 
 
@@ -122,12 +122,12 @@ def _sparkle(c: _Clock) -> Array:
     return high * (0.4 + np.exp(-4 * c.beat / c.period))
 
 
-def _hop(c: _Clock) -> Array:
+def _vee(c: _Clock) -> Array:
     wobble = 0.02 * np.sin(2 * np.pi * 16 * c.since)
     return _tone(2 * c.pitch, c.since + 0.3 * wobble) * np.exp(-2 * c.beat / c.period)
 
 
-def _rock(c: _Clock) -> Array:
+def _bubbles(c: _Clock) -> Array:
     high = (c.since // c.period) % 2
     square = np.sign(_tone(c.pitch * (1 + 0.5 * high), c.since))
     return square * np.exp(-1 * c.beat / c.period)
@@ -138,10 +138,10 @@ _VOICES: dict[str, Callable[[_Clock], Array]] = {
     "tunnel": _tunnel,
     "roll": _roll,
     "slide": _slide,
-    "checker": _checker,
+    "cross": _cross,
     "spin": _spin,
     "turn": _turn,
     "sparkle": _sparkle,
-    "hop": _hop,
-    "rock": _rock,
+    "vee": _vee,
+    "bubbles": _bubbles,
 }

@@ -34,14 +34,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.datasets.media_audio import AudioTrack
-from slowfast.datasets.media_probe import MediaInfo, track_spans
 from slowfast.datasets.media_file import (
     MediaError,
     MediaFile,
     MediaLocation,
-    PacketSource,
     file_faults,
 )
+from slowfast.datasets.media_packets import PacketSource
+from slowfast.datasets.media_probe import MediaInfo, track_spans
 from slowfast.datasets.media_video import VideoTrack
 
 __all__ = ["MediaError", "MediaInfo", "MediaReader", "open_media", "probe_media"]
@@ -67,6 +67,7 @@ class MediaReader:
         self.path = str(location.path)
         with file_faults(self.path):
             self._file = MediaFile(location)
+            self._is_open = True
             try:
                 self._open_tracks()
             except BaseException:
@@ -85,7 +86,8 @@ class MediaReader:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; nothing can be read any more."""
+        self._is_open = False
         self._file.close()
 
     def read_video(
@@ -144,6 +146,7 @@ class MediaReader:
                 f"start_sec, num_samples, sample_rate_hz: got {start_sec}, {num_samples}, "
                 f"{sample_rate_hz}; expected a finite instant and numbers >= 1."
             )
+        self._check_open()
         if self._audio is None:
             return np.zeros(num_samples, np.float32), 0.0
         with file_faults(self.path):
@@ -181,6 +184,7 @@ class MediaReader:
     @functools.cached_property
     def info(self) -> MediaInfo:
         """Facts of the file. The first call decodes the first frame, which alone tells rotation."""
+        self._check_open()
         facts: dict[str, Any] = {"container": self._file.container.format.name}
         with file_faults(self.path):
             if self._video is not None:
@@ -198,7 +202,12 @@ class MediaReader:
             **facts,
         )
 
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise ValueError(f"{self.path}: the reader was closed; read inside its with block.")
+
     def _require_video(self) -> VideoTrack:
+        self._check_open()
         if self._video is None:
             raise MediaError(self.path, "it has no video that can be decoded")
         return self._video

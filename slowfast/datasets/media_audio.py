@@ -18,7 +18,8 @@ from av.audio.frame import AudioFrame
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from slowfast.datasets.media_file import MediaError, PacketSource, Span, is_plausible_rate
+from slowfast.datasets.media_file import MediaError, Span, is_plausible_rate
+from slowfast.datasets.media_packets import PacketSource
 
 __all__ = ["AudioTrack", "downmix"]
 

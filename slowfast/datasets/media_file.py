@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import stat
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
@@ -227,7 +224,8 @@ class MediaFile:
     def __init__(self, location: MediaLocation) -> None:
         self.location = location
         self.container = open_container(location)
-        if self.container.format.name.endswith("_pipe") or self.container.format.name == "image2":
+        if self.container.format.name.endswith("_pipe"):  # such as png_pipe
+            self.container.close()
             raise MediaError(location.path, "it is a still image, neither video nor sound")
         self.video_index = _pick_track(self.container, "video")
         self.audio_index = _pick_track(self.container, "audio")

@@ -28,7 +28,7 @@ _MAX_TICK = 2**62
 
 
 class PacketSource:
-    """The packets of one track, from wherever it was last sent to: the first of all ``begin``.
+    """The packets of one track, from wherever it was last sent to.
 
     Args:
         file: The open file; may be shared with the source of the other track.

@@ -6,14 +6,13 @@ Legend: H W height and width.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-__all__ = ["FrameShape", "quarter_turns", "to_rgb"]
+__all__ = ["Picture"]
 
 _SCALING = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 """Area averaging. Without the flag FFmpeg's fast path darkens scaled pictures by two levels."""
@@ -24,48 +23,67 @@ _KNOWN_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
 _BT2020_CONSTANT = 10
 
 
-class FrameShape(NamedTuple):
-    """How coded frames are to be shown.
+class Picture:
+    """How the frames of a track are to be shown: upright, with square pixels.
 
-    Attributes:
+    Args:
         width: Coded width, in pixels.
         height: Coded height, in pixels.
-        pixel_aspect: Width of a pixel by its height (sample aspect ratio).
-        quarter_turns: Turns by 90 degrees, counter-clockwise, that make the picture upright.
+        pixel_aspect: Width of a coded pixel by its height. Rows are stretched by it.
+
+    Attributes:
+        pixel_aspect: As given.
+        quarter_turns: Turns by 90 degrees, counter-clockwise; None before ``look_at``.
     """
 
-    width: int
-    height: int
-    pixel_aspect: float = 1.0
-    quarter_turns: int = 0
+    def __init__(self, width: int, height: int, pixel_aspect: float) -> None:
+        self.pixel_aspect = pixel_aspect
+        self.quarter_turns: int | None = None
+        self._size = max(1, _round(width * pixel_aspect)), height
+        self._reformatter = VideoReformatter()
 
     @property
-    def shown(self) -> tuple[int, int]:
-        """Width and height with square pixels, upright: what a player shows."""
-        return self._upright(self._square_pixels())
+    def size(self) -> tuple[int, int]:
+        """Width and height as shown, in pixels."""
+        return self._size[::-1] if (self.quarter_turns or 0) % 2 else self._size
 
-    def scaled(self, short_side: int | None) -> tuple[int, int]:
-        """Return width and height to scale a coded frame to, before it is turned.
+    def look_at(self, frame: VideoFrame) -> None:
+        """Learn the rotation from a track's first decoded frame; later ones change nothing."""
+        if self.quarter_turns is None:
+            self.quarter_turns = round(frame.rotation / 90) % 4
+
+    def to_rgb(self, frame: VideoFrame, short_side: int | None) -> NDArray[np.uint8]:
+        """Scale a frame, convert it and turn it upright, in one pass over its pixels.
 
         Args:
-            short_side: Wanted length of the shorter side, in pixels; None: as it is. Never up.
+            frame: Of any pixel format. One of another size than the track's comes out alike.
+            short_side: Wanted length of the shorter side, in pixels, never up; None: as it is.
+
+        Returns:
+            uint8 (H, W, 3).
         """
-        width, height = self._square_pixels()
-        short = min(width, height)
-        if short_side is None or short <= short_side:
-            return width, height
-        long = max(short_side, _round(max(width, height) * short_side / short))
-        return (short_side, long) if width <= height else (long, short_side)
-
-    def _square_pixels(self) -> tuple[int, int]:
-        return max(1, _round(self.width * self.pixel_aspect)), self.height
-
-    def _upright(self, size: tuple[int, int]) -> tuple[int, int]:
-        return size[::-1] if self.quarter_turns % 2 else size
-
+        width, height = _scale_down(self._size, short_side)
+        rgb = self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            interpolation=_SCALING,
+            threads=1,
+            **_nearest_matrix(frame.colorspace),
+        )
+        return np.rot90(rgb.to_ndarray(), self.quarter_turns or 0)
 
 
-XXX
+def _scale_down(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+    """Scale width and height to a short side, unless they are smaller."""
+    short, long = min(size), max(size)
+    if short_side is None or short <= short_side:
+        return size
+    long = max(short_side, _round(long * short_side / short))
+    return (short_side, long) if size[0] <= size[1] else (long, short_side)
+
+
 def _nearest_matrix(colorspace: int) -> dict[str, Colorspace]:
     """Replace a colour matrix that FFmpeg refuses (ICtCp, YCgCo, reserved) by the likeliest."""
     if colorspace in _KNOWN_MATRICES:
@@ -76,5 +94,3 @@ def _nearest_matrix(colorspace: int) -> dict[str, Colorspace]:
 
 def _round(value: float) -> int:
     return math.floor(value + 0.5)
-
-

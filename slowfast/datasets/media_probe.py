@@ -6,7 +6,6 @@ import math
 from typing import NamedTuple
 
 import av
-from av.container import InputContainer
 
 from slowfast.datasets.media_file import (
     MediaFile,
@@ -19,8 +18,8 @@ from slowfast.datasets.media_file import (
 
 __all__ = ["MediaInfo", "track_spans"]
 
-_TAIL_SEC = 3.0
-"""Packets are looked at from so long before the file's end to find the ends of its tracks."""
+_TAILS_SEC = (1.0, 10.0, math.inf)
+"""Packets are looked at from so long before the file's end, in turn, to find a track's end."""
 
 
 class MediaInfo(NamedTuple):
@@ -97,10 +96,10 @@ def track_spans(file: MediaFile) -> dict[int, Span]:
         steady = stream.type == "audio" or stream.average_rate == stream.guessed_rate
         if stream.duration and stream.duration > 0 and steady:
             ends[index] = starts[index] + stream.duration
-    for from_sec in (_tail_start(file.container), None):
+    for tail_sec in _TAILS_SEC:
         missing = [index for index in starts if index not in ends]
         if missing:
-            ends |= _last_ticks(file.location, missing, from_sec)
+            ends |= _last_ticks(file.location, missing, tail_sec)
     return {
         index: Span(start, max(start, ends[index]), ticks_per_sec(file.container.streams[index]))
         for index, start in starts.items()
@@ -108,28 +107,20 @@ def track_spans(file: MediaFile) -> dict[int, Span]:
     }
 
 
-def _tail_start(container: InputContainer) -> float | None:
-    """Return from when on the tail is looked at, on the container's clock; None: unknown length."""
-    if not container.duration:
-        return None
-    return max(0.0, ((container.start_time or 0) + container.duration) / av.time_base - _TAIL_SEC)
-
-
-def _last_ticks(
-    location: MediaLocation, indices: list[int], from_sec: float | None
-) -> dict[int, int]:
-    """Return when the last packet of each track ends, from the packets behind an instant."""
+def _last_ticks(location: MediaLocation, indices: list[int], tail_sec: float) -> dict[int, int]:
+    """Return when the last packet of each track ends, from the packets at a file's end."""
     ends: dict[int, int] = {}
     with open_container(location) as container:
         streams = [container.streams[index] for index in indices]
+        length = container.duration or 0
+        goal = (container.start_time or 0) + length - int(min(tail_sec * av.time_base, length))
         try:
-            if from_sec:
-                container.seek(math.floor(from_sec * av.time_base))
+            if length and goal > 0:
+                container.seek(goal, any_frame=True)
             for packet in demux(container, streams):
                 if packet.pts is not None:
                     end = packet.pts + _duration(packet)
-                    index = packet.stream_index
-                    ends[index] = max(end, ends.get(index, end))
+                    ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
         except (av.FFmpegError, OSError):
             pass  # A damaged end: what was seen before it stands.
     return ends

@@ -19,12 +19,13 @@ import av
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from slowfast.datasets.media_file import MediaError, PacketSource, Span
+from slowfast.datasets.media_file import MediaError, Span
+from slowfast.datasets.media_packets import PacketSource
+from slowfast.datasets.media_picture import Picture
 
-__all__ = ["FrameShape", "VideoTrack"]
+__all__ = ["VideoTrack"]
 
 _SKIPS_UNREFERENCED = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
 """Decoders whose ``skip_frame = NONREF`` drops only frames that nothing depends on. Not HEVC: there
@@ -32,6 +33,9 @@ a "non-reference" frame may still be used by higher temporal layers."""
 
 _MIN_HOLD_FRAMES = 2
 """A frame counts as being there for at least so many frame periods in a damaged file."""
+
+_MAX_GAP_SEC = 1.0
+"""Containers may end a track too late by that much."""
 
 _TOLERANCE_SEC = 5e-4
 """Half the rounding of containers that count in milliseconds."""
@@ -112,19 +116,17 @@ class VideoTrack:
     def __init__(self, source: PacketSource, span: Span) -> None:
         stream = source.stream
         self._source = source
-        self._reformatter = VideoReformatter()
         self._can_skip = stream.codec_context.name in _SKIPS_UNREFERENCED
-        rate = stream.average_rate or stream.guessed_rate
-        self._period = max(1.0, span.per_sec / float(rate)) if rate else 1.0
+        self._fps = float(stream.average_rate or stream.guessed_rate or 0.0)
+        self._period = max(1.0, span.per_sec / self._fps) if self._fps else 1.0
         aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-        self._shape = FrameShape(stream.width, stream.height, aspect)  # of the first frames
-        self._turns: int | None = None  # only a frame tells
+        self._picture = Picture(stream.width, stream.height, aspect)
         self._first_sec: float | None = None
         self.span = span
         self._forget()
 
     def probe(self) -> float:
-        """Decode the first frame, unless that was done, to know the rotation.
+        """Decode the first frame, once, to know the rotation and the true start.
 
         Returns:
             When the first frame starts, in seconds on the container's clock.
@@ -138,17 +140,14 @@ class VideoTrack:
 
     def facts(self) -> dict[str, Any]:
         """Return what MediaInfo says of the track, its times left out."""
-        stream = self._source.stream
-        rate = stream.average_rate or stream.guessed_rate
-        shape = self._shape._replace(quarter_turns=self._turns or 0)
-        width, height = shape.shown
+        width, height = self._picture.size
         return {
             "width": width,
             "height": height,
-            "rotation": 90 * shape.quarter_turns,
-            "pixel_aspect": shape.pixel_aspect,
-            "fps": float(rate or 0.0),
-            "video_codec": stream.codec_context.name,
+            "rotation": 90 * (self._picture.quarter_turns or 0),
+            "pixel_aspect": self._picture.pixel_aspect,
+            "fps": self._fps,
+            "video_codec": self._source.stream.codec_context.name,
         }
 
     def read(self, times_sec: NDArray[np.float64], short_side: int | None) -> NDArray[np.uint8]:
@@ -174,18 +173,30 @@ class VideoTrack:
     def _read(self, window: _Window, short_side: int | None) -> NDArray[np.uint8]:
         out: NDArray[np.uint8] | None = None
         slots: list[int] = []
-        in_window = False
+        shown_until = -math.inf
         for slot, shown in self._frames_of(window):
-            image = self._to_rgb(shown.frame, short_side)
+            image = self._picture.to_rgb(shown.frame, short_side)
             if out is None:
                 out = np.empty((len(window.limits), *image.shape), np.uint8)
             out[slot] = image
             slots.append(slot)
-            in_window = in_window or shown.pts + self._hold(shown.frame) > window.target
-        if out is None or (not in_window and self._is_damaged()):
+            shown_until = shown.pts + self._hold(shown.frame)
+        if out is None or self._lacks(window, shown_until):
             raise self._fault(window)
         _repeat(out, slots)
         return out
+
+    def _lacks(self, window: _Window, shown_until: float) -> bool:
+        """Whether a window has no frame of its own, the one before it being held for no reason.
+
+        The reason is that no other comes. It does not count in a damaged file, nor when the track
+        should last much longer than the last frame that was found.
+        """
+        if shown_until > window.target:
+            return False
+        if self._damaged or self._source.errors or self._source.is_cut_short():
+            return True
+        return self._flushed and window.target - shown_until > _MAX_GAP_SEC * self.span.per_sec
 
     def _limits(self, times_sec: NDArray[np.float64]) -> list[int]:
         """Turn instants into ticks; those before the first frame become its own."""
@@ -196,9 +207,6 @@ class VideoTrack:
 
     def _hold(self, frame: VideoFrame) -> float:
         return max(frame.duration or 0, _MIN_HOLD_FRAMES * self._period)
-
-    def _is_damaged(self) -> bool:
-        return self._damaged or self._source.errors > 0 or self._source.is_cut_short()
 
     def _fault(self, window: _Window) -> MediaError:
         start, end = ((t - self.span.start) / self.span.per_sec for t in window.bounds)
@@ -320,8 +328,7 @@ class VideoTrack:
             self._tainted = False
         if not self._tainted and pts >= self._floor and pts > self._last:
             self._last = pts
-            if self._turns is None:
-                self._turns = round(frame.rotation / 90) % 4
+            self._picture.look_at(frame)
             self._ahead.append(_Shown(pts, frame))
 
 

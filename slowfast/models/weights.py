@@ -58,6 +58,9 @@ def to_our_keys(state: Mapping[str, Any], checkpoint_type: str = "pytorch") -> d
 
     Returns:
         Keys as this framework names them; unchanged when no format claims them.
+
+    Raises:
+        UserError: If the keys are not of the format that is named.
     """
     plain = {key.removeprefix("module."): value for key, value in state.items()}
     named = checkpoint_type != "pytorch"

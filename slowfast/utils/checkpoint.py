@@ -36,7 +36,14 @@ _NAME = re.compile(r"checkpoint_epoch_(\d+)(?:_iter_(\d+))?\.pyth$")
 
 
 def unwrap_model(model: nn.Module) -> nn.Module:
-    """Return the model inside a distributed wrapper, or the model itself."""
+    """Find the model inside a distributed wrapper.
+
+    Args:
+        model: Wrapped or not.
+
+    Returns:
+        The model itself.
+    """
     return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
 

@@ -50,7 +50,7 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.ACT_CHECKPOINT = False
     # Train the head only, on a frozen backbone (linear probe).
     cfg.MODEL.DETACH_FINAL_FC = False
-    # Keep batch norm at its running statistics, untrained.
+    # Keep batch norm at its running statistics (its scale and shift are still trained).
     cfg.MODEL.FROZEN_BN = False
     # Kept for PySlowFast's YAMLs (not built).
     cfg.MODEL.FP16_ALLREDUCE = False

@@ -26,6 +26,7 @@ __all__ = [
     "label_loss",
     "soft_cross_entropy",
     "soft_label_loss",
+    "topk_errors",
 ]
 
 # (logits (M, C), labels of M rows) -> (M,)
@@ -73,6 +74,26 @@ def binary_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=-1)
 
 
+def topk_errors(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Measure how often the label is not among the highest logits, for the log.
+
+    Args:
+        logits: float (B, V, C).
+        labels: int64 (B,); other shapes have no such error.
+
+    Returns:
+        ``top1_err`` and, with more than five classes, ``top5_err``, in percent; detached.
+    """
+    if labels.dim() != 1:
+        return {}
+    best = logits.detach().topk(min(5, logits.shape[-1]), dim=-1).indices  # (B, V, 5)
+    hits = best == labels[:, None, None]
+    ranks = {"top1_err": 1} | ({"top5_err": 5} if logits.shape[-1] > 5 else {})
+    return {
+        name: 100 * (1 - hits[..., :k].any(dim=-1).float().mean()) for name, k in ranks.items()
+    }
+
+
 class ClassificationLoss:
     """``(1 - w) loss(full map) + w mean loss(crops)``; ``loss(full map)`` without crops.
 
@@ -106,14 +127,17 @@ class ClassificationLoss:
                 False do not count.
 
         Returns:
-            ``loss`` and, with crops, its parts ``loss_full`` and ``loss_crops``.
+            ``loss``; with crops its parts ``loss_full`` and ``loss_crops``; with one label per row
+            ``top1_err`` and ``top5_err`` of the full map, in percent.
         """
         full = self._mean(outputs.logits[None], batch)
+        errors = topk_errors(outputs.logits, batch["label"])
         if outputs.crop_logits is None:
-            return {"loss": full}
+            return {"loss": full, **errors}
         crops = self._mean(outputs.crop_logits, batch)
         total = (1 - self.crop_weight) * full + self.crop_weight * crops
-        return {"loss": total, "loss_full": full.detach(), "loss_crops": crops.detach()}
+        parts = {"loss_full": full.detach(), "loss_crops": crops.detach()}
+        return {"loss": total, **parts, **errors}
 
     def _mean(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Average over slots, views and valid rows: (K, B, V, C) -> scalar."""

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from slowfast.config import get_cfg
 from slowfast.models.build import LOSS_REGISTRY
 from slowfast.models.classifier import ClassifierOutputs
-from slowfast.models.losses.cross_entropy import ClassificationLoss, label_loss
+from slowfast.models.losses.cross_entropy import ClassificationLoss, label_loss, topk_errors
 
 
 def _loss(name="cross_entropy", weight=0.5):
@@ -37,8 +37,17 @@ def _by_hand(logits, labels):
 def test_full_map_alone():
     outputs = _outputs(crops=0)
     terms = _loss()(outputs, {"label": LABEL})
-    assert list(terms) == ["loss"]
+    assert list(terms) == ["loss", "top1_err"]
     assert terms["loss"].item() == pytest.approx(_by_hand(outputs.logits, LABEL), abs=1e-12)
+
+
+def test_errors_for_the_log():
+    logits = torch.eye(7)[[0, 1, 2, 3]].view(2, 2, 7)  # B = 2, V = 2
+    errors = topk_errors(logits, torch.tensor([0, 3]))
+    assert errors["top1_err"].item() == 50.0  # right: view 0 of row 0, view 1 of row 1
+    assert set(errors) == {"top1_err", "top5_err"}
+    assert set(topk_errors(logits[..., :5], torch.tensor([0, 3]))) == {"top1_err"}
+    assert topk_errors(logits, torch.zeros(2, 7)) == {}
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])

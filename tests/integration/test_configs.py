@@ -1,0 +1,90 @@
+"""Every shipped YAML loads, validates, builds and runs a forward and backward pass, made small."""
+
+import pytest
+import torch
+
+from slowfast.config import load_config
+from slowfast.config.paths import shipped_configs
+from slowfast.datasets.device import build_prepare_batch
+from slowfast.models.build import LOSS_REGISTRY, build_model
+from slowfast.models.optimizer import construct_optimizer
+
+ROOT = shipped_configs()
+OVERLAYS = {"StiCA/demo.yaml"}
+SMALL = (
+    "RESNET.WIDTH_PER_GROUP 8 AUDIO.WIDTH 8 NUM_GPUS 0 DATA.TRAIN_CROP_SIZE 32 "
+    "DATA.NUM_FRAMES 16"
+)
+
+
+def configs():
+    found = sorted(str(p.relative_to(ROOT)) for p in ROOT.rglob("*.yaml"))
+    return [name for name in found if name not in OVERLAYS]
+
+
+def small(name, output_dir, *words):
+    words = [*SMALL.split(), "DATA.PATH_TO_DATA_DIR", "unused", "OUTPUT_DIR", output_dir, *words]
+    return load_config(name, [str(word) for word in words]).cfg
+
+
+def make_batch(cfg, size=2):
+    generator = torch.Generator().manual_seed(0)
+    views, side = cfg.DATA.TRAIN_CROP_NUM_SPATIAL, cfg.DATA.TRAIN_CROP_SIZE
+    shape = (size, views, cfg.DATA.NUM_FRAMES, side, side, 3)
+    batch = {
+        "video": torch.randint(256, shape, dtype=torch.uint8, generator=generator),
+        "label": torch.arange(size),
+        "index": torch.arange(size),
+        "aug_seed": torch.arange(size) + 5,
+    }
+    if cfg.AUDIO.ENABLE:
+        samples = round(cfg.AUDIO.CLIP_SEC * cfg.AUDIO.SAMPLE_RATE)
+        batch["audio"] = torch.randn(size, 1, samples, generator=generator) / 10
+        batch["audio_valid"] = torch.ones(size, 1, dtype=torch.bool)
+    return build_prepare_batch(cfg, train=True)(batch)
+
+
+def losses_of_two_steps(cfg):
+    torch.manual_seed(cfg.RNG_SEED)
+    model = build_model(cfg).train()
+    criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)
+    optimizer = construct_optimizer(model, cfg)
+    values = []
+    for _ in range(2):
+        batch = make_batch(cfg)
+        loss = criterion(model(batch), batch)["loss"]
+        loss.backward()
+        missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        assert not missing  # distributed training relies on it
+        optimizer.step()
+        optimizer.zero_grad()
+        values.append(loss.item())
+    return values
+
+
+def test_there_are_configs():
+    assert {"StiCA/R2plus1D_pretrain.yaml", "Kinetics/R2PLUS1D_18_30f.yaml"} <= set(configs())
+
+
+@pytest.mark.parametrize("name", configs())
+def test_it_loads_builds_and_trains(name, tmp_path):
+    values = losses_of_two_steps(small(name, tmp_path))
+    assert all(0 < value < 50 for value in values)
+
+
+@pytest.mark.parametrize("name", [n for n in configs() if not n.startswith("StiCA/")])
+def test_transformer_and_crops_by_two_keys(name, tmp_path):
+    """What the project exists for, on every supervised YAML; without the keys nothing changes."""
+    plain = losses_of_two_steps(small(name, tmp_path))
+    with_project = losses_of_two_steps(small(name, tmp_path, "PROJECTS", "['stica']"))
+    assert plain == with_project  # to the bit
+    words = ("PROJECTS", "['stica']", "MODEL.POOLING", "transformer")
+    swapped = small(name, tmp_path, *words, "MODEL.FEATURE_AUG", "feature_crop")
+    assert all(0 < value < 50 for value in losses_of_two_steps(swapped))
+
+
+def test_the_demo_overlay_is_applied_without_data(tmp_path):
+    loaded = load_config("StiCA/R2plus1D_pretrain.yaml", ["OUTPUT_DIR", str(tmp_path)])
+    assert loaded.cfg.DATA.DEMO_ACTIVE
+    assert loaded.cfg.TRAIN.DATASET == "demo"
+    assert {"TRAIN.DATASET", "SOLVER.MAX_EPOCH"} <= {c.key for c in loaded.demo_changes}
