@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from slowfast.config.load import Change
 from slowfast.config.projects import import_project
 from slowfast.utils import distributed
 from slowfast.utils.env import choose_device, num_local_processes
-from slowfast.utils.launch import launch
+from slowfast.utils.launch import launch, local_world_size
 from slowfast.utils.logging import setup_logging
 from slowfast.utils.random import seed_everything
 
@@ -80,8 +81,7 @@ def work(job: Job) -> None:
         mark="[demo] " if cfg.DATA.DEMO_ACTIVE else "",
         projects=cfg.PROJECTS,
     )
-    if cfg.NUM_THREADS:
-        torch.set_num_threads(cfg.NUM_THREADS)
+    torch.set_num_threads(_num_threads(cfg))
     device = choose_device(cfg.NUM_GPUS, distributed.local_rank())
     seed_everything(cfg.RNG_SEED + distributed.rank())
     _announce(job, device)
@@ -93,6 +93,15 @@ def work(job: Job) -> None:
         logger.info(
             "To train on your own videos, name their folder:\n\n    %s\n", _own_command(job)
         )
+
+
+def _num_threads(cfg: CfgNode) -> int:
+    """Choose torch's threads: processes that share a machine share its cores, or crawl."""
+    if cfg.NUM_THREADS:
+        return int(cfg.NUM_THREADS)
+    processes = local_world_size(cfg.NUM_SHARDS)
+    share = max(1, (os.cpu_count() or 1) // processes)
+    return min(share, torch.get_num_threads()) if processes > 1 else torch.get_num_threads()
 
 
 def _announce(job: Job, device: torch.device) -> None:

@@ -62,6 +62,10 @@ def synthetic(cfg, split):
     return Synthetic(length, 100, chunks=cfg.TEST.NUM_ENSEMBLE_VIEWS if split != "val" else 1)
 
 
+def add_config(cfg):
+    """Make this module a project: processes that are spawned find the data set by PROJECTS."""
+
+
 if "synthetic" not in DATASET_REGISTRY:
     DATASET_REGISTRY.register(synthetic)
 

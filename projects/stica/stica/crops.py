@@ -120,7 +120,7 @@ class FeatureCrop(nn.Module):
             is left out. In time, the steps that small crops lack are padding.
 
         Raises:
-            ValueError: If a map is too small to be cropped, or boxes do not fit.
+            ValueError: If a map is too small to be cropped, or boxes are not as many as crops.
         """
         if boxes is None:
             boxes = self.draw([m.shape[2:] for m in maps], aug_seed, maps[0].shape[0])

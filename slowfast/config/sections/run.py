@@ -40,7 +40,8 @@ def _add_top_level(cfg: CfgNode) -> None:
     cfg.LOG_MODEL_INFO = True
     # Backend of torch.distributed on GPUs; the CPU always uses gloo.
     cfg.DIST_BACKEND = "nccl"
-    # Threads that torch may use in a training process on the CPU. 0: torch's own choice.
+    # Threads that torch may use in a training process. 0: torch's own choice for one process, an
+    # equal share of the cores for several.
     cfg.NUM_THREADS = 0
 
 

@@ -1,0 +1,75 @@
+"""Whole runs on several gloo processes: the same as on one, and resumable."""
+
+import json
+
+import pytest
+import torch
+from helpers.synthetic import OVERRIDES
+
+from slowfast.cli.run_net import main
+from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
+from slowfast.visualization.curves import read_stats
+
+pytestmark = pytest.mark.distributed
+
+COMMON = (
+    "PROJECTS ['helpers.synthetic'] MODEL.DROPOUT_RATE 0.0 BN.NORM_TYPE sync_batchnorm "
+    "TEST.PROTOCOLS ['classification','class_retrieval'] SOLVER.BASE_LR 0.01"
+)
+
+
+def run(tmp_path, name, processes, *words):
+    config = tmp_path / "x.yaml"
+    config.write_text("TASK: ''\n", encoding="utf-8")
+    overrides = [*OVERRIDES.split(), *COMMON.split(), *[str(word) for word in words]]
+    out = tmp_path / name
+    overrides += ["OUTPUT_DIR", str(out), "NUM_CPU_PROCESSES", str(processes)]
+    assert main(["--cfg", str(config), *overrides]) == 0
+    return out
+
+
+def losses(out):
+    return [s["loss"] for s in read_stats(out) if s["_type"] == "train_iter"]
+
+
+def results(out):
+    return json.loads((out / "results.json").read_text(encoding="utf-8"))
+
+
+def model_state(out):
+    return load_checkpoint(find_last_checkpoint(out))["model_state"]
+
+
+def test_two_processes_train_as_one(tmp_path):
+    one, two = run(tmp_path, "one", 1), run(tmp_path, "two", 2)
+    assert losses(two) == pytest.approx(losses(one), abs=2e-4)
+    for name, value in model_state(one).items():
+        torch.testing.assert_close(model_state(two)[name], value, atol=1e-3, rtol=1e-3)
+
+
+def test_evaluation_does_not_depend_on_the_number_of_processes(tmp_path):
+    """Seven videos on three processes: none is dropped, none counts twice."""
+    trained = run(tmp_path, "trained", 1)
+    path = find_last_checkpoint(trained)
+    words = ("TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", path)
+    assert results(run(tmp_path, "three", 3, *words)) == results(run(tmp_path, "one", 1, *words))
+
+
+def test_a_stopped_run_of_two_processes_goes_on_bit_for_bit(tmp_path):
+    words = ("MODEL.DROPOUT_RATE", 0.5)  # each rank has its own random state
+    straight = run(tmp_path, "straight", 2, *words)
+    run(tmp_path, "resumed", 2, *words, "TRAIN.MAX_STEPS", 4)
+    resumed = run(tmp_path, "resumed", 2, *words)
+    for name, value in model_state(straight).items():
+        assert torch.equal(value, model_state(resumed)[name]), name
+
+
+def test_a_users_mistake_on_several_processes_is_one_message(tmp_path, capsys):
+    config = tmp_path / "x.yaml"
+    config.write_text("TASK: ''\n", encoding="utf-8")
+    words = [*OVERRIDES.split(), *COMMON.split(), "OUTPUT_DIR", str(tmp_path / "o")]
+    words += ["NUM_CPU_PROCESSES", "2", "TRAIN.BATCH_SIZE", "3"]
+    assert main(["--cfg", str(config), *words]) == 2
+    error = capsys.readouterr().err
+    assert "TRAIN.BATCH_SIZE: 3 is not divisible by the 2 processes" in error
+    assert "use 2 or 4" in error
