@@ -22,7 +22,7 @@ FRAMES_PER_SEC = 12
 PICTURE_SIDE = 64
 _NUM_FRAMES = round(CLIP_SEC * FRAMES_PER_SEC)
 _FADE_SEC = 0.1
-_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.36, 0.56  # as shares of the picture's side
+_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.32, 0.58  # as shares of the picture's side
 
 Array = NDArray[np.float32]
 

@@ -58,7 +58,7 @@ KINDS = (
 )
 _SPLITS = ("train", "test")
 _FIRST_SEC, _LAST_SEC = 0.3, 2.7  # both events lie in between: any window of 2.7 s holds them
-_SHORTEST_SEC, _LONGEST_SEC, _SHORTEST_GAP_SEC = 0.6, 0.85, 0.1
+_SHORTEST_SEC, _LONGEST_SEC, _SHORTEST_GAP_SEC = 0.5, 0.9, 0.1
 
 
 @dataclass(frozen=True)
@@ -255,9 +255,9 @@ def _draw_times(spec: DemoSpec, rng: np.random.Generator) -> list[tuple[float, f
 
 def _draw_instance(spec: DemoSpec, rng: np.random.Generator) -> tuple[float, float]:
     """Draw tempo (Hz) and size (0 to 1) of a clip's events."""
-    tempo, size = rng.uniform(1.2, 2.2), rng.uniform(0.0, 1.0)
+    tempo, size = rng.uniform(1.0, 2.2), rng.uniform(0.0, 1.0)
     return (
-        float(tempo) if spec.nuisance_time else 1.7,
+        float(tempo) if spec.nuisance_time else 1.6,
         float(size) if spec.nuisance_space else 0.5,
     )
 

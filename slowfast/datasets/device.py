@@ -41,6 +41,8 @@ class VideoPreparer(nn.Module):
         std: Standard deviation of R, G, B in units of [0, 1].
         reverse_channels: Return B, G, R (each normalised by its own mean and deviation).
         dtype: Floating type of the output.
+        channels_last: Leave the channels last in memory, as the decoder wrote them; shapes are the
+            same. Convolutions of a model in that format are faster on many devices.
 
     Raises:
         ValueError: If there are not three means and three positive deviations.
@@ -56,6 +58,7 @@ class VideoPreparer(nn.Module):
         std: Sequence[float],
         reverse_channels: bool = False,
         dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         if len(mean) != 3:
@@ -65,6 +68,7 @@ class VideoPreparer(nn.Module):
                 f"DATA.STD: got {list(std)}; expected three positive numbers, for R, G, B."
             )
         self.reverse_channels = reverse_channels
+        self.memory_format = torch.preserve_format if channels_last else torch.contiguous_format
         mean64, std64 = (torch.tensor(v, dtype=torch.float64) for v in (mean, std))
         # (x / 255 - mean) / std as one multiplication and one addition.
         scale, shift = 1 / (_MAX_BYTE * std64), -mean64 / std64
@@ -80,7 +84,7 @@ class VideoPreparer(nn.Module):
             video: uint8 (B, V, T, H, W, 3), RGB.
 
         Returns:
-            float (B, V, 3, T, H, W), contiguous.
+            float (B, V, 3, T, H, W), contiguous in the memory format chosen.
 
         Raises:
             ValueError: If ``video`` is something else.
@@ -94,7 +98,7 @@ class VideoPreparer(nn.Module):
             video = video.flip(-1)
         # One pass moves the channels and converts, one more normalises in place.
         channels_first = video.permute(0, 1, 5, 2, 3, 4)  # (B, V, 3, T, H, W)
-        pixels = channels_first.to(self.scale.dtype, memory_format=torch.contiguous_format)
+        pixels = channels_first.to(self.scale.dtype, memory_format=self.memory_format)
         return torch.addcmul(self.shift, pixels, self.scale, out=pixels)
 
 
@@ -235,7 +239,11 @@ def build_prepare_batch(
     """
     data = cfg.DATA
     video = VideoPreparer(
-        mean=data.MEAN, std=data.STD, reverse_channels=data.REVERSE_INPUT_CHANNEL, dtype=dtype
+        mean=data.MEAN,
+        std=data.STD,
+        reverse_channels=data.REVERSE_INPUT_CHANNEL,
+        dtype=dtype,
+        channels_last=cfg.MODEL.CHANNELS_LAST,
     )
     return BatchPreparer(video, _build_audio(cfg, train, dtype) if cfg.AUDIO.ENABLE else None)
 

@@ -244,8 +244,8 @@ class MediaFile:
 
     def reopen(self, index: int) -> None:
         """Open the file anew, to read that track from its beginning."""
-        self.container.close()
-        self.container = open_container(self.location)
+        old, self.container = self.container, open_container(self.location)
+        old.close()
         self.pristine = True
         self._selected = None
         self.select(index)

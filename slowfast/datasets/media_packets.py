@@ -24,6 +24,12 @@ _BACK_OFF_SEC = (0.0, 1.0, 4.0, 16.0)
 _MAX_READ_ERRORS = 16
 """Failed reads in a row after which a file counts as at its end."""
 
+_SEEKS_ONCE = frozenset({"ogg"})
+"""Formats whose packets FFmpeg gives wrong times when it has read others before the seek."""
+
+_WALKED = frozenset({"mpeg"})
+"""Formats whose packets FFmpeg gives wrong times after every seek."""
+
 _MAX_TICK = 2**62
 
 
@@ -91,7 +97,13 @@ class PacketSource:
         Returns:
             Whether the demuxer moved. Where it came out has to be checked.
         """
+        name = self.file.container.format.name
+        if name in _WALKED:
+            self._walk(ticks)
+            return True
         self.file.select(self.index)
+        if name in _SEEKS_ONCE and not self.file.pristine:
+            self.file.reopen(self.index)
         self.file.jumps += 1
         goal = max(-_MAX_TICK, min(ticks, _MAX_TICK))
         try:
@@ -162,6 +174,19 @@ class PacketSource:
             return False
         last = entries[len(entries) - 1]
         return last.pos + last.size > self.file.container.size
+
+    def _walk(self, ticks: int) -> None:
+        """Go to the keyframe before an instant by reading, not decoding, all that precedes."""
+        self.rewind()
+        since_keyframe: list[Packet] = []
+        while (packet := self.next_packet()) is not None:
+            is_early = packet.pts is not None and packet.pts <= ticks
+            if packet.is_keyframe and is_early:
+                since_keyframe.clear()
+            since_keyframe.append(packet)
+            if packet.dts is not None and packet.dts > ticks:
+                break
+        self._waiting.extend(since_keyframe)
 
     def _after_read_error(self) -> None:
         self.errors += 1

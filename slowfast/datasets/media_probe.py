@@ -6,6 +6,8 @@ import math
 from typing import NamedTuple
 
 import av
+from av.packet import Packet
+from av.stream import Stream
 
 from slowfast.datasets.media_file import (
     MediaFile,
@@ -76,9 +78,8 @@ class MediaInfo(NamedTuple):
 def track_spans(file: MediaFile) -> dict[int, Span]:
     """Find from when to when the chosen tracks last.
 
-    What the container declares is taken, unless it declares nothing or the frame rate varies (mp4
-    then adds up durations in the order of decoding, and may miss the last frames): then the packets
-    at the file's end tell.
+    What the container declares is taken. Where that is nothing, or only a guess, the packets at the
+    file's end tell.
 
     Args:
         file: The open file; it is not moved.
@@ -93,8 +94,7 @@ def track_spans(file: MediaFile) -> dict[int, Span]:
             continue
         stream = file.container.streams[index]
         starts[index] = stream.start_time or 0
-        steady = stream.type == "audio" or stream.average_rate == stream.guessed_rate
-        if stream.duration and stream.duration > 0 and steady:
+        if stream.duration and stream.duration > 0 and _declares_its_end(stream):
             ends[index] = starts[index] + stream.duration
     for tail_sec in _TAILS_SEC:
         missing = [index for index in starts if index not in ends]
@@ -107,9 +107,20 @@ def track_spans(file: MediaFile) -> dict[int, Span]:
     }
 
 
+def _declares_its_end(stream: Stream) -> bool:
+    """Whether a track's duration can be trusted.
+
+    Of MPEG program streams FFmpeg only estimates it. With a varying frame rate mp4 adds up
+    durations in the order of decoding, which may miss the last frames.
+    """
+    if stream.container.format.name == "mpeg":
+        return False
+    return stream.type == "audio" or stream.average_rate == stream.guessed_rate
+
+
 def _last_ticks(location: MediaLocation, indices: list[int], tail_sec: float) -> dict[int, int]:
     """Return when the last packet of each track ends, from the packets at a file's end."""
-    ends: dict[int, int] = {}
+    last: dict[int, tuple[int, int]] = {}  # start and duration of the last packet in time
     with open_container(location) as container:
         streams = [container.streams[index] for index in indices]
         length = container.duration or 0
@@ -119,16 +130,17 @@ def _last_ticks(location: MediaLocation, indices: list[int], tail_sec: float) ->
                 container.seek(goal, any_frame=True)
             for packet in demux(container, streams):
                 if packet.pts is not None:
-                    end = packet.pts + _duration(packet)
-                    ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
+                    seen = (packet.pts, _duration(packet))
+                    last[packet.stream_index] = max(seen, last.get(packet.stream_index, seen))
         except (av.FFmpegError, OSError):
             pass  # A damaged end: what was seen before it stands.
-    return ends
+        return {index: sum(times) for index, times in last.items()}
 
 
-def _duration(packet: av.Packet) -> int:
-    """Return a packet's duration; where none is stored, one frame period."""
+def _duration(packet: Packet) -> int:
+    """Return a packet's duration, a frame period at most: mp4 stores those of another order."""
     rate = getattr(packet.stream, "average_rate", None)
-    if packet.duration or not rate:
+    if not rate:
         return packet.duration or 0
-    return round(ticks_per_sec(packet.stream) / float(rate))
+    period = round(ticks_per_sec(packet.stream) / float(rate))
+    return min(packet.duration or period, period)

@@ -222,6 +222,8 @@ class VideoTrack:
         if not self._can_go_on(window.target):
             self._go_to(window)
         following = self._next(window)
+        if self._current is None and following is not None and not self._damaged:
+            yield 0, following  # nothing precedes the very first frame: it is shown before its time
         while following is not None and window.slot(following.pts) < len(window.limits):
             current, self._current = self._current, following
             if current is not None and window.slot(current.pts) != window.slot(following.pts):
@@ -231,8 +233,6 @@ class VideoTrack:
             self._ahead.appendleft(following)
         if self._current is not None:
             yield window.slot(self._current.pts), self._current
-        elif following is not None and not self._damaged:  # all instants lie before the first frame
-            yield len(window.limits) - 1, following
 
     def _next(self, window: _Window | None) -> _Shown | None:
         """Return the next frame in order of display, None after the last."""

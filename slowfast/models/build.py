@@ -6,6 +6,7 @@ the classes themselves take plain keyword arguments.
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from slowfast.config import CfgNode
@@ -78,4 +79,9 @@ def build_model(cfg: CfgNode) -> nn.Module:
     Raises:
         KeyError: If no model has that name.
     """
-    return MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
+    model = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
+    if cfg.MODEL.CHANNELS_LAST:
+        for module in model.modules():
+            if isinstance(module, nn.Conv3d):
+                module.to(memory_format=torch.channels_last_3d)
+    return model

@@ -304,3 +304,13 @@ def test_the_check_names_the_key(cfg, key, value):
     assert check_preparation(cfg) == []
     cfg.merge_from_list([key, value])
     assert [problem.key for problem in check_preparation(cfg)] == [key]
+
+
+def test_channels_last_is_the_same_batch_in_another_memory_format():
+    video = torch.randint(256, (2, 2, 3, 4, 5, 3), dtype=torch.uint8)
+    options = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
+    plain = VideoPreparer(**options)(video)
+    last = VideoPreparer(**options, channels_last=True)(video)
+    assert torch.equal(plain, last)
+    assert last.flatten(0, 1).is_contiguous(memory_format=torch.channels_last_3d)
+    assert plain.is_contiguous()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.distributed
 
 COMMON = (
     "PROJECTS ['helpers.synthetic'] MODEL.DROPOUT_RATE 0.0 BN.NORM_TYPE sync_batchnorm "
-    "TEST.PROTOCOLS ['classification','class_retrieval'] SOLVER.BASE_LR 0.01"
+    "TEST.PROTOCOLS ['classification','class_retrieval'] SOLVER.BASE_LR 0.001"
 )
 
 
@@ -42,6 +42,7 @@ def model_state(out):
 
 def test_two_processes_train_as_one(tmp_path):
     one, two = run(tmp_path, "one", 1), run(tmp_path, "two", 2)
+    # Small steps: rounding grows from step to step, faster the larger they are.
     assert losses(two) == pytest.approx(losses(one), abs=2e-4)
     for name, value in model_state(one).items():
         torch.testing.assert_close(model_state(two)[name], value, atol=1e-3, rtol=1e-3)

@@ -176,7 +176,7 @@ def _encode_audio(out: Any, stream: Any, track: Audio) -> None:
     whole.sample_rate = track.rate
     converter = av.AudioResampler(stream.codec_context.format, track.layout, track.rate)
     fifo = av.AudioFifo()
-    for part in converter.resample(whole):
+    for part in converter.resample(whole) if whole.samples else []:
         part.pts = None
         fifo.write(part)
     size, position = stream.codec_context.frame_size or 1024, round(track.start_sec * track.rate)

@@ -90,3 +90,10 @@ def test_the_demo_overlay_is_applied_without_data(tmp_path):
     assert loaded.cfg.DATA.DEMO_ACTIVE
     assert loaded.cfg.TRAIN.DATASET == "demo"
     assert {"TRAIN.DATASET", "SOLVER.MAX_EPOCH"} <= {c.key for c in loaded.demo_changes}
+
+
+def test_channels_last_changes_rounding_only(tmp_path):
+    name = "StiCA/R2plus1D_pretrain.yaml"
+    plain, _ = losses_of_two_steps(small(name, tmp_path))
+    last, _ = losses_of_two_steps(small(name, tmp_path, "MODEL.CHANNELS_LAST", True))
+    assert last == pytest.approx(plain, abs=1e-4)

@@ -19,11 +19,12 @@ def decode_video(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
         stream = next(
             s for s in media.streams.video if not s.disposition & Disposition.attached_pic
         )
+        tick = float(stream.time_base)
         for frame in media.decode(stream):
             times.append(float(frame.pts * stream.time_base))
             picture = frame.to_ndarray(format="rgb24", interpolation=SCALING)
             pictures.append(np.rot90(picture, round(frame.rotation / 90)))
-    return np.array(times), np.stack(pictures), float(stream.time_base)
+    return np.array(times), np.stack(pictures), tick
 
 
 def shown_at(times: np.ndarray, instants: np.ndarray, tick: float) -> np.ndarray:
