@@ -26,6 +26,10 @@ __all__ = ["AudioTrack", "downmix"]
 _PRE_ROLL_SEC = 0.25
 """Decoded before a window and dropped: overlapping blocks, bit reservoirs, predictors settle."""
 
+_RANDOM_DECODERS = frozenset({"aac", "aac_latm", "ac3", "eac3", "mp1", "mp2", "mp3"})
+"""Decoders that fill in noise or dither from a generator that a seek does not reset. Each window
+gets a new one, so that what is read does not depend on what was read before."""
+
 _FILTER_SAMPLES = 48
 """Reach of the resampler's filter to either side, in samples of the lower rate."""
 
@@ -98,6 +102,8 @@ class AudioTrack:
         self._length_sec = span.end_sec - span.start_sec
         self._rate = int(context.sample_rate)
         self._is_vorbis = context.name == "vorbis"
+        self._is_random = context.name in _RANDOM_DECODERS
+        self._used: object = None  # the container whose decoder has decoded already
         self._grid: int | None = None
         self._errors = 0
 
@@ -238,8 +244,11 @@ class AudioTrack:
     def _go_to(self, goal: int) -> None:
         """Move so that the next packet starts at or before an instant, in ticks."""
         self._errors = 0
-        is_near = self._source.file.pristine and goal < self.span.start + self.span.per_sec
-        if goal > self.span.start and not is_near:
+        file = self._source.file
+        if self._is_random and self._used is file.container:
+            file.reopen(self._source.index)
+        is_near = goal < self.span.start + self.span.per_sec and not self._is_random
+        if goal > self.span.start and not (file.pristine and is_near):
             for _ in self._source.seek_attempts(goal, self.span.start):
                 packet = self._source.next_packet()
                 if packet is not None and packet.pts is not None and packet.pts <= goal:
@@ -249,6 +258,7 @@ class AudioTrack:
 
     def _decode_into(self, pieces: list[_Piece], packet: Packet | None) -> None:
         """Decode a packet, or flush the decoder; what is damaged is left out and counted."""
+        self._used = self._source.file.container
         try:
             frames = self._source.context.decode(packet)
         except (av.FFmpegError, OSError):

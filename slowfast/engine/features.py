@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +21,13 @@ from slowfast.engine.precision import Precision
 from slowfast.models.heads import activate
 from slowfast.utils import distributed
 
-__all__ = ["EmbeddingModel", "FeatureTable", "average_views", "extract_features"]
+__all__ = [
+    "EmbeddingModel",
+    "FeatureTable",
+    "average_views",
+    "extract_features",
+    "gather_rows",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -86,15 +92,15 @@ def extract_features(
     """
     was_training = model.training
     model.eval()
-    rows: list[dict[str, Tensor]] = []
+    rows: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
     for batch in tqdm(batches, title, disable=not sys.stderr.isatty(), leave=False):
         with precision.no_grad_autocast():
             embedded = dict(model.embed(batch))  # type: ignore[operator]
         if "logits" in embedded:
             embedded["scores"] = activate(embedded.pop("logits").float(), head_act)
-        rows.append(_sum_views(embedded, batch))
+        rows.append((embedded, _about(batch)))
     model.train(was_training)
-    return average_views(_gather_rows(rows))
+    return average_views(gather_rows(rows))
 
 
 def average_views(rows: dict[str, Tensor]) -> FeatureTable:
@@ -123,27 +129,23 @@ def average_views(rows: dict[str, Tensor]) -> FeatureTable:
     return FeatureTable(features, rows["label"][first], index, valid, views)
 
 
-def _sum_views(embedded: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add up the views of each sample; the count allows chunks of any size to be combined."""
-    num = len(batch["index"])
-    has_sound = batch.get("audio_valid", torch.zeros(num, 1, dtype=torch.bool)).cpu()
-    rows = {
-        "label": batch["label"].cpu(),
-        "index": batch["index"].cpu(),
-        "audio_valid": has_sound.any(dim=1),
-        "num_views": torch.full((num,), batch["video"].shape[1]),
-    }
-    for name, values in embedded.items():
-        weight = torch.ones(values.shape[:2])
-        if name.startswith("audio"):
-            weight = has_sound.float()
-        rows[f"sum.{name}"] = (values.float().cpu() * weight.unsqueeze(-1)).sum(dim=1)
-        rows[f"count.{name}"] = weight.sum(dim=1)
-    return rows
+def gather_rows(
+    described: Sequence[tuple[dict[str, Tensor], dict[str, Tensor]]],
+) -> dict[str, Tensor]:
+    """Add up the views of each chunk, and join the chunks of all ranks.
 
+    Args:
+        described: Per batch of this rank: name -> float (B, V or A, ...), and the batch, of which
+            ``label``, ``index``, ``audio_valid`` and the number of views are read. A rank may have
+            none.
 
-def _gather_rows(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Join the rows of this rank, then those of all ranks; a rank may have none."""
+    Returns:
+        What ``average_views`` takes, the same on each rank.
+
+    Raises:
+        UserError: If there is not a single usable sample on any rank.
+    """
+    rows = [_sum_views(values, batch) for values, batch in described]
     own = {key: torch.cat([row[key] for row in rows]) for key in rows[0]} if rows else {}
     if distributed.world_size() == 1:
         columns = own
@@ -159,3 +161,30 @@ def _gather_rows(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     if not columns:
         raise UserError("no sample of the split could be used; the reasons are in bad_media.csv.")
     return columns
+
+
+def _about(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keep what is needed of a batch later, and let go of its frames."""
+    kept = {name: batch[name].cpu() for name in ("label", "index", "view")}
+    if "audio_valid" in batch:
+        kept["audio_valid"] = batch["audio_valid"].cpu()
+    return kept
+
+
+def _sum_views(described: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add up the views of each sample; the count allows chunks of any size to be combined."""
+    num = len(batch["index"])
+    has_sound = batch.get("audio_valid", torch.zeros(num, 1, dtype=torch.bool)).cpu()
+    rows = {
+        "label": batch["label"].cpu(),
+        "index": batch["index"].cpu(),
+        "audio_valid": has_sound.any(dim=1),
+        "num_views": torch.full((num,), batch["view"].shape[1]),
+    }
+    for name, values in described.items():
+        weight = torch.ones(values.shape[:2])
+        if name.startswith("audio"):
+            weight = has_sound.float()
+        rows[f"sum.{name}"] = (values.float().cpu() * weight.unsqueeze(-1)).sum(dim=1)
+        rows[f"count.{name}"] = weight.sum(dim=1)
+    return rows

@@ -105,6 +105,19 @@ def test_sound_equals_plain_decoding(made, name):
             )
 
 
+@pytest.mark.parametrize("name", WITH_AUDIO)
+def test_sound_does_not_depend_on_what_was_read_before(made, name):
+    path = made(name)
+    starts = [0.9, 0.0, 0.4, 0.45, 1.6]
+    with open_media(path) as reader:
+        windows = [reader.read_audio(start, 4000, RATE)[0] for start in starts]
+    for start, window in zip(starts, windows, strict=True):
+        with open_media(path) as reader:
+            if start > 0.5 and KINDS[name].video:
+                reader.read_video([start])
+            np.testing.assert_array_equal(reader.read_audio(start, 4000, RATE)[0], window)
+
+
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.expect == "partial"])
 def test_damaged_files_give_true_frames_or_an_error(made, name):
     path = made(name)

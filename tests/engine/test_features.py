@@ -35,7 +35,7 @@ def chunk(index, features, valid=True, **extra):
     features = torch.tensor([features])
     views = features.shape[1]
     return {
-        "video": torch.zeros(1, views, 3, 1, 1, 1),
+        "view": torch.arange(views)[None],
         "index": torch.tensor([index]),
         "label": torch.tensor([index % 2]),
         "audio_valid": torch.full((1, views), valid),
