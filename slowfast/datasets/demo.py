@@ -1,8 +1,10 @@
-"""The built-in demo set: real mp4 files, made once, kept in a cache folder.
+"""The built-in demo set: real mp4 files, made once and kept in a cache folder.
 
 ``SPLIT/CLASS/NUMBER.mp4`` below a folder whose name is a fingerprint of the specification and of
-the generator's source, so that a changed generator never meets its old files. See ``demo_plan`` for
-what the clips show.
+the generator's source, so that a changed generator never meets its old files. ``demo_plan`` says
+what the clips show, ``demo_picture`` and ``demo_sound`` render them.
+
+Legend: T frames, H and W pixels, N samples of a sound.
 """
 
 from __future__ import annotations
@@ -11,22 +13,22 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.datasets import demo_picture, demo_plan, demo_sound
+from slowfast.config import CfgNode, UserError
 from slowfast.datasets.demo_picture import FRAMES_PER_SEC, render_picture
 from slowfast.datasets.demo_plan import DemoSpec, class_events, plan_clip
 from slowfast.datasets.demo_sound import SAMPLE_RATE_HZ, render_sound
@@ -34,7 +36,7 @@ from slowfast.datasets.demo_sound import SAMPLE_RATE_HZ, render_sound
 __all__ = [
     "DemoSpec",
     "class_names",
-    "demo_cache_dir",
+    "encode_clip",
     "fingerprint",
     "generate_demo",
     "spec_from_cfg",
@@ -42,14 +44,19 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_RECORD = "demo_set.json"  # written last: a folder without it is not whole
-_STALE_SEC = 3600.0  # an unfinished folder of that age belongs to a run that was killed
+Progress = Callable[[int, int], None]
+
+_RECORD = "demo_set.json"  # written last
+_SOURCES = ("demo.py", "demo_plan.py", "demo_picture.py", "demo_sound.py")
+_DRAFT_PREFIX = ".demo-"
+_STALE_SEC = 24 * 3600.0  # a draft of that age belongs to a run that was killed
+_CHUNK = 8  # clips that a worker process takes at a time
+
+# One thread: the same bytes on every machine.
 _VIDEO_OPTIONS = {"preset": "veryfast", "crf": "20", "threads": "1"}
 _VIDEO_GOP = 12
-_AUDIO_OPTIONS = {"aac_coder": "fast"}  # four times faster than the default search
+_AUDIO_OPTIONS = {"aac_coder": "fast"}  # a quarter of the default's time
 _AUDIO_BIT_RATE = 48000
-
-Progress = Callable[[int, int], None]
 
 
 class _Job(NamedTuple):
@@ -61,36 +68,39 @@ class _Job(NamedTuple):
     path: Path
 
 
-def demo_cache_dir() -> Path:
-    """Return the folder for what is made once: ``$SLOWFAST_CACHE``, else ``~/.cache/slowfast``."""
-    override = os.environ.get("SLOWFAST_CACHE")
-    return Path(override).expanduser() if override else Path.home() / ".cache" / "slowfast"
-
-
 def class_names(spec: DemoSpec) -> list[str]:
-    """Return the names of the ten classes, sorted: a name's rank is its label."""
+    """List the classes in the order of their labels.
+
+    Args:
+        spec: What the set is like.
+
+    Returns:
+        Ten names, sorted.
+    """
     return sorted(class_events(spec))
 
 
-def spec_from_cfg(cfg: Any) -> DemoSpec:
-    """Read the section ``DEMO_SET`` of the configuration.
+def spec_from_cfg(cfg: CfgNode) -> DemoSpec:
+    """Read the section DEMO_SET of the configuration.
 
     Args:
-        cfg: The configuration tree. ``NUISANCE: False`` switches off every nuisance (space, time,
+        cfg: The configuration. ``NUISANCE: False`` switches off every nuisance (space, time,
             colour, background, noise); ``SYNC: False`` also the sharing of tempo and size.
 
     Returns:
         The specification of the set.
 
     Raises:
-        ValueError: If a split would be empty.
+        UserError: If a split would be empty.
     """
     section = cfg.DEMO_SET
     for key in ("NUM_TRAIN_PER_CLASS", "NUM_TEST_PER_CLASS"):
         if section[key] < 1:
-            raise ValueError(
-                f"DEMO_SET.{key}: got {section[key]}, expected at least 1 clip of each class."
+            raise UserError(
+                f"DEMO_SET.{key}: got {section[key]}; expected at least 1 clip of each class."
             )
+    if section.SEED < 0:
+        raise UserError(f"DEMO_SET.SEED: got {section.SEED}; expected 0 or more.")
     return DemoSpec(
         num_train_per_class=section.NUM_TRAIN_PER_CLASS,
         num_test_per_class=section.NUM_TEST_PER_CLASS,
@@ -107,11 +117,17 @@ def spec_from_cfg(cfg: Any) -> DemoSpec:
 
 
 def fingerprint(spec: DemoSpec) -> str:
-    """Return 12 hexadecimal digits that name the specification and the generator's source."""
-    digest = hashlib.sha256(repr(sorted(dataclasses.asdict(spec).items())).encode())
-    for module in (demo_plan, demo_picture, demo_sound):
-        digest.update(Path(module.__file__).read_bytes())
-    digest.update(Path(__file__).read_bytes())
+    """Name a set by what its files depend on: the specification and the generator's source.
+
+    Args:
+        spec: What the set is like.
+
+    Returns:
+        12 hexadecimal digits.
+    """
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(spec), sort_keys=True).encode())
+    for name in _SOURCES:
+        digest.update(Path(__file__).with_name(name).read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -124,20 +140,20 @@ def generate_demo(
 ) -> Path:
     """Make the set below ``root``, unless it is there already.
 
-    The files are made in a temporary folder next to the final one, which is then renamed: another
-    process sees the whole set or none, and of two that make it at once the first wins.
+    The files are made in a hidden folder beside the final one, which is renamed when all are there:
+    other processes see the whole set or none, and of two that make it at once the first one wins.
 
     Args:
-        root: Folder that holds the sets, such as ``demo_cache_dir()``; made if missing.
+        root: Folder that holds the sets, created if missing.
         spec: What the set is like.
         num_workers: Processes that render and encode; 0 works in this one.
-        progress: Called as ``progress(files done, files in all)`` after every file.
+        progress: Called as ``progress(files done, files in all)`` after each file.
 
     Returns:
-        The folder of the set, with the folders ``train`` and ``test`` in it.
+        The folder of the set, which has the folders ``train`` and ``test``.
 
     Raises:
-        OSError: If the folder cannot be written.
+        OSError: If ``root`` cannot be written.
     """
     final = root / f"demo-{fingerprint(spec)}"
     jobs = list(_jobs(spec))
@@ -145,12 +161,12 @@ def generate_demo(
         return final
     root.mkdir(parents=True, exist_ok=True)
     _remove_stale(root)
-    draft = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=root))
+    draft = Path(tempfile.mkdtemp(prefix=_DRAFT_PREFIX, dir=root))
     try:
-        _make_files(draft, spec, jobs, num_workers, progress)
+        _make_files(draft, spec, jobs, num_workers, progress or (lambda done, total: None))
         record = {"spec": dataclasses.asdict(spec), "classes": class_events(spec)}
-        (draft / _RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
-        draft.chmod(0o755)  # mkdtemp makes folders that nobody else may read
+        (draft / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        draft.chmod(0o755)  # a temporary folder is closed to other users
         _put_in_place(draft, final, jobs)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -171,20 +187,21 @@ def _is_whole(folder: Path, jobs: list[_Job]) -> bool:
 
 
 def _remove_stale(root: Path) -> None:
-    """Remove what killed runs have left behind."""
-    for folder in root.glob(".demo-*"):
+    """Remove the drafts of runs that were killed."""
+    for folder in root.glob(f"{_DRAFT_PREFIX}*"):
         try:
-            if time.time() - folder.stat().st_mtime > _STALE_SEC:
-                shutil.rmtree(folder, ignore_errors=True)
+            age_sec = time.time() - folder.stat().st_mtime
         except FileNotFoundError:
             continue  # its owner has just finished
+        if age_sec > _STALE_SEC:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _put_in_place(draft: Path, final: Path, jobs: list[_Job]) -> None:
-    """Rename the finished folder; keep the one that is there if another process was faster."""
+    """Rename a finished draft, or keep what another process has finished meanwhile."""
     if final.exists() and not _is_whole(final, jobs):
-        logger.warning("%s lacks files: it is made anew.", final)
-        final.rename(Path(tempfile.mkdtemp(prefix=".demo-broken-", dir=final.parent)) / "old")
+        logger.warning("%s lacks files and is replaced.", final)
+        shutil.rmtree(final)
     try:
         draft.rename(final)
     except OSError:
@@ -193,27 +210,38 @@ def _put_in_place(draft: Path, final: Path, jobs: list[_Job]) -> None:
 
 
 def _make_files(
-    folder: Path, spec: DemoSpec, jobs: list[_Job], num_workers: int, progress: Progress | None
+    folder: Path, spec: DemoSpec, jobs: list[_Job], num_workers: int, report: Progress
 ) -> None:
-    """Render and encode all jobs, here or in worker processes."""
-    report = progress or (lambda done, total: None)
+    """Render and encode all files, in worker processes if they can be had."""
     for parent in {job.path.parent for job in jobs}:
-        (folder / parent).mkdir(parents=True, exist_ok=True)
-    if num_workers == 0:
-        for done, job in enumerate(jobs, start=1):
-            _make_file(folder, spec, job)
-            report(done, len(jobs))
-        return
-    # Spawned, not forked: the caller may run threads (torch, OpenCV), which a fork would break.
+        (folder / parent).mkdir(parents=True)
+    done = 0
+    if num_workers > 0:
+        try:
+            for _ in _map_processes(folder, spec, jobs, num_workers):
+                done += 1
+                report(done, len(jobs))
+        except BrokenProcessPool:
+            # Workers start by importing the main script, which one typed in or without a main
+            # guard does not survive.
+            logger.warning("Worker processes cannot be started; the demo set takes longer.")
+    for index in range(done, len(jobs)):
+        _make_file(folder, spec, jobs[index])
+        report(index + 1, len(jobs))
+
+
+def _map_processes(
+    folder: Path, spec: DemoSpec, jobs: list[_Job], num_workers: int
+) -> Iterator[None]:
+    """Make files in worker processes; yields after each, in order."""
+    # Spawned, not forked: a fork of a process with threads (torch, OpenCV) can hang.
     with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
         folders, specs = [folder] * len(jobs), [spec] * len(jobs)
-        made = pool.map(_make_file, folders, specs, jobs, chunksize=8)
-        for done, _ in enumerate(made, start=1):
-            report(done, len(jobs))
+        yield from pool.map(_make_file, folders, specs, jobs, chunksize=_CHUNK)
 
 
 def _make_file(folder: Path, spec: DemoSpec, job: _Job) -> None:
-    """Render and encode one clip."""
+    """Render and encode one file."""
     plan = plan_clip(spec, job.split, job.class_name, job.index)
     encode_clip(folder / job.path, render_picture(plan), render_sound(plan))
 
@@ -223,7 +251,7 @@ def encode_clip(path: Path, video: NDArray[np.uint8], sound: NDArray[np.float32]
 
     Args:
         path: The file to write.
-        video: uint8 (T, H, W, 3), RGB, at ``FRAMES_PER_SEC``.
+        video: uint8 (T, H, W, 3), RGB, at ``FRAMES_PER_SEC``; H and W even.
         sound: float32 (N,) in [-1, 1], at ``SAMPLE_RATE_HZ``.
     """
     with av.open(str(path), "w", format="mp4") as container:
@@ -231,11 +259,13 @@ def encode_clip(path: Path, video: NDArray[np.uint8], sound: NDArray[np.float32]
         picture.height, picture.width = video.shape[1:3]
         picture.pix_fmt = "yuv420p"
         picture.codec_context.gop_size = _VIDEO_GOP
-        track = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono", options=_AUDIO_OPTIONS)
+        track = container.add_stream(
+            "aac", rate=SAMPLE_RATE_HZ, layout="mono", options=_AUDIO_OPTIONS
+        )
         track.bit_rate = _AUDIO_BIT_RATE
         samples = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
-        samples.sample_rate = SAMPLE_RATE_HZ
-        samples.pts, samples.time_base = 0, Fraction(1, SAMPLE_RATE_HZ)
+        samples.sample_rate, samples.time_base = SAMPLE_RATE_HZ, Fraction(1, SAMPLE_RATE_HZ)
+        samples.pts = 0
         container.mux(track.encode(samples))
         for pixels in video:
             container.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))

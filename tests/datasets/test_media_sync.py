@@ -72,9 +72,9 @@ MAKERS = {
 
 
 def _find_flash(reader):
-    """Return when the first bright frame appears, to 2 ms."""
+    """Return when the first bright frame appears, to 4 ms."""
     start, end = reader.video_extent_sec
-    times = np.arange(start, end, 1 / 480)
+    times = np.arange(start, end, 1 / 240)
     frames = reader.read_video(times, short_side=32)
     bright = frames[:, frames.shape[1] * 3 // 4 :].mean(axis=(1, 2, 3)) > 230
     return times[bright.argmax()] if bright.any() else None
