@@ -157,9 +157,12 @@ class ResilientLoader(Generic[Batches]):
 
     @staticmethod
     def _stop(iterator: Any) -> None:
-        """End the workers; torch asks first and terminates the one that hangs after 5 s."""
+        """End the workers; torch asks them first, and one that hangs is killed after 5 s."""
         if hasattr(iterator, "_shutdown_workers"):
             iterator._shutdown_workers()
+        for worker in getattr(iterator, "_workers", []):
+            if worker.is_alive():
+                worker.kill()
 
 
 def local_batch_size(cfg: CfgNode, split: str) -> int:
@@ -276,11 +279,10 @@ def _evaluation_batches(cfg: CfgNode, dataset: GuardedDataset) -> EvaluationBatc
 def _start_worker(_: int) -> None:
     """Set up a worker process.
 
-    One thread per library: more of them in a forked worker deadlock or fight. Ctrl-C goes to the
-    whole process group, and is the main process's business; other signals end a worker, whatever
-    handlers it was forked with.
+    One thread per library: more of them in a forked worker deadlock or fight. Signals such as Ctrl-C
+    go to the whole process group, but are the main process's business, which still needs its
+    workers to finish the iteration; it ends them itself, and they end when it is gone.
     """
     use_one_thread()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

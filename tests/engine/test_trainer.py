@@ -1,5 +1,6 @@
 """The loop: learning, exact resume, accumulation, stopping, and what it refuses."""
 
+import multiprocessing
 import os
 import re
 import signal
@@ -93,14 +94,15 @@ def test_a_signal_stops_cleanly_and_the_run_goes_on(tmp_path, monkeypatch):
     def interrupted(self, batches):
         result = step(self, batches)
         if self.steps_done == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
+            for process in (os.getpid(), *(w.pid for w in multiprocessing.active_children())):
+                os.kill(process, signal.SIGTERM)  # as a scheduler does: the whole group
         return result
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", interrupted)
         with pytest.raises(TrainingStoppedError, match="run the same command again"):
-            run(tmp_path / "stopped")
+            run(tmp_path / "stopped", "DATA_LOADER.NUM_WORKERS", 2)
     assert signal.getsignal(signal.SIGTERM) is before
     assert find_last_checkpoint(tmp_path / "stopped").name == (
         "checkpoint_epoch_00000_iter_00000002.pyth"

@@ -32,8 +32,9 @@ __all__ = [
 # Of the released layers (as BERT's). Variances of tokens are far larger, also in float16, where
 # layer norm computes in float32.
 LAYER_NORM_EPS = 1e-12
-# Standard deviation of initial weights (as BERT's).
-INIT_STD = 0.02
+# Standard deviation of initial weights at the published width; at others it keeps the size of a
+# layer's output: 0.02 in a layer of 64 channels would all but switch the attention off.
+INIT_STD, INIT_DIM = 0.02, 512
 
 
 class SelfAttention(nn.Module):
@@ -240,6 +241,7 @@ class TemporalTransformer(nn.Module):
                 f"TEMPORAL_TRANSFORMER.READOUT: got {readout!r}, expected one of "
                 f"{', '.join(READOUTS)}."
             )
+        self.dim = dim
         self.read = READOUTS[readout]
         self.cls = nn.Parameter(torch.empty(dim)) if readout == "cls" else None
         self.positions = positions
@@ -247,14 +249,15 @@ class TemporalTransformer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights, class token and learned positions from N(0, 0.02); biases are 0."""
+        """Draw weights, class token and positions from N(0, 0.02 sqrt(512 / C)); biases are 0."""
+        std = INIT_STD * (INIT_DIM / self.dim) ** 0.5
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=INIT_STD)
+                nn.init.normal_(module.weight, std=std)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
         if self.cls is not None:
-            nn.init.normal_(self.cls, std=INIT_STD)
+            nn.init.normal_(self.cls, std=std)
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Pool each row over its valid steps.
