@@ -24,7 +24,7 @@ FRAMES_PER_SEC = 12
 PICTURE_SIDE = 64
 _NUM_FRAMES = round(CLIP_SEC * FRAMES_PER_SEC)
 _FADE_SEC = 0.1
-_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.32, 0.58  # as shares of the picture's side
+_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.36, 0.56  # as shares of the picture's side
 _RIM = 0.12  # width of the disc's soft edge, as a share of its radius
 _NUM_BLOCKS = 6
 
@@ -52,13 +52,13 @@ def render_picture(plan: ClipPlan) -> NDArray[np.uint8]:
 
 def _frame_times() -> Array:
     """Return the times of the frames in seconds, (T, 1, 1)."""
-    times: Array = (np.arange(_NUM_FRAMES, dtype=np.float32) / FRAMES_PER_SEC)[:, None, None]
-    return times
+    times = np.arange(_NUM_FRAMES) / FRAMES_PER_SEC
+    return times.astype(np.float32)[:, None, None]
 
 
 def _grid() -> tuple[Array, Array]:
     """Return x (1, 1, W) and y (1, H, 1) of the pixel centres, from 0 to 1."""
-    axis = (np.arange(PICTURE_SIDE, dtype=np.float32) + 0.5) / PICTURE_SIDE
+    axis = ((np.arange(PICTURE_SIDE) + 0.5) / PICTURE_SIDE).astype(np.float32)
     return axis[None, None, :], axis[None, :, None]
 
 
@@ -124,11 +124,12 @@ def _turn(u: Array, v: Array, event: Event) -> Array:
 
 def _sparkle(u: Array, v: Array, event: Event) -> Array:
     order = np.random.default_rng(event.seed).permutation(_NUM_BLOCKS**2)
-    phases = (order * (2 * np.pi / order.size)).astype(np.float32).reshape(_NUM_BLOCKS, -1)
+    phases: Array = (order * (2 * np.pi / order.size)).astype(np.float32).reshape(_NUM_BLOCKS, -1)
     column, row = (
         np.clip((0.5 * _NUM_BLOCKS * (axis + 1)).astype(int), 0, _NUM_BLOCKS - 1) for axis in (u, v)
     )
-    return phases[row, column]
+    level: Array = phases[row, column]
+    return level
 
 
 def _vee(u: Array, v: Array, event: Event) -> Array:
@@ -136,7 +137,8 @@ def _vee(u: Array, v: Array, event: Event) -> Array:
 
 
 def _bubbles(u: Array, v: Array, event: Event) -> Array:
-    return event.direction * 2.5 * (np.cos(6 * u) + np.cos(6 * v))
+    bumps: Array = np.cos(6 * u) + np.cos(6 * v)
+    return event.direction * 2.5 * bumps
 
 
 _PHASES: dict[str, Callable[[Array, Array, Event], Array]] = {

@@ -57,9 +57,9 @@ _NUM_ALONE = 6
 _SPLITS = ("train", "test")
 
 _FIRST_SEC, _LAST_SEC = 0.3, 2.7  # both events lie in between; a window of 2.6 s misses little
-_SHORTEST_SEC, _LONGEST_SEC, _SHORTEST_GAP_SEC = 0.5, 0.9, 0.1
+_SHORTEST_SEC, _LONGEST_SEC, _SHORTEST_GAP_SEC = 0.6, 0.85, 0.1
 _FIXED_TIMES = ((0.5, 0.75), (1.75, 0.75))  # start and duration where times do not vary
-_FIXED_TEMPO_HZ = 1.6
+_FIXED_TEMPO_HZ = 1.7
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def draw_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator) 
         The plan of the clip.
     """
     times, times_heard = _draw_times(spec, rng), _draw_times(spec, rng)
-    tempo, tempo_heard = rng.uniform(1.0, 2.2, 2).tolist()
+    tempo, tempo_heard = rng.uniform(1.2, 2.2, 2).tolist()
     size, size_heard = rng.uniform(0, 1, 2).tolist()
     x, y = rng.uniform(0.36, 0.64, 2).tolist()
     direction, seed = int(rng.choice((-1, 1))), int(rng.integers(2**31))

@@ -231,6 +231,18 @@ def open_media(path: str | Path, *, offset: int = 0, size: int | None = None) ->
 
 
 def probe_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaInfo:
-    """Open a media file, return its facts, and close it; arguments as ``open_media``."""
+    """Open a media file, return its facts, and close it.
+
+    Args:
+        path: The file.
+        offset: First byte of the media file in it, as for a member of a tar.
+        size: Its bytes; None: up to the end.
+
+    Returns:
+        The facts.
+
+    Raises:
+        MediaError: As ``open_media``.
+    """
     with open_media(path, offset=offset, size=size) as reader:
         return reader.info

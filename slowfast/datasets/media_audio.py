@@ -60,6 +60,10 @@ _FULL_SCALE = {
 }
 """Zero and full scale of the sample formats, packed or planar (the same name with a p)."""
 
+_COUNTED_SEC = 60.0
+"""So long from the start of an Ogg file Vorbis is decoded from there, to count samples: FFmpeg's
+times of its packets may be wrong by a block (up to 10 ms)."""
+
 _VORBIS_GRID = 64
 """Vorbis frames have several lengths; all are multiples of this at the usual block sizes."""
 
@@ -67,15 +71,25 @@ FloatArray = NDArray[np.float32]
 
 
 class _Piece(NamedTuple):
-    """A decoded frame.
+    """A decoded frame of n samples.
 
     Attributes:
         start: Where its timestamp puts it, in samples after the track's origin; not yet rounded.
-        samples: float32 (n,), mono.
+        frame: The frame.
     """
 
     start: float
-    samples: FloatArray
+    frame: AudioFrame
+
+    @property
+    def end(self) -> float:
+        """Where it ends."""
+        return self.start + self.frame.samples
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Sample format and channels."""
+        return self.frame.format.name, self.frame.layout.name
 
 
 class AudioTrack:
@@ -83,8 +97,7 @@ class AudioTrack:
 
     Containers that count in milliseconds (mkv, webm, flv, wmv) round the time of every frame; the
     frames of a window are joined seamlessly and their common place is estimated from all of them,
-    then moved to the frame grid of the track's start. So windows join to the sample there, too,
-    unless frames have irregular lengths that are no multiple of a common one.
+    then moved to the frame grid of the track's start. So windows join to the sample there, too.
 
     Args:
         source: The track's packets.
@@ -102,6 +115,8 @@ class AudioTrack:
         self._length_sec = span.end_sec - span.start_sec
         self._rate = int(context.sample_rate)
         self._is_vorbis = context.name == "vorbis"
+        self._is_ogg_vorbis = self._is_vorbis and source.file.container.format.name == "ogg"
+        self._is_counted = False  # whether samples are counted from the track's first frame on
         self._is_random = context.name in _RANDOM_DECODERS
         self._used: object = None  # the container whose decoder has decoded already
         self._grid: int | None = None
@@ -171,13 +186,17 @@ class AudioTrack:
         if self._tick > _EXACT_TICK and self._grid is None:
             self._learn_grid()
         sound, is_decoded = np.zeros(high - low, np.float32), np.zeros(high - low, bool)
-        for run in self._runs(self._pieces(low, high)):
-            samples = np.concatenate([piece.samples for piece in run])
-            start = self._run_start(run)
+        for number, run in enumerate(self._runs(self._pieces(low, high))):
+            start = self._run_start(run, is_first=number == 0)
+            edges = np.cumsum([start, *(piece.frame.samples for piece in run)])
+            kept = (edges[1:] > low) & (edges[:-1] < high)
+            if not kept.any():
+                continue
+            samples = downmix([piece.frame for piece, keep in zip(run, kept, strict=True) if keep])
+            start = int(edges[:-1][kept][0])
             begin, end = max(start, low), min(start + len(samples), high)
-            if begin < end:
-                sound[begin - low : end - low] = samples[begin - start : end - start]
-                is_decoded[begin - low : end - low] = True
+            sound[begin - low : end - low] = samples[begin - start : end - start]
+            is_decoded[begin - low : end - low] = True
         return sound, is_decoded
 
     # Where decoded frames belong
@@ -189,22 +208,27 @@ class AudioTrack:
 
     def _runs(self, pieces: list[_Piece]) -> list[list[_Piece]]:
         """Split frames where the time between them shows a gap or a jump."""
+        tolerance = 1.5 * (self._tick + 1.0)
+        if self._is_vorbis:  # where short blocks follow long ones FFmpeg miscounts, for one frame
+            tolerance += max((piece.frame.samples for piece in pieces), default=0)
         runs: list[list[_Piece]] = []
-        expected = -math.inf
+        expected, kind = -math.inf, ("", "")
         for piece in pieces:
-            if abs(piece.start - expected) > 1.5 * (self._tick + 1.0):
+            if abs(piece.start - expected) > tolerance or piece.kind != kind:
                 runs.append([])
-                expected = piece.start
+                expected, kind = piece.start, piece.kind
             runs[-1].append(piece)
-            expected += len(piece.samples)
+            expected += piece.frame.samples
         return runs
 
-    def _run_start(self, run: list[_Piece]) -> int:
+    def _run_start(self, run: list[_Piece], is_first: bool) -> int:
         """Return where a run of seamless frames starts, in samples after the track's origin."""
-        lengths = [len(piece.samples) for piece in run]
-        before = np.cumsum([0, *lengths[:-1]])
-        starts = np.array([piece.start for piece in run]) - before
-        start = float(starts.min() + starts.max()) / 2  # rounding errs to both sides alike
+        if is_first and self._is_counted:
+            return 0  # on the first page, FFmpeg also counts the first packet, which has no sound
+        lengths = [piece.frame.samples for piece in run]
+        starts = np.array([piece.start for piece in run]) - np.cumsum([0, *lengths[:-1]])
+        usual = starts[abs(starts - np.sort(starts)[len(starts) // 2]) <= self._tick + 1.0]
+        start = float(usual.min() + usual.max()) / 2  # rounding errs to both sides alike
         if self._grid is not None and len(run) > 1:
             step = _VORBIS_GRID if self._is_vorbis else math.gcd(*(lengths[1:-1] or lengths))
             second = start + lengths[0]  # the very first frame of a track may be a short one
@@ -223,7 +247,7 @@ class AudioTrack:
             self._decode_into(pieces, packet)
             if packet is None:
                 return
-        self._grid = _round(pieces[0].start) + len(pieces[0].samples)
+        self._grid = _round(pieces[0].start) + pieces[0].frame.samples
 
     # Decoding
 
@@ -234,7 +258,7 @@ class AudioTrack:
         pieces: list[_Piece] = []
         while not pieces or pieces[-1].start < high + 2 * self._tick:
             packet = self._source.next_packet()
-            if packet is not None and _ends_before(packet, goal):
+            if packet is not None and not self._is_counted and _ends_before(packet, goal):
                 continue
             self._decode_into(pieces, packet)
             if packet is None:
@@ -247,14 +271,25 @@ class AudioTrack:
         file = self._source.file
         if self._is_random and self._used is file.container:
             file.reopen(self._source.index)
-        is_near = goal < self.span.start + self.span.per_sec and not self._is_random
-        if goal > self.span.start and not (file.pristine and is_near):
-            for _ in self._source.seek_attempts(goal, self.span.start):
-                packet = self._source.next_packet()
-                if packet is not None and packet.pts is not None and packet.pts <= goal:
-                    self._source.push_back(packet)
-                    return
-        self._source.rewind()
+        is_at_start = not self._needs_seek(goal) or not self._seek(goal)
+        if is_at_start:
+            self._source.rewind()
+        self._is_counted = is_at_start and self._is_ogg_vorbis
+
+    def _needs_seek(self, goal: int) -> bool:
+        """Whether an instant is not so near to the start that decoding from there is as well."""
+        near_sec = 1.0 if self._source.file.pristine and not self._is_random else 0.0
+        if self._is_ogg_vorbis:
+            near_sec = _COUNTED_SEC
+        return goal > self.span.start + near_sec * self.span.per_sec
+
+    def _seek(self, goal: int) -> bool:
+        for _ in self._source.seek_attempts(goal, self.span.start):
+            packet = self._source.next_packet()
+            if packet is not None and packet.pts is not None and packet.pts <= goal:
+                self._source.push_back(packet)
+                return True
+        return False
 
     def _decode_into(self, pieces: list[_Piece], packet: Packet | None) -> None:
         """Decode a packet, or flush the decoder; what is damaged is left out and counted."""
@@ -272,30 +307,30 @@ class AudioTrack:
                 continue
             start = self._place(frame, pieces)
             if start is not None and frame.samples:
-                pieces.append(_Piece(start, downmix(frame)))
+                pieces.append(_Piece(start, frame))
 
     def _place(self, frame: AudioFrame, before: list[_Piece]) -> float | None:
         """Return where a frame starts, in samples; without a timestamp, behind the one before."""
         if frame.pts is not None:
             return (frame.pts - self.span.start) / self.span.per_sec * self._rate
-        return before[-1].start + len(before[-1].samples) if before else None
+        return before[-1].end if before else None
 
 
-def downmix(frame: AudioFrame) -> FloatArray:
-    """Mix a frame's channels to one, by their names; two channels become their mean.
+def downmix(frames: list[AudioFrame]) -> FloatArray:
+    """Join frames and mix their channels to one, by name; two channels become their mean.
 
     Args:
-        frame: A decoded frame of any sample format and layout.
+        frames: Decoded frames of one sample format and layout, whichever; at least one.
 
     Returns:
         float32 (n,), finite, in [-1, 1] unless the codec overshoots.
     """
-    if frame.format.name.rstrip("p") not in _FULL_SCALE:
-        frame = av.AudioResampler(format="fltp").resample(frame)[0]
-    offset, scale = _FULL_SCALE[frame.format.name.rstrip("p")]
-    channels = frame.layout.channels
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
+    if frames[0].format.name.rstrip("p") not in _FULL_SCALE:
+        frames = [av.AudioResampler(format="fltp").resample(frame)[0] for frame in frames]
+    offset, scale = _FULL_SCALE[frames[0].format.name.rstrip("p")]
+    channels = frames[0].layout.channels
+    values = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+    if not frames[0].format.is_planar:
         values = values.reshape(-1, len(channels)).T  # (C, n)
     gains = np.array([_GAINS.get(channel.name, _SURROUND_GAIN) for channel in channels])
     if not gains.any():

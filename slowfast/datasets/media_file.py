@@ -172,7 +172,14 @@ def demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet]:
 
 
 def ticks_per_sec(stream: Stream) -> float:
-    """Return how many ticks of a track's time base make one second."""
+    """Return how many ticks of a track's time base make one second.
+
+    Args:
+        stream: The track.
+
+    Returns:
+        Ticks per second.
+    """
     return 1.0 / float(stream.time_base or 1)
 
 
@@ -199,7 +206,14 @@ def _is_usable(stream: Any) -> bool:
 
 
 def is_plausible_rate(sample_rate_hz: int) -> bool:
-    """Whether sound of that rate exists; a damaged header may ask for gigabytes of zeros."""
+    """Whether sound of that rate exists; a damaged header may ask for gigabytes of zeros.
+
+    Args:
+        sample_rate_hz: The rate.
+
+    Returns:
+        True for what hardware and codecs can do.
+    """
     return 0 < sample_rate_hz <= _MAX_SAMPLE_RATE_HZ
 
 

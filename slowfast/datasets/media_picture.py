@@ -6,6 +6,7 @@ Legend: H W height and width.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -14,13 +15,20 @@ from numpy.typing import NDArray
 
 __all__ = ["Picture"]
 
-_SCALING = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
-"""Area averaging. Without the flag FFmpeg's fast path darkens scaled pictures by two levels."""
+_CONVERSION = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
+"""Area averaging. Without the flag FFmpeg darkens what it scales and converts by two levels."""
+
+_HALF_CHROMA = frozenset({"yuv420p", "yuvj420p"})
+"""Formats that are scaled first and converted then: a sixth of the time, and as exact. Colour keeps
+half the resolution of brightness, as in a video of the smaller size."""
 
 _KNOWN_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
 """AVColorSpace values that FFmpeg converts from."""
 
 _BT2020_CONSTANT = 10
+
+_MAX_PIXEL_ASPECT = 10.0
+"""Damaged headers hold more, and pictures of a gigabyte would come of it."""
 
 
 class Picture:
@@ -32,15 +40,16 @@ class Picture:
         pixel_aspect: Width of a coded pixel by its height. Rows are stretched by it.
 
     Attributes:
-        pixel_aspect: As given.
+        pixel_aspect: As given; 1 where that cannot be true.
         quarter_turns: Turns by 90 degrees, counter-clockwise; None before ``look_at``.
     """
 
     def __init__(self, width: int, height: int, pixel_aspect: float) -> None:
-        self.pixel_aspect = pixel_aspect
+        is_plausible = 1 / _MAX_PIXEL_ASPECT <= pixel_aspect <= _MAX_PIXEL_ASPECT
+        self.pixel_aspect = pixel_aspect if is_plausible else 1.0
         self.quarter_turns: int | None = None
-        self._size = max(1, _round(width * pixel_aspect)), height
-        self._reformatter = VideoReformatter()
+        self._size = max(1, _round(width * self.pixel_aspect)), height
+        self._scaler, self._converter = VideoReformatter(), VideoReformatter()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,7 +62,7 @@ class Picture:
             self.quarter_turns = round(frame.rotation / 90) % 4
 
     def to_rgb(self, frame: VideoFrame, short_side: int | None) -> NDArray[np.uint8]:
-        """Scale a frame, convert it and turn it upright, in one pass over its pixels.
+        """Scale a frame, convert it and turn it upright.
 
         Args:
             frame: Of any pixel format. One of another size than the track's comes out alike.
@@ -63,14 +72,13 @@ class Picture:
             uint8 (H, W, 3).
         """
         width, height = _scale_down(self._size, short_side)
-        rgb = self._reformatter.reformat(
-            frame,
-            width=width,
-            height=height,
-            format="rgb24",
-            interpolation=_SCALING,
-            threads=1,
-            **_nearest_matrix(frame.colorspace),
+        matrix = _nearest_matrix(frame.colorspace)
+        size: dict[str, Any] = {"width": width, "height": height, "threads": 1}
+        if frame.format.name in _HALF_CHROMA and (width, height) != (frame.width, frame.height):
+            frame = self._scaler.reformat(frame, interpolation=Interpolation.AREA, **size, **matrix)
+            matrix = {}
+        rgb = self._converter.reformat(
+            frame, format="rgb24", interpolation=_CONVERSION, **size, **matrix
         )
         return np.rot90(rgb.to_ndarray(), self.quarter_turns or 0)
 
@@ -84,7 +92,7 @@ def _scale_down(size: tuple[int, int], short_side: int | None) -> tuple[int, int
     return (short_side, long) if size[0] <= size[1] else (long, short_side)
 
 
-def _nearest_matrix(colorspace: int) -> dict[str, Colorspace]:
+def _nearest_matrix(colorspace: int) -> dict[str, Any]:
     """Replace a colour matrix that FFmpeg refuses (ICtCp, YCgCo, reserved) by the likeliest."""
     if colorspace in _KNOWN_MATRICES:
         return {}

@@ -40,6 +40,9 @@ _MAX_GAP_SEC = 1.0
 _TOLERANCE_SEC = 5e-4
 """Half the rounding of containers that count in milliseconds."""
 
+_MAX_REORDERED = 32
+"""Decoders hold back fewer frames than that."""
+
 _NEVER, _FOREVER = -(2**62), 2**62
 
 
@@ -109,7 +112,9 @@ class VideoTrack:
     _ahead: deque[_Shown]  # decoded frames behind it
     _flushed: bool  # the decoder has given its last frame
     _damaged: bool  # something was dropped since the last jump
-    _tainted: bool  # dropping up to the next keyframe
+    _sent: deque[int]  # frames that the decoder was given last, in its order
+    _taint: int | None  # the frame that was damaged, up to the next keyframe
+    _whole: frozenset[int]  # frames that were decoded before it
     _floor: int  # frames before it are dropped
     _last: int  # the last frame that was queued
 
@@ -119,7 +124,7 @@ class VideoTrack:
         self._can_skip = stream.codec_context.name in _SKIPS_UNREFERENCED
         self._fps = float(stream.average_rate or stream.guessed_rate or 0.0)
         self._period = max(1.0, span.per_sec / self._fps) if self._fps else 1.0
-        aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+        aspect = float(stream.sample_aspect_ratio or 1.0)
         self._picture = Picture(stream.width, stream.height, aspect)
         self._first_sec: float | None = None
         self.span = span
@@ -295,25 +300,27 @@ class VideoTrack:
         """Forget the position: the next window starts with a seek."""
         self._current = None
         self._ahead = deque()
-        self._flushed = self._tainted = self._damaged = False
+        self._sent = deque(maxlen=_MAX_REORDERED)
+        self._flushed = self._damaged = False
+        self._taint = None
+        self._whole = frozenset()
         self._floor = self._last = _NEVER
 
     # Decoding
 
     def _decode(self, packet: Packet | None, window: _Window | None) -> None:
-        """Decode a packet, or flush the decoder, and queue the frames that are whole.
-
-        After a frame that is damaged all frames are dropped up to the next keyframe: they are built
-        upon it, and decoders do not mark them.
-        """
+        """Decode a packet, or flush the decoder, and queue the frames that are whole."""
         context = self._source.context
+        pts = None if packet is None else packet.pts
         if self._can_skip and packet is not None:
-            is_needed = window is None or window.may_show(packet.pts)
+            is_needed = window is None or window.may_show(pts)
             context.skip_frame = "DEFAULT" if is_needed else "NONREF"
+        if pts is not None:
+            self._sent.append(pts)
         try:
             frames = context.decode(packet)
         except (av.FFmpegError, OSError):
-            self._tainted = self._damaged = True
+            self._note_damage(pts)
             return
         for frame in frames:
             self._queue(frame)
@@ -323,13 +330,26 @@ class VideoTrack:
         if pts is None:
             pts = self.span.start if self._last == _NEVER else self._last + round(self._period)
         if frame.is_corrupt:
-            self._tainted = self._damaged = True
-        elif frame.key_frame:
-            self._tainted = False
-        if not self._tainted and pts >= self._floor and pts > self._last:
+            self._note_damage(pts)
+        elif self._taint is not None and frame.key_frame and pts > self._taint:
+            self._taint = None
+        is_whole = self._taint is None or pts in self._whole
+        if is_whole and pts >= self._floor and pts > self._last:
             self._last = pts
             self._picture.look_at(frame)
             self._ahead.append(_Shown(pts, frame))
+
+    def _note_damage(self, pts: int | None) -> None:
+        """Drop a damaged frame and all that is decoded from now to the next keyframe.
+
+        Those frames are built upon it, and decoders do not mark them. What was decoded before it is
+        whole, although it may be shown, and come out of the decoder, later.
+        """
+        sent = list(self._sent)
+        if self._taint is None:
+            self._whole = frozenset(sent[: sent.index(pts)] if pts in sent else sent)
+        self._taint = max([self._taint or _NEVER, pts if pts is not None else max(sent, default=0)])
+        self._damaged = True
 
 
 def _repeat(out: NDArray[np.uint8], slots: list[int]) -> None:

@@ -96,7 +96,7 @@ def test_test_clips_of_a_short_video_all_start_at_its_start():
 
 
 def test_test_clips_need_a_view():
-    with pytest.raises(ValueError, match="TEST.NUM_ENSEMBLE_VIEWS"):
+    with pytest.raises(ValueError, match=r"TEST\.NUM_ENSEMBLE_VIEWS"):
         sampling.test_clip_starts(0.0, 1.0, 0.5, 0)
 
 

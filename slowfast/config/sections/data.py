@@ -118,7 +118,7 @@ def _add_demo_set(cfg: CfgNode) -> None:
     cfg.DEMO_SET = CfgNode()
     # Clips of each of the ten classes in the train and in the test split.
     cfg.DEMO_SET.NUM_TRAIN_PER_CLASS = 60
-    cfg.DEMO_SET.NUM_TEST_PER_CLASS = 15
+    cfg.DEMO_SET.NUM_TEST_PER_CLASS = 20
     # Seed of the generator.
     cfg.DEMO_SET.SEED = 0
     # Some classes differ only in the order of their two events.

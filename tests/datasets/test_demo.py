@@ -1,0 +1,369 @@
+"""The demo set: what is planted is there, what is not planted is not, and the cache is safe."""
+
+import dataclasses
+
+import av
+import numpy as np
+import pytest
+
+from slowfast.config import UserError, get_cfg
+from slowfast.datasets import demo
+from slowfast.datasets.demo import DemoSpec, class_names, generate_demo, spec_from_cfg
+from slowfast.datasets.demo_picture import FRAMES_PER_SEC, PICTURE_SIDE, render_picture
+from slowfast.datasets.demo_plan import CLIP_SEC, KINDS, class_events, draw_plan, plan_clip
+from slowfast.datasets.demo_sound import SAMPLE_RATE_HZ, render_sound
+
+NUISANCES = (
+    *("nuisance_space", "nuisance_time", "nuisance_colour", "nuisance_background"),
+    "noise",
+)
+SPEC = DemoSpec(num_train_per_class=2, num_test_per_class=1)
+PLAIN = DemoSpec(**dict.fromkeys(NUISANCES, False))
+# Place and times vary, the rest is plain: what can be measured against what was planned.
+MOVING = dataclasses.replace(PLAIN, nuisance_space=True, nuisance_time=True)
+PAIRS = (("turn", "sparkle"), ("vee", "bubbles"))
+
+
+def plan(spec, kinds, seed=0):
+    return draw_plan(spec, kinds, np.random.default_rng(seed))
+
+
+def frame_times():
+    return np.arange(round(CLIP_SEC * FRAMES_PER_SEC)) / FRAMES_PER_SEC
+
+
+def loudness(sound):
+    """Root mean square in steps of 10 ms."""
+    return np.sqrt((sound.reshape(-1, SAMPLE_RATE_HZ // 100) ** 2).mean(axis=1))
+
+
+def decode(path):
+    with av.open(str(path)) as container:
+        frames = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        sound = [(f.time, f.to_ndarray()[0]) for f in container.decode(audio=0)]
+    return frames, sound
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    return generate_demo(folder, SPEC)
+
+
+# The plan.
+
+
+def test_ten_classes_and_the_orders_that_differ():
+    classes = class_events(DemoSpec())
+    assert len(classes) == 10
+    assert sum(one == other for one, other in classes.values()) == 6
+    for pair in PAIRS:
+        assert pair in classes.values()
+        assert pair[::-1] in classes.values()
+    assert class_names(DemoSpec()) == sorted(classes)
+
+
+def test_without_order_classes_each_class_is_one_kind():
+    classes = class_events(DemoSpec(order_classes=False))
+    assert classes == {kind: (kind, kind) for kind in KINDS}
+
+
+def test_clips_of_all_indices_splits_classes_and_seeds_differ():
+    plans = {
+        plan_clip(DemoSpec(seed=seed), split, name, index).scene.seed
+        for seed in (0, 1)
+        for split in ("train", "test")
+        for name in class_names(DemoSpec())
+        for index in range(3)
+    }
+    assert len(plans) == 2 * 2 * 10 * 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_events_follow_each_other_inside_the_clip(seed):
+    drawn = plan(DemoSpec(), ("vee", "bubbles"), seed)
+    first, second = drawn.seen
+    assert (first.kind, second.kind) == ("vee", "bubbles")
+    assert first.start_sec >= 0.3
+    assert second.start_sec >= first.start_sec + first.duration_sec + 0.1 - 1e-9
+    assert second.start_sec + second.duration_sec <= 2.7 + 1e-9
+    assert drawn.heard == drawn.seen
+
+
+def test_draws_do_not_look_at_the_kinds():
+    one, other = plan(DemoSpec(), ("turn", "sparkle")), plan(DemoSpec(), ("roll", "roll"))
+    assert one.scene == other.scene
+    for a, b in zip(one.seen, other.seen, strict=True):
+        assert dataclasses.replace(a, kind="") == dataclasses.replace(b, kind="")
+
+
+def test_without_sync_the_sound_has_times_of_its_own():
+    drawn = plan(DemoSpec(sync=False), ("vee", "bubbles"))
+    for seen, heard in zip(drawn.seen, drawn.heard, strict=True):
+        assert seen.kind == heard.kind
+        assert abs(seen.start_sec - heard.start_sec) > 0.01
+        assert (seen.tempo_hz, seen.size) == (heard.tempo_hz, heard.size)
+
+
+def test_without_shared_instance_the_sound_has_tempo_and_size_of_its_own():
+    drawn = plan(DemoSpec(shared_instance=False), ("vee", "bubbles"))
+    for seen, heard in zip(drawn.seen, drawn.heard, strict=True):
+        assert seen.start_sec == heard.start_sec
+        assert seen.tempo_hz != heard.tempo_hz
+        assert seen.size != heard.size
+
+
+@pytest.mark.parametrize("switch", NUISANCES)
+def test_a_nuisance_switch_fixes_its_draws_and_no_other(switch):
+    fixed = {
+        "nuisance_space": {"size", "centre"},
+        "nuisance_time": {"start_sec", "duration_sec", "tempo_hz"},
+        "nuisance_colour": {"colour", "tint", "contrast"},
+        "nuisance_background": {"texture", "flicker", "distractor"},
+        "noise": {"grain", "loudness", "noise"},
+    }[switch]
+    off = [plan(DemoSpec(**{switch: False}), ("vee", "vee"), seed) for seed in (0, 1)]
+    on = [plan(DemoSpec(), ("vee", "vee"), seed) for seed in (0, 1)]
+
+    def fields(drawn):
+        scene = dataclasses.asdict(drawn.scene)
+        return scene | dataclasses.asdict(drawn.seen[0])
+
+    for key in fields(off[0]).keys() - {"kind", "direction", "seed"}:
+        if key in fixed:
+            assert fields(off[0])[key] == fields(off[1])[key], key
+            assert fields(on[0])[key] != fields(on[1])[key], key
+        elif not (switch == "noise" and key == "noise"):
+            assert [fields(p)[key] for p in off] == [fields(p)[key] for p in on], key
+
+
+# The pictures.
+
+
+def test_the_picture_shows_events_when_they_are_planned_and_nothing_else():
+    drawn = plan(MOVING, ("ripple", "ripple"), 3)
+    video = render_picture(drawn)
+    assert video.shape == (36, PICTURE_SIDE, PICTURE_SIDE, 3)
+    assert video.dtype == np.uint8
+    contrast = video.std(axis=(1, 2, 3))
+    times, fade_sec = frame_times(), 0.05
+    for event in drawn.seen:
+        since, left = times - event.start_sec, event.start_sec + event.duration_sec - times
+        assert contrast[np.minimum(since, left) > fade_sec].min() > 20
+        contrast[np.minimum(since, left) > -fade_sec] = 0
+    assert (contrast == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_colour_and_motion_are_the_same_for_all_kinds(seed):
+    videos = [render_picture(plan(MOVING, (k, k), seed)).astype(float) for k in KINDS]
+    means = np.stack([video.mean(axis=(1, 2)) for video in videos])  # (kinds, T, 3)
+    np.testing.assert_allclose(means, 127.0, atol=0.2)
+    for lag in (1, 2, 3):
+        motion = np.stack([np.abs(v[lag:] - v[:-lag]).mean(axis=(1, 2, 3)) for v in videos])
+        expected = np.broadcast_to(np.median(motion, axis=0), motion.shape)
+        np.testing.assert_allclose(motion, expected, rtol=0.02, atol=0.1)
+    shades = np.stack([np.sort(v[..., 0].reshape(len(v), -1), axis=1) for v in videos])
+    assert np.abs(shades - np.median(shades, axis=0)).mean() < 1.5  # grey levels
+
+
+def test_kinds_look_different():
+    videos = [render_picture(plan(PLAIN, (k, k))).astype(float) for k in KINDS]
+    for i, one in enumerate(videos):
+        for other in videos[:i]:
+            assert np.abs(one - other)[8:12].mean() > 10
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_order_classes_are_the_same_when_time_is_averaged_out(pair):
+    one, other = (plan(PLAIN, kinds) for kinds in (pair, pair[::-1]))
+    frames, swapped = render_picture(one), render_picture(other)
+    assert np.abs(frames.astype(float) - swapped).max() > 50  # not the same films
+    np.testing.assert_array_equal(
+        np.sort(frames.reshape(len(frames), -1), axis=0),
+        np.sort(swapped.reshape(len(frames), -1), axis=0),
+    )
+    sounds = [render_sound(p).astype(float) for p in (one, other)]
+    spectra = [(np.abs(np.fft.rfft(s.reshape(12, -1), axis=1)) ** 2).sum(axis=0) for s in sounds]
+    np.testing.assert_allclose(spectra[0], spectra[1], rtol=1e-3, atol=1e-6 * spectra[0].max())
+
+
+def test_background_and_grain_are_there_only_when_switched_on():
+    switches = ((), ("nuisance_background",), ("noise",), ("nuisance_colour",))
+    specs = [dataclasses.replace(PLAIN, **dict.fromkeys(names, True)) for names in switches]
+    first = [render_picture(plan(spec, ("roll", "roll")))[0].astype(int) for spec in specs]
+    plain, background, grain, colour = first
+    assert (plain == 127).all()
+    assert background.std() > 3
+    assert 0.5 < grain.std() < 4
+    assert colour.std(axis=(0, 1)).max() == 0
+    assert len(set(colour[0, 0])) > 1
+
+
+# The sounds.
+
+
+def test_the_sound_is_loud_when_events_are_planned_and_silent_else():
+    for kind in KINDS:
+        drawn = plan(MOVING, (kind, kind), 5)
+        level = loudness(render_sound(drawn))
+        times = (np.arange(level.size) + 0.5) / 100
+        inside = np.zeros(level.size, dtype=bool)
+        for event in drawn.heard:
+            end = event.start_sec + event.duration_sec
+            inside |= (times > event.start_sec - 0.01) & (times < end + 0.01)
+            begun = (times > event.start_sec) & (times < event.start_sec + 0.2)
+            assert level[begun].max() > 0.02, kind
+        assert level[~inside].max() == 0, kind
+
+
+def test_small_discs_sound_high():
+    def centroid(size):
+        drawn = plan(PLAIN, ("slide", "slide"))
+        heard = tuple(dataclasses.replace(event, size=size) for event in drawn.heard)
+        spectrum = np.abs(np.fft.rfft(render_sound(dataclasses.replace(drawn, heard=heard))))
+        return (spectrum * np.arange(spectrum.size)).sum() / spectrum.sum()
+
+    assert centroid(0.0) > 1.5 * centroid(1.0)
+
+
+def test_kinds_sound_different():
+    spectra = []
+    for kind in KINDS:
+        sound = render_sound(plan(PLAIN, (kind, kind)))
+        frames = np.lib.stride_tricks.sliding_window_view(sound, 512)[::256] * np.hanning(512)
+        spectra.append(np.log(np.abs(np.fft.rfft(frames, axis=1)) + 0.1))
+    for i, one in enumerate(spectra):
+        for other in spectra[:i]:
+            assert np.abs(one - other).mean() > 0.05
+
+
+# The files.
+
+
+def test_files_decode_to_what_was_rendered(root):
+    folders = sorted(path.name for path in (root / "train").iterdir())
+    assert folders == class_names(SPEC)
+    assert len(list(root.glob("train/*/*.mp4"))) == 20
+    assert len(list(root.glob("test/*/*.mp4"))) == 10
+    drawn = plan_clip(SPEC, "train", "vee_then_bubbles", 1)
+    frames, sound = decode(root / "train" / "vee_then_bubbles" / "0001.mp4")
+    np.testing.assert_allclose([time for time, _ in frames], frame_times(), atol=1e-3)
+    difference = np.stack([pixels for _, pixels in frames]).astype(float) - render_picture(drawn)
+    assert np.abs(difference).mean() < 6
+    decoded = np.zeros(round((CLIP_SEC + 0.2) * SAMPLE_RATE_HZ))
+    for time, samples in sound:
+        start = round(time * SAMPLE_RATE_HZ)
+        kept = samples[max(0, -start) :][: decoded.size - max(0, start)]
+        decoded[max(0, start) : max(0, start) + kept.size] = kept
+    original = render_sound(drawn)
+    agreement = np.corrcoef(decoded[: original.size], original)[0, 1]
+    assert agreement > 0.9  # on the file's own clock: a lag of 1 ms would destroy it
+
+
+def test_same_seed_same_bytes_also_from_worker_processes(root, tmp_path):
+    again = generate_demo(tmp_path, SPEC, num_workers=1)
+    assert again.name == root.name
+    for path in root.glob("*/*/*.mp4"):
+        assert (again / path.relative_to(root)).read_bytes() == path.read_bytes()
+
+
+def test_the_cache_is_used_and_other_specs_have_folders_of_their_own(root):
+    calls = []
+    assert generate_demo(root.parent, SPEC, progress=lambda *c: calls.append(c)) == root
+    assert calls == []
+    for change in ({"seed": 1}, {"sync": False}, {"num_test_per_class": 2}):
+        assert demo.fingerprint(dataclasses.replace(SPEC, **change)) != demo.fingerprint(SPEC)
+
+
+TINY = DemoSpec(num_train_per_class=1, num_test_per_class=1)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Makes empty files instead of clips."""
+    monkeypatch.setattr(demo, "encode_clip", lambda path, video, sound: path.write_bytes(b""))
+    monkeypatch.setattr(demo, "render_picture", lambda plan: None)
+    monkeypatch.setattr(demo, "render_sound", lambda plan: None)
+
+
+def test_progress_counts_every_file(quick, tmp_path):
+    calls = []
+    generate_demo(tmp_path, TINY, progress=lambda *call: calls.append(call))
+    assert calls == [(done, 20) for done in range(1, 21)]
+
+
+def test_a_set_that_lacks_files_is_made_anew(quick, tmp_path, caplog):
+    folder = generate_demo(tmp_path, TINY)
+    (folder / "train" / "roll" / "0000.mp4").unlink()
+    assert generate_demo(tmp_path, TINY) == folder
+    assert (folder / "train" / "roll" / "0000.mp4").is_file()
+    assert "lacks files" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_an_interrupted_run_leaves_nothing(quick, tmp_path):
+    def interrupt(done, total):
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate_demo(tmp_path, TINY, progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_processes_the_first_wins(quick, tmp_path):
+    def other_process(done, total):
+        if done == total:
+            generate_demo(tmp_path, TINY)  # finishes while the outer one is at its last file
+            (tmp_path / f"demo-{demo.fingerprint(TINY)}" / "mark").touch()
+
+    folder = generate_demo(tmp_path, TINY, progress=other_process)
+    assert (folder / "mark").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_drafts_of_killed_runs_are_removed_when_they_are_old(quick, tmp_path, monkeypatch):
+    (tmp_path / ".demo-killed").mkdir()
+    generate_demo(tmp_path, TINY)
+    assert (tmp_path / ".demo-killed").exists()
+    monkeypatch.setattr(demo, "_STALE_SEC", -1.0)
+    generate_demo(tmp_path, dataclasses.replace(TINY, seed=1))
+    assert not (tmp_path / ".demo-killed").exists()
+
+
+def test_workers_that_cannot_start_are_done_without(quick, tmp_path, monkeypatch, caplog):
+    def broken(*args):
+        raise demo.BrokenProcessPool
+
+    monkeypatch.setattr(demo, "_map_processes", broken)
+    folder = generate_demo(tmp_path, TINY, num_workers=2)
+    assert len(list(folder.glob("*/*/*.mp4"))) == 20
+    assert "cannot be started" in caplog.text
+
+
+# The configuration.
+
+
+def test_spec_from_cfg():
+    cfg = get_cfg()
+    cfg.DEMO_SET.merge_from_list(["SEED", 3, "NUM_TRAIN_PER_CLASS", 4, "NUM_TEST_PER_CLASS", 2])
+    assert spec_from_cfg(cfg) == DemoSpec(4, 2, seed=3)
+    cfg.DEMO_SET.merge_from_list(["NUISANCE", False])
+    plain = dataclasses.replace(PLAIN, num_train_per_class=4, num_test_per_class=2, seed=3)
+    assert spec_from_cfg(cfg) == plain
+    cfg.DEMO_SET.merge_from_list(["NUISANCE", True, "SYNC", False, "ORDER_CLASSES", False])
+    assert spec_from_cfg(cfg) == DemoSpec(
+        4, 2, seed=3, order_classes=False, sync=False, shared_instance=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("NUM_TRAIN_PER_CLASS", 0), ("NUM_TEST_PER_CLASS", 0), ("SEED", -1)]
+)
+def test_an_impossible_spec_is_refused(key, value):
+    cfg = get_cfg()
+    cfg.DEMO_SET[key] = value
+    with pytest.raises(UserError, match=f"DEMO_SET.{key}: got {value}; expected"):
+        spec_from_cfg(cfg)
