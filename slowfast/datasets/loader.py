@@ -279,8 +279,8 @@ def _evaluation_batches(cfg: CfgNode, dataset: GuardedDataset) -> EvaluationBatc
 def _start_worker(_: int) -> None:
     """Set up a worker process.
 
-    One thread per library: more of them in a forked worker deadlock or fight. Signals such as Ctrl-C
-    go to the whole process group, but are the main process's business, which still needs its
+    One thread per library: more of them in a forked worker deadlock or fight. Signals such as
+    Ctrl-C go to the whole process group, but are the main process's business, which still needs its
     workers to finish the iteration; it ends them itself, and they end when it is gone.
     """
     use_one_thread()

@@ -83,5 +83,6 @@ def build_model(cfg: CfgNode) -> nn.Module:
     if cfg.MODEL.CHANNELS_LAST:
         for module in model.modules():
             if isinstance(module, nn.Conv3d):
-                module.to(memory_format=torch.channels_last_3d)
+                weight = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
+                module.weight.data = weight
     return model

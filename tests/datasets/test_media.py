@@ -7,13 +7,12 @@ import av
 import numpy as np
 import pytest
 from helpers.media_files import X264, Audio, Video, numbered_frame, read_numbers, write_media
-from reference.plain_decode import decode_audio, decode_video
+from reference.plain_decode import decode_video
 
 from slowfast.datasets import media_video
 from slowfast.datasets.media import MediaError, MediaReader, open_media, probe_media
 
 RATE = 24000
-NOISE = 0.3 * np.random.default_rng(0).standard_normal((2, 88200)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -206,83 +205,6 @@ def test_a_matrix_that_ffmpeg_cannot_convert_is_read_as_the_nearest(tmp_path):
     path = write_media(tmp_path / "odd.mkv", Video(ticks=range(3), colors=(8, 1)))  # YCgCo
     with open_media(path) as reader:
         assert read_numbers(reader.read_video([0.05], short_side=32)) == [1]
-
-
-# Sound
-
-
-@pytest.mark.parametrize("name", ["sound.wav", "sound.mp4", "sound.mkv", "sound.ogg"])
-@pytest.mark.parametrize("rate", [24000, 44100, 16000])
-def test_a_window_of_sound_equals_the_whole_decoded_at_once(tmp_path, name, rate):
-    codec = {"wav": "pcm_s16le", "ogg": "vorbis"}.get(name[-3:], "aac")
-    path = write_media(
-        tmp_path / name, Audio(codec, options={"aac_pns": "0"} if "m" in name else {})
-    )
-    _, whole = decode_audio(path, rate)
-    with open_media(path) as reader:
-        for start in (1.3, 0.0, 0.5, 0.73):
-            sound, share = reader.read_audio(start, 3000, rate)
-            first = round(start * rate)
-            np.testing.assert_allclose(sound[50:], whole[first : first + 3000][50:], atol=1e-6)
-            assert share == 1
-
-
-@pytest.mark.parametrize("rate", [24000, 16000, 44100])
-def test_windows_that_adjoin_join_without_a_seam(clip, rate):
-    with open_media(clip) as reader:
-        joined = reader.read_audio(0.2, rate, rate)[0]
-        parts = [reader.read_audio(0.2 + k / 10, rate // 10, rate)[0] for k in range(10)]
-    np.testing.assert_allclose(np.concatenate(parts), joined, atol=1e-6)
-
-
-def test_a_window_does_not_depend_on_what_was_read_before(tmp_path):
-    path = write_media(tmp_path / "noise.m4a", Audio(samples=NOISE, options={}))  # made-up noise
-    with open_media(path) as reader:
-        first = reader.read_audio(1.0, 4000, RATE)[0]
-        reader.read_audio(0.3, 4000, RATE)
-        np.testing.assert_array_equal(reader.read_audio(1.0, 4000, RATE)[0], first)
-
-
-def test_sound_is_zero_outside_of_the_track_and_the_share_says_so(tmp_path):
-    path = write_media(tmp_path / "short.wav", Audio("pcm_s16le", options={}, seconds=0.5))
-    with open_media(path) as reader:
-        before, share = reader.read_audio(-0.5, RATE, RATE)
-        assert share == pytest.approx(0.5, abs=1e-3)
-        assert not before[: RATE // 2 - 40].any()
-        assert before[RATE // 2 :].any()
-        after, share = reader.read_audio(0.4, RATE, RATE)
-        assert share == pytest.approx(0.1, abs=1e-3)
-        assert not after[RATE // 10 + 40 :].any()
-        for start in (-2.0, 0.6, 1e6):
-            sound, share = reader.read_audio(start, 100, RATE)
-            assert share == 0
-            assert not sound.any()
-
-
-def test_two_channels_become_their_mean_and_bass_is_left_out(tmp_path):
-    tone = 0.5 * np.sin(np.arange(22050) / 9).astype(np.float32)
-    silence = np.zeros_like(tone)
-    layouts = {
-        "stereo": ([tone, silence], 0.5),
-        "mono": ([tone], 1.0),
-        "5.1": ([silence, silence, silence, tone, silence, silence], 0.0),  # LFE
-    }
-    for layout, (channels, gain) in layouts.items():
-        audio = Audio("pcm_s16le", 22050, layout, {}, samples=np.stack(channels))
-        path = write_media(tmp_path / f"{layout}.wav", audio)
-        with open_media(path) as reader:
-            sound, _ = reader.read_audio(0.1, 2000, 22050)
-        np.testing.assert_allclose(sound, gain * tone[2205:4205], atol=1e-4)
-
-
-def test_sound_stays_inside_full_scale(tmp_path):
-    loud = 3 * np.sign(np.sin(np.arange(44100) / 9)).astype(np.float32)[None]
-    loud[0, 30000] = np.nan
-    audio = Audio("pcm_f32le", layout="mono", options={}, samples=loud)
-    with open_media(write_media(tmp_path / "loud.wav", audio)) as reader:
-        sound, _ = reader.read_audio(0.2, RATE // 2, RATE)
-    assert np.isfinite(sound).all()
-    assert abs(sound).max() == 1
 
 
 # Files

@@ -89,9 +89,7 @@ def topk_errors(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     best = logits.detach().topk(min(5, logits.shape[-1]), dim=-1).indices  # (B, V, 5)
     hits = best == labels[:, None, None]
     ranks = {"top1_err": 1} | ({"top5_err": 5} if logits.shape[-1] > 5 else {})
-    return {
-        name: 100 * (1 - hits[..., :k].any(dim=-1).float().mean()) for name, k in ranks.items()
-    }
+    return {name: 100 * (1 - hits[..., :k].any(dim=-1).float().mean()) for name, k in ranks.items()}
 
 
 class ClassificationLoss:
