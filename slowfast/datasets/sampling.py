@@ -1,4 +1,4 @@
-"""Where clips lie in a video: in time (seconds on the file's clock) and in the frame (pixels).
+"""Where clips lie in a video, in seconds on the file's clock.
 
 Pure functions; nothing here opens a file or reads the configuration.
 
@@ -10,14 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.datasets.crop import Box
-
 __all__ = [
     "clip_duration_sec",
     "frame_times",
     "random_clip_start",
     "test_clip_starts",
-    "uniform_spatial_crop",
 ]
 
 
@@ -117,36 +114,6 @@ def test_clip_starts(
 
 
 test_clip_starts.__test__ = False  # type: ignore[attr-defined]  # Not a test, whatever its name.
-
-
-def uniform_spatial_crop(height: int, width: int, size: int, index: int) -> Box:
-    """Return one of the three square crops that cover a frame along its longer side.
-
-    Args:
-        height: Of the frame, in pixels.
-        width: Of the frame, in pixels.
-        size: Side of the crop, in pixels; at most the shorter side of the frame.
-        index: 0 left (top where the frame is taller than wide), 1 centre, 2 right (bottom).
-
-    Returns:
-        The crop. Along the shorter side it is centred; an odd pixel goes above or to the left.
-
-    Raises:
-        ValueError: If the index is not one of the three or the crop is larger than the frame.
-    """
-    if index not in (0, 1, 2):
-        raise ValueError(f"spatial crop: got index {index}; expected 0, 1 or 2.")
-    if not 0 < size <= min(height, width):
-        raise ValueError(
-            f"DATA.TEST_CROP_SIZE: a crop of {size} pixels does not fit into a frame of "
-            f"{width}x{height}; scale the frame's short side to at least {size} first."
-        )
-    top, left = -(-(height - size) // 2), -(-(width - size) // 2)
-    if height > width:
-        top = (0, top, height - size)[index]
-    else:
-        left = (0, left, width - size)[index]
-    return Box(top, left, size, size)
 
 
 def _check_positive(values: dict[str, float]) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from slowfast.config import CfgNode
 from slowfast.datasets.audio import sec_to_num_samples
 from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.media import MediaError, MediaReader, open_media
+from slowfast.datasets.media import MediaReader, open_media
 from slowfast.datasets.sampling import (
     clip_duration_sec,
     frame_times,
@@ -79,13 +79,6 @@ class _ManifestDataset(Dataset[dict[str, Any]]):
     def __init__(self, manifest: Manifest, settings: ClipSettings, seed: int) -> None:
         self.manifest, self.settings, self.seed = manifest, settings, seed
 
-    def _extent(self, reader: MediaReader, path: str) -> tuple[float, float]:
-        """Return the video's first and last instant on the file's clock, in seconds."""
-        info = reader.info
-        if not info.has_video:
-            raise MediaError(path, "it has no video stream")
-        return info.video_start_sec, info.video_end_sec
-
     def _frames(self, reader: MediaReader, start_sec: float) -> np.ndarray:
         s = self.settings
         times = frame_times(start_sec, s.num_frames, s.sampling_rate, s.target_fps)
@@ -98,10 +91,9 @@ class _ManifestDataset(Dataset[dict[str, Any]]):
         num_samples = sec_to_num_samples(s.audio_sec, s.sample_rate_hz)
         audio = np.zeros((len(starts_sec), num_samples), np.float32)
         valid = np.zeros(len(starts_sec), bool)
-        if reader.info.has_audio:
-            for row, start in enumerate(starts_sec):
-                audio[row], share = reader.read_audio(start, num_samples, s.sample_rate_hz)
-                valid[row] = share >= MIN_VALID_SOUND
+        for row, start in enumerate(starts_sec):
+            audio[row], share = reader.read_audio(start, num_samples, s.sample_rate_hz)
+            valid[row] = share >= MIN_VALID_SOUND
         return {"audio": audio, "audio_valid": valid}
 
 
@@ -137,9 +129,8 @@ class TrainVideos(_ManifestDataset):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
-        path = self.manifest.path(index)
-        with open_media(path) as reader:
-            first, last = self._extent(reader, path)
+        with open_media(self.manifest.path(index)) as reader:
+            first, last = reader.video_extent_sec
             rng = sample_rng(self.seed, epoch, index, STREAM_CLIP)
             start = random_clip_start(first, last, self.settings.duration_sec, rng)
             frames = self._frames(reader, start)
@@ -200,10 +191,9 @@ class TestVideos(_ManifestDataset):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         row, chunk = divmod(key[1], self.chunks_per_video)
-        path = self.manifest.path(row)
         clips = range(chunk * self._chunk, (chunk + 1) * self._chunk)
-        with open_media(path) as reader:
-            first, last = self._extent(reader, path)
+        with open_media(self.manifest.path(row)) as reader:
+            first, last = reader.video_extent_sec
             all_starts = test_clip_starts(first, last, self.settings.duration_sec, self._num_clips)
             starts = [float(all_starts[clip]) for clip in clips]
             views = []

@@ -117,10 +117,11 @@ def store_results(output_dir: Path, results: dict[str, Result], column: str) -> 
     Args:
         output_dir: OUTPUT_DIR.
         results: Metric name -> result.
-        column: "before" or "after" training.
+        column: "before" or "after" training, or "value" for what training does not change.
 
     Returns:
-        The whole file: ``format``, and per metric ``before``, ``after``, ``chance``.
+        The whole file: ``format``, and per metric ``before`` and ``after``, or ``value``, and
+        ``chance``.
     """
     path = output_dir / "results.json"
     content = read_json(path)
@@ -140,12 +141,14 @@ def format_table(content: dict[str, Any]) -> str:
         content: The file's content.
 
     Returns:
-        One line per metric: before, after, chance, in percent.
+        One line per metric: before, after, chance, in percent. What training does not change
+        stands under "after".
     """
     rows = [["metric", "before", "after", "chance"]]
     for name, entry in content.items():
-        if isinstance(entry, dict) and ("before" in entry or "after" in entry):
-            cells = (entry.get(column) for column in ("before", "after", "chance"))
+        if isinstance(entry, dict) and "chance" in entry:
+            after = entry.get("after", entry.get("value"))
+            cells = (entry.get("before"), after, entry["chance"])
             rows.append([name, *("-" if c is None else f"{100 * c:.1f} %" for c in cells)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []

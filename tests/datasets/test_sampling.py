@@ -4,12 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slowfast.datasets import sampling
-from slowfast.datasets.crop import Box
 from slowfast.datasets.sampling import (
     clip_duration_sec,
     frame_times,
     random_clip_start,
-    uniform_spatial_crop,
 )
 
 seconds = st.floats(0, 1000, allow_nan=False)
@@ -98,28 +96,3 @@ def test_test_clips_of_a_short_video_all_start_at_its_start():
 def test_test_clips_need_a_view():
     with pytest.raises(ValueError, match=r"TEST\.NUM_ENSEMBLE_VIEWS"):
         sampling.test_clip_starts(0.0, 1.0, 0.5, 0)
-
-
-@pytest.mark.parametrize(
-    ("index", "wide", "tall"),
-    [
-        (0, Box(0, 0, 8, 8), Box(0, 0, 8, 8)),
-        (1, Box(0, 3, 8, 8), Box(3, 0, 8, 8)),
-        (2, Box(0, 5, 8, 8), Box(5, 0, 8, 8)),
-    ],
-)
-def test_three_crops_cover_the_longer_side(index, wide, tall):
-    assert uniform_spatial_crop(8, 13, 8, index) == wide
-    assert uniform_spatial_crop(13, 8, 8, index) == tall
-
-
-def test_a_square_frame_larger_than_the_crop_moves_along_its_width():
-    boxes = [uniform_spatial_crop(10, 10, 6, index) for index in range(3)]
-    assert boxes == [Box(2, 0, 6, 6), Box(2, 2, 6, 6), Box(2, 4, 6, 6)]
-
-
-def test_impossible_crops_are_refused():
-    with pytest.raises(ValueError, match="index 3"):
-        uniform_spatial_crop(8, 8, 8, 3)
-    with pytest.raises(ValueError, match=r"DATA\.TEST_CROP_SIZE.*9 pixels.*8x10"):
-        uniform_spatial_crop(10, 8, 9, 1)

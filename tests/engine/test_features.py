@@ -152,6 +152,8 @@ def test_results_are_merged_and_printed(tmp_path):
     content = store_results(tmp_path, {"a_r1": Result(0.5, 0.1), "b": Result(1.0)}, "after")
     assert content["a_r1"] == {"before": 0.25, "chance": 0.1, "after": 0.5}
     assert content["b"] == {"after": 1.0, "chance": None}
+    content = store_results(tmp_path, {"c": Result(0.2, 0.1)}, "value")
+    assert format_table(content).splitlines()[4].split()[:4] == ["c", "-", "20.0", "%"]
     table = format_table(content).splitlines()
     assert table[2].split() == ["a_r1", "25.0", "%", "50.0", "%", "10.0", "%"]
     assert table[3].split() == ["b", "-", "100.0", "%", "-"]
