@@ -186,6 +186,8 @@ def _describe_unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> s
             return f"{section} belongs to the project {owner}: add PROJECTS: ['{owner}']."
     if key in cfg or any(name.startswith(f"{key}.") for name in known):
         return "is a section, not a key; set one of its keys."
+    if cfg.key_is_renamed(key):
+        return f"was renamed: use {cfg.__dict__[CfgNode.RENAMED_KEYS][key]}."
     close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
     return "unknown key." + (f" Did you mean '{close[0]}'?" if close else "")
 

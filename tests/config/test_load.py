@@ -146,3 +146,9 @@ def test_loading_does_not_import_torch():
         "load_config(None, validate=False); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_renamed_key_names_the_new_one():
+    words = ["PROJECTS", "['stica']", "FEATURE_CROP.WEIGHT", "0.3"]
+    with pytest.raises(ConfigError, match=r"was renamed: use MODEL.FEATURE_AUG_WEIGHT"):
+        load_config(None, words)
