@@ -58,7 +58,7 @@ _SPLITS = ("train", "test")
 
 _FIRST_SEC, _LAST_SEC = 0.3, 2.7  # both events lie in between; a window of 2.6 s misses little
 _SHORTEST_SEC, _LONGEST_SEC, _SHORTEST_GAP_SEC = 0.6, 0.85, 0.1
-_TIME_SPREAD = 0.35
+_TIME_SPREAD = 0.55
 _FIXED_TIMES = ((0.5, 0.75), (1.75, 0.75))  # start and duration where times do not vary
 _FIXED_TEMPO_HZ = 1.7
 
@@ -257,7 +257,7 @@ def _draw_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
     """Draw colours, background, loudness and noise of a clip."""
     colour = rng.uniform(105, 150) + rng.uniform(-20, 20, 3)
     tint = rng.uniform(0.3, 1.0, 3)
-    contrast, texture, flicker, distractor = rng.uniform((55, 4, 1, 20), (75, 10, 3, 40))
+    contrast, texture, flicker, distractor = rng.uniform((40, 4, 1, 20), (85, 10, 3, 40))
     grain, loudness, hiss = rng.uniform((1, 0.05, 0.03), (3, 0.2, 0.12))
     seed = int(rng.integers(2**31))
     if not spec.nuisance_colour:
