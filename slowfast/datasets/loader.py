@@ -93,7 +93,7 @@ class ResilientLoader(Generic[Batches]):
                     loaded = next(iterator)
                 except StopIteration:
                     return
-                except RuntimeError as error:
+                except (RuntimeError, OSError, EOFError) as error:
                     culprits = self._find_culprits(iterator, error)
                     if culprits:
                         self._stop(iterator)
@@ -124,12 +124,14 @@ class ResilientLoader(Generic[Batches]):
             generator=torch.Generator(),
         )
 
-    def _find_culprits(self, iterator: Any, error: RuntimeError) -> dict[int, str]:
+    def _find_culprits(self, iterator: Any, error: Exception) -> dict[int, str]:
         """Find the samples that are to blame; none while everybody is merely slow."""
         heartbeat = self.dataset.heartbeat
         text = str(error)
-        if heartbeat is not None and "exited unexpectedly" in text:
-            dead = [i for i, worker in enumerate(iterator._workers) if not worker.is_alive()]
+        # A batch that a worker made just before it died cannot be received: that is an OSError.
+        is_broken = isinstance(error, OSError | EOFError)
+        dead = _dead_workers(iterator, wait_sec=1.0 if is_broken else 0.0)
+        if heartbeat is not None and dead and (is_broken or "exited unexpectedly" in text):
             codes = {heartbeat.current(i): iterator._workers[i].exitcode for i in dead}
             culprits = {
                 index: f"its worker process died (exit code {code})"
@@ -163,6 +165,14 @@ class ResilientLoader(Generic[Batches]):
         for worker in getattr(iterator, "_workers", []):
             if worker.is_alive():
                 worker.kill()
+
+
+def _dead_workers(iterator: Any, wait_sec: float) -> list[int]:
+    """Number the workers that have ended; one that is just ending is given a moment."""
+    workers = list(getattr(iterator, "_workers", []))
+    for worker in workers:
+        worker.join(wait_sec / len(workers))
+    return [number for number, worker in enumerate(workers) if not worker.is_alive()]
 
 
 def local_batch_size(cfg: CfgNode, split: str) -> int:
