@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 from collections.abc import Generator
@@ -161,7 +162,9 @@ class ResilientLoader(Generic[Batches]):
     def _stop(iterator: Any) -> None:
         """End the workers; torch asks them first, and one that hangs is killed after 5 s."""
         if hasattr(iterator, "_shutdown_workers"):
-            iterator._shutdown_workers()
+            with contextlib.suppress(RuntimeError):  # as in _dead_workers
+                iterator._shutdown_workers()
+            iterator._shutdown_workers()  # nothing left to do, unless the first was broken off
         for worker in getattr(iterator, "_workers", []):
             if worker.is_alive():
                 worker.kill()
@@ -171,7 +174,9 @@ def _dead_workers(iterator: Any, wait_sec: float) -> list[int]:
     """Number the workers that have ended; one that is just ending is given a moment."""
     workers = list(getattr(iterator, "_workers", []))
     for worker in workers:
-        worker.join(wait_sec / len(workers))
+        # torch's signal handler may report the death here, in the middle of the waiting.
+        with contextlib.suppress(RuntimeError):
+            worker.join(wait_sec / len(workers))
     return [number for number, worker in enumerate(workers) if not worker.is_alive()]
 
 
