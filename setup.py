@@ -9,7 +9,9 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "slowfast/__init__.py").read_text())[1]
 PROJECTS = {"stica": "projects/stica/stica"}
 CONFIGS = ["slowfast_configs"] + [
-    f"slowfast_configs.{p.name}" for p in sorted((ROOT / "configs").iterdir()) if p.is_dir()
+    ".".join(["slowfast_configs", *p.relative_to(ROOT / "configs").parts])
+    for p in sorted((ROOT / "configs").rglob("*"))
+    if p.is_dir()
 ]
 
 setup(

@@ -18,16 +18,13 @@ from slowfast.engine.evaluator import (
 )
 from slowfast.engine.precision import Precision
 from slowfast.models.build import build_model
-from slowfast.models.weights import load_weights
+from slowfast.models.weights import RANDOM_WEIGHTS, load_weights
 from slowfast.utils import distributed
 from slowfast.utils.checkpoint import find_last_checkpoint
 
-__all__ = ["RANDOM_WEIGHTS", "test"]
+__all__ = ["test"]
 
 logger = logging.getLogger(__name__)
-
-RANDOM_WEIGHTS = "random"
-"""Value of TEST.CHECKPOINT_FILE_PATH that means: test the untrained model."""
 
 
 def test(cfg: CfgNode, device: torch.device) -> None:
@@ -77,4 +74,5 @@ def _load(model: nn.Module, cfg: CfgNode) -> None:
         path,
         checkpoint_type=cfg.TEST.CHECKPOINT_TYPE if named else cfg.TRAIN.CHECKPOINT_TYPE,
         clear_patterns=tuple(cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN) if named else (),
+        key="TEST.CHECKPOINT_FILE_PATH" if named else "TRAIN.CHECKPOINT_FILE_PATH",
     )

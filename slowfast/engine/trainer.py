@@ -23,7 +23,7 @@ from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.optimizer import construct_optimizer, get_epoch_lr, set_lr
-from slowfast.models.weights import load_weights
+from slowfast.models.weights import RANDOM_WEIGHTS, load_weights
 from slowfast.utils import checkpoint as cu
 from slowfast.utils import distributed
 from slowfast.utils.random import rng_state, set_rng_state
@@ -212,7 +212,8 @@ class Trainer:
         if train.AUTO_RESUME and last is not None:
             self._resume(model, cu.load_checkpoint(last), str(last))
             return
-        if not train.CHECKPOINT_FILE_PATH:
+        if train.CHECKPOINT_FILE_PATH in ("", RANDOM_WEIGHTS):
+            logger.info("starting from random weights")
             return
         load_weights(
             model,

@@ -3,7 +3,24 @@
 Importing this package fills the registries.
 """
 
-from slowfast.models import audio_resnet, classifier, heads, pooling, video_resnet
+from slowfast.models import (
+    attentive,
+    audio_classifier,
+    audio_resnet,
+    classifier,
+    heads,
+    pooling,
+    video_resnet,
+)
 from slowfast.models.losses import cross_entropy
 
-__all__ = ["audio_resnet", "classifier", "cross_entropy", "heads", "pooling", "video_resnet"]
+__all__ = [
+    "attentive",
+    "audio_classifier",
+    "audio_resnet",
+    "classifier",
+    "cross_entropy",
+    "heads",
+    "pooling",
+    "video_resnet",
+]

@@ -15,7 +15,13 @@ _CHOICES = {
     "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw"),
     "SOLVER.LR_POLICY": ("cosine", "steps_with_relative_lrs", "constant"),
 }
-_POSITIVE = ("MODEL.NUM_CLASSES", "RESNET.WIDTH_PER_GROUP", "SOLVER.BASE_LR", "SOLVER.MAX_EPOCH")
+_POSITIVE = (
+    "MODEL.NUM_CLASSES",
+    "RESNET.WIDTH_PER_GROUP",
+    "SOLVER.BASE_LR",
+    "SOLVER.MAX_EPOCH",
+    "MODEL.ATTENTIVE_HEADS",
+)
 
 
 @register_check
@@ -68,10 +74,29 @@ def check_model(cfg: CfgNode) -> list[Problem]:
         value = cfg[section][name]
         if value not in known:
             problems.append(Problem(key, f"got {value!r}. {nearest(str(value), known)}"))
+    if cfg.MODEL.MODEL_NAME == "AudioClassifier" and not cfg.AUDIO.ENABLE:
+        problems.append(Problem("AUDIO.ENABLE", "MODEL.MODEL_NAME AudioClassifier needs True."))
     for key in _POSITIVE:
         section, name = key.split(".")
         if cfg[section][name] <= 0:
             problems.append(Problem(key, f"got {cfg[section][name]}, expected more than 0."))
+    pooling = cfg.MODEL.POOLING
+    frozen = cfg.MODEL.DETACH_FINAL_FC or cfg.MODEL.FREEZE_BACKBONE
+    if frozen and cfg.TRAIN.ENABLE and not cfg.TRAIN.CHECKPOINT_FILE_PATH:
+        message = (
+            "names no weights, but the backbone is frozen (MODEL.DETACH_FINAL_FC, "
+            "MODEL.FREEZE_BACKBONE). Name a checkpoint, or 'random' to probe an untrained one."
+        )
+        problems.append(Problem("TRAIN.CHECKPOINT_FILE_PATH", message))
+    reads_space = pooling in build.POOLING_REGISTRY and getattr(
+        build.POOLING_REGISTRY.get(pooling), "reads_space", False
+    )
+    if reads_space and cfg.MODEL.FEATURE_AUG != "none":
+        message = (
+            f"'{pooling}' reads single cells, but crops of the feature map are averages over "
+            "space. Set MODEL.FEATURE_AUG none, or choose another pooling."
+        )
+        problems.append(Problem("MODEL.POOLING", message))
     if not 0 <= cfg.MODEL.FEATURE_AUG_WEIGHT <= 1:
         got = cfg.MODEL.FEATURE_AUG_WEIGHT
         problems.append(Problem("MODEL.FEATURE_AUG_WEIGHT", f"got {got}, expected 0 to 1."))

@@ -1,4 +1,4 @@
-"""Supervised classification of video: backbone, pooling, head, and crops of the feature map.
+"""Supervised classification: backbone, pooling, head, and crops of the feature map.
 
 In a classifier a feature crop is an augmentation: the head sees the full map and K crops of it, all
 with the sample's label. Evaluation sees the full map only.
@@ -8,8 +8,8 @@ Legend: B batch, V views, K crops, C channels, T frames, T' H' W' feature map.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
 from fvcore.common.config import CfgNode
@@ -41,7 +41,7 @@ class ClassifierOutputs(NamedTuple):
 
 
 class Classifier(nn.Module):
-    """A backbone, a pooling per pathway and a head.
+    """A video backbone, a pooling per pathway and a head.
 
     Args:
         backbone: ``(N, 3, T, H, W) -> BackboneOutput``, with ``out_channels``.
@@ -49,10 +49,15 @@ class Classifier(nn.Module):
         head: ``(x, groups) -> (N, classes)``.
         feature_aug: ``(maps, aug_seed) -> list[CropGroup]``, used in training; None for none.
         use_summary: Let the backbone's own summary, where it has one, stand for the full map.
-        head_only: Train the head alone: everything before it stays in evaluation mode and gets no
-            gradient (a linear probe).
+        frozen: Names of the parts that stay in evaluation mode and get no gradient: ``backbone``
+            for an attentive probe, with ``pooling`` for a linear one.
         frozen_bn: Keep batch norm at its running statistics while training.
+
+    Attributes:
+        modality: The entry of a batch that is read, and the name of the features that are returned.
     """
+
+    modality = "video"
 
     def __init__(
         self,
@@ -62,7 +67,7 @@ class Classifier(nn.Module):
         *,
         feature_aug: nn.Module | None = None,
         use_summary: bool = False,
-        head_only: bool = False,
+        frozen: Collection[str] = (),
         frozen_bn: bool = False,
     ) -> None:
         super().__init__()
@@ -71,18 +76,16 @@ class Classifier(nn.Module):
         self.head = head
         self.feature_aug = feature_aug
         self.use_summary = use_summary
-        self.head_only = head_only
+        self.frozen = tuple(frozen)
         self.frozen_bn = frozen_bn
-        if head_only:
-            self.backbone.requires_grad_(False)
-            self.pooling.requires_grad_(False)
+        for name in self.frozen:
+            self.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and evaluation; what is frozen stays in evaluation."""
         super().train(mode)
-        if self.head_only:
-            self.backbone.eval()
-            self.pooling.eval()
+        for name in self.frozen:
+            self.get_submodule(name).eval()
         if self.frozen_bn:
             freeze_batch_norm(self)
         return self
@@ -91,16 +94,17 @@ class Classifier(nn.Module):
         """Classify.
 
         Args:
-            batch: ``video`` float, normalised, (B, V, 3, T, H, W); with a feature augmentation, in
-                training, also ``aug_seed`` int64 (B,).
+            batch: What ``encode`` reads; with a feature augmentation, in training, also
+                ``aug_seed`` int64 (B,).
 
         Returns:
             Logits of the full maps and, in training with a feature augmentation, of the crops.
         """
-        views = batch["video"].shape[:2]  # B, V
+        views = batch[self.modality].shape[:2]  # B, V
         crops = 0
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.head_only):
-            out = self.backbone(batch["video"].flatten(0, 1))  # rows: B * V
+        with self._gradients("backbone"):
+            out = self.encode(batch)  # rows: B * V
+        with self._gradients("pooling"):
             groups: list[CropGroup] = []
             if self.training and self.feature_aug is not None:
                 groups = self.feature_aug(out.maps, batch["aug_seed"])
@@ -113,22 +117,40 @@ class Classifier(nn.Module):
         """Compute features and logits of the full maps, for evaluation.
 
         Args:
+            batch: What ``encode`` reads.
+
+        Returns:
+            ``video`` (the ``modality``): pooled features (B, V, C); ``logits``: (B, V, classes).
+        """
+        views = batch[self.modality].shape[:2]
+        pooled = self._pool(self.encode(batch), [])
+        return {
+            self.modality: pooled.unflatten(0, views),
+            "logits": self.head(pooled).unflatten(0, views),
+        }
+
+    def encode(self, batch: Mapping[str, Any]) -> BackboneOutput:
+        """Compute the backbone's maps.
+
+        Args:
             batch: ``video`` float, normalised, (B, V, 3, T, H, W).
 
         Returns:
-            ``video``: pooled features (B, V, C); ``logits``: (B, V, classes).
+            Maps and summary of B * V rows.
         """
-        views = batch["video"].shape[:2]
-        pooled = self._pool(self.backbone(batch["video"].flatten(0, 1)), [])
-        return {
-            "video": pooled.unflatten(0, views),
-            "logits": self.head(pooled).unflatten(0, views),
-        }
+        output: BackboneOutput = self.backbone(batch["video"].flatten(0, 1))
+        return output
+
+    def _gradients(self, part: str) -> torch.set_grad_enabled:
+        """Record gradients unless the part is frozen (or nobody records any)."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and part not in self.frozen)
 
     def _pool(self, out: BackboneOutput, crops: list[CropGroup]) -> Tensor:
         """Pool full maps and crops: rows of the full maps first, then the crops'."""
         if not self.use_summary or out.summary is None:
-            return pool_groups(self.pooling, [full_group(out.maps), *crops])
+            reads_space = getattr(self.pooling, "reads_space", False)
+            whole = full_group(out.maps, reads_space=reads_space)
+            return pool_groups(self.pooling, [whole, *crops])
         if not crops:
             return out.summary
         return torch.cat([out.summary, pool_groups(self.pooling, crops)])
@@ -163,32 +185,42 @@ class Classifier(nn.Module):
         return self.num_layers - 1
 
 
-def build_classifier(cfg: CfgNode) -> Classifier:
+AnyClassifier = TypeVar("AnyClassifier", bound=Classifier)
+
+
+def build_classifier(
+    cfg: CfgNode, kind: type[AnyClassifier] = Classifier, arch: str = ""
+) -> AnyClassifier:
     """Build a classifier of any backbone family.
 
     Families register themselves in MODEL_REGISTRY by a function that returns this.
 
     Args:
-        cfg: Read: MODEL.ARCH, POOLING, HEAD, NUM_CLASSES, FEATURE_AUG, DETACH_FINAL_FC, FROZEN_BN,
-            and what those parts read.
+        cfg: Read: MODEL.ARCH, POOLING, HEAD, NUM_CLASSES, FEATURE_AUG, DETACH_FINAL_FC,
+            FREEZE_BACKBONE, FROZEN_BN, and what those parts read.
+        kind: Class to build.
+        arch: Name of the backbone; empty: MODEL.ARCH.
 
     Returns:
         The classifier.
     """
     model = cfg.MODEL
-    backbone = BACKBONE_REGISTRY.get(model.ARCH)(cfg)
+    backbone = BACKBONE_REGISTRY.get(arch or model.ARCH)(cfg)
     pooling = build_pooling(cfg, backbone.out_channels)
     head = HEAD_REGISTRY.get(model.HEAD)(pooling.dim_out, model.NUM_CLASSES, cfg)
     augment = None
     if model.FEATURE_AUG != "none":
         augment = FEATURE_AUG_REGISTRY.get(model.FEATURE_AUG)(cfg)
-    return Classifier(
+    frozen = ["backbone"] if model.FREEZE_BACKBONE else []
+    if model.DETACH_FINAL_FC:
+        frozen = ["backbone", "pooling"]
+    return kind(
         backbone,
         pooling,
         head,
         feature_aug=augment,
         use_summary=model.POOLING == "native",
-        head_only=model.DETACH_FINAL_FC,
+        frozen=frozen,
         frozen_bn=model.FROZEN_BN,
     )
 

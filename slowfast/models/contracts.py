@@ -28,9 +28,10 @@ class Tokens(NamedTuple):
     """A sequence of time steps per row: what a temporal pooling reads.
 
     Attributes:
-        values: float (N, L, C). One spatial average per time step; padding where mask is False.
-        mask: bool (N, L). True where the step belongs to the row; at least one True per row.
-        positions: int64 (N, L). Index of the step on the full map's time axis.
+        values: float (N, L, C). One spatial average per time step, or, for a pooling that reads
+            space, one cell of the map; padding where mask is False.
+        mask: bool (N, L). True where the token belongs to the row; at least one True per row.
+        positions: int64 (N, L). Index of the token's step on the full map's time axis.
     """
 
     values: Tensor
@@ -67,3 +68,19 @@ def full_tokens(feature_map: Tensor) -> Tokens:
     positions = torch.arange(steps, device=feature_map.device).expand(batch, steps)
     mask = torch.ones(batch, steps, dtype=torch.bool, device=feature_map.device)
     return Tokens(values, mask, positions)
+
+
+def cell_tokens(feature_map: Tensor) -> Tokens:
+    """Take every cell of a map as a token, for a pooling that reads space.
+
+    Args:
+        feature_map: float (B, C, T', H', W').
+
+    Returns:
+        Tokens with L = T' H' W', time outermost, every one valid.
+    """
+    batch, _, steps, height, width = feature_map.shape
+    values = feature_map.flatten(2).transpose(1, 2)  # (B, T' H' W', C)
+    positions = torch.arange(steps, device=feature_map.device).repeat_interleave(height * width)
+    mask = torch.ones(values.shape[:2], dtype=torch.bool, device=feature_map.device)
+    return Tokens(values, mask, positions.expand(batch, -1))

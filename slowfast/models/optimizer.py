@@ -58,6 +58,19 @@ def _layer_decay(model: nn.Module, decay: float) -> Callable[[str], float]:
     return lambda name: decay ** (last - number(name))
 
 
+_PART_FACTORS = {
+    "backbone": "BACKBONE_LR_FACTOR",
+    "audio_backbone": "BACKBONE_LR_FACTOR",
+    "pooling": "POOLING_LR_FACTOR",
+}
+
+
+def _part_factor(name: str, solver: CfgNode) -> float:
+    """Return the factor on the rate of the part that a parameter belongs to."""
+    key = _PART_FACTORS.get(name.split(".")[0])
+    return float(solver[key]) if key else 1.0
+
+
 def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
     """Sort the trainable parameters by how they are to be treated.
 
@@ -65,6 +78,8 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
     * Names that the model's ``no_weight_decay()`` returns, and with SOLVER.ZERO_WD_1D_PARAM biases
       and all others of at most one dimension: no weight decay.
     * The rest: SOLVER.WEIGHT_DECAY, and LARS if it is on.
+
+    Rates are those of SOLVER.LAYER_DECAY times SOLVER.BACKBONE_LR_FACTOR and POOLING_LR_FACTOR.
 
     Args:
         model: Not wrapped. Parameters without gradient are left out.
@@ -88,7 +103,8 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
             weight_decay, lars = cfg.BN.WEIGHT_DECAY, False
         elif _is_exempt(name, exempt) or (cfg.SOLVER.ZERO_WD_1D_PARAM and is_flat):
             weight_decay, lars = 0.0, False
-        rule = _Rule(weight_decay, layer_decay(name), lars)
+        factor = layer_decay(name) * _part_factor(name, cfg.SOLVER)
+        rule = _Rule(weight_decay, factor, lars)
         groups.setdefault(rule, []).append(param)
     if not groups:
         raise ValueError(

@@ -12,7 +12,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from slowfast.models.build import POOLING_REGISTRY
-from slowfast.models.contracts import CropGroup, Tokens, full_tokens
+from slowfast.models.contracts import CropGroup, Tokens, cell_tokens, full_tokens
 
 __all__ = [
     "AvgPooling",
@@ -46,14 +46,19 @@ class PathwayPooling(nn.Module):
     """One pooling per pathway, side by side.
 
     Args:
-        poolings: One per pathway: ``Tokens -> (N, C)``.
+        poolings: One per pathway: ``Tokens -> (N, C)``; all of one kind.
         dims: Channels that each of them returns.
+
+    Attributes:
+        reads_space: Whether tokens are cells of the map instead of averages over space: a pooling
+            says so by an attribute of the same name.
     """
 
     def __init__(self, poolings: Sequence[nn.Module], dims: Sequence[int]) -> None:
         super().__init__()
         self.pathways = nn.ModuleList(poolings)
         self.dim_out = sum(dims)
+        self.reads_space = any(getattr(p, "reads_space", False) for p in poolings)
 
     def forward(self, tokens: Sequence[Tokens]) -> Tensor:
         """Pool each pathway and concatenate.
@@ -112,17 +117,19 @@ def pool_groups(pooling: nn.Module, groups: Sequence[CropGroup]) -> Tensor:
     return torch.cat([pooled[i] for i in range(len(groups))])
 
 
-def full_group(maps: Sequence[Tensor]) -> CropGroup:
+def full_group(maps: Sequence[Tensor], *, reads_space: bool = False) -> CropGroup:
     """Present whole maps as one more crop, to be pooled in the same call as the crops.
 
     Args:
         maps: One float (N, C, T', H', W') per pathway.
+        reads_space: Make a token of every cell, not of every time step.
 
     Returns:
         A group of one slot, ``full``.
     """
     rows = torch.arange(maps[0].shape[0], device=maps[0].device)
-    return CropGroup(("full",), [full_tokens(m) for m in maps], rows)
+    tokenize = cell_tokens if reads_space else full_tokens
+    return CropGroup(("full",), [tokenize(m) for m in maps], rows)
 
 
 @POOLING_REGISTRY.register()

@@ -13,9 +13,12 @@ from slowfast.config import UserError
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY
 from slowfast.utils.checkpoint import load_checkpoint
 
-__all__ = ["LoadReport", "load_state", "load_weights", "to_our_keys"]
+__all__ = ["RANDOM_WEIGHTS", "LoadReport", "load_state", "load_weights", "to_our_keys"]
 
 logger = logging.getLogger(__name__)
+
+RANDOM_WEIGHTS = "random"
+"""Value of a CHECKPOINT_FILE_PATH that asks for the untrained model by name."""
 
 _CONTAINERS = ("model_state", "state_dict", "model")
 _SHOWN = 6
@@ -115,6 +118,7 @@ def load_weights(
     *,
     checkpoint_type: str = "pytorch",
     clear_patterns: tuple[str, ...] = (),
+    key: str = "TRAIN.CHECKPOINT_FILE_PATH",
 ) -> LoadReport:
     """Load a model's weights from a file and log what matched.
 
@@ -124,10 +128,23 @@ def load_weights(
         checkpoint_type: TRAIN.CHECKPOINT_TYPE.
         clear_patterns: TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN; the first occurrence of each is removed
             from each key.
+        key: The configuration key that holds the path, for messages.
 
     Returns:
         The report.
+
+    Raises:
+        UserError: If the file cannot be read, or is of another architecture.
     """
+    try:
+        return _load_file(model, path, checkpoint_type, clear_patterns)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
+
+
+def _load_file(
+    model: nn.Module, path: str | Path, checkpoint_type: str, clear_patterns: tuple[str, ...]
+) -> LoadReport:
     content = load_checkpoint(path)
     state: Mapping[str, Any] = content
     for container in _CONTAINERS:
@@ -137,6 +154,7 @@ def load_weights(
     renamed = to_our_keys(state, checkpoint_type)
     for pattern in clear_patterns:
         renamed = {key.replace(pattern, "", 1): value for key, value in renamed.items()}
-    report = load_state(model, renamed)
+    adapt = getattr(model, "adapt_state", dict)  # a model may want a part of another's weights
+    report = load_state(model, adapt(renamed))
     logger.info("weights from %s: %s", path, report)
     return report

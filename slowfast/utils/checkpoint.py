@@ -99,7 +99,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint on the CPU, refusing anything that would run code.
 
     Args:
-        path: A ``.pyth`` or ``.pth`` file.
+        path: A ``.pyth`` or ``.pth`` file; or the OUTPUT_DIR of a run, for its newest checkpoint.
 
     Returns:
         What was saved.
@@ -108,6 +108,11 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         UserError: If the file is missing, damaged, or holds more than plain values.
     """
     path = Path(path)
+    if path.is_dir():
+        last = find_last_checkpoint(path)
+        if last is None:
+            raise UserError(f"no checkpoint in {path / _FOLDER}.")
+        path = last
     if not path.is_file():
         raise UserError(f"checkpoint not found: {path}.")
     try:

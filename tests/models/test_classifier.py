@@ -157,7 +157,7 @@ def test_summary_and_crops():
 
 
 def test_linear_probe_freezes_all_but_the_head():
-    model = _model(_FirstAndLastStep(), head_only=True).train()
+    model = _model(_FirstAndLastStep(), frozen=("backbone", "pooling")).train()
     before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
     assert model.head.training
     assert not model.backbone.training
@@ -167,6 +167,16 @@ def test_linear_probe_freezes_all_but_the_head():
     assert trained == {"head.projection.weight", "head.projection.bias"}
     for name, value in model.backbone.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_attentive_probe_trains_pooling_and_head_on_a_frozen_backbone():
+    cfg = _cfg(FREEZE_BACKBONE=True, POOLING="attentive")
+    model = MODEL_REGISTRY.get("VideoResNet")(cfg).train()
+    assert not model.backbone.training
+    assert model.pooling.training
+    model(_batch(views=1)).logits.sum().backward()
+    trained = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+    assert trained == {"pooling", "head"}
 
 
 def test_frozen_batch_norm_survives_train():
@@ -206,7 +216,8 @@ def _cfg(**model):
 def test_built_from_the_registry():
     cfg = _cfg(DETACH_FINAL_FC=True, FROZEN_BN=True)
     model = MODEL_REGISTRY.get("VideoResNet")(cfg)
-    assert (model.head_only, model.frozen_bn, model.use_summary) == (True, True, True)
+    assert (model.frozen_bn, model.use_summary) == (True, True)
+    assert set(model.frozen) == {"backbone", "pooling"}
     assert model(_batch(views=1)).logits.shape == (2, 1, 7)
 
 

@@ -135,3 +135,16 @@ def test_lars():
 def test_get_epoch_lr():
     cfg = _cfg(LR_POLICY="constant", BASE_LR=0.2, BASE_BATCH_SIZE=8)
     assert get_epoch_lr(0.5, cfg, 16) == pytest.approx(0.4)
+
+
+def test_parts_have_rates_of_their_own():
+    model = nn.ModuleDict({name: nn.Linear(2, 2) for name in ("backbone", "pooling", "head")})
+    cfg = _cfg(BACKBONE_LR_FACTOR=0.1, POOLING_LR_FACTOR=0.5)
+    optimizer = construct_optimizer(model, cfg)
+    set_lr(optimizer, 2.0)
+    rates = _by_name(model, optimizer.param_groups, "lr")
+    assert {name.split(".")[0]: rate for name, rate in rates.items()} == {
+        "backbone": pytest.approx(0.2),
+        "pooling": pytest.approx(1.0),
+        "head": 2.0,
+    }

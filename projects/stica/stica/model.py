@@ -127,20 +127,20 @@ class SpaceTimeCropAttend(nn.Module):
         """Compute features and embeddings of whole clips and their sound, for evaluation.
 
         Args:
-            batch: ``video`` (B, V, 3, T, H, W) and, if there is a sound branch, optionally
-                ``audio`` (B, A, 1, F, S).
+            batch: ``video`` (B, V, 3, T, H, W), ``audio`` (B, A, 1, F, S), or both; without a
+                sound branch ``audio`` is not read.
 
         Returns:
-            ``video`` (B, V, C) pooled features, ``video_embedding`` (B, V, D), rows of length 1,
-            and with sound ``audio`` (B, A, C) and ``audio_embedding`` (B, A, D).
+            Of pictures ``video`` (B, V, C) pooled features and ``video_embedding`` (B, V, D), rows
+            of length 1; of sound ``audio`` (B, A, C) and ``audio_embedding`` (B, A, D).
         """
-        views = batch["video"].shape[:2]
-        maps = self.backbone(batch["video"].flatten(0, 1)).maps
-        video = pool_groups(self.pooling, [self.full_group(maps)])  # (B * V, C)
-        features = {
-            "video": video.unflatten(0, views),
-            "video_embedding": self.head_video(video).unflatten(0, views),
-        }
+        features: dict[str, Tensor] = {}
+        if "video" in batch:
+            views = batch["video"].shape[:2]
+            maps = self.backbone(batch["video"].flatten(0, 1)).maps
+            video = pool_groups(self.pooling, [self.full_group(maps)])  # (B * V, C)
+            features["video"] = video.unflatten(0, views)
+            features["video_embedding"] = self.head_video(video).unflatten(0, views)
         if self.audio_backbone is not None and "audio" in batch:
             clips = batch["audio"].shape[:2]
             audio, embedding = self.embed_audio(batch["audio"].flatten(0, 1))  # rows: B * A
@@ -157,7 +157,7 @@ class SpaceTimeCropAttend(nn.Module):
         Returns:
             A group of one slot.
         """
-        return full_group(maps)
+        return full_group(maps, reads_space=getattr(self.pooling, "reads_space", False))
 
     def embed_audio(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the sound's features, averaged over bands and steps, and its embedding.

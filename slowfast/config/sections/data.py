@@ -29,6 +29,13 @@ def _add_data(cfg: CfgNode) -> None:
     # Of a plain folder without splits, this share of the files becomes the test split; which files
     # is decided by a hash of their relative path.
     cfg.DATA.FOLDER_TEST_FRACTION = 0.1
+    # Official fold to train and test on, from 1. UCF-101, HMDB-51, DCASE: number of the split; ESC-50:
+    # the fold that is tested while the others train. 0: for data sets without folds.
+    cfg.DATA.FOLD = 0
+    # Folder of the official split files. Empty: found inside of PATH_TO_DATA_DIR.
+    cfg.DATA.PATH_TO_SPLIT_DIR = ""
+    # Train on this many videos of each class, drawn from RNG_SEED. 0: on all of them.
+    cfg.DATA.TRAIN_VIDEOS_PER_CLASS = 0
     # YAML of overrides for the built-in demo set, used when PATH_TO_DATA_DIR is empty.
     cfg.DATA.DEMO_CFG = ""
     # Set by the loader of the configuration when the demo overlay was applied. Not for YAMLs.
@@ -80,7 +87,9 @@ def _add_views(cfg: CfgNode) -> None:
     cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []
     # Flip left and right with probability one half.
     cfg.DATA.RANDOM_FLIP = True
-    # Clips cut from a training video. Several clips per video are not built yet.
+    # Times that each training video is visited in an epoch, each time for another random clip.
+    cfg.DATA.TRAIN_CLIPS_PER_VIDEO = 1
+    # Clips cut from a training video. Several clips per sample are not built yet.
     cfg.DATA.TRAIN_CROP_NUM_TEMPORAL = 1
     # Views of each clip, augmented independently. Contrastive methods use two.
     cfg.DATA.TRAIN_CROP_NUM_SPATIAL = 1
@@ -141,6 +150,9 @@ def _add_audio(cfg: CfgNode) -> None:
     cfg.AUDIO.WIDTH = 64
     # Length of the sound of one clip, in seconds. It starts with the clip's first frame.
     cfg.AUDIO.CLIP_SEC = 1.0
+    # In evaluation the sound is taken this much later than the picture, in seconds; the track counts
+    # as a loop. To measure alignment; 0 otherwise.
+    cfg.AUDIO.SHIFT_SEC = 0.0
     # Sound is resampled to this rate, mono, in Hz.
     cfg.AUDIO.SAMPLE_RATE = 24000
     # Mel bands of the spectrogram.

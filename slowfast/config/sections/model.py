@@ -48,8 +48,12 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.HEAD_ACT = "softmax"
     # Recompute activations in the backward pass to save memory.
     cfg.MODEL.ACT_CHECKPOINT = False
-    # Train the head only, on a frozen backbone (linear probe).
+    # Train the head only: backbone and pooling stay as they are (linear probe).
     cfg.MODEL.DETACH_FINAL_FC = False
+    # Train pooling and head on a backbone that stays as it is (attentive probe).
+    cfg.MODEL.FREEZE_BACKBONE = False
+    # Attention heads of MODEL.POOLING "attentive", which must divide the backbone's channels.
+    cfg.MODEL.ATTENTIVE_HEADS = 8
     # Keep channels last in memory: faster convolutions for small models on the CPU and in reduced
     # precision on GPUs; results differ by rounding only.
     cfg.MODEL.CHANNELS_LAST = False

@@ -4,7 +4,7 @@ from fvcore.common.config import CfgNode
 
 
 def add_config(cfg: CfgNode) -> None:
-    """Add the top-level keys and TRAIN, TEST, TENSORBOARD.
+    """Add the top-level keys and TRAIN, TEST, PROBE, TENSORBOARD.
 
     Args:
         cfg: The tree to add to.
@@ -12,6 +12,7 @@ def add_config(cfg: CfgNode) -> None:
     _add_top_level(cfg)
     _add_train(cfg)
     _add_test(cfg)
+    _add_probe(cfg)
     _add_tensorboard(cfg)
 
 
@@ -59,7 +60,8 @@ def _add_train(cfg: CfgNode) -> None:
     cfg.TRAIN.CHECKPOINT_PERIOD = 10
     # Continue from the newest checkpoint in OUTPUT_DIR if there is one.
     cfg.TRAIN.AUTO_RESUME = True
-    # Checkpoint to start from when nothing is resumed.
+    # Checkpoint to start from when nothing is resumed: a file, or the OUTPUT_DIR of a run for its
+    # newest one. Empty or "random": random weights.
     cfg.TRAIN.CHECKPOINT_FILE_PATH = ""
     # Format of that checkpoint: "pytorch" finds out by itself, or a name in
     # CHECKPOINT_FORMAT_REGISTRY.
@@ -93,7 +95,8 @@ def _add_test(cfg: CfgNode) -> None:
     cfg.TEST.DATASET = "kinetics"
     # Videos per iteration over all processes of one machine.
     cfg.TEST.BATCH_SIZE = 8
-    # Checkpoint to test; empty: the newest in OUTPUT_DIR, else TRAIN.CHECKPOINT_FILE_PATH.
+    # Checkpoint to test, a file or the OUTPUT_DIR of a run. Empty: the newest in OUTPUT_DIR, else
+    # TRAIN.CHECKPOINT_FILE_PATH. "random": the untrained model.
     cfg.TEST.CHECKPOINT_FILE_PATH = ""
     # As TRAIN.CHECKPOINT_TYPE.
     cfg.TEST.CHECKPOINT_TYPE = "pytorch"
@@ -103,13 +106,38 @@ def _add_test(cfg: CfgNode) -> None:
     cfg.TEST.NUM_SPATIAL_CROPS = 3
     # Views of one video that travel together; fewer need less memory in the loader.
     cfg.TEST.VIEWS_PER_CHUNK = 6
-    # What to measure: names in PROTOCOL_REGISTRY, e.g. classification, class_retrieval,
-    # cross_modal_retrieval, baselines.
+    # What to measure: classification, class_retrieval, knn, linear_probe, few_shot, linear_svm,
+    # cross_modal_retrieval, alignment, baselines, or any name in PROTOCOL_REGISTRY.
     cfg.TEST.PROTOCOLS = ["classification"]
     # Also save predictions and labels to this file in OUTPUT_DIR.
     cfg.TEST.SAVE_RESULTS_PATH = ""
     # Kept for PySlowFast's YAMLs (not built yet).
     cfg.TEST.NUM_TEMPORAL_CLIPS = []
+
+
+def _add_probe(cfg: CfgNode) -> None:
+    cfg.PROBE = CfgNode()
+    # Which features the protocols on frozen features read: "video" or "audio" (pooled, before any
+    # projection head).
+    cfg.PROBE.FEATURE = "video"
+    # Ranks k of retrieval; those above the gallery's size are left out.
+    cfg.PROBE.RANKS = [1, 5, 10, 20, 50]
+    # Neighbours that vote in knn (at most the gallery's size), and the temperature of their votes:
+    # a neighbour of similarity s weighs exp(s / temperature).
+    cfg.PROBE.KNN_K = 200
+    cfg.PROBE.KNN_TEMPERATURE = 0.07
+    # Weights of the squared norm that linear_probe and few_shot choose from, and costs C that
+    # linear_svm chooses from; chosen by cross-validation within the train split, never on the test
+    # split.
+    cfg.PROBE.DECAYS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+    cfg.PROBE.SVM_COSTS = [0.001, 0.01, 0.1, 1.0, 10.0]
+    # Folds of that cross-validation.
+    cfg.PROBE.VALIDATION_FOLDS = 5
+    # Labelled videos per class of few_shot, and how often they are drawn.
+    cfg.PROBE.FEW_SHOT_K = [1, 5, 10, 20]
+    cfg.PROBE.FEW_SHOT_DRAWS = 5
+    # How much later the false sound of the alignment protocol starts, in seconds.
+    cfg.PROBE.ALIGNMENT_SHIFT_SEC = 1.0
 
 
 def _add_tensorboard(cfg: CfgNode) -> None:

@@ -51,6 +51,9 @@ def add_config(cfg: CfgNode) -> None:
     cfg.SOLVER.LARS_ON = False
     # Decay of the rate from the last layer to the first. 1: none.
     cfg.SOLVER.LAYER_DECAY = 1.0
+    # Rates of the backbone and of the pooling relative to the head's, as in fine-tuning.
+    cfg.SOLVER.BACKBONE_LR_FACTOR = 1.0
+    cfg.SOLVER.POOLING_LR_FACTOR = 1.0
     # Batches whose gradients are added up before one optimiser step. A contrastive loss still
     # sees the negatives of one batch only.
     cfg.SOLVER.ACCUMULATE_STEPS = 1

@@ -1,0 +1,95 @@
+"""Attentive pooling: one learned query attends over every cell of the map, in space and time.
+
+The usual read-out of an attentive probe (V-JEPA, arXiv 2404.08471, section 4): on a frozen backbone
+it finds the cells that matter, which an average over them cannot.
+
+Legend: N rows, L cells (T' H' W'), C channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slowfast.models.build import POOLING_REGISTRY
+from slowfast.models.contracts import Tokens
+
+__all__ = ["AttentivePooling", "attentive"]
+
+_MLP_RATIO = 4
+_INIT_STD = 0.02
+
+
+class AttentivePooling(nn.Module):
+    """A block of cross-attention whose only query is learned, and a small network after it.
+
+    Args:
+        dim: C.
+        num_heads: Attention heads; must divide C.
+
+    Raises:
+        ValueError: If the heads do not divide the channels.
+    """
+
+    reads_space = True
+
+    def __init__(self, dim: int, *, num_heads: int = 8) -> None:
+        super().__init__()
+        if num_heads < 1 or dim % num_heads:
+            raise ValueError(
+                f"MODEL.ATTENTIVE_HEADS: got {num_heads}, expected a divisor of the {dim} channels "
+                "of the backbone's map."
+            )
+        self.num_heads = num_heads
+        self.query = nn.Parameter(torch.empty(dim))
+        self.norm_tokens = nn.LayerNorm(dim)
+        self.to_query = nn.Linear(dim, dim)
+        self.to_key = nn.Linear(dim, dim)
+        self.to_value = nn.Linear(dim, dim)
+        self.projection = nn.Linear(dim, dim)
+        self.norm_mlp = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, _MLP_RATIO * dim), nn.GELU(), nn.Linear(_MLP_RATIO * dim, dim)
+        )
+        self.norm_out = nn.LayerNorm(dim)
+        nn.init.normal_(self.query, std=_INIT_STD)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=_INIT_STD)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Pool each row.
+
+        Args:
+            tokens: N rows of L cells. Padding may hold anything, even NaN.
+
+        Returns:
+            float (N, C).
+        """
+        values = tokens.values.masked_fill(~tokens.mask[..., None], 0.0)  # (N, L, C)
+        cells = self.norm_tokens(values)
+        query = self.query.expand(len(values), 1, -1)  # (N, 1, C)
+        attended = F.scaled_dot_product_attention(
+            self._split(self.to_query(query)),
+            self._split(self.to_key(cells)),
+            self._split(self.to_value(cells)),
+            attn_mask=tokens.mask[:, None, None],  # (N, 1, 1, L): for all heads and the one query
+        )  # (N, heads, 1, C / heads)
+        x = self.query + self.projection(attended.flatten(1))  # (N, C)
+        return self.norm_out(x + self.mlp(self.norm_mlp(x)))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """Split channels into heads: (N, L, C) to (N, heads, L, C / heads)."""
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+
+@POOLING_REGISTRY.register()
+def attentive(dim: int, cfg: CfgNode) -> AttentivePooling:
+    """Build attentive pooling over space and time. Read: MODEL.ATTENTIVE_HEADS."""
+    return AttentivePooling(dim, num_heads=cfg.MODEL.ATTENTIVE_HEADS)
+
+
+attentive.reads_space = True  # type: ignore[attr-defined]

@@ -1,0 +1,72 @@
+"""Supervised classification of sound: the audio branch with a pooling and a head of its own.
+
+Legend: B batch, A sound clips, C channels, F mel bins, S spectrogram steps, F' S' feature map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fvcore.common.config import CfgNode
+from torch import Tensor
+
+from slowfast.models.build import MODEL_REGISTRY
+from slowfast.models.classifier import Classifier, build_classifier
+from slowfast.models.contracts import BackboneOutput
+
+__all__ = ["AudioClassifier", "SoundClassifier"]
+
+_BRANCH = "audio_backbone."
+
+
+class SoundClassifier(Classifier):
+    """An audio backbone, a pooling over time and a head.
+
+    A map of sound is treated as a map of video that is F' high and one wide, so every pooling, and
+    cropping the feature map, work on it. Arguments are those of Classifier.
+    """
+
+    modality = "audio"
+
+    def encode(self, batch: Mapping[str, Any]) -> BackboneOutput:
+        """Compute the backbone's maps.
+
+        Args:
+            batch: ``audio`` float log-mel, (B, A, 1, F, S).
+
+        Returns:
+            Maps (B * A, C, S', F', 1): time first, as in video.
+        """
+        maps = self.backbone(batch["audio"].flatten(0, 1)).maps  # (B * A, C, F', S')
+        return BackboneOutput([m.transpose(2, 3).unsqueeze(-1) for m in maps])
+
+    @staticmethod
+    def adapt_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Take the sound branch out of an audio-visual model's weights.
+
+        Args:
+            state: Key -> tensor.
+
+        Returns:
+            The branch's weights under ``backbone``, when there is one; else all as they are.
+        """
+        branch = {
+            key.removeprefix("audio_"): value
+            for key, value in state.items()
+            if key.startswith(_BRANCH)
+        }
+        return branch or dict(state)
+
+
+@MODEL_REGISTRY.register()
+def AudioClassifier(cfg: CfgNode) -> SoundClassifier:  # noqa: N802 - MODEL.MODEL_NAME of a YAML
+    """Build a classifier of sound on AUDIO.ARCH.
+
+    Args:
+        cfg: As for ``build_classifier``; the backbone is AUDIO.ARCH.
+
+    Returns:
+        The classifier.
+    """
+    return build_classifier(cfg, SoundClassifier, cfg.AUDIO.ARCH)
