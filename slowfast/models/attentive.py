@@ -92,4 +92,4 @@ def attentive(dim: int, cfg: CfgNode) -> AttentivePooling:
     return AttentivePooling(dim, num_heads=cfg.MODEL.ATTENTIVE_HEADS)
 
 
-attentive.reads_space = True  # type: ignore[attr-defined]
+attentive.reads_space = True

@@ -60,7 +60,7 @@ class SoundClassifier(Classifier):
 
 
 @MODEL_REGISTRY.register()
-def AudioClassifier(cfg: CfgNode) -> SoundClassifier:  # noqa: N802 - MODEL.MODEL_NAME of a YAML
+def AudioClassifier(cfg: CfgNode) -> Classifier:  # noqa: N802 - MODEL.MODEL_NAME of a YAML
     """Build a classifier of sound on AUDIO.ARCH.
 
     Args:

@@ -9,7 +9,7 @@ Legend: B batch, V views, K crops, C channels, T frames, T' H' W' feature map.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 import torch
 from fvcore.common.config import CfgNode
@@ -185,12 +185,9 @@ class Classifier(nn.Module):
         return self.num_layers - 1
 
 
-AnyClassifier = TypeVar("AnyClassifier", bound=Classifier)
-
-
 def build_classifier(
-    cfg: CfgNode, kind: type[AnyClassifier] = Classifier, arch: str = ""
-) -> AnyClassifier:
+    cfg: CfgNode, kind: type[Classifier] = Classifier, arch: str = ""
+) -> Classifier:
     """Build a classifier of any backbone family.
 
     Families register themselves in MODEL_REGISTRY by a function that returns this.
