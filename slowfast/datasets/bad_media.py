@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast.config import UserError
 from slowfast.utils.io import append_csv_row
 
-__all__ = ["BadMedia", "BadMediaLog"]
+__all__ = ["BadMedia", "BadMediaLog", "record_missing"]
 
 logger = logging.getLogger(__name__)
 
+_FILE = "bad_media.csv"
 _HEADER = ["split", "path", "reason"]
 _SHOWN = 5
 
@@ -22,12 +25,12 @@ class BadMedia:
     """One file that could not be used.
 
     Attributes:
-        index: The sample that was asked for.
+        row: Its row in the manifest; several samples may belong to it.
         path: The file.
         reason: One line.
     """
 
-    index: int
+    row: int
     path: str
     reason: str
 
@@ -38,12 +41,12 @@ class BadMediaLog:
     Args:
         folder: OUTPUT_DIR.
         split: Name of the split, for the record.
-        num_files: Samples of the split (several per video when its views come in chunks).
+        num_files: Rows of the split's manifest.
         max_fraction: DATA.MAX_BAD_FRACTION.
     """
 
     def __init__(self, folder: Path, *, split: str, num_files: int, max_fraction: float) -> None:
-        self.file = folder / "bad_media.csv"
+        self.file = folder / _FILE
         self._split, self._num_files, self._max_fraction = split, num_files, max_fraction
         self._seen: set[int] = set()
         self._paths: set[str] = set()
@@ -60,9 +63,9 @@ class BadMediaLog:
         Raises:
             UserError: If the share of bad files passes DATA.MAX_BAD_FRACTION.
         """
-        if bad.index in self._seen:
+        if bad.row in self._seen:
             return
-        self._seen.add(bad.index)
+        self._seen.add(bad.row)
         if bad.path not in self._paths:
             self._paths.add(bad.path)
             append_csv_row(self.file, _HEADER, [self._split, bad.path, bad.reason])
@@ -80,3 +83,23 @@ class BadMediaLog:
                 f"bad ({fraction:.1%}, allowed {self._max_fraction:.1%}). "
                 f"Their reasons are in {self.file}. Mend or remove them, or raise the limit."
             )
+
+
+def record_missing(folder: Path, split: str, missing: Iterable[tuple[str, str]]) -> None:
+    """Write files that a split file names and that are not there to ``bad_media.csv``.
+
+    A split is read whenever it is evaluated; what the file says already is not written again.
+
+    Args:
+        folder: OUTPUT_DIR.
+        split: Name of the split, for the record.
+        missing: Path and reason of each file.
+    """
+    file = folder / _FILE
+    known: set[tuple[str, str]] = set()
+    if file.exists():
+        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+            known = {(row["split"], row["path"]) for row in csv.DictReader(lines)}
+    for path, reason in missing:
+        if (split, path) not in known:
+            append_csv_row(file, _HEADER, [split, path, reason])

@@ -7,6 +7,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from slowfast.config import CfgNode
+from slowfast.datasets.split_files import require_fold
 from slowfast.utils.registry import Registry
 
 __all__ = ["DATASET_REGISTRY", "SPLITS", "build_dataset", "has_split"]
@@ -19,17 +20,20 @@ DATASET_REGISTRY.__doc__ = """
 ``(cfg, split) -> Dataset``: a map-style data set; ``dataset[(epoch, index)]`` is one sample, a dict
 (V views, A temporal clips, T frames, N sound samples):
 
-    video           uint8 (V, T, H, W, 3), RGB
+    video           uint8 (V, T, H, W, 3), RGB; absent in data sets of sound alone
     audio           float32 (A, N), mono in [-1, 1] at AUDIO.SAMPLE_RATE; absent without sound
     audio_valid     bool (A,), False where the file has no sound for the clip
     label           int64, -1 when unknown
-    index           int64, the row of the manifest (not of a chunk of views)
-    clip_start_sec  float32 (V,)
-    view            int64 (V,)
+    index           int64, the row of the manifest (not of a clip or a chunk of views)
+    clip_start_sec  float32 (V,); (A,) without video
+    view            int64 (V,); (A,) without video
     aug_seed        int64, from which everything that is drawn on the device follows
 
 It raises MediaError for a file that cannot be used. Names are lower case; looking one up ignores
-the case. The function may have an attribute ``splits``, ``(cfg) -> set of split names that exist``.
+the case. The function may have attributes: ``splits``, ``(cfg) -> set of split names that exist``;
+``has_folds``, True if it reads DATA.FOLD; ``sound_only``, True if its samples have no video. The
+data set has ``path(index)``, the file of a sample; if samples share files also ``manifest``, which
+lists them, and ``row(index)``, the file's number.
 """
 
 
@@ -46,8 +50,12 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> Dataset[dict[str, Any]
 
     Raises:
         KeyError: If no data set has that name.
+        UserError: If the data is missing, or DATA.FOLD is not one of its folds.
     """
-    return DATASET_REGISTRY.get(name.lower())(cfg, split)
+    builder = DATASET_REGISTRY.get(name.lower())
+    if not getattr(builder, "has_folds", False):
+        require_fold(cfg, name, 0)
+    return builder(cfg, split)
 
 
 def has_split(name: str, cfg: CfgNode, split: str) -> bool:

@@ -8,18 +8,21 @@ from typing import Any
 
 from slowfast.config import CfgNode, Problem, register_check
 from slowfast.config.projects import describe_missing
+from slowfast.config.sections.unbuilt import describe_unbuilt
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
 from slowfast.utils.env import num_local_processes
 from slowfast.utils.registry import nearest
 
-__all__ = ["check_data", "check_demo", "check_names"]
+__all__ = ["check_data", "check_demo", "check_names", "check_sound"]
 
 _POSITIVE = (
     *("DATA.NUM_FRAMES", "DATA.SAMPLING_RATE", "DATA.TARGET_FPS", "DATA.TRAIN_CROP_NUM_SPATIAL"),
     *("TRAIN.BATCH_SIZE", "TEST.BATCH_SIZE", "TEST.NUM_ENSEMBLE_VIEWS", "TEST.VIEWS_PER_CHUNK"),
+    "DATA.TRAIN_CLIPS_PER_VIDEO",
     *("AUDIO.CLIP_SEC", "LOG_PERIOD", "NUM_SHARDS", "NUM_CPU_PROCESSES"),
 )
+_NOT_NEGATIVE = ("DATA.FOLD", "DATA.TRAIN_VIDEOS_PER_CLASS")
 _ONLY = {
     "DATA.TRAIN_CROP_NUM_TEMPORAL": (1, "several clips per training video are not built yet"),
     "DATA.MULTI_LABEL": (False, "several labels per video are not built yet"),
@@ -42,8 +45,27 @@ def check_names(cfg: CfgNode) -> list[Problem]:
         name = cfg[key].DATASET.lower()
         message = describe_missing(DATASET_REGISTRY, name, cfg.PROJECTS)
         if cfg[key].ENABLE and message:
+            message = describe_unbuilt(f"{key}.DATASET", name) or message
             problems.append(Problem(f"{key}.DATASET", message))
     return problems
+
+
+@register_check
+def check_sound(cfg: CfgNode) -> list[Problem]:
+    """Find data sets of sound alone where no sound is read.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        At most one problem.
+    """
+    names = {cfg[key].DATASET.lower() for key in ("TRAIN", "TEST") if cfg[key].ENABLE}
+    for name in sorted(names & set(DATASET_REGISTRY.names())):
+        if getattr(DATASET_REGISTRY.get(name), "sound_only", False) and not cfg.AUDIO.ENABLE:
+            message = f"got False, but the data set {name} holds sound alone; use True."
+            return [Problem("AUDIO.ENABLE", message)]
+    return []
 
 
 @register_check
@@ -61,6 +83,9 @@ def check_data(cfg: CfgNode) -> list[Problem]:
         value = _value(cfg, key)
         if value <= 0:
             problems.append(Problem(key, f"got {value}, expected more than 0."))
+    for key in _NOT_NEGATIVE:
+        if _value(cfg, key) < 0:
+            problems.append(Problem(key, f"got {_value(cfg, key)}, expected 0 or more."))
     for key, (only, why) in _ONLY.items():
         if _value(cfg, key) != only:
             problems.append(Problem(key, f"got {_value(cfg, key)!r}: {why}; use {only!r}."))

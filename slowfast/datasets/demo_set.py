@@ -9,7 +9,7 @@ import time
 from slowfast.config import CfgNode
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.demo import generate_demo, spec_from_cfg
-from slowfast.datasets.manifest import load_manifest
+from slowfast.datasets.layouts import load_manifest
 from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
 from slowfast.utils.io import cache_dir
 

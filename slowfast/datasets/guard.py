@@ -1,8 +1,8 @@
 """Around a data set in a worker: bad files are replaced by policy, and hangs can be seen.
 
 The worker notes in shared memory which sample it is decoding since when; the main process reads
-that table to find a file that hangs or that killed its worker, and puts its index on a shared
-quarantine list.
+that table to find a file that hangs or that killed its worker, and puts its row on a shared
+quarantine list: all samples of that file are set aside, be they its other clips or other views.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from slowfast.datasets.bad_media import BadMedia
 from slowfast.datasets.media import MediaError
+from slowfast.datasets.media_problems import describe_fault
 from slowfast.datasets.sampler import Key
 from slowfast.utils.random import STREAM_REPLACEMENT, sample_rng
 
@@ -82,7 +83,8 @@ class GuardedDataset(Dataset[GuardedSample]):
     """Applies DATA.BAD_FILE_POLICY to a data set.
 
     Args:
-        dataset: Raises MediaError for a bad file.
+        dataset: Raises MediaError for a bad file. ``path(index)`` names the file of a sample; where
+            a file has several samples, ``row(index)`` numbers it and ``manifest`` lists the files.
         policy: "replace" (training: another sample, drawn from the seed), "drop" (evaluation) or
             "error".
         seed: RNG_SEED, for the replacement.
@@ -93,10 +95,19 @@ class GuardedDataset(Dataset[GuardedSample]):
         self, dataset: Any, *, policy: str, seed: int, heartbeat: Heartbeat | None = None
     ) -> None:
         self.dataset, self._policy, self._seed, self.heartbeat = dataset, policy, seed, heartbeat
-        self.quarantine = torch.zeros(len(dataset), dtype=torch.bool).share_memory_()
+        self.num_files = len(dataset.manifest) if hasattr(dataset, "row") else len(dataset)
+        self.quarantine = torch.zeros(self.num_files, dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def row(self, index: int) -> int:
+        """Return the number of a sample's file, from 0 to ``num_files``, exclusive."""
+        return self.dataset.row(index) if hasattr(self.dataset, "row") else index
+
+    def bad_media(self, index: int, reason: str) -> BadMedia:
+        """Describe the file of a sample as bad."""
+        return BadMedia(self.row(index), self.dataset.path(index), reason)
 
     def __getitem__(self, key: Key) -> GuardedSample:
         epoch, index = key
@@ -105,7 +116,7 @@ class GuardedDataset(Dataset[GuardedSample]):
             try:
                 return GuardedSample(self._decode(epoch, index), bad)
             except MediaError as error:
-                bad.append(BadMedia(index, str(error.path), error.reason))
+                bad.append(self.bad_media(index, describe_fault(error).reason))
                 if self._policy == "error":
                     fatal = f"DATA.BAD_FILE_POLICY is 'error' and a file is bad: {error}"
                     return GuardedSample(None, bad, fatal)
@@ -119,7 +130,7 @@ class GuardedDataset(Dataset[GuardedSample]):
         return GuardedSample(None, bad, fatal)
 
     def _decode(self, epoch: int, index: int) -> dict[str, Any]:
-        if self.quarantine[index]:
+        if self.quarantine[self.row(index)]:
             raise MediaError(self.dataset.path(index), "set aside: it hung or killed its worker")
         worker = get_worker_info()
         if worker is None or self.heartbeat is None:

@@ -1,15 +1,17 @@
-"""Kinetics, and every data set of one label per video in the layouts of ``manifest``."""
+"""Kinetics, and every data set of one label per video in the layouts of ``layouts``."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.manifest import Manifest, find_layout, load_manifest
+from slowfast.datasets.layouts import find_layout, load_manifest
+from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.split_files import data_root
 from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
 
 __all__ = ["kinetics", "manifest_from_cfg"]
+
+_LAYOUT = "train.csv, with train/CLASS/file, or with just videos"
 
 
 def manifest_from_cfg(cfg: CfgNode, split: str) -> Manifest:
@@ -25,13 +27,8 @@ def manifest_from_cfg(cfg: CfgNode, split: str) -> Manifest:
     Raises:
         UserError: If DATA.PATH_TO_DATA_DIR is empty or has no such split.
     """
-    if not cfg.DATA.PATH_TO_DATA_DIR:
-        raise UserError(
-            "DATA.PATH_TO_DATA_DIR is empty: name a folder with train.csv, with "
-            "train/CLASS/video files, or with just videos."
-        )
     return load_manifest(
-        Path(cfg.DATA.PATH_TO_DATA_DIR).expanduser(),
+        data_root(cfg, _LAYOUT),
         "train" if split == "gallery" else split,
         prefix=cfg.DATA.PATH_PREFIX,
         separator=cfg.DATA.PATH_LABEL_SEPARATOR,
@@ -42,7 +39,7 @@ def manifest_from_cfg(cfg: CfgNode, split: str) -> Manifest:
 
 @DATASET_REGISTRY.register()
 def kinetics(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
-    """Build a split of Kinetics, or of any data set in one of the layouts of ``manifest``.
+    """Build a split of Kinetics, or of any data set in one of the layouts of ``layouts``.
 
     Args:
         cfg: The configuration.
@@ -54,8 +51,4 @@ def kinetics(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
     return build_video_dataset(cfg, manifest_from_cfg(cfg, split), split)
 
 
-def _splits(cfg: CfgNode) -> set[str]:
-    return set(find_layout(Path(cfg.DATA.PATH_TO_DATA_DIR).expanduser()).sources)
-
-
-kinetics.splits = _splits
+kinetics.splits = lambda cfg: set(find_layout(data_root(cfg, _LAYOUT)).sources)

@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.bad_media import BadMedia, BadMediaLog
+from slowfast.datasets.bad_media import BadMediaLog
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.guard import GuardedDataset, Heartbeat, LoadedBatch, collate
+from slowfast.datasets.media_problems import death_reason, overdue_reason
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
 from slowfast.datasets.view import use_one_thread
 from slowfast.utils import distributed
@@ -135,9 +136,7 @@ class ResilientLoader(Generic[Batches]):
         if heartbeat is not None and dead and (is_broken or "exited unexpectedly" in text):
             codes = {heartbeat.current(i): iterator._workers[i].exitcode for i in dead}
             culprits = {
-                index: f"its worker process died (exit code {code})"
-                for index, code in codes.items()
-                if index is not None
+                index: death_reason(code) for index, code in codes.items() if index is not None
             }
             if culprits:
                 return culprits
@@ -148,14 +147,14 @@ class ResilientLoader(Generic[Batches]):
             ) from error
         if heartbeat is not None and "timed out" in text:
             limit = self._settings.file_timeout_sec
-            reason = f"not decoded within DATA.FILE_TIMEOUT_SEC ({limit:g} s)"
+            reason = overdue_reason(limit, "DATA.FILE_TIMEOUT_SEC")
             return dict.fromkeys(heartbeat.overdue(limit), reason)
         raise error
 
     def _set_aside(self, culprits: dict[int, str]) -> None:
         for index, reason in culprits.items():
-            self.dataset.quarantine[index] = True
-            self.bad_media.add(BadMedia(index, self.dataset.dataset.path(index), reason))
+            self.dataset.quarantine[self.dataset.row(index)] = True
+            self.bad_media.add(self.dataset.bad_media(index, reason))
         logger.warning("restarting the data workers after %s", "; ".join(culprits.values()))
 
     @staticmethod
@@ -256,7 +255,7 @@ def _support(
     bad_media = BadMediaLog(
         Path(cfg.OUTPUT_DIR),
         split=split,
-        num_files=len(dataset),
+        num_files=dataset.num_files,
         max_fraction=cfg.DATA.MAX_BAD_FRACTION,
     )
     return settings, bad_media

@@ -1,72 +1,94 @@
 """The list of a split's files as compact arrays, shared by all workers through a memory map.
 
-Three layouts are recognised: PySlowFast's ``SPLIT.csv``; class folders ``SPLIT/CLASS/file``; and a
-plain folder of videos without labels, split by a hash of each file's relative path.
+A row is a file and its label. It may also be a window of a long file, in seconds, and a slice of a
+tar, in bytes. Who lists the files is ``layouts`` and the readers of official split files.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import logging
+import math
 import os
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from slowfast.config import UserError
 from slowfast.utils.io import cache_dir
 
-__all__ = ["MEDIA_SUFFIXES", "Layout", "Manifest", "find_layout", "load_manifest"]
+__all__ = ["NO_LABEL", "TO_END", "Manifest", "Row", "manifest_digest", "share_manifest"]
 
 logger = logging.getLogger(__name__)
 
-_VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg"),
-    *(".ts", ".m2ts", ".mts", ".3gp", ".ogv", ".gif", ".vob"),
-)
-_AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac")
-MEDIA_SUFFIXES = frozenset(_VIDEO_SUFFIXES + _AUDIO_SUFFIXES)
-_SPLIT_NAMES = {"train": ("train",), "val": ("val", "valid", "validate"), "test": ("test",)}
-_NO_LABEL = -1
+NO_LABEL = -1
+"""The label of a file whose class is unknown."""
+
+TO_END = -1
+"""The size of a slice that reaches up to the end of its file."""
+
+_WHOLE_WINDOW = (0.0, math.inf)
+_WHOLE_FILE = (0, TO_END)
 
 
 class Row(NamedTuple):
-    """One file and its label (-1: unknown)."""
-
-    path: str
-    label: int
-
-
-class Layout(NamedTuple):
-    """How a data folder is laid out.
+    """One entry of a manifest.
 
     Attributes:
-        kind: "csv", "class_folders" or "folder".
-        sources: Split name -> csv file or folder. Only splits that exist.
+        path: The file.
+        label: Its class; NO_LABEL where unknown.
+        start_sec: Where the window starts, in seconds on the file's clock.
+        end_sec: Where it ends; infinity: where the file does.
+        offset: First byte of the media file in ``path``, as for a member of a tar.
+        size: Its bytes; TO_END: up to the end.
     """
 
-    kind: str
-    sources: dict[str, Path]
+    path: str
+    label: int = NO_LABEL
+    start_sec: float = 0.0
+    end_sec: float = math.inf
+    offset: int = 0
+    size: int = TO_END
+
+    @property
+    def has_window(self) -> bool:
+        """Whether the row is a part of its file's time."""
+        return (self.start_sec, self.end_sec) != _WHOLE_WINDOW
+
+    @property
+    def name(self) -> str:
+        """What to call the row in messages: a tar holds many."""
+        if (self.offset, self.size) == _WHOLE_FILE:
+            return self.path
+        return f"{self.path}:{self.offset}+{'' if self.size == TO_END else self.size}"
 
 
 class Manifest:
-    """Paths and labels of one split; costs no Python object per row.
+    """The rows of one split; costs no Python object per row.
 
     Args:
         text: uint8; all paths, one after the other, in the file system's encoding.
         ends: int64 (N,); where each path ends in ``text``.
-        labels: int64 (N,); -1 where unknown.
+        labels: int64 (N,); NO_LABEL where unknown.
         class_names: Names of the classes, where the layout knows them.
+        windows: float64 (N, 2); start and end in seconds. None: all files are whole.
+        slices: int64 (N, 2); offset and size in bytes. None: all files are whole.
     """
 
     def __init__(
-        self, text: np.ndarray, ends: np.ndarray, labels: np.ndarray, class_names: list[str]
+        self,
+        text: np.ndarray,
+        ends: np.ndarray,
+        labels: np.ndarray,
+        class_names: list[str],
+        windows: np.ndarray | None = None,
+        slices: np.ndarray | None = None,
     ) -> None:
         self._text, self._ends, self.labels, self.class_names = text, ends, labels, class_names
+        self._windows, self._slices = windows, slices
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -77,8 +99,17 @@ class Manifest:
         return os.fsdecode(self._text[start : int(self._ends[index])].tobytes())
 
     def label(self, index: int) -> int:
-        """Return the label of a row, -1 when unknown."""
+        """Return the label of a row, NO_LABEL when unknown."""
         return int(self.labels[index])
+
+    def row(self, index: int) -> Row:
+        """Return all there is to know of a row."""
+        window, part = _WHOLE_WINDOW, _WHOLE_FILE
+        if self._windows is not None:
+            window = (float(self._windows[index, 0]), float(self._windows[index, 1]))
+        if self._slices is not None:
+            part = (int(self._slices[index, 0]), int(self._slices[index, 1]))
+        return Row(self.path(index), self.label(index), *window, *part)
 
     @property
     def has_labels(self) -> bool:
@@ -86,35 +117,44 @@ class Manifest:
         return len(self) > 0 and bool((self.labels >= 0).all())
 
     def digest(self) -> str:
-        """Return a hash of paths and labels, to name the data a result was obtained on."""
+        """Return a hash of all rows, to name the data a result was obtained on."""
         state = hashlib.blake2b(digest_size=8)
-        for array in (self._text, self._ends, self.labels):
-            state.update(np.ascontiguousarray(array).data)
+        for name, values in self._arrays().items():
+            if name in ("windows", "slices"):
+                state.update(name.encode())
+            state.update(np.ascontiguousarray(values).data)
         return state.hexdigest()
+
+    def take(self, rows: Iterable[int]) -> Manifest:
+        """Return a manifest of some of the rows, in the given order."""
+        return Manifest.from_rows((self.row(int(row)) for row in rows), self.class_names)
 
     @classmethod
     def from_rows(cls, rows: Iterable[Row], class_names: list[str]) -> Manifest:
         """Pack rows into arrays.
 
         Args:
-            rows: Paths and labels, in order.
+            rows: The entries, in order.
             class_names: Names of the classes, or an empty list.
 
         Returns:
             The manifest.
         """
         text = bytearray()
-        ends: list[int] = []
-        labels: list[int] = []
+        ends, labels, windows, slices = array("q"), array("q"), array("d"), array("q")
         for row in rows:
             text += os.fsencode(row.path)
             ends.append(len(text))
             labels.append(row.label)
+            windows.extend((row.start_sec, row.end_sec))
+            slices.extend((row.offset, row.size))
         return cls(
             np.frombuffer(bytes(text), np.uint8),
             np.array(ends, np.int64),
             np.array(labels, np.int64),
             class_names,
+            _unless_all(np.array(windows, np.float64).reshape(-1, 2), _WHOLE_WINDOW),
+            _unless_all(np.array(slices, np.int64).reshape(-1, 2), _WHOLE_FILE),
         )
 
     def save(self, folder: Path) -> None:
@@ -123,8 +163,8 @@ class Manifest:
             return
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         temporary.mkdir(parents=True, exist_ok=True)
-        for name, array in zip(("text", "ends", "labels"), self._arrays(), strict=True):
-            np.save(temporary / f"{name}.npy", array)
+        for name, values in self._arrays().items():
+            np.save(temporary / f"{name}.npy", values)
         (temporary / "classes.json").write_text(json.dumps(self.class_names), encoding="utf-8")
         try:
             temporary.replace(folder)
@@ -139,166 +179,55 @@ class Manifest:
         text, ends, labels = (
             np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("text", "ends", "labels")
         )
-        names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
-        return cls(text, ends, labels, names)
-
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self._text, self._ends, self.labels
-
-
-def find_layout(root: Path) -> Layout:
-    """Recognise how a data folder is laid out.
-
-    Args:
-        root: DATA.PATH_TO_DATA_DIR.
-
-    Returns:
-        The layout with the splits that exist.
-
-    Raises:
-        UserError: If the folder is missing or holds nothing usable.
-    """
-    if not root.is_dir():
-        raise UserError(f"DATA.PATH_TO_DATA_DIR: no such folder: {root}.")
-    csvs = {s: root / f"{s}.csv" for s in _SPLIT_NAMES if (root / f"{s}.csv").is_file()}
-    if csvs:
-        return Layout("csv", csvs)
-    folders = {
-        split: root / name
-        for split, names in _SPLIT_NAMES.items()
-        for name in names
-        if (root / name).is_dir()
-    }
-    if "train" in folders or "test" in folders:
-        return Layout("class_folders", folders)
-    return Layout("folder", {"train": root, "test": root})
-
-
-def load_manifest(
-    root: Path,
-    split: str,
-    *,
-    prefix: str = "",
-    separator: str = " ",
-    skip_rows: int = 0,
-    test_fraction: float = 0.1,
-) -> Manifest:
-    """List the files of one split.
-
-    Args:
-        root: DATA.PATH_TO_DATA_DIR.
-        split: "train", "val" or "test". Where one of val and test is missing, test falls back to
-            val; val does not fall back.
-        prefix: DATA.PATH_PREFIX, for the relative paths of a csv.
-        separator: DATA.PATH_LABEL_SEPARATOR.
-        skip_rows: DATA.SKIP_ROWS.
-        test_fraction: DATA.FOLDER_TEST_FRACTION, for a plain folder.
-
-    Returns:
-        The manifest, memory-mapped from the cache folder where that can be written.
-
-    Raises:
-        UserError: If the split is missing or empty, or a row cannot be read.
-    """
-    layout = find_layout(root)
-    source_split = "val" if split == "test" and "test" not in layout.sources else split
-    source = layout.sources.get(source_split)
-    if source is None:
-        have = ", ".join(sorted(layout.sources)) or "none"
-        raise UserError(f"DATA.PATH_TO_DATA_DIR: {root} has no {split} split (found: {have}).")
-    class_names: list[str] = []
-    if layout.kind == "csv":
-        rows = _csv_rows(source, root, prefix, separator, skip_rows)
-    elif layout.kind == "class_folders":
-        class_names = _class_names(layout)
-        rows = _class_folder_rows(source, class_names)
-    else:
-        rows = _folder_rows(source, source_split, test_fraction)
-    manifest = Manifest.from_rows(rows, class_names)
-    if not len(manifest):
-        raise UserError(
-            f"DATA.PATH_TO_DATA_DIR: the {split} split of {root} ({layout.kind}: {source}) is "
-            f"empty. Files are found by their suffix: {' '.join(sorted(MEDIA_SUFFIXES))}."
+        windows, slices = (
+            np.load(file, mmap_mode="r") if (file := folder / f"{name}.npy").exists() else None
+            for name in ("windows", "slices")
         )
-    return _share(manifest)
+        names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+        return cls(text, ends, labels, names, windows, slices)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Return what is saved and hashed: the optional arrays only where they say something."""
+        named = {"text": self._text, "ends": self._ends, "labels": self.labels}
+        optional = {"windows": self._windows, "slices": self._slices}
+        return named | {name: values for name, values in optional.items() if values is not None}
 
 
-def _share(manifest: Manifest) -> Manifest:
+def share_manifest(manifest: Manifest) -> Manifest:
+    """Keep a manifest in the cache folder and map it into memory from there.
+
+    Args:
+        manifest: Any manifest.
+
+    Returns:
+        The same rows; the same object where the cache folder cannot be used.
+    """
     folder = cache_dir() / "manifests" / manifest.digest()
     try:
         manifest.save(folder)
-        return Manifest.open(folder)
+        shared = Manifest.open(folder)
     except OSError as error:
         logger.warning("the manifest is kept in memory, as %s cannot be used: %s", folder, error)
         return manifest
+    shared.class_names = manifest.class_names  # who saved the same rows first may not know them
+    return shared
 
 
-def _csv_rows(file: Path, root: Path, prefix: str, separator: str, skip_rows: int) -> Iterator[Row]:
-    base = Path(prefix) if prefix else None
-    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
-        for number, line in enumerate(lines, start=1):
-            if number <= skip_rows or not line.strip():
-                continue
-            path, label = _split_line(line.rstrip("\r\n"), separator, f"{file}:{number}")
-            full = base / path if base else Path(path)
-            if not base and not full.is_absolute() and not full.exists():
-                full = root / path
-            yield Row(str(full), label)
+def manifest_digest(dataset: Any) -> str:
+    """Name the files that a data set reads.
+
+    Args:
+        dataset: A data set, maybe inside of a guard or a loader.
+
+    Returns:
+        The digest of its manifest; "" for a data set without one.
+    """
+    while hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    manifest = getattr(dataset, "manifest", None)
+    return "" if manifest is None else manifest.digest()
 
 
-def _split_line(line: str, separator: str, where: str) -> tuple[str, int]:
-    """Split at the LAST separator, so that paths may hold spaces; csv quoting is understood."""
-    if line.startswith('"'):
-        fields = next(csv.reader([line], delimiter=separator))
-        path, label = fields[0], fields[-1] if len(fields) > 1 else ""
-    else:
-        path, found, label = line.rpartition(separator)
-        if not found:
-            path, label = line, ""
-    if not label:
-        return path, _NO_LABEL
-    try:
-        return path, int(label)
-    except ValueError:
-        if Path(line).suffix.lower() in MEDIA_SUFFIXES:
-            return line, _NO_LABEL  # A path with a space in it and no label.
-        raise UserError(
-            f"{where}: expected 'path{separator}label' with an integer label, got {line!r}. "
-            "DATA.PATH_LABEL_SEPARATOR is what stands between the two."
-        ) from None
-
-
-def _class_names(layout: Layout) -> list[str]:
-    names = {
-        entry.name
-        for folder in layout.sources.values()
-        for entry in folder.iterdir()
-        if entry.is_dir()
-    }
-    return sorted(names)
-
-
-def _class_folder_rows(folder: Path, class_names: list[str]) -> Iterator[Row]:
-    if not class_names:
-        yield from (Row(path, _NO_LABEL) for path in _media_files(folder))
-    for label, name in enumerate(class_names):
-        if (folder / name).is_dir():
-            yield from (Row(path, label) for path in _media_files(folder / name))
-
-
-def _folder_rows(root: Path, split: str, test_fraction: float) -> Iterator[Row]:
-    for path in _media_files(root):
-        digest = hashlib.blake2b(os.fsencode(os.path.relpath(path, root)), digest_size=8).digest()
-        is_test = int.from_bytes(digest) < test_fraction * 2**64
-        if is_test == (split == "test"):
-            yield Row(path, _NO_LABEL)
-
-
-def _media_files(folder: Path) -> Iterator[str]:
-    """Walk a folder in sorted order; dangling links are listed, so that they are reported."""
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(files):
-            path = Path(parent, name)
-            if path.suffix.lower() in MEDIA_SUFFIXES:
-                yield str(path)
+def _unless_all(pairs: np.ndarray, usual: tuple[float, float]) -> np.ndarray | None:
+    """Drop an array that says of every row what holds without it."""
+    return None if (pairs == usual).all() else pairs

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -120,6 +120,30 @@ class MediaReader:
         with file_faults(self.path):
             return video.read(times + self._zero_sec, short_side)
 
+    def iter_video(
+        self, *, short_side: int | None = None
+    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Yield every whole frame of the video, in order. Read nothing else in between.
+
+        Args:
+            short_side: As for ``read_video``.
+
+        Yields:
+            When the frame appears, in seconds on the file's clock, and uint8 (H, W, 3), RGB.
+
+        Raises:
+            MediaError: If there is no video, or if the file goes away.
+        """
+        video = self._require_video()
+        with file_faults(self.path):
+            for start_sec, frame in video.read_all(short_side):
+                yield start_sec - self._zero_sec, frame
+
+    @property
+    def num_damaged_frames(self) -> int:
+        """Frames that reading has dropped so far, being damaged or built upon damaged ones."""
+        return 0 if self._video is None else self._video.num_damaged
+
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
     ) -> tuple[NDArray[np.float32], float]:
@@ -181,6 +205,21 @@ class MediaReader:
         span = self._require_video().span
         return span.start_sec - self._zero_sec, span.end_sec - self._zero_sec
 
+    @property
+    def audio_extent_sec(self) -> tuple[float, float]:
+        """First and last instant of the sound, in seconds on the file's clock.
+
+        As in ``info``, but nothing has to be decoded for it.
+
+        Raises:
+            MediaError: If there is no sound.
+        """
+        self._check_open()
+        if self._audio is None:
+            raise MediaError(self.path, "it has no sound that can be decoded")
+        span = self._audio.span
+        return span.start_sec - self._zero_sec, span.end_sec - self._zero_sec
+
     @functools.cached_property
     def info(self) -> MediaInfo:
         """Facts of the file. The first call decodes the first frame, which alone tells rotation."""
@@ -199,6 +238,8 @@ class MediaReader:
             has_video=self._video is not None,
             has_audio=self._audio is not None,
             zero_sec=self._zero_sec,
+            num_video_tracks=self._file.count_tracks("video"),
+            num_audio_tracks=self._file.count_tracks("audio"),
             **facts,
         )
 

@@ -191,9 +191,13 @@ def _pick_track(container: InputContainer, kind: str) -> int | None:
     Returns:
         Its index, or None.
     """
-    tracks = [s for s in container.streams if s.type == kind and _is_usable(s)]
+    tracks = _usable_tracks(container, kind)
     by_default = [s for s in tracks if s.disposition & Disposition.default]
     return next((s.index for s in by_default + tracks), None)
+
+
+def _usable_tracks(container: InputContainer, kind: str) -> list[Stream]:
+    return [s for s in container.streams if s.type == kind and _is_usable(s)]
 
 
 def _is_usable(stream: Any) -> bool:
@@ -246,6 +250,10 @@ class MediaFile:
         self.pristine = True
         self.jumps = 0
         self._selected: int | None = None
+
+    def count_tracks(self, kind: str) -> int:
+        """Return how many tracks of a kind, "video" or "audio", could be read."""
+        return len(_usable_tracks(self.container, kind))
 
     def select(self, index: int) -> None:
         """Read that track from now on; demuxers that can skip the others' bytes do."""

@@ -49,6 +49,8 @@ class MediaInfo(NamedTuple):
         channels: Of the track, before mixing.
         container: FFmpeg's name of the format.
         zero_sec: Where the clock's zero lies on the container's own clock.
+        num_video_tracks: Video tracks that could be read; one of them is.
+        num_audio_tracks: Audio tracks that could be read; one of them is.
     """
 
     has_video: bool
@@ -68,6 +70,8 @@ class MediaInfo(NamedTuple):
     channels: int = 0
     container: str = ""
     zero_sec: float = 0.0
+    num_video_tracks: int = 0
+    num_audio_tracks: int = 0
 
     @property
     def duration_sec(self) -> float:

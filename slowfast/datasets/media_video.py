@@ -106,6 +106,7 @@ class VideoTrack:
 
     Attributes:
         span: As given.
+        num_damaged: Frames that were dropped so far, being damaged or built upon damaged ones.
     """
 
     _current: _Shown | None  # the last frame that was passed
@@ -128,6 +129,7 @@ class VideoTrack:
         self._picture = Picture(stream.width, stream.height, aspect)
         self._first_sec: float | None = None
         self.span = span
+        self.num_damaged = 0
         self._forget()
 
     def probe(self) -> float:
@@ -174,6 +176,22 @@ class VideoTrack:
         except BaseException:
             self._forget()
             raise
+
+    def read_all(self, short_side: int | None) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Yield every whole frame of the track, once, in order of display.
+
+        Args:
+            short_side: As for ``read``.
+
+        Yields:
+            When the frame appears, on the container's clock, in seconds, and uint8 (H, W, 3), RGB.
+        """
+        self._go_to_beginning()
+        try:
+            while (shown := self._next(None)) is not None:
+                yield shown.pts / self.span.per_sec, self._picture.to_rgb(shown.frame, short_side)
+        finally:
+            self._forget()
 
     def _read(self, window: _Window, short_side: int | None) -> NDArray[np.uint8]:
         out: NDArray[np.uint8] | None = None
@@ -320,6 +338,7 @@ class VideoTrack:
         try:
             frames = context.decode(packet)
         except (av.FFmpegError, OSError):
+            self.num_damaged += 1
             self._note_damage(pts)
             return
         for frame in frames:
@@ -334,6 +353,7 @@ class VideoTrack:
         elif self._taint is not None and frame.key_frame and pts > self._taint:
             self._taint = None
         is_whole = self._taint is None or pts in self._whole
+        self.num_damaged += not is_whole
         if is_whole and pts >= self._floor and pts > self._last:
             self._last = pts
             self._picture.look_at(frame)

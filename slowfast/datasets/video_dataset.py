@@ -5,15 +5,17 @@ Legend: V views, A temporal clips, T frames, N sound samples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from slowfast.config import CfgNode
-from slowfast.datasets.audio import sec_to_num_samples
+from slowfast.datasets.clip_sound import read_sound
+from slowfast.datasets.excerpt import ClipReader, open_row
+from slowfast.datasets.labels import take_per_class
 from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.media import MediaReader, open_media
+from slowfast.datasets.rows import TestRows, TrainRows
 from slowfast.datasets.sampling import (
     clip_duration_sec,
     frame_times,
@@ -30,9 +32,6 @@ from slowfast.datasets.transform import (
 from slowfast.utils.random import STREAM_AUG_SEED, STREAM_CLIP, STREAM_VIEW, sample_rng
 
 __all__ = ["ClipSettings", "TestVideos", "TrainVideos", "build_video_dataset"]
-
-MIN_VALID_SOUND = 0.5
-"""Share of the window that must lie inside the sound track for the sound to count as there."""
 
 
 class ClipSettings(NamedTuple):
@@ -72,33 +71,26 @@ class ClipSettings(NamedTuple):
         frames = clip_duration_sec(self.num_frames, self.sampling_rate, self.target_fps)
         return max(frames, self.audio_sec)
 
+    def read_frames(self, reader: ClipReader, start_sec: float) -> np.ndarray:
+        """Read the frames of a clip: uint8 (T, H, W, 3)."""
+        times = frame_times(start_sec, self.num_frames, self.sampling_rate, self.target_fps)
+        return reader.read_video(times, short_side=self.short_side)
 
-class _ManifestDataset(Dataset[dict[str, Any]]):
-    """What both data sets share: the manifest and how a clip is read."""
-
-    def __init__(self, manifest: Manifest, settings: ClipSettings, seed: int) -> None:
-        self.manifest, self.settings, self.seed = manifest, settings, seed
-
-    def _frames(self, reader: MediaReader, start_sec: float) -> np.ndarray:
-        s = self.settings
-        times = frame_times(start_sec, s.num_frames, s.sampling_rate, s.target_fps)
-        return reader.read_video(times, short_side=s.short_side)
-
-    def _sound(self, reader: MediaReader, starts_sec: list[float]) -> dict[str, np.ndarray]:
-        s = self.settings
-        if not s.audio_sec:
-            return {}
-        num_samples = sec_to_num_samples(s.audio_sec, s.sample_rate_hz)
-        audio = np.zeros((len(starts_sec), num_samples), np.float32)
-        valid = np.zeros(len(starts_sec), bool)
-        for row, start in enumerate(starts_sec):
-            audio[row], share = reader.read_audio(start, num_samples, s.sample_rate_hz)
-            valid[row] = share >= MIN_VALID_SOUND
-        return {"audio": audio, "audio_valid": valid}
+    def read_sound(
+        self, reader: ClipReader, starts_sec: Sequence[float], shift_sec: float = 0.0
+    ) -> dict[str, np.ndarray]:
+        """Read ``audio`` (A, N) and ``audio_valid`` (A,) of clips, if sound is wanted at all."""
+        return read_sound(
+            reader,
+            starts_sec,
+            clip_sec=self.audio_sec,
+            sample_rate_hz=self.sample_rate_hz,
+            shift_sec=shift_sec,
+        )
 
 
-class TrainVideos(_ManifestDataset):
-    """One random clip per video, in V views that are augmented independently.
+class TrainVideos(TrainRows):
+    """Random clips of videos, each in V views that are augmented independently.
 
     Args:
         manifest: The files.
@@ -106,6 +98,7 @@ class TrainVideos(_ManifestDataset):
         seed: RNG_SEED; a sample depends on (seed, epoch, index) alone.
         transform: Augments one view: uint8 (T, S, S, 3).
         num_views: V.
+        clips_per_video: Times that each video is visited in an epoch.
     """
 
     def __init__(
@@ -116,25 +109,20 @@ class TrainVideos(_ManifestDataset):
         seed: int,
         transform: TrainTransform,
         num_views: int,
+        clips_per_video: int = 1,
     ) -> None:
-        super().__init__(manifest, settings, seed)
-        self._transform, self._num_views = transform, num_views
-
-    def __len__(self) -> int:
-        return len(self.manifest)
-
-    def path(self, index: int) -> str:
-        """Return the file of a sample."""
-        return self.manifest.path(index)
+        super().__init__(manifest, seed, clips_per_video)
+        self.settings, self._transform, self._num_views = settings, transform, num_views
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
-        with open_media(self.manifest.path(index)) as reader:
+        row = self.manifest.row(self.row(index))
+        with open_row(row) as reader:
             first, last = reader.video_extent_sec
             rng = sample_rng(self.seed, epoch, index, STREAM_CLIP)
             start = random_clip_start(first, last, self.settings.duration_sec, rng)
-            frames = self._frames(reader, start)
-            sound = self._sound(reader, [start])
+            frames = self.settings.read_frames(reader, start)
+            sound = self.settings.read_sound(reader, [start])
         views = [
             self._transform(frames, sample_rng(self.seed, epoch, index, STREAM_VIEW + view))
             for view in range(self._num_views)
@@ -143,15 +131,15 @@ class TrainVideos(_ManifestDataset):
         return {
             "video": np.stack(views),
             **sound,
-            "label": self.manifest.label(index),
-            "index": index,
+            "label": row.label,
+            "index": self.row(index),
             "clip_start_sec": np.full(self._num_views, start, np.float32),
             "view": np.arange(self._num_views),
             "aug_seed": int(seed_rng.integers(2**62)),
         }
 
 
-class TestVideos(_ManifestDataset):
+class TestVideos(TestRows):
     """Every video in a fixed grid of views, a chunk of them per sample.
 
     Args:
@@ -161,6 +149,7 @@ class TestVideos(_ManifestDataset):
         transform: Cuts the spatial crops of a clip.
         num_clips: Clips per video, from its very start to its very end.
         views_per_chunk: Views that travel together, at most; whole clips, at least one.
+        shift_sec: Sound is taken so much later than the picture, its track being a loop.
     """
 
     __test__ = False  # Not a test case, whatever its name suggests to pytest.
@@ -174,41 +163,39 @@ class TestVideos(_ManifestDataset):
         transform: EvalTransform,
         num_clips: int,
         views_per_chunk: int,
+        shift_sec: float = 0.0,
     ) -> None:
-        super().__init__(manifest, settings, seed)
-        self._transform, self._num_clips = transform, num_clips
-        self._num_crops = transform.num_crops
-        most = max(1, views_per_chunk // self._num_crops)
-        self._chunk = max(n for n in range(1, num_clips + 1) if num_clips % n == 0 and n <= most)
-        self.chunks_per_video = num_clips // self._chunk
-
-    def __len__(self) -> int:
-        return len(self.manifest) * self.chunks_per_video
-
-    def path(self, index: int) -> str:
-        """Return the file of a sample."""
-        return self.manifest.path(index // self.chunks_per_video)
+        super().__init__(
+            manifest,
+            seed,
+            num_clips=num_clips,
+            views_per_clip=transform.num_crops,
+            views_per_chunk=views_per_chunk,
+        )
+        self.settings, self._transform, self._num_clips = settings, transform, num_clips
+        self._shift_sec = shift_sec
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        row, chunk = divmod(key[1], self.chunks_per_video)
-        clips = range(chunk * self._chunk, (chunk + 1) * self._chunk)
-        with open_media(self.manifest.path(row)) as reader:
+        index, clips = self.row(key[1]), self.clips(key[1])
+        row = self.manifest.row(index)
+        with open_row(row) as reader:
             first, last = reader.video_extent_sec
             all_starts = test_clip_starts(first, last, self.settings.duration_sec, self._num_clips)
             starts = [float(all_starts[clip]) for clip in clips]
             views = []
             for start in starts:
-                frames = self._frames(reader, start)
+                frames = self.settings.read_frames(reader, start)
                 views.append(self._transform.all_crops(frames))
-            sound = self._sound(reader, starts)
+            sound = self.settings.read_sound(reader, starts, self._shift_sec)
+        crops = self._transform.num_crops
         return {
             "video": np.concatenate(views),
             **sound,
-            "label": self.manifest.label(row),
-            "index": row,
-            "clip_start_sec": np.repeat(np.array(starts, np.float32), self._num_crops),
-            "view": np.arange(clips.start * self._num_crops, clips.stop * self._num_crops),
-            "aug_seed": int(sample_rng(self.seed, 0, row, STREAM_AUG_SEED).integers(2**62)),
+            "label": row.label,
+            "index": index,
+            "clip_start_sec": np.repeat(np.array(starts, np.float32), crops),
+            "view": np.arange(clips.start * crops, clips.stop * crops),
+            "aug_seed": int(sample_rng(self.seed, 0, index, STREAM_AUG_SEED).integers(2**62)),
         }
 
 
@@ -227,11 +214,12 @@ def build_video_dataset(cfg: CfgNode, manifest: Manifest, split: str) -> TrainVi
     settings = ClipSettings.from_cfg(cfg)
     if split == "train":
         return TrainVideos(
-            manifest,
+            take_per_class(manifest, cfg.DATA.TRAIN_VIDEOS_PER_CLASS, cfg.RNG_SEED),
             settings,
             seed=cfg.RNG_SEED,
             transform=build_train_transform(cfg),
             num_views=cfg.DATA.TRAIN_CROP_NUM_SPATIAL,
+            clips_per_video=cfg.DATA.TRAIN_CLIPS_PER_VIDEO,
         )
     is_val = split == "val"
     return TestVideos(
@@ -241,4 +229,5 @@ def build_video_dataset(cfg: CfgNode, manifest: Manifest, split: str) -> TrainVi
         transform=build_val_transform(cfg) if is_val else build_test_transform(cfg),
         num_clips=1 if is_val else cfg.TEST.NUM_ENSEMBLE_VIEWS,
         views_per_chunk=cfg.TEST.VIEWS_PER_CHUNK,
+        shift_sec=cfg.AUDIO.SHIFT_SEC,
     )

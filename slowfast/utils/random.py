@@ -29,6 +29,7 @@ __all__ = [
     "STREAM_ORDER",
     "STREAM_REPLACEMENT",
     "STREAM_SPECAUG",
+    "STREAM_SUBSET",
     "STREAM_VIEW",
     "STREAM_VOLUME",
     "child_seeds",
@@ -54,6 +55,8 @@ STREAM_VOLUME = 6 * _SPACING
 STREAM_SPECAUG = 7 * _SPACING  # + number of the axis
 STREAM_CROPS = 8 * _SPACING  # boxes on feature maps; + number of the view
 STREAM_AUDIO_CLIP = 9 * _SPACING  # a seed for each sound clip of a sample
+# Drawn once, with sample_rng.
+STREAM_SUBSET = 10 * _SPACING  # which few files of a class are trained on; index: the class
 
 _WORD = 1 << 64
 # splitmix64 (Steele, Lea and Flood, OOPSLA 2014): the golden ratio's increment and Stafford's

@@ -40,6 +40,27 @@ class Behaving(Dataset):
         return {"index": index, "epoch": epoch, "video": np.full((1, 2), index, np.uint8)}
 
 
+class Shared(Behaving):
+    """Three samples of each of ``length`` files: sample i belongs to file i modulo their number."""
+
+    def __len__(self):
+        return 3 * self.length
+
+    def row(self, index):
+        return index % self.length
+
+    @property
+    def manifest(self):
+        return range(self.length)
+
+    def path(self, index):
+        return super().path(self.row(index))
+
+    def __getitem__(self, key):
+        super().__getitem__((key[0], self.row(key[1])))
+        return {"index": key[1]}
+
+
 def make_loader(tmp_path, dataset, *, policy="drop", workers=0, timeout=60.0, fraction=1.0):
     guarded = GuardedDataset(dataset, policy=policy, seed=1)
     batches = EvaluationBatches(length=len(dataset), batch_size=3, rank=0, world_size=1)
@@ -129,6 +150,31 @@ def test_training_goes_on_across_epochs_after_a_restart(tmp_path):
         assert [g for g, w in zip(got, want, strict=True) if w[1] != 4] == [
             w for w in want if w[1] != 4
         ]
+
+
+@pytest.mark.parametrize("fraction", [1 / 6, 0.16])
+def test_a_bad_file_counts_once_however_many_samples_it_has(tmp_path, fraction):
+    guarded = GuardedDataset(Shared(6, i2="bad"), policy="drop", seed=1)
+    assert (len(guarded), guarded.num_files) == (18, 6)
+    batches = EvaluationBatches(length=18, batch_size=6, rank=0, world_size=1)
+    log = BadMediaLog(tmp_path, split="train", num_files=6, max_fraction=fraction)
+    loader = ResilientLoader(guarded, batches, LoaderSettings(), log)
+    if fraction < 1 / 6:
+        with pytest.raises(UserError, match=r"1 files of the train split are bad \(16.7%"):
+            indices(loader)
+        return
+    assert indices(loader) == [[n for n in range(k, k + 6) if n % 6 != 2] for k in (0, 6, 12)]
+    assert [row["path"] for row in records(tmp_path)] == ["/videos/2.mp4"]
+
+
+def test_a_file_that_is_set_aside_is_set_aside_with_all_its_samples(tmp_path):
+    guarded = GuardedDataset(Shared(4, i1="kill"), policy="drop", seed=1)
+    batches = EvaluationBatches(length=12, batch_size=4, rank=0, world_size=1)
+    log = BadMediaLog(tmp_path, split="test", num_files=4, max_fraction=1.0)
+    loader = ResilientLoader(guarded, batches, LoaderSettings(num_workers=1), log)
+    assert indices(loader) == [[0, 2, 3], [4, 6, 7], [8, 10, 11]]
+    assert guarded.quarantine.tolist() == [False, True, False, False]
+    assert [row["reason"] for row in records(tmp_path)] == ["its worker process died (exit code 7)"]
 
 
 def test_errors_of_the_code_itself_are_not_hidden(tmp_path):

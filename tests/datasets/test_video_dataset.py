@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from helpers.synthetic import synthetic_cfg
 
-from slowfast.datasets.build import has_split
+from slowfast.datasets.build import build_dataset, has_split
 from slowfast.datasets.demo import DemoSpec, generate_demo
 from slowfast.datasets.kinetics import kinetics
 from slowfast.datasets.loader import construct_loader, construct_train_loader
-from slowfast.datasets.media import MediaError
-from slowfast.datasets.video_dataset import ClipSettings
+from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.media import MediaError, open_media
+from slowfast.datasets.video_dataset import ClipSettings, build_video_dataset
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,82 @@ def test_test_views_are_deterministic(cfg):
     np.testing.assert_array_equal(
         kinetics(cfg, "test")[0, 1]["video"], kinetics(cfg, "test")[7, 1]["video"]
     )
+
+
+def windowed(cfg, **change):
+    """The train split with every row changed."""
+    manifest = kinetics(cfg, "train").manifest
+    rows = [manifest.row(i)._replace(**change) for i in range(len(manifest))]
+    return Manifest.from_rows(rows, manifest.class_names)
+
+
+def test_training_clips_lie_in_the_window(cfg):
+    clip_sec = ClipSettings.from_cfg(cfg).duration_sec
+    dataset = build_video_dataset(cfg, windowed(cfg, start_sec=1.2, end_sec=2.6), "train")
+    starts = [float(dataset[epoch, 4]["clip_start_sec"][0]) for epoch in range(12)]
+    assert min(starts) >= 1.2
+    assert max(starts) + clip_sec <= 2.6 + 1e-3
+    assert len(set(starts)) == 12
+
+
+def test_test_clips_span_the_window(cfg):
+    dataset = build_video_dataset(cfg, windowed(cfg, start_sec=0.5, end_sec=2.0), "test")
+    starts = np.concatenate([dataset[0, index]["clip_start_sec"] for index in (0, 1)])
+    clip_sec = ClipSettings.from_cfg(cfg).duration_sec
+    assert starts[0] == 0.5
+    assert starts[-1] + clip_sec == pytest.approx(2.0, abs=1e-3)
+
+
+def test_a_window_of_everything_changes_nothing(cfg):
+    plain = kinetics(cfg, "train")[1, 2]
+    dataset = build_video_dataset(cfg, windowed(cfg, end_sec=1000.0), "train")
+    for name, value in dataset[1, 2].items():
+        np.testing.assert_array_equal(value, plain[name], err_msg=name)
+
+
+def test_several_clips_of_each_video_in_an_epoch(cfg):
+    one = kinetics(cfg, "train")
+    cfg.defrost()
+    cfg.DATA.TRAIN_CLIPS_PER_VIDEO = 3
+    dataset = kinetics(cfg, "train")
+    assert len(dataset) == 30
+    clips = [dataset[0, index] for index in (4, 14, 24)]
+    assert [clip["index"] for clip in clips] == [4, 4, 4]
+    assert [clip["label"] for clip in clips] == [4, 4, 4]
+    assert len({float(clip["clip_start_sec"][0]) for clip in clips}) == 3
+    for name, value in one[0, 4].items():  # the first is the one that there was before
+        np.testing.assert_array_equal(value, clips[0][name], err_msg=name)
+    assert len(kinetics(cfg, "gallery")) == 20
+
+
+def test_a_few_videos_of_each_class_to_train_on_and_all_in_the_gallery(cfg):
+    cfg.defrost()
+    cfg.DATA.TRAIN_VIDEOS_PER_CLASS = 1
+    cfg.DATA.TRAIN_CLIPS_PER_VIDEO = 2
+    # The demo set through its own name: every data set can be cut.
+    cfg.DEMO_SET.NUM_TRAIN_PER_CLASS, cfg.DEMO_SET.NUM_TEST_PER_CLASS = 2, 1
+    train = build_dataset("demo", cfg, "train")
+    assert len(train.manifest) == 10
+    assert len(train) == 20
+    assert sorted(train.manifest.labels.tolist()) == list(range(10))
+    assert len(build_dataset("demo", cfg, "gallery").manifest) == 20
+
+
+def test_shifted_sound_is_that_of_a_later_instant_and_nothing_else_changes(cfg):
+    plain = kinetics(cfg, "test")[0, 2]
+    trained = kinetics(cfg, "train")[0, 1]
+    cfg.defrost()
+    cfg.AUDIO.SHIFT_SEC = 0.5
+    dataset = kinetics(cfg, "test")
+    shifted = dataset[0, 2]
+    for name, value in shifted.items():
+        if name != "audio":
+            np.testing.assert_array_equal(value, plain[name], err_msg=name)
+    start = float(plain["clip_start_sec"][0])
+    with open_media(dataset.path(2)) as reader:
+        expected = reader.read_audio(start + 0.5, 16000, 16000)[0]
+    np.testing.assert_allclose(shifted["audio"][0], expected, atol=1e-6)
+    np.testing.assert_array_equal(kinetics(cfg, "train")[0, 1]["audio"], trained["audio"])
 
 
 def test_splits(cfg):

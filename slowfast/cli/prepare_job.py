@@ -1,0 +1,247 @@
+"""What ``prepare_data`` does: its commands, from arguments to files and a few lines of text."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import Namespace
+from collections import Counter
+from pathlib import Path
+
+from tqdm import tqdm
+
+from slowfast.config import UserError
+from slowfast.datasets.inspect import find_duplicates
+from slowfast.datasets.inspect_duplicates import Duplicates
+from slowfast.datasets.inspect_report import MediaReport
+from slowfast.datasets.prepare_check import (
+    REPORT,
+    CheckSettings,
+    check_folder,
+    count_others,
+    find_media,
+    write_table,
+)
+from slowfast.datasets.prepare_copies import (
+    Encoded,
+    check_folders,
+    encode_all,
+    plan_copies,
+    write_outcomes,
+)
+from slowfast.datasets.prepare_index import Index, IndexSettings, make_index, write_index
+from slowfast.datasets.prepare_summary import format_bytes, how_many, summarise
+from slowfast.datasets.prepare_target import EncodeSettings
+from slowfast.datasets.prepare_workers import num_cores
+from slowfast.utils.io import atomic_path
+
+__all__ = ["run_command"]
+
+EXIT_NOTHING_DONE = 1
+
+_TABLE, _SUMMARY, _OUTCOMES = "report.csv", "summary.txt", "encode.csv"
+_CSVS = ("train.csv", "val.csv", "test.csv")
+_SHOWN = 5
+_LOG_EVERY_SEC = 15.0
+
+
+def run_command(arguments: Namespace) -> int:
+    """Run a command.
+
+    Args:
+        arguments: As ``prepare_data.parse_arguments`` returns them.
+
+    Returns:
+        The exit status, 0 or 1.
+
+    Raises:
+        UserError: If the user has to mend something.
+        OSError: If something cannot be written.
+    """
+    if hasattr(sys.stdout, "reconfigure"):  # names of files may be any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
+    folder: Path = arguments.folder
+    out: Path = getattr(arguments, "out", None) or Path(f"{folder.absolute().name}_report")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out: {out} is a file; name a folder.")
+    if arguments.command == "check":
+        _check(folder, out, arguments)
+        return 0
+    if arguments.command == "encode":
+        return _encode(folder, find_media(folder), out, arguments)
+    if arguments.command == "index":
+        _index(folder, out, arguments)
+        return 0
+    return _all(folder, out, arguments)
+
+
+def _all(folder: Path, out: Path, arguments: Namespace) -> int:
+    check_folders(folder, out)
+    reports, _ = _check(folder, out / "check", arguments)
+    usable = [report.path for report in reports if report.is_usable]
+    if not usable:
+        raise UserError(f"{folder}: no file is usable; see {out / 'check' / _SUMMARY}.")
+    status = _encode(folder, usable, out / "videos", arguments)
+    if status == 0:
+        _index(out / "videos", out, arguments)
+    return status
+
+
+class _Progress:
+    """A bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar: tqdm | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._bar is None:
+            if done == total:
+                return
+            self._bar = tqdm(
+                desc=self._title,
+                total=total,
+                initial=done,
+                unit="file",
+                mininterval=0.5 if sys.stderr.isatty() else _LOG_EVERY_SEC,
+                dynamic_ncols=True,
+            )
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _jobs(arguments: Namespace) -> int:
+    return getattr(arguments, "jobs", None) or num_cores()
+
+
+def _inspected(
+    folder: Path, out: Path, arguments: Namespace
+) -> tuple[list[MediaReport], list[Duplicates], str]:
+    """Inspect what has not been inspected, and write all that ``check`` writes."""
+    settings = CheckSettings(
+        level=arguments.level,
+        num_processes=_jobs(arguments),
+        timeout_sec=arguments.timeout,
+        again=arguments.again,
+    )
+    progress = _Progress("checking")
+    try:
+        reports = check_folder(folder, out, settings, progress)
+    finally:
+        progress.close()
+    duplicates = find_duplicates(reports)
+    text = summarise(folder, reports, duplicates, count_others(folder))
+    write_table(out / _TABLE, folder, reports)
+    with atomic_path(out / _SUMMARY) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return reports, duplicates, text
+
+
+def _check(
+    folder: Path, out: Path, arguments: Namespace
+) -> tuple[list[MediaReport], list[Duplicates]]:
+    reports, duplicates, text = _inspected(folder, out, arguments)
+    _print(text)
+    _print(f"Written to {out}: {REPORT}, {_TABLE}, {_SUMMARY}")
+    return reports, duplicates
+
+
+def _index(folder: Path, out: Path, arguments: Namespace) -> None:
+    if arguments.level == "headers":
+        raise UserError("--level: headers do not tell what is usable; index with sample or full.")
+    settings = IndexSettings(
+        val_fraction=arguments.val_fraction,
+        test_fraction=arguments.test_fraction,
+        seed=arguments.seed,
+        require_sound=arguments.require_sound,
+        min_sec=arguments.min_sec,
+        drop_duplicates=arguments.drop_duplicates,
+        use_labels=not arguments.no_labels,
+        relative=arguments.relative,
+    )
+    reports, duplicates, _ = _inspected(folder, out, arguments)
+    index = make_index(folder, reports, duplicates, settings)
+    files = write_index(out, index, folder=folder, overwrite=arguments.overwrite)
+    _print(_describe(index))
+    foreign = [name for name in _CSVS if (folder / name).exists() and folder != out]
+    if foreign:
+        _print(f"  {folder} holds {', '.join(foreign)}, which was not read.")
+    _print(f"Written to {out}: {', '.join(file.name for file in files)}")
+    prefix = f" DATA.PATH_PREFIX {folder.absolute()}" if settings.relative else ""
+    _print(
+        "To train on them:\n    python tools/run_net.py --cfg CONFIG.yaml "
+        f"DATA.PATH_TO_DATA_DIR {out}{prefix}"
+    )
+
+
+def _describe(index: Index) -> str:
+    lines = []
+    for split, rows in index.rows.items():
+        classes = len({label for _, label in rows if label >= 0})
+        of_classes = f" of {classes} {'class' if classes == 1 else 'classes'}" if classes else ""
+        lines.append(f"  {split:12}{how_many(len(rows), 'file')}{of_classes}")
+    for reason, paths in index.left_out.items():
+        lines.append(f"  {'left out':12}{how_many(len(paths), 'file')}: {reason}")
+    lines += [f"  {remark}" for remark in index.remarks]
+    return "\n".join(lines)
+
+
+def _encode(folder: Path, files: list[str], out: Path, arguments: Namespace) -> int:
+    check_folders(folder, out)
+    settings = EncodeSettings(
+        short_side=arguments.short_side,
+        gop=arguments.gop,
+        crf=arguments.crf,
+        preset=arguments.preset,
+        audio_rate_hz=arguments.audio_rate,
+        audio_kbps=arguments.audio_kbps,
+    )
+    plans = plan_copies(folder, files, out)
+    progress, begun = _Progress("encoding"), time.monotonic()
+    outcomes: list[Encoded] = []
+    progress(0, len(plans))
+    results = encode_all(
+        plans, settings, num_processes=_jobs(arguments), timeout_sec=arguments.timeout
+    )
+    try:
+        for outcome in results:
+            outcomes.append(outcome)
+            progress(len(outcomes), len(plans))
+    finally:
+        results.close()
+        progress.close()
+        if outcomes:
+            write_outcomes(out / _OUTCOMES, folder, outcomes)
+    _print(_account(outcomes, folder, out, time.monotonic() - begun))
+    return EXIT_NOTHING_DONE if all(entry.status == "failed" for entry in outcomes) else 0
+
+
+def _account(outcomes: list[Encoded], folder: Path, out: Path, seconds: float) -> str:
+    counts = Counter(outcome.status for outcome in outcomes)
+    there = [outcome for outcome in outcomes if outcome.target_bytes]
+    before = sum(outcome.source_bytes for outcome in there)
+    after = sum(outcome.target_bytes for outcome in there)
+    lines = [
+        f"{folder} -> {out}: {counts['encoded']} encoded in {seconds:.0f} s, {counts['skipped']} "
+        f"were there already, {counts['failed']} failed",
+    ]
+    if there:
+        ratio = after / max(1, before)
+        lines.append(f"  {format_bytes(before)} became {format_bytes(after)} ({ratio:.0%})")
+    for status, title in (("failed", "failed"), ("encoded", "with losses")):
+        found = [entry for entry in sorted(outcomes) if entry.status == status and entry.reason]
+        for outcome in found[:_SHOWN]:
+            name = Path(outcome.plan.source).relative_to(folder.absolute())
+            lines.append(f"  {title}: {name}: {outcome.reason}")
+        if len(found) > _SHOWN:
+            lines.append(f"  {title}: {len(found) - _SHOWN} more")
+    lines.append(f"Written to {out}: the copies, {_OUTCOMES}")
+    return "\n".join(lines)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

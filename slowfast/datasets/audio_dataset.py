@@ -1,0 +1,156 @@
+"""Windows of sound files as samples, without pictures.
+
+Legend: A windows of a file, N sound samples.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from slowfast.config import CfgNode
+from slowfast.datasets.clip_sound import MIN_VALID_SOUND, read_sound
+from slowfast.datasets.excerpt import ClipReader, open_row
+from slowfast.datasets.labels import take_per_class
+from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.rows import TestRows, TrainRows
+from slowfast.datasets.sampling import random_clip_start, test_clip_starts
+from slowfast.utils.random import STREAM_AUG_SEED, STREAM_CLIP, sample_rng
+
+__all__ = ["SoundSettings", "TestSounds", "TrainSounds", "build_audio_dataset"]
+
+
+class SoundSettings(NamedTuple):
+    """What is read of each file.
+
+    Attributes:
+        clip_sec: Length of a window, in seconds.
+        sample_rate_hz: Rate that sound is resampled to.
+    """
+
+    clip_sec: float = 1.0
+    sample_rate_hz: int = 24000
+
+    def read(self, reader: ClipReader, starts_sec: list[float]) -> dict[str, np.ndarray]:
+        """Read ``audio`` (A, N) and ``audio_valid`` (A,) of windows.
+
+        A file that is shorter than a window lies in it as a whole: that is its sound, not a lack.
+        """
+        first, last = reader.audio_extent_sec
+        return read_sound(
+            reader,
+            starts_sec,
+            clip_sec=self.clip_sec,
+            sample_rate_hz=self.sample_rate_hz,
+            min_share=MIN_VALID_SOUND * min(1.0, (last - first) / self.clip_sec),
+        )
+
+
+class TrainSounds(TrainRows):
+    """Random windows of sound files.
+
+    Args:
+        manifest: The files.
+        settings: What is read of each.
+        seed: RNG_SEED; a sample depends on (seed, epoch, index) alone.
+        clips_per_video: Times that each file is visited in an epoch.
+    """
+
+    def __init__(
+        self, manifest: Manifest, settings: SoundSettings, *, seed: int, clips_per_video: int = 1
+    ) -> None:
+        super().__init__(manifest, seed, clips_per_video)
+        self.settings = settings
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        epoch, index = key
+        row = self.manifest.row(self.row(index))
+        with open_row(row) as reader:
+            first, last = reader.audio_extent_sec
+            rng = sample_rng(self.seed, epoch, index, STREAM_CLIP)
+            start = random_clip_start(first, last, self.settings.clip_sec, rng)
+            sound = self.settings.read(reader, [start])
+        seed_rng = sample_rng(self.seed, epoch, index, STREAM_AUG_SEED)
+        return {
+            **sound,
+            "label": row.label,
+            "index": self.row(index),
+            "clip_start_sec": np.array([start], np.float32),
+            "view": np.arange(1),
+            "aug_seed": int(seed_rng.integers(2**62)),
+        }
+
+
+class TestSounds(TestRows):
+    """Every file in evenly spread windows, a chunk of them per sample.
+
+    Args:
+        manifest: The files.
+        settings: What is read of each.
+        seed: RNG_SEED; only ``aug_seed`` depends on it.
+        num_clips: Windows per file, from its very start to its very end.
+        views_per_chunk: Windows that travel together, at most; at least one.
+    """
+
+    __test__ = False  # Not a test case, whatever its name suggests to pytest.
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        settings: SoundSettings,
+        *,
+        seed: int,
+        num_clips: int,
+        views_per_chunk: int,
+    ) -> None:
+        super().__init__(
+            manifest, seed, num_clips=num_clips, views_per_clip=1, views_per_chunk=views_per_chunk
+        )
+        self.settings, self._num_clips = settings, num_clips
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        index, clips = self.row(key[1]), self.clips(key[1])
+        row = self.manifest.row(index)
+        with open_row(row) as reader:
+            first, last = reader.audio_extent_sec
+            all_starts = test_clip_starts(first, last, self.settings.clip_sec, self._num_clips)
+            starts = [float(all_starts[clip]) for clip in clips]
+            sound = self.settings.read(reader, starts)
+        return {
+            **sound,
+            "label": row.label,
+            "index": index,
+            "clip_start_sec": np.array(starts, np.float32),
+            "view": np.arange(clips.start, clips.stop),
+            "aug_seed": int(sample_rng(self.seed, 0, index, STREAM_AUG_SEED).integers(2**62)),
+        }
+
+
+def build_audio_dataset(cfg: CfgNode, manifest: Manifest, split: str) -> TrainSounds | TestSounds:
+    """Make a split's data set of sound alone from its manifest.
+
+    Args:
+        cfg: The configuration.
+        manifest: The files of the split.
+        split: "train" for random windows; "val" for one in the centre; "test" and "gallery" for
+            TEST.NUM_ENSEMBLE_VIEWS of them.
+
+    Returns:
+        The data set.
+    """
+    settings = SoundSettings(cfg.AUDIO.CLIP_SEC, cfg.AUDIO.SAMPLE_RATE)
+    if split == "train":
+        return TrainSounds(
+            take_per_class(manifest, cfg.DATA.TRAIN_VIDEOS_PER_CLASS, cfg.RNG_SEED),
+            settings,
+            seed=cfg.RNG_SEED,
+            clips_per_video=cfg.DATA.TRAIN_CLIPS_PER_VIDEO,
+        )
+    return TestSounds(
+        manifest,
+        settings,
+        seed=cfg.RNG_SEED,
+        num_clips=1 if split == "val" else cfg.TEST.NUM_ENSEMBLE_VIEWS,
+        views_per_chunk=cfg.TEST.VIEWS_PER_CHUNK,
+    )

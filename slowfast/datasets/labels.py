@@ -1,0 +1,87 @@
+"""Labels of a manifest: do they fit the head, and a few training files of each class."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from slowfast.config import UserError
+from slowfast.datasets.manifest import Manifest
+from slowfast.utils.random import STREAM_SUBSET, sample_rng
+
+__all__ = ["check_labels", "take_per_class"]
+
+logger = logging.getLogger(__name__)
+
+
+def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
+    """Refuse to train a classifier on labels that its head does not have.
+
+    Args:
+        manifest: The train split.
+        num_classes: Outputs of the head.
+        key: Where they are configured, e.g. ``MODEL.NUM_CLASSES``.
+
+    Raises:
+        UserError: If a row has no label, or a label that is too large.
+    """
+    unlabelled = int((manifest.labels < 0).sum())
+    if unlabelled:
+        first = manifest.row(int(np.argmax(manifest.labels < 0))).name
+        raise UserError(
+            f"TRAIN.DATASET: {unlabelled} of the {len(manifest)} files of the train split have no "
+            f"label, the first: {first}. A classifier needs one for each."
+        )
+    highest = int(manifest.labels.max())
+    if highest >= num_classes:
+        known = len(manifest.class_names)
+        of = f" of {known} classes" if known else ""
+        raise UserError(
+            f"{key}: got {num_classes}, but the labels of the train split go to {highest}{of}; "
+            f"use {max(known, highest + 1)}."
+        )
+    if manifest.class_names and len(manifest.class_names) < num_classes:
+        logger.warning(
+            "%s is %d, but the train split has %d classes: some outputs are never trained",
+            key,
+            num_classes,
+            len(manifest.class_names),
+        )
+
+
+def take_per_class(manifest: Manifest, per_class: int, seed: int) -> Manifest:
+    """Draw a few files of each class.
+
+    Args:
+        manifest: The train split.
+        per_class: DATA.TRAIN_VIDEOS_PER_CLASS; 0: all files.
+        seed: RNG_SEED. With the same seed, fewer files are a part of more files.
+
+    Returns:
+        ``per_class`` rows of each class in the manifest's order; the same object for 0.
+
+    Raises:
+        UserError: If labels are unknown or a class has too few files.
+    """
+    if not per_class:
+        return manifest
+    labels = np.asarray(manifest.labels)
+    if not manifest.has_labels:
+        raise UserError(
+            "DATA.TRAIN_VIDEOS_PER_CLASS: needs the label of every training file, but "
+            f"{int((labels < 0).sum())} of {len(manifest)} have none; use 0."
+        )
+    classes = range(len(manifest.class_names)) or np.unique(labels).tolist()
+    chosen: list[int] = []
+    for label in classes:
+        rows = np.flatnonzero(labels == label)
+        if len(rows) < per_class:
+            name = f" ({manifest.class_names[label]})" if manifest.class_names else ""
+            raise UserError(
+                f"DATA.TRAIN_VIDEOS_PER_CLASS: got {per_class}, but class {label}{name} has "
+                f"{len(rows)} training files."
+            )
+        order = sample_rng(seed, 0, label, STREAM_SUBSET).permutation(len(rows))
+        chosen += rows[order[:per_class]].tolist()
+    return manifest.take(sorted(chosen))

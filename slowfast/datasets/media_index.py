@@ -1,0 +1,56 @@
+"""The media files below a folder, found by the end of their paths."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from slowfast.datasets.layouts import VIDEO_SUFFIXES, media_files
+
+__all__ = ["MediaIndex"]
+
+
+class MediaIndex:
+    """The media files below a folder, found by the end of their paths.
+
+    A data set may lie in any folder below the root, and its files may have been encoded anew, with
+    another suffix.
+
+    Args:
+        root: The folder.
+        suffixes: Of the files that count, lower case.
+        fold_case: Take upper and lower case as the same.
+    """
+
+    def __init__(
+        self, root: Path, suffixes: frozenset[str] = VIDEO_SUFFIXES, *, fold_case: bool = False
+    ) -> None:
+        self.root, self._fold_case = root, fold_case
+        self._paths: dict[str, list[str]] = {}
+        for path in media_files(root, suffixes):
+            stem = path[path.rfind("/") + 1 : path.rfind(".")]
+            self._paths.setdefault(self._key(stem), []).append(path)
+
+    def find(self, name: str) -> str | None:
+        """Find a file.
+
+        Args:
+            name: Last part of its path, e.g. ``CLASS/file.avi``; another suffix will do.
+
+        Returns:
+            Its path, the one with the very suffix if there are several; None if there is none.
+        """
+        wanted = PurePosixPath(self._key(name))
+        found = [p for p in self._paths.get(wanted.stem, ()) if self._lies_in(p, wanted.parent)]
+        exact = [p for p in found if PurePosixPath(self._key(p)).suffix == wanted.suffix]
+        return next(iter(exact + found), None)
+
+    def find_stem(self, stem: str) -> str | None:
+        """Find a file by its name without suffix, in any folder; None if there is none."""
+        return next(iter(self._paths.get(self._key(stem), ())), None)
+
+    def _lies_in(self, path: str, folder: PurePosixPath) -> bool:
+        wanted = folder.parts
+        return not wanted or PurePosixPath(self._key(path)).parent.parts[-len(wanted) :] == wanted
+
+    def _key(self, name: str) -> str:
+        return name.casefold() if self._fold_case else name

@@ -1,0 +1,93 @@
+"""What data sets of a manifest share: which row a sample belongs to.
+
+A sample is not a file: a training file may be visited several times in an epoch, and the views of a
+test file come in chunks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from slowfast.datasets.manifest import Manifest
+
+__all__ = ["ManifestDataset", "TestRows", "TrainRows"]
+
+
+class ManifestDataset(Dataset[dict[str, Any]]):
+    """Samples of the rows of a manifest.
+
+    Args:
+        manifest: The files.
+        seed: RNG_SEED.
+        samples_per_row: Samples of each row.
+    """
+
+    def __init__(self, manifest: Manifest, seed: int, samples_per_row: int) -> None:
+        self.manifest, self.seed, self._samples_per_row = manifest, seed, samples_per_row
+
+    def __len__(self) -> int:
+        return len(self.manifest) * self._samples_per_row
+
+    def row(self, index: int) -> int:
+        """Return the row of the manifest that a sample belongs to."""
+        raise NotImplementedError
+
+    def path(self, index: int) -> str:
+        """Return what to call the file of a sample."""
+        return self.manifest.row(self.row(index)).name
+
+
+class TrainRows(ManifestDataset):
+    """Each row is visited ``clips_per_video`` times: sample i belongs to row i modulo their number.
+
+    Args:
+        manifest: The files.
+        seed: RNG_SEED.
+        clips_per_video: DATA.TRAIN_CLIPS_PER_VIDEO.
+    """
+
+    def __init__(self, manifest: Manifest, seed: int, clips_per_video: int = 1) -> None:
+        super().__init__(manifest, seed, clips_per_video)
+
+    def row(self, index: int) -> int:
+        """Return the row of the manifest that a sample belongs to."""
+        return index % len(self.manifest)
+
+
+class TestRows(ManifestDataset):
+    """The views of each row come in ``chunks_per_video`` samples that follow each other.
+
+    Args:
+        manifest: The files.
+        seed: RNG_SEED.
+        num_clips: Clips per row.
+        views_per_clip: Spatial crops of a clip.
+        views_per_chunk: Views that travel together, at most; whole clips, at least one.
+    """
+
+    __test__ = False  # Not a test case, whatever its name suggests to pytest.
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        seed: int,
+        *,
+        num_clips: int,
+        views_per_clip: int,
+        views_per_chunk: int,
+    ) -> None:
+        most = max(1, views_per_chunk // views_per_clip)
+        self._chunk = max(n for n in range(1, num_clips + 1) if num_clips % n == 0 and n <= most)
+        self.chunks_per_video = num_clips // self._chunk
+        super().__init__(manifest, seed, self.chunks_per_video)
+
+    def row(self, index: int) -> int:
+        """Return the row of the manifest that a sample belongs to."""
+        return index // self.chunks_per_video
+
+    def clips(self, index: int) -> range:
+        """Return the numbers of a sample's clips."""
+        chunk = index % self.chunks_per_video
+        return range(chunk * self._chunk, (chunk + 1) * self._chunk)

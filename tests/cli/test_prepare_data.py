@@ -1,0 +1,255 @@
+"""The whole command: what it leaves behind, its messages, its exit status, and stopping it."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers.media_files import Audio, Video, write_media
+
+from slowfast.cli.prepare_data import LEVELS, main, parse_arguments
+from slowfast.datasets import inspect_report, prepare_check, prepare_copies
+from slowfast.datasets.layouts import load_manifest
+from slowfast.datasets.media import probe_media
+from slowfast.datasets.prepare_check import CheckSettings
+from slowfast.datasets.prepare_index import IndexSettings
+from slowfast.datasets.prepare_workers import Done
+
+QUICK = ["--short-side", "48", "--preset", "ultrafast", "--jobs", "1"]
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """Two classes of two clips each, and a file that is none."""
+    folder = tmp_path / "videos"
+    for number, name in enumerate(("cat/1.avi", "cat/2.mp4", "dog/1.mp4", "dog/2.mkv")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        video = Video(ticks=range(12 + number), size=(96 + 2 * number, 64))
+        codec = video._replace(codec="mpeg4", options={}) if name.endswith("avi") else video
+        write_media(folder / name, codec, Audio(seconds=0.4))
+    (folder / "dog" / "3.mp4").write_bytes(b"no media")
+    return folder
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Run tasks in this process, which is quicker."""
+
+    def run_here(function, tasks, **_):
+        for task in tasks:
+            yield Done(task, function(task, lambda: None))
+
+    for module in (prepare_check, prepare_copies):
+        monkeypatch.setattr(module, "run_tasks", run_here)
+
+
+def tree(folder):
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), folder)  # noqa: PTH118
+        for parent, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+def test_all_in_one(tmp_path, videos, capsys):
+    before = {path: path.read_bytes() for path in videos.rglob("*.*")}
+    out = tmp_path / "out"
+    words = ["all", str(videos), "--out", str(out), *QUICK, "--val-fraction", "0"]
+    words += ["--test-fraction", "0"]
+    assert main(words) == 0
+    assert tree(out) == [
+        *("check/report.csv", "check/report.jsonl", "check/summary.txt"),
+        *("classes.txt", "index.json", "report.csv", "report.jsonl", "summary.txt", "train.csv"),
+        *("videos/cat/1.mp4", "videos/cat/2.mp4", "videos/dog/1.mp4", "videos/dog/2.mp4"),
+        "videos/encode.csv",
+    ]
+    assert {path: path.read_bytes() for path in videos.rglob("*.*")} == before
+    manifest = load_manifest(out, "train")
+    rows = [(manifest.path(row), manifest.label(row)) for row in range(len(manifest))]
+    assert rows == [
+        (str(out / "videos" / name), label)
+        for name, label in [("cat/1.mp4", 0), ("cat/2.mp4", 0), ("dog/1.mp4", 1), ("dog/2.mp4", 1)]
+    ]
+    assert probe_media(rows[0][0]).height == 48
+    text = capsys.readouterr().out
+    assert "5 media files" in text
+    assert "unusable    1" in text
+    assert "4 encoded in" in text
+    assert "train       4 files of 2 classes" in text
+    assert f"DATA.PATH_TO_DATA_DIR {out}" in text
+    assert main(words) == 0  # again: nothing is left to do
+    text = capsys.readouterr().out
+    assert "0 encoded in" in text
+    assert "4 were there already, 0 failed" in text
+
+
+@pytest.mark.usefixtures("here")
+def test_check(tmp_path, videos, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "videos", "--jobs", "1"]) == 0
+    assert tree(tmp_path / "videos_report") == ["report.csv", "report.jsonl", "summary.txt"]
+    text = capsys.readouterr().out
+    assert "not a media file, or damaged beyond reading: dog/3.mp4" in text
+    assert (tmp_path / "videos_report" / "summary.txt").read_text() in text
+    assert main(["check", str(videos), "--out", "videos_report", "--level", "full"]) == 0
+    assert "looked at: full" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_encode_names_what_failed_and_goes_on(tmp_path, videos, capsys):
+    out = tmp_path / "out"
+    assert main(["encode", str(videos), "--out", str(out), *QUICK]) == 0
+    text = capsys.readouterr().out
+    assert "4 encoded" in text
+    assert "1 failed" in text
+    assert "failed: dog/3.mp4: it is not a media file" in text
+    with (out / "encode.csv").open(newline="") as lines:
+        rows = {row["source"]: row["status"] for row in csv.DictReader(lines)}
+    assert rows["dog/3.mp4"] == "failed"
+    assert rows["cat/1.avi"] == "encoded"
+
+
+@pytest.mark.usefixtures("here")
+def test_encode_of_bad_files_only_is_status_1(tmp_path, videos):
+    for path in videos.rglob("[12].*"):
+        path.unlink()
+    assert main(["encode", str(videos), "--out", str(tmp_path / "out"), *QUICK]) == 1
+    assert main(["all", str(videos), "--out", str(tmp_path / "all"), *QUICK]) == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_index_relative(tmp_path, videos, capsys):
+    (videos / "val.csv").write_text("mine\n")
+    words = ["index", str(videos), "--out", str(tmp_path / "out"), "--relative", "--jobs", "1"]
+    assert main([*words, "--require-sound", "--min-sec", "0.45", "--seed", "3"]) == 0
+    text = capsys.readouterr().out
+    assert "left out    2 files: shorter than 0.45 s" in text
+    assert "left out    1 file: unusable" in text
+    assert "holds val.csv, which was not read" in text
+    assert f"DATA.PATH_PREFIX {videos}" in text
+    assert "dog/1.mp4 1" in (tmp_path / "out" / "train.csv").read_text()
+
+
+# Mistakes
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["check", "{tmp}/none"], "no such folder"),
+        (["check", "{tmp}/empty"], "holds no media files"),
+        (["check", "{videos}/cat/1.avi"], "is a file; name the folder"),
+        (["check", "{videos}", "--out", "{videos}/cat/1.avi"], "--out: "),
+        (["encode", "{videos}", "--out", "{videos}"], "originals are never touched"),
+        (["encode", "{videos}", "--out", "{videos}/small"], "originals are never touched"),
+        (["all", "{videos}", "--out", "{tmp}"], "originals are never touched"),
+        (["index", "{videos}", "--out", "{tmp}/o", "--level", "headers"], "--level: headers"),
+        (["index", "{videos}", "--out", "{tmp}/o", "--val-fraction", "1"], "less than 1"),
+        (["index", "{videos}", "--out", "{tmp}/o", "--min-sec", "99"], "no file is left"),
+        (["check", "{videos}", "--out", "/dev/null/x"], "Not a directory"),
+    ],
+)
+def test_a_users_mistake_is_one_message_and_status_2(tmp_path, videos, words, message, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main([word.format(tmp=tmp_path, videos=videos) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "error: " in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Nothing to do"),
+        (["--version", "x"], None),
+        (["encode", "videos"], "--out"),
+        (["index", "videos"], "--out"),
+        (["clean", "videos"], "clean"),
+        (["encode", "v", "--out", "o", "--crf", "60"], "got '60', expected a whole number from 0"),
+        (["encode", "v", "--out", "o", "--short-side", "161"], "from 16 on, even"),
+        (["encode", "v", "--out", "o", "--gop", "x"], "got 'x', expected a whole number from 1 on"),
+        (["index", "v", "--out", "o", "--val-fraction", "2"], "expected a number from 0 to 1"),
+        (["check", "v", "--jobs", "0"], "from 1 on"),
+        (["check", "v", "--level", "deep"], "invalid choice"),
+    ],
+)  # fmt: skip
+def test_words_that_cannot_be_understood(words, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse_arguments(words)
+    if message is None:
+        assert caught.value.code == 0
+        return
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_defaults_are_those_of_the_functions():
+    assert LEVELS == inspect_report.LEVELS
+    arguments = parse_arguments(["all", "videos", "--out", "x"])
+    assert arguments.level == CheckSettings().level
+    assert arguments.timeout == CheckSettings().timeout_sec
+    defaults = IndexSettings()
+    for name in ("val_fraction", "test_fraction", "seed", "require_sound", "min_sec"):
+        assert getattr(arguments, name) == getattr(defaults, name), name
+    assert arguments.no_labels is not defaults.use_labels
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from slowfast.cli.prepare_data import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as end:\n"
+        "    heavy = {'torch', 'av', 'numpy', 'fvcore'} & set(sys.modules)\n"
+        "    sys.exit(9 if heavy else end.code)\n"
+    )
+    for words in (["--help"], ["encode", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "default: " in done.stdout or "examples:" in done.stdout
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_leaves_no_half_file_and_goes_on(tmp_path, number):
+    folder, out = tmp_path / "videos", tmp_path / "out"
+    folder.mkdir()
+    write_media(folder / "a.mp4", Video(ticks=range(5)))
+    long = Video(ticks=range(60), size=(240, 180))
+    write_media(folder / "b.mp4", long._replace(options={"preset": "ultrafast"}))
+    slow = ["--preset", "slower", "--crf", "0", "--jobs", "1", "--short-side", "180"]
+    words = ["encode", str(folder), "--out", str(out), *slow]
+    command = [sys.executable, "-m", "slowfast.cli.prepare_data", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: list(out.glob(".b.mp4.*.tmp")), process)
+        process.send_signal(number)
+        error = process.stderr.read()
+    assert (out / "a.mp4").exists()
+    assert not (out / "b.mp4").exists()
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "interrupted; the same command goes on from here" in error
+        assert "Traceback" not in error
+        assert not list(out.glob(".*.tmp"))
+    stamp = (out / "a.mp4").stat().st_mtime_ns
+    assert main(words) == 0
+    assert (out / "a.mp4").stat().st_mtime_ns == stamp
+    assert probe_media(out / "b.mp4").video_end_sec == pytest.approx(2.0, abs=1e-3)
+    assert not list(out.glob(".*.tmp"))
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,41 @@
+"""What is wrong with a configuration of data is said with its key."""
+
+import pytest
+from helpers.data_files import data_cfg
+
+import slowfast.cli.registrations  # noqa: F401
+from slowfast.datasets.checks import check_data, check_names, check_sound
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("DATA.TRAIN_CLIPS_PER_VIDEO", 0, "got 0, expected more than 0."),
+        ("DATA.TRAIN_VIDEOS_PER_CLASS", -1, "got -1, expected 0 or more."),
+        ("DATA.FOLD", -2, "got -2, expected 0 or more."),
+        ("AUDIO.CLIP_SEC", 0.0, "got 0.0, expected more than 0."),
+    ],
+)
+def test_numbers(tmp_path, key, value, message):
+    assert check_data(data_cfg(tmp_path)) == []
+    assert check_data(data_cfg(tmp_path, key, value)) == [(key, message)]
+
+
+@pytest.mark.parametrize("name", ["esc50", "ESC10", "dcase2014", "audio_folder"])
+@pytest.mark.parametrize("key", ["TRAIN", "TEST"])
+def test_data_sets_of_sound_need_sound(tmp_path, name, key):
+    words = (f"{key}.DATASET", name, "AUDIO.ENABLE", False)
+    (problem,) = check_sound(data_cfg(tmp_path, *words))
+    assert problem.key == "AUDIO.ENABLE"
+    assert f"the data set {name.lower()} holds sound alone; use True" in problem.message
+    assert check_sound(data_cfg(tmp_path, *words[:2])) == []
+    assert check_sound(data_cfg(tmp_path, *words, f"{key}.ENABLE", False)) == []
+
+
+def test_video_needs_none_and_unknown_names_are_told_elsewhere(tmp_path):
+    assert check_sound(data_cfg(tmp_path, "AUDIO.ENABLE", False)) == []
+    cfg = data_cfg(tmp_path, "TRAIN.DATASET", "esc5", "AUDIO.ENABLE", False)
+    assert check_sound(cfg) == []
+    (problem,) = check_names(cfg)
+    assert problem.key == "TRAIN.DATASET"
+    assert "esc50" in problem.message

@@ -1,0 +1,186 @@
+"""Duplicates: copies by their bytes, re-encoded ones by what they show and sound like."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+from helpers.media_files import FPS, X264, Audio, Video, numbered_frame, write_media
+
+from slowfast.datasets.inspect import inspect_media
+from slowfast.datasets.inspect_duplicates import find_duplicates, picture_print, sound_print
+
+RATE = 16000
+
+
+def noise(seed, seconds=2.0, rate=RATE):
+    """Noise whose colour changes ten times a second: sound with something to recognise."""
+    rng = np.random.default_rng(seed)
+    wave = []
+    for _ in range(round(seconds * 10)):
+        tone = rng.uniform(200, 3500)
+        time = np.arange(rate // 10) / rate
+        wave.append(0.2 * np.sin(2 * np.pi * tone * time) + 0.02 * rng.standard_normal(len(time)))
+    return np.concatenate(wave).astype(np.float32)
+
+
+def scene(seed, size=(128, 96)):
+    """A picture of its own; ``still`` of a video track."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(20, 235, (6, 8, 3))
+    zoom = np.kron(coarse, np.ones((size[1] // 6, size[0] // 8, 1)))
+    return zoom.astype(np.uint8)
+
+
+def sound(seed):
+    return Audio(rate=RATE, layout="mono", samples=noise(seed)[None])
+
+
+def video(seed, size=(128, 96), **options):
+    return Video(size=size, still=scene(seed, size), options=X264 | options)
+
+
+def groups(folder):
+    reports = [inspect_media(path) for path in sorted(folder.iterdir())]
+    names = {str(path): path.name for path in folder.iterdir()}
+    return [(g.kind, [names[path] for path in g.paths]) for g in find_duplicates(reports)]
+
+
+def test_copies_are_found_by_their_bytes(tmp_path):
+    write_media(tmp_path / "b.mp4", video(0), sound(0))
+    shutil.copy(tmp_path / "b.mp4", tmp_path / "a copy.mp4")
+    write_media(tmp_path / "c.mp4", video(1), sound(1))
+    assert groups(tmp_path) == [("bytes", ["a copy.mp4", "b.mp4"])]
+
+
+def test_a_smaller_worse_version_is_found_by_its_content(tmp_path):
+    write_media(tmp_path / "a.mp4", video(0), sound(0))
+    write_media(tmp_path / "b.mkv", video(0, (64, 48), crf="35"), sound(0)._replace(rate=RATE))
+    write_media(tmp_path / "c.mp4", video(1), sound(1))
+    assert groups(tmp_path) == [("content", ["a.mp4", "b.mkv"])]
+
+
+def test_the_same_picture_with_other_sound_is_another_file(tmp_path):
+    for number in range(3):
+        write_media(tmp_path / f"{number}.mp4", video(0), sound(number))
+    assert groups(tmp_path) == []
+
+
+def test_the_same_sound_with_other_pictures_is_another_file(tmp_path):
+    for number in range(2):
+        write_media(tmp_path / f"{number}.mp4", video(number), sound(0))
+    assert groups(tmp_path) == []
+
+
+def test_sound_files_are_found_by_their_sound(tmp_path):
+    write_media(tmp_path / "a.wav", sound(0)._replace(codec="pcm_s16le", options={}))
+    write_media(tmp_path / "b.mp3", sound(0)._replace(codec="libmp3lame", options={}))
+    write_media(tmp_path / "c.wav", sound(1)._replace(codec="pcm_s16le", options={}))
+    assert groups(tmp_path) == [("content", ["a.wav", "b.mp3"])]
+
+
+def test_sounds_that_end_in_silence_are_not_the_same_for_it(tmp_path):
+    for seed in range(6):
+        padded = Audio("pcm_s16le", RATE, "mono", {}, samples=noise(seed)[None].copy())
+        padded.samples[:, RATE:] = 0
+        write_media(tmp_path / f"{seed}.wav", padded)
+    assert groups(tmp_path) == []
+
+
+def test_without_sound_a_still_scene_proves_nothing(tmp_path):
+    for number, crf in enumerate(("20", "30")):
+        write_media(tmp_path / f"still {number}.mp4", video(0, crf=crf))
+    assert groups(tmp_path) == []
+
+
+def test_without_sound_moving_pictures_do(tmp_path):
+    moving = Video(size=(128, 96))
+    write_media(tmp_path / "a.mp4", moving)
+    write_media(tmp_path / "b.mp4", moving._replace(options=X264 | {"crf": "28"}))
+    write_media(tmp_path / "longer.mp4", moving._replace(ticks=range(3 * FPS)))
+    assert groups(tmp_path) == [("content", ["a.mp4", "b.mp4"])]
+
+
+def test_bad_files_and_reports_without_prints_are_no_duplicates(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"no media")
+    (tmp_path / "empty.mp4").touch()
+    write_media(tmp_path / "c.mp4", video(0), sound(0))
+    shutil.copy(tmp_path / "c.mp4", tmp_path / "d.mp4")
+    headers = [inspect_media(path, level="headers") for path in sorted(tmp_path.iterdir())]
+    assert find_duplicates(headers) == []
+
+
+def test_the_order_of_reports_changes_nothing(tmp_path):
+    write_media(tmp_path / "a.mp4", video(0), sound(0))
+    write_media(tmp_path / "b.mkv", video(0, crf="30"), sound(0))
+    shutil.copy(tmp_path / "a.mp4", tmp_path / "c.mp4")
+    reports = [inspect_media(path) for path in sorted(tmp_path.iterdir())]
+    expected = find_duplicates(reports)
+    assert [group.kind for group in expected] == ["bytes", "content"]
+    assert find_duplicates(reports[::-1]) == expected
+
+
+def test_pictures_of_one_colour_tell_nothing():
+    flat = np.full((40, 60, 3), 90, np.uint8)
+    assert picture_print([flat, None]) == ""
+    assert picture_print([flat, numbered_frame(3)]).startswith("- ")
+
+
+def test_a_print_survives_scaling():
+    small = scene(3, (64, 48))
+    large = scene(3, (256, 192))
+    bits = [int(picture_print([picture]), 16) for picture in (small, large)]
+    assert (bits[0] ^ bits[1]).bit_count() <= 4
+
+
+def number(words):
+    return int(words.replace(" ", ""), 16)
+
+
+@pytest.mark.parametrize("change", ["louder", "noisy", "rate"])
+def test_a_print_of_sound_survives(change):
+    wave, rate = noise(0), RATE
+    if change == "rate":
+        other, other_rate = noise(0), RATE  # every second sample of twice the rate is the same
+        double = np.repeat(other, 2)
+        bits = [sound_print(double, 2 * other_rate), sound_print(wave, rate)]
+    else:
+        noisy = np.random.default_rng(1).standard_normal(len(wave)).astype(np.float32)
+        changed = 1.8 * wave if change == "louder" else wave + 0.002 * noisy
+        bits = [sound_print(changed, rate), sound_print(wave, rate)]
+    first, second = (number(bit) for bit in bits)
+    assert (first ^ second).bit_count() <= 0.1 * 120
+
+
+def test_sounds_differ_in_half_of_their_bits():
+    prints = [number(sound_print(noise(seed), RATE)) for seed in range(8)]
+    shares = [(a ^ b).bit_count() / 120 for a in prints for b in prints if a < b]
+    assert min(shares) > 0.3
+    assert 0.4 < np.mean(shares) < 0.6
+
+
+def test_silence_and_what_is_too_short_have_no_print():
+    assert sound_print(np.zeros(RATE, np.float32), RATE) == ""
+    mostly_silent = noise(0)
+    mostly_silent[RATE // 2 :] = 0
+    assert sound_print(mostly_silent, RATE) == ""
+    half = noise(0)
+    half[-RATE // 2 :] = 0
+    assert sound_print(half, RATE).endswith(" - - - -")
+    assert sound_print(noise(0)[:400], RATE) == ""
+
+
+def test_common_pictures_do_not_make_the_search_quadratic(tmp_path):
+    path = write_media(tmp_path / "a.mp4", video(0), sound(0))
+    report = inspect_media(path)
+    reports = [
+        dataclasses.replace(
+            report,
+            path=f"{number}.mp4",
+            file_hash=str(number),
+            sound_print=sound_print(np.roll(noise(0), 777 * number), RATE),
+        )
+        for number in range(600)
+    ]
+    assert find_duplicates(reports) == []

@@ -1,0 +1,259 @@
+"""Checking a folder: what is inspected, what is remembered, and what is told."""
+
+import csv
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.media_files import Audio, Video, write_media
+
+from slowfast.config import UserError
+from slowfast.datasets import prepare_check
+from slowfast.datasets.inspect import find_duplicates, inspect_media
+from slowfast.datasets.media_problems import problem
+from slowfast.datasets.prepare_check import (
+    REPORT,
+    CheckSettings,
+    check_folder,
+    count_others,
+    find_media,
+    read_reports,
+    write_table,
+)
+from slowfast.datasets.prepare_summary import format_bytes, how_many, summarise
+from slowfast.datasets.prepare_workers import Done
+
+SETTINGS = CheckSettings(num_processes=1)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    return write_media(path, Video(size=(128, 96), ticks=range(40)), Audio())
+
+
+@pytest.fixture
+def folder(tmp_path, clip):
+    """Two good files and a bad one, in folders."""
+    root = tmp_path / "videos"
+    for name in ("a/one.mp4", "b/two.MP4"):
+        (root / name).parent.mkdir(parents=True)
+        shutil.copy(clip, root / name)
+    (root / "b" / "bad.mkv").write_bytes(b"no media")
+    (root / "notes.txt").touch()
+    return root
+
+
+@pytest.fixture
+def inspected(monkeypatch):
+    """Run tasks in this process; the list tells which files were inspected."""
+    seen = []
+
+    def run_here(function, tasks, **_):
+        for task in tasks:
+            seen.append(Path(task).name)
+            yield Done(task, function(task, lambda: None))
+
+    monkeypatch.setattr(prepare_check, "run_tasks", run_here)
+    return seen
+
+
+def check(folder, out, **settings):
+    return check_folder(folder, out, SETTINGS._replace(**settings), lambda done, total: None)
+
+
+# Finding files
+
+
+def test_media_are_found_by_suffix_in_order(folder):
+    names = [os.path.relpath(path, folder) for path in find_media(folder)]
+    assert names == ["a/one.mp4", "b/bad.mkv", "b/two.MP4"]
+    assert count_others(folder) == {".txt": 1}
+
+
+def test_mistakes_about_the_folder(tmp_path, folder):
+    with pytest.raises(UserError, match="no such folder"):
+        find_media(tmp_path / "none")
+    with pytest.raises(UserError, match="is a file; name the folder"):
+        find_media(folder / "notes.txt")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"holds no media files.*\.mp4"):
+        find_media(tmp_path / "empty")
+
+
+# Remembering
+
+
+def test_a_report_per_file_also_of_bad_ones(tmp_path, folder):
+    reports = check(folder, tmp_path / "out")  # in real processes
+    assert [report.path for report in reports] == find_media(folder)
+    assert [report.is_usable for report in reports] == [True, False, True]
+    assert reports[0] == inspect_media(reports[0].path)
+    assert read_reports(tmp_path / "out" / REPORT) == reports
+
+
+def test_only_what_is_new_or_changed_is_inspected_again(tmp_path, folder, inspected, clip):
+    out = tmp_path / "out"
+    first = check(folder, out)
+    assert inspected == ["one.mp4", "bad.mkv", "two.MP4"]
+    inspected.clear()
+    assert check(folder, out) == first
+    assert inspected == []
+    shutil.copy(clip, folder / "new.mp4")
+    (folder / "b" / "bad.mkv").write_bytes(b"still no media")
+    os.utime(folder / "a" / "one.mp4", ns=(time.time_ns(), time.time_ns()))
+    (folder / "b" / "two.MP4").unlink()
+    again = check(folder, out)
+    assert sorted(inspected) == ["bad.mkv", "new.mp4", "one.mp4"]
+    assert [report.path for report in again] == find_media(folder)
+    assert read_reports(out / REPORT) == again
+
+
+def test_a_closer_look_is_a_new_one(tmp_path, folder, inspected):
+    check(folder, tmp_path, level="headers")
+    inspected.clear()
+    reports = check(folder, tmp_path, level="sample")
+    assert len(inspected) == 3
+    inspected.clear()
+    assert check(folder, tmp_path, level="headers") == reports
+    assert inspected == []
+    check(folder, tmp_path, again=True)
+    assert len(inspected) == 3
+
+
+def test_a_run_that_was_killed_goes_on(tmp_path, folder, inspected):
+    out = tmp_path / "out"
+    check(folder, out)
+    lines = (out / REPORT).read_text().splitlines(keepends=True)
+    (out / REPORT).write_text(lines[0] + lines[1][: len(lines[1]) // 2])
+    inspected.clear()
+    reports = check(folder, out)
+    assert inspected == ["bad.mkv", "two.MP4"]
+    assert read_reports(out / REPORT) == reports
+
+
+def test_what_is_done_is_written_at_once(tmp_path, folder, monkeypatch):
+    def interrupted(function, tasks, **_):
+        yield Done(tasks[0], function(tasks[0], lambda: None))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare_check, "run_tasks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        check(folder, tmp_path / "out")
+    assert [r.path for r in read_reports(tmp_path / "out" / REPORT)] == find_media(folder)[:1]
+
+
+def test_files_that_hang_or_kill_are_errors_and_tried_again(tmp_path, folder, monkeypatch):
+    asked = []
+
+    def failing(function, tasks, **_):
+        for task in tasks:
+            asked.append(task)
+            yield Done(task, None, "hangs" if task.endswith("MP4") else "crashes", "it failed")
+
+    monkeypatch.setattr(prepare_check, "run_tasks", failing)
+    reports = check(folder, tmp_path / "out")
+    assert [report.codes for report in reports] == [{"crashes"}, {"crashes"}, {"hangs"}]
+    assert reports[0].problems[0].reason == "it failed"
+    assert reports[0].size_bytes > 0
+    assert len(asked) == 3
+    check(folder, tmp_path / "out")
+    assert len(asked) == 6
+
+
+def test_an_unforeseen_error_is_a_report(tmp_path, folder, monkeypatch):
+    def failing(function, tasks, **_):
+        yield from (Done(task, None, "raises", "ValueError: odd (x.py:3)") for task in tasks)
+
+    monkeypatch.setattr(prepare_check, "run_tasks", failing)
+    found = check(folder, tmp_path / "out")[0].problems[0]
+    assert (found.code, found.reason) == ("unreadable", "ValueError: odd (x.py:3)")
+
+
+def test_progress_is_told(tmp_path, folder, inspected):
+    told = []
+    check_folder(folder, tmp_path, SETTINGS, lambda *numbers: told.append(numbers))
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_the_report_of_another_folder_is_left_alone(tmp_path, folder, inspected, clip):
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(clip, other)
+    check(other, tmp_path / "out")
+    before = (tmp_path / "out" / REPORT).read_bytes()
+    with pytest.raises(UserError, match="holds the report of another folder"):
+        check(folder, tmp_path / "out")
+    assert (tmp_path / "out" / REPORT).read_bytes() == before
+
+
+def test_names_may_be_any_bytes(tmp_path, clip, inspected):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    name = os.fsdecode(b"caf\xe9.mp4")
+    shutil.copy(clip, folder / name)
+    reports = check(folder, tmp_path / "out")
+    assert reports[0].path.endswith(name)
+    assert read_reports(tmp_path / "out" / REPORT) == reports
+    write_table(tmp_path / "report.csv", folder, reports)
+    assert b"caf\xe9.mp4" in (tmp_path / "report.csv").read_bytes()
+
+
+# Telling
+
+
+def test_the_table(tmp_path, folder, inspected):
+    write_table(tmp_path / "report.csv", folder, check(folder, tmp_path / "out"))
+    with (tmp_path / "report.csv").open(newline="") as lines:
+        rows = {row["path"]: row for row in csv.DictReader(lines)}
+    assert list(rows) == ["a/one.mp4", "b/bad.mkv", "b/two.MP4"]
+    good, bad = rows["a/one.mp4"], rows["b/bad.mkv"]
+    assert (good["usable"], good["width"], good["height"], good["frames"]) == (
+        "1", "128", "96", "40",
+    )  # fmt: skip
+    assert (good["video_codec"], good["audio_codec"], good["channels"]) == ("h264", "aac", "2")
+    assert float(good["sound_offset_sec"]) == pytest.approx(0, abs=0.01)
+    assert (bad["usable"], bad["width"], bad["silent_share"]) == ("0", "", "")
+    assert "not a media file" in bad["errors"]
+    assert "sound ends" in good["notes"]
+
+
+def test_the_summary(tmp_path, folder, inspected):
+    silent = Audio(samples=np.zeros((2, 44100), np.float32))
+    write_media(folder / "silent.mp4", Video(size=(64, 48), ticks=range(30)), silent)
+    reports = check(folder, tmp_path / "out")
+    text = summarise(folder, reports, find_duplicates(reports), count_others(folder))
+    assert f"{folder}: 4 media files" in text
+    assert "usable      3, of these 1 with a warning" in text
+    assert "unusable    1" in text
+    assert "not media   1 other file: .txt (1)" in text
+    assert "1  not a media file, or damaged beyond reading: b/bad.mkv" in text
+    assert "1  silent throughout: silent.mp4" in text
+    assert "1 of 3 sound tracks throughout" in text
+    assert "1  group of files with the same bytes, 2 files:" in text
+    assert "a/one.mp4, b/two.MP4" in text
+    assert "shortest 1.00 s, median 1.33 s, longest 1.33 s" in text
+    assert "pictures    128x96 (2), 64x48 (1)" in text
+    assert "every 20 frames" in text
+
+
+def test_a_summary_of_bad_files_only(tmp_path):
+    bad = prepare_check.MediaReport(path="/x/a.mp4", level="sample", problems=(problem("empty"),))
+    text = summarise(tmp_path, [bad] * 5, [], {})
+    assert "5  file is empty" in text
+    assert "and 2 more" in text
+    assert "Usable" not in text
+
+
+def test_numbers_in_words():
+    assert [how_many(count, "file") for count in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+    assert [format_bytes(n) for n in (0, 999, 1000, 12345678, 2e12)] == [
+        "0 B",
+        "999 B",
+        "1 kB",
+        "12.3 MB",
+        "2 TB",
+    ]
