@@ -61,5 +61,5 @@ $(VENV)/.run: setup.py constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "installing the development tools into $(VENV) (once)"
-	$(PIP) --editable ".[report,eval,dev]"
+	$(PIP) --editable ".[report,eval,slurm,dev]"
 	@touch $@

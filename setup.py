@@ -54,7 +54,11 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["slowfast-run=slowfast.cli.run_net:main"],
+        "console_scripts": [
+            "slowfast-run=slowfast.cli.run_net:main",
+            "slowfast-sweep=slowfast.cli.sweep_net:main",
+            "slowfast-prepare=slowfast.cli.prepare_data:main",
+        ],
         "slowfast.projects": ["stica=stica"],
     },
 )

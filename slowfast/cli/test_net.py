@@ -9,14 +9,9 @@ import torch
 from torch import nn
 
 from slowfast.config import CfgNode, UserError
-from slowfast.engine.evaluator import (
-    Evaluation,
-    evaluate,
-    format_table,
-    needs_model,
-    store_results,
-)
+from slowfast.engine.evaluator import Evaluation, evaluate, needs_model
 from slowfast.engine.precision import Precision
+from slowfast.engine.records import format_table, identify, store_results
 from slowfast.models.build import build_model
 from slowfast.models.weights import RANDOM_WEIGHTS, load_weights
 from slowfast.utils import distributed
@@ -45,8 +40,10 @@ def test(cfg: CfgNode, device: torch.device) -> None:
     if not distributed.is_main_process():
         return
     output_dir = Path(cfg.OUTPUT_DIR)
-    store_results(output_dir, results, "after")
-    content = store_results(output_dir, others, "value")
+    is_random = cfg.TEST.CHECKPOINT_FILE_PATH == RANDOM_WEIGHTS
+    identity = identify(cfg, model, is_random=is_random)
+    store_results(output_dir, results, "after", identity)
+    content = store_results(output_dir, others, "value", identity)
     logger.info("results (%s):\n\n%s\n", output_dir / "results.json", format_table(content))
 
 
@@ -59,20 +56,21 @@ def _load(model: nn.Module, cfg: CfgNode) -> None:
     if named == RANDOM_WEIGHTS:
         logger.warning("TEST.CHECKPOINT_FILE_PATH is 'random': testing the untrained model")
         return
-    path = (
-        named
-        or find_last_checkpoint(Path(cfg.OUTPUT_DIR), cfg.TASK)
-        or cfg.TRAIN.CHECKPOINT_FILE_PATH
-    )
-    if not path:
+    last = find_last_checkpoint(Path(cfg.OUTPUT_DIR), cfg.TASK)
+    if not named and last is not None:
+        load_weights(model, last, key="OUTPUT_DIR")  # of this framework, whatever it started from
+        return
+    section, key = (cfg.TEST, "TEST") if named else (cfg.TRAIN, "TRAIN")
+    if not section.CHECKPOINT_FILE_PATH:
         raise UserError(
             f"TEST.CHECKPOINT_FILE_PATH: nothing to test: OUTPUT_DIR {cfg.OUTPUT_DIR} has no "
             "checkpoint and none is named. Name one, or 'random' for the untrained model."
         )
     load_weights(
         model,
-        path,
-        checkpoint_type=cfg.TEST.CHECKPOINT_TYPE if named else cfg.TRAIN.CHECKPOINT_TYPE,
-        clear_patterns=tuple(cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN) if named else (),
-        key="TEST.CHECKPOINT_FILE_PATH" if named else "TRAIN.CHECKPOINT_FILE_PATH",
+        section.CHECKPOINT_FILE_PATH,
+        checkpoint_type=section.CHECKPOINT_TYPE,
+        clear_patterns=tuple(cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN),
+        inflate_2d=cfg.TRAIN.CHECKPOINT_INFLATE and not named,
+        key=f"{key}.CHECKPOINT_FILE_PATH",
     )

@@ -9,8 +9,10 @@ import torch
 
 from slowfast.config import CfgNode
 from slowfast.datasets.build import has_split
-from slowfast.engine.evaluator import Evaluation, evaluate, needs_model, store_results
+from slowfast.engine.evaluator import Evaluation, evaluate, needs_model
+from slowfast.engine.records import identify, store_results
 from slowfast.engine.trainer import Trainer
+from slowfast.models.weights import RANDOM_WEIGHTS
 from slowfast.utils import distributed
 from slowfast.visualization.curves import plot_curves
 
@@ -37,7 +39,9 @@ def train(cfg: CfgNode, device: torch.device) -> None:
         evaluation = Evaluation(cfg, trainer.model, trainer.precision)
         results = evaluate(evaluation, cfg, select=needs_model)
         if distributed.is_main_process():
-            store_results(Path(cfg.OUTPUT_DIR), results, "before")
+            is_random = cfg.TRAIN.CHECKPOINT_FILE_PATH in ("", RANDOM_WEIGHTS)
+            identity = identify(cfg, trainer.model, is_random=is_random)
+            store_results(Path(cfg.OUTPUT_DIR), results, "before", identity)
     validates = cfg.TRAIN.EVAL_PERIOD > 0 and has_split(cfg.TRAIN.DATASET, cfg, "val")
     if cfg.TRAIN.EVAL_PERIOD > 0 and not validates:
         logger.info("the data has no validation split: nothing is measured during training")

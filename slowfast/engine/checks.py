@@ -1,12 +1,19 @@
-"""What can be wrong with TRAIN and TEST in a configuration."""
+"""What can be wrong with TRAIN, TEST and PROBE in a configuration."""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from slowfast.config import CfgNode, Problem, register_check
 from slowfast.engine.protocols import PROTOCOL_REGISTRY
+from slowfast.engine.protocols.linear_svm import INSTALL_HINT, has_scikit_learn
 from slowfast.utils.registry import nearest
 
-__all__ = ["check_run"]
+__all__ = ["check_probe", "check_run"]
+
+_FEATURES = ("video", "audio")
+_NEED_SOUND = ("cross_modal_retrieval", "alignment")
 
 
 @register_check
@@ -34,6 +41,77 @@ def check_run(cfg: CfgNode) -> list[Problem]:
         problems.append(
             Problem("SHARD_ID", f"got {cfg.SHARD_ID}, expected 0 to {cfg.NUM_SHARDS - 1}.")
         )
-    if "cross_modal_retrieval" in cfg.TEST.PROTOCOLS and not cfg.AUDIO.ENABLE:
-        problems.append(Problem("TEST.PROTOCOLS", "cross_modal_retrieval needs AUDIO.ENABLE True."))
     return problems
+
+
+@register_check
+def check_probe(cfg: CfgNode) -> list[Problem]:
+    """Find settings that the protocols named in TEST.PROTOCOLS cannot work with.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        The problems.
+    """
+    probe = cfg.PROBE
+    problems = [
+        *(Problem(key, message) for key, message in _wrong_numbers(probe)),
+        *_missing_parts(cfg),
+    ]
+    if probe.FEATURE not in _FEATURES:
+        problems.append(
+            Problem("PROBE.FEATURE", f"got {probe.FEATURE!r}. {nearest(probe.FEATURE, _FEATURES)}")
+        )
+    return problems
+
+
+def _missing_parts(cfg: CfgNode) -> list[Problem]:
+    """Find protocols whose data or library is not there."""
+    protocols, problems = cfg.TEST.PROTOCOLS, []
+    if not cfg.AUDIO.ENABLE:
+        problems += [
+            Problem("TEST.PROTOCOLS", f"{name} needs AUDIO.ENABLE True.")
+            for name in _NEED_SOUND
+            if name in protocols
+        ]
+        if cfg.PROBE.FEATURE == "audio":
+            problems.append(Problem("PROBE.FEATURE", "'audio' needs AUDIO.ENABLE True."))
+    if "alignment" in protocols and cfg.AUDIO.SHIFT_SEC:
+        problems.append(
+            Problem(
+                "AUDIO.SHIFT_SEC",
+                f"got {cfg.AUDIO.SHIFT_SEC:g}, but the protocol alignment shifts the sound itself, "
+                "by PROBE.ALIGNMENT_SHIFT_SEC; expected 0.",
+            )
+        )
+    if "linear_svm" in protocols and not has_scikit_learn():
+        problems.append(Problem("TEST.PROTOCOLS", INSTALL_HINT))
+    return problems
+
+
+def _wrong_numbers(probe: CfgNode) -> list[tuple[str, str]]:
+    """Find lists and numbers of PROBE that are out of range: key and message."""
+    found = []
+    for key in ("RANKS", "FEW_SHOT_K"):
+        if not _all(probe[key], lambda k: isinstance(k, int) and k >= 1):
+            found.append((key, "expected a list of whole numbers from 1"))
+    for key in ("DECAYS", "SVM_COSTS"):
+        if not _all(probe[key], _is_positive):
+            found.append((key, "expected a list of numbers above 0"))
+    for key, least in (("KNN_K", 1), ("VALIDATION_FOLDS", 2), ("FEW_SHOT_DRAWS", 2)):
+        if probe[key] < least:
+            found.append((key, f"expected at least {least}"))
+    if not _is_positive(probe.KNN_TEMPERATURE):
+        found.append(("KNN_TEMPERATURE", "expected a number above 0"))
+    if not probe.ALIGNMENT_SHIFT_SEC or not math.isfinite(probe.ALIGNMENT_SHIFT_SEC):
+        found.append(("ALIGNMENT_SHIFT_SEC", "expected a time other than 0, in seconds"))
+    return [(f"PROBE.{key}", f"got {probe[key]!r}; {message}.") for key, message in found]
+
+
+def _all(values: Any, is_right: Any) -> bool:
+    return bool(values) and all(map(is_right, values))
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0

@@ -1,12 +1,12 @@
-"""Evaluation: protocols over the features of splits, and ``results.json``."""
+"""Evaluation: protocols over the features of splits."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from slowfast.config import CfgNode
@@ -14,15 +14,14 @@ from slowfast.datasets.device import build_prepare_batch
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.features import FeatureTable, extract_features
 from slowfast.engine.precision import Precision
-from slowfast.engine.protocols import PROTOCOL_REGISTRY, Result
+from slowfast.engine.protocols import PROTOCOL_REGISTRY
+from slowfast.engine.records import Measurement
+from slowfast.utils import distributed
 from slowfast.utils.checkpoint import unwrap_model
-from slowfast.utils.io import read_json, write_json
 
-__all__ = ["Evaluation", "evaluate", "format_table", "store_results"]
+__all__ = ["Evaluation", "evaluate", "needs_model"]
 
 logger = logging.getLogger(__name__)
-
-RESULTS_FORMAT = 1
 
 
 class Evaluation:
@@ -45,31 +44,42 @@ class Evaluation:
     ) -> None:
         self._cfg, self._model, self._precision = cfg, unwrap_model(model), precision
         self._splits = splits or {}
-        self._tables: dict[str, FeatureTable] = {}
+        self._tables: dict[tuple[str, float], FeatureTable] = {}
         self._prepare = build_prepare_batch(cfg, train=False).to(precision.device)
+        self._manifests: dict[str, str] = {}
+        self._views: dict[str, int] = {}
+        self._asked: set[str] = set()
+        self._warnings: set[str] = set()
 
-    def features(self, split: str) -> FeatureTable:
+    def features(self, split: str, *, sound_shift_sec: float = 0.0) -> FeatureTable:
         """Return the features of a split, extracted once.
 
         Args:
             split: "test" or "gallery".
+            sound_shift_sec: How much later than the picture the sound is taken, in seconds.
 
         Returns:
             One row per video.
+
+        Raises:
+            UserError: If the data is missing or the features are not finite.
         """
-        split = self._splits.get(split, split)
-        if split not in self._tables:
-            prepared = map(self._prepare, construct_loader(self._cfg, split))
+        key = (split, sound_shift_sec)
+        self._asked.add(split)
+        if key not in self._tables:
+            title = self._splits.get(split, split)
+            title += f", sound {sound_shift_sec:g} s later" if sound_shift_sec else ""
             table = extract_features(
                 self._model,
-                prepared,
+                map(self._prepare, self._load(split, sound_shift_sec)),
                 self._precision,
-                title=split,
+                title=title,
                 head_act=self._cfg.MODEL.HEAD_ACT,
             )
-            self._tables[split] = table
-            logger.info("%s: %d videos, %d views each", split, len(table), int(table.num_views[0]))
-        return self._tables[split]
+            self._tables[key] = table
+            views = int(table.num_views.max())
+            logger.info("%s: %d videos, %d views each", title, len(table), views)
+        return self._tables[key]
 
     def batches(self, split: str) -> Iterable[dict[str, Tensor]]:
         """Iterate over this rank's batches of a split, prepared as for the model.
@@ -78,16 +88,67 @@ class Evaluation:
             split: "test" or "gallery".
 
         Returns:
-            Batches with ``raw_video``, the uint8 frames, besides the prepared entries.
+            Batches with ``raw_video``, the uint8 frames, besides the prepared entries; without
+            both where the data set has no pictures.
         """
-        for batch in construct_loader(self._cfg, self._splits.get(split, split)):
-            raw = batch["video"]
-            yield {**self._prepare(batch), "raw_video": raw}
+        self._asked.add(split)
+        for batch in self._load(split):
+            raw = {"raw_video": batch["video"]} if "video" in batch else {}
+            yield {**self._prepare(batch), **raw}
+
+    def warn_once(self, message: str) -> None:
+        """Log a warning, unless it was logged before.
+
+        Args:
+            message: The same text from every protocol that has the same to say.
+        """
+        if message not in self._warnings:
+            self._warnings.add(message)
+            logger.warning("%s", message)
+
+    def begin_protocol(self) -> None:
+        """Forget which splits were asked for."""
+        self._asked = set()
+
+    def provenance(self) -> tuple[str, str | None, int]:
+        """Say what was looked at since ``begin_protocol``. Every rank must call it.
+
+        Returns:
+            The split that was measured on; the hashes of the manifests of the splits asked for,
+            the test split's first, joined by "+", or None where the data set has no manifest; the
+            number of views per video.
+        """
+        asked = sorted(self._asked, reverse=True)  # "test" before "gallery"
+        most = torch.tensor([max((self._views.get(split, 0) for split in asked), default=0)])
+        views = int(distributed.gather_no_gradient(most).max())
+        manifest = "+".join(filter(None, (self._manifests.get(split, "") for split in asked)))
+        return self._splits.get("test", "test"), manifest or None, views
+
+    def _load(self, split: str, sound_shift_sec: float = 0.0) -> Iterator[dict[str, Tensor]]:
+        loader = construct_loader(
+            _with_shift(self._cfg, sound_shift_sec), self._splits.get(split, split)
+        )
+        manifest = getattr(loader.dataset.dataset, "manifest", None)
+        self._manifests[split] = manifest.digest() if manifest is not None else ""
+        for batch in loader:
+            most = int(batch["view"].max()) + 1
+            self._views[split] = max(self._views.get(split, 0), most)
+            yield batch
+
+
+def _with_shift(cfg: CfgNode, shift_sec: float) -> CfgNode:
+    if not shift_sec:
+        return cfg
+    shifted = cfg.clone()
+    shifted.defrost()
+    shifted.AUDIO.SHIFT_SEC = cfg.AUDIO.SHIFT_SEC + shift_sec
+    shifted.freeze()
+    return shifted
 
 
 def evaluate(
     evaluation: Evaluation, cfg: CfgNode, *, select: Callable[[Any], bool] = lambda protocol: True
-) -> dict[str, Result]:
+) -> dict[str, Measurement]:
     """Run the protocols of TEST.PROTOCOLS.
 
     Args:
@@ -96,64 +157,34 @@ def evaluate(
         select: Which protocols to run, a predicate of the registered function.
 
     Returns:
-        Metric name -> result.
+        Metric name -> measurement.
     """
-    results: dict[str, Result] = {}
+    measured: dict[str, Measurement] = {}
     for name in cfg.TEST.PROTOCOLS:
         protocol = PROTOCOL_REGISTRY.get(name)
         if select(protocol):
-            results |= protocol(evaluation, cfg)
-    return results
+            evaluation.begin_protocol()
+            results = protocol(evaluation, cfg)
+            split, manifest, views = evaluation.provenance()
+            for metric, result in results.items():
+                measured[metric] = Measurement(
+                    result=result,
+                    protocol=name,
+                    uses_model=needs_model(protocol),
+                    split=split,
+                    manifest=manifest,
+                    views=views,
+                )
+    return measured
 
 
 def needs_model(protocol: Any) -> bool:
-    """Say whether a protocol's result depends on the model."""
+    """Say whether a protocol's result depends on the model.
+
+    Args:
+        protocol: A registered function.
+
+    Returns:
+        Its attribute ``needs_model``, True where it has none.
+    """
     return getattr(protocol, "needs_model", True)
-
-
-def store_results(output_dir: Path, results: dict[str, Result], column: str) -> dict[str, Any]:
-    """Merge results into ``results.json``.
-
-    Args:
-        output_dir: OUTPUT_DIR.
-        results: Metric name -> result.
-        column: "before" or "after" training, or "value" for what training does not change.
-
-    Returns:
-        The whole file: ``format``, and per metric ``before`` and ``after``, or ``value``, and
-        ``chance``.
-    """
-    path = output_dir / "results.json"
-    content = read_json(path)
-    content["format"] = RESULTS_FORMAT
-    for name, result in results.items():
-        entry = content.setdefault(name, {})
-        entry[column] = round(result.value, 6)
-        entry["chance"] = None if result.chance is None else round(result.chance, 6)
-    write_json(path, content)
-    return content
-
-
-def format_table(content: dict[str, Any]) -> str:
-    """Format ``results.json`` as a table for people.
-
-    Args:
-        content: The file's content.
-
-    Returns:
-        One line per metric: before, after, chance, in percent. What training does not change
-        stands under "after".
-    """
-    rows = [["metric", "before", "after", "chance"]]
-    for name, entry in content.items():
-        if isinstance(entry, dict) and "chance" in entry:
-            after = entry.get("after", entry.get("value"))
-            cells = (entry.get("before"), after, entry["chance"])
-            rows.append([name, *("-" if c is None else f"{100 * c:.1f} %" for c in cells)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        first = row[0].ljust(widths[0])
-        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        lines.append("  ".join([first, *rest]))
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

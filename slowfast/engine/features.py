@@ -1,5 +1,9 @@
 """Features of a whole split: one pass, views averaged, every video once over all ranks.
 
+What the views of a video add up to does not depend on the number of ranks: sums are kept in float64
+and added in the order of the views. How many views travel together only changes that sum's own
+rounding, which is far below that of the float32 result.
+
 Legend: B batch, V views, A temporal clips, C channels, D embedding, N videos, M classes.
 """
 
@@ -7,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +31,7 @@ __all__ = [
     "average_views",
     "extract_features",
     "gather_rows",
+    "sum_views",
 ]
 
 logger = logging.getLogger(__name__)
@@ -37,7 +42,8 @@ class EmbeddingModel(Protocol):
 
     ``embed(batch)`` returns what it has of: ``video`` (B, V, C) pooled features, ``audio``
     (B, A, C), ``video_embedding`` (B, V, D) and ``audio_embedding`` (B, A, D) in one space,
-    L2-normalised, and ``logits`` (B, V, M) of a classifier.
+    L2-normalised, and ``logits`` of a classifier: (B, V, M), or (B, A, M) when it has no ``video``.
+    The V views are those of the first clip, then those of the second, and so on.
     """
 
     def embed(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -49,8 +55,11 @@ class FeatureTable:
     """One row per video, in the order of the manifest.
 
     Attributes:
-        features: Name -> float32 (N, ...), the mean over all views; ``*_embedding`` normalised
-            again after averaging.
+        features: Name -> float32 (N, ...), the mean over all views: what ``embed`` gave, with
+            ``*_embedding`` normalised again after averaging, ``scores`` (N, M) for ``logits``, and,
+            with both embeddings, ``similarity`` (N, 1): the cosine of each view with the sound of
+            its own clip. Of ``audio*`` and ``similarity`` only clips with sound count; zero where
+            there is none.
         label: int64 (N,), -1 where unknown.
         index: int64 (N,), row of the manifest.
         audio_valid: bool (N,), whether any clip had sound.
@@ -81,81 +90,87 @@ def extract_features(
         model: An EmbeddingModel; its mode is restored afterwards.
         batches: Prepared batches of this rank.
         precision: As in training.
-        title: For the progress bar.
+        title: For the progress bar and messages: the split.
         head_act: MODEL.HEAD_ACT; turns each view's logits into scores before averaging.
 
     Returns:
         The table over all ranks, the same on each.
 
     Raises:
-        UserError: If there is not a single usable sample on any rank.
+        UserError: If there is not a single usable sample on any rank, or the features of one are
+            not finite.
     """
     was_training = model.training
     model.eval()
-    rows: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
+    rows = []
     for batch in tqdm(batches, title, disable=not sys.stderr.isatty(), leave=False):
         with precision.no_grad_autocast():
             embedded = dict(model.embed(batch))  # type: ignore[operator]
         if "logits" in embedded:
             embedded["scores"] = activate(embedded.pop("logits").float(), head_act)
-        rows.append((embedded, _about(batch)))
+        if "video_embedding" in embedded and "audio_embedding" in embedded:
+            embedded["similarity"] = _clip_similarity(**_embeddings(embedded))
+        rows.append(sum_views(embedded, batch))
     model.train(was_training)
-    return average_views(gather_rows(rows))
+    table = average_views(gather_rows(rows))
+    _check_finite(table, title)
+    return table
 
 
-def average_views(rows: dict[str, Tensor]) -> FeatureTable:
-    """Combine the chunks of each video.
+def sum_views(described: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Add up the views of each sample of a batch; sums and counts of chunks can be combined.
 
     Args:
-        rows: ``label``, ``index``, ``audio_valid``, ``count.<name>`` and ``sum.<name>``, one row
-            per chunk of views.
+        described: Name -> float (B, V or A, ...); see FeatureTable for which clips count.
+        batch: ``label``, ``index``, ``view`` and, with sound, ``audio_valid`` are read.
 
     Returns:
-        One row per video, sorted by index.
+        On the CPU, one row per sample: ``label``, ``index``, ``audio_valid``, ``first_view``,
+        ``num_views``, and ``sum.<name>`` and ``count.<name>``, both float64.
     """
-    index, inverse = torch.unique(rows["index"], return_inverse=True)
-    first = torch.full_like(index, len(inverse)).scatter_reduce_(
-        0, inverse, torch.arange(len(inverse)), "amin"
-    )
-    features = {}
-    for name in [key.removeprefix("sum.") for key in rows if key.startswith("sum.")]:
-        values = rows[f"sum.{name}"]
-        total = values.new_zeros(len(index), *values.shape[1:]).index_add_(0, inverse, values)
-        count = torch.zeros(len(index)).index_add_(0, inverse, rows[f"count.{name}"].float())
-        mean = total / count.clamp(min=1).view(-1, *[1] * (values.dim() - 1))
-        features[name] = F.normalize(mean, dim=-1) if name.endswith("_embedding") else mean
-    valid = torch.zeros(len(index)).index_add_(0, inverse, rows["audio_valid"].float()) > 0
-    views = torch.zeros(len(index), dtype=torch.int64).index_add_(0, inverse, rows["num_views"])
-    return FeatureTable(features, rows["label"][first], index, valid, views)
+    num = len(batch["index"])
+    has_sound = batch.get("audio_valid", torch.zeros(num, 1, dtype=torch.bool)).cpu()
+    view = batch["view"].cpu()
+    rows = {
+        "label": batch["label"].cpu(),
+        "index": batch["index"].cpu(),
+        "audio_valid": has_sound.any(dim=1),
+        "first_view": view[:, 0],
+        "num_views": torch.full((num,), view.shape[1]),
+    }
+    for name, values in described.items():
+        weight = torch.ones(values.shape[:2], dtype=torch.float64)  # (B, V or A)
+        if _is_of_sound(name, described):
+            crops = values.shape[1] // has_sound.shape[1]
+            weight = has_sound.double().repeat_interleave(crops, dim=1)
+        total = torch.zeros(num, *values.shape[2:], dtype=torch.float64)
+        for number, one in enumerate(values.detach().cpu().double().unbind(dim=1)):
+            total += one * weight[:, number].view(-1, *[1] * (one.dim() - 1))
+        rows[f"sum.{name}"] = total
+        rows[f"count.{name}"] = weight.sum(dim=1)
+    return rows
 
 
-def gather_rows(
-    described: Sequence[tuple[dict[str, Tensor], dict[str, Tensor]]],
-) -> dict[str, Tensor]:
-    """Add up the views of each chunk, and join the chunks of all ranks.
+def gather_rows(own: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Join the rows of all batches of all ranks.
 
     Args:
-        described: Per batch of this rank: name -> float (B, V or A, ...), and the batch, of which
-            ``label``, ``index``, ``audio_valid`` and the number of views are read. A rank may have
-            none.
+        own: What ``sum_views`` made of this rank's batches; there may be none.
 
     Returns:
-        What ``average_views`` takes, the same on each rank.
+        Column -> (rows, ...), the same on each rank.
 
     Raises:
         UserError: If there is not a single usable sample on any rank.
     """
-    rows = [_sum_views(values, batch) for values, batch in described]
-    own = {key: torch.cat([row[key] for row in rows]) for key in rows[0]} if rows else {}
-    if distributed.world_size() == 1:
-        columns = own
-    else:
+    columns = {key: torch.cat([rows[key] for rows in own]) for key in own[0]} if own else {}
+    if distributed.world_size() > 1:
         schemas: list[dict[str, tuple[torch.Size, torch.dtype]]] = [{}] * distributed.world_size()
-        schema = {key: (value.shape[1:], value.dtype) for key, value in own.items()}
+        schema = {key: (value.shape[1:], value.dtype) for key, value in columns.items()}
         torch.distributed.all_gather_object(schemas, schema)
         known = next((s for s in schemas if s), {})
         columns = {
-            key: distributed.gather_ragged(own.get(key, torch.empty(0, *shape, dtype=dtype)))
+            key: distributed.gather_ragged(columns.pop(key, torch.empty(0, *shape, dtype=dtype)))
             for key, (shape, dtype) in known.items()
         }
     if not columns:
@@ -163,28 +178,70 @@ def gather_rows(
     return columns
 
 
-def _about(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keep what is needed of a batch later, and let go of its frames."""
-    kept = {name: batch[name].cpu() for name in ("label", "index", "view")}
-    if "audio_valid" in batch:
-        kept["audio_valid"] = batch["audio_valid"].cpu()
-    return kept
+def average_views(rows: dict[str, Tensor]) -> FeatureTable:
+    """Combine the chunks of each video, in the order of its views.
+
+    Args:
+        rows: From ``gather_rows``.
+
+    Returns:
+        One row per video, sorted by index.
+    """
+    order = rows["first_view"].argsort(stable=True)
+    order = order[rows["index"][order].argsort(stable=True)]
+    rows = {key: values[order] for key, values in rows.items()}
+    index, inverse, chunks = torch.unique_consecutive(
+        rows["index"], return_inverse=True, return_counts=True
+    )
+
+    def add_up(values: Tensor) -> Tensor:
+        return values.new_zeros(len(index), *values.shape[1:]).index_add_(0, inverse, values)
+
+    features = {}
+    for name in [key.removeprefix("sum.") for key in rows if key.startswith("sum.")]:
+        total = add_up(rows[f"sum.{name}"])
+        count = add_up(rows[f"count.{name}"]).clamp(min=1)
+        mean = (total / count.view(-1, *[1] * (total.dim() - 1))).float()
+        features[name] = F.normalize(mean, dim=-1) if name.endswith("_embedding") else mean
+    return FeatureTable(
+        features,
+        rows["label"][chunks.cumsum(0) - chunks],
+        index,
+        add_up(rows["audio_valid"].long()) > 0,
+        add_up(rows["num_views"]),
+    )
 
 
-def _sum_views(described: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add up the views of each sample; the count allows chunks of any size to be combined."""
-    num = len(batch["index"])
-    has_sound = batch.get("audio_valid", torch.zeros(num, 1, dtype=torch.bool)).cpu()
-    rows = {
-        "label": batch["label"].cpu(),
-        "index": batch["index"].cpu(),
-        "audio_valid": has_sound.any(dim=1),
-        "num_views": torch.full((num,), batch["view"].shape[1]),
-    }
-    for name, values in described.items():
-        weight = torch.ones(values.shape[:2])
-        if name.startswith("audio"):
-            weight = has_sound.float()
-        rows[f"sum.{name}"] = (values.float().cpu() * weight.unsqueeze(-1)).sum(dim=1)
-        rows[f"count.{name}"] = weight.sum(dim=1)
-    return rows
+def _embeddings(embedded: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {"video": embedded["video_embedding"], "audio": embedded["audio_embedding"]}
+
+
+def _clip_similarity(video: Tensor, audio: Tensor) -> Tensor:
+    """Compare each view (B, V, D) with the sound (B, A, D) of its clip: cosines (B, V, 1)."""
+    views, clips = video.shape[1], audio.shape[1]
+    if views % clips:
+        raise ValueError(
+            f"embed: got {views} views and {clips} sound clips; expected the same number of views "
+            "for each clip."
+        )
+    own_sound = audio.repeat_interleave(views // clips, dim=1)  # (B, V, D)
+    return F.cosine_similarity(video.float(), own_sound.float(), dim=-1).unsqueeze(-1)
+
+
+def _is_of_sound(name: str, described: Mapping[str, Tensor]) -> bool:
+    """Say whether clips without sound are left out of a mean."""
+    if name == "scores":
+        return "audio" in described and "video" not in described
+    return name.startswith("audio") or name == "similarity"
+
+
+def _check_finite(table: FeatureTable, title: str) -> None:
+    """Refuse features that any protocol would make a wrong number of, and none an error."""
+    for name, values in table.features.items():
+        broken = ~values.flatten(1).isfinite().all(dim=1)
+        if broken.any():
+            raise UserError(
+                f"{title}: the model's '{name}' of {int(broken.sum())} of {len(table)} videos are "
+                f"not finite (first: row {int(table.index[broken][0])} of the manifest). Its "
+                "weights have diverged, or TRAIN.MIXED_PRECISION overflows: try bf16, or False."
+            )

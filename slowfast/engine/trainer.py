@@ -17,13 +17,20 @@ from tqdm import tqdm
 
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.device import build_prepare_batch
+from slowfast.datasets.labels import check_labels
 from slowfast.datasets.loader import construct_train_loader, local_batch_size
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
 from slowfast.models.build import LOSS_REGISTRY, build_model
+from slowfast.models.complexity import describe_complexity
 from slowfast.models.optimizer import construct_optimizer, get_epoch_lr, set_lr
-from slowfast.models.weights import RANDOM_WEIGHTS, load_weights
+from slowfast.models.weights import (
+    RANDOM_WEIGHTS,
+    can_resume,
+    load_weights,
+    read_checkpoint,
+)
 from slowfast.utils import checkpoint as cu
 from slowfast.utils import distributed
 from slowfast.utils.random import rng_state, set_rng_state
@@ -54,8 +61,9 @@ class Trainer:
         self.steps_per_epoch = self.loader.batches.batches_per_epoch // self.accumulate
         self.prepare = build_prepare_batch(cfg, train=True).to(device)
         model = build_model(cfg).to(device)
-        if cfg.LOG_MODEL_INFO:
-            logger.info("%s", describe_model(model))
+        self._check_labels(model)
+        if cfg.LOG_MODEL_INFO and distributed.is_main_process():
+            logger.info("%s; %s", describe_model(model), describe_complexity(cfg))
         self.criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)
         self.optimizer = construct_optimizer(model, cfg)
         self.epoch = self.iteration = 0
@@ -178,6 +186,13 @@ class Trainer:
             self.save()
         self.recorder.end_epoch(self.epoch, after_epoch(self.epoch))
 
+    def _check_labels(self, model: nn.Module) -> None:
+        """Compare a classifier's head with the labels, before anything is decoded."""
+        classes = getattr(model, "num_classes", None)
+        manifest = getattr(self.loader.dataset.dataset, "manifest", None)
+        if classes is not None and manifest is not None:
+            check_labels(manifest, classes, "MODEL.NUM_CLASSES")
+
     def _is_due(self, period: int) -> bool:
         return self.is_finished or (period > 0 and self.epoch % period == 0)
 
@@ -220,10 +235,11 @@ class Trainer:
             train.CHECKPOINT_FILE_PATH,
             checkpoint_type=train.CHECKPOINT_TYPE,
             clear_patterns=tuple(train.CHECKPOINT_CLEAR_NAME_PATTERN),
+            inflate_2d=train.CHECKPOINT_INFLATE,
         )
         if not train.CHECKPOINT_EPOCH_RESET:
-            content = cu.load_checkpoint(train.CHECKPOINT_FILE_PATH)
-            if "optimizer_state" in content and "epoch" in content:
+            content = read_checkpoint(train.CHECKPOINT_FILE_PATH)
+            if can_resume(content):
                 self._resume_progress(content, train.CHECKPOINT_FILE_PATH)
 
     def _resume(self, model: nn.Module, content: dict[str, Any], path: str) -> None:

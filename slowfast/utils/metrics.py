@@ -1,6 +1,6 @@
-"""Metrics: accuracy and retrieval. Ties count against the prediction's luck in no direction.
+"""Accuracy of class scores. Ties count against the prediction's luck in no direction.
 
-Legend: N queries, G gallery rows, D embedding, M classes.
+Legend: N samples, M classes.
 """
 
 from __future__ import annotations
@@ -8,66 +8,68 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["recall_at_k", "retrieve", "topk_accuracy"]
-
-_CHUNK = 1024
+__all__ = ["mean_class_accuracy", "topk_accuracy", "topk_hits"]
 
 
-def topk_accuracy(scores: Tensor, label: Tensor, k: int) -> float:
-    """Measure how often the true class is among the k highest scores.
+def topk_hits(scores: Tensor, label: Tensor, k: int) -> Tensor:
+    """Say of each sample whether its class is among the k highest scores.
 
     A class that ties with the true one counts half in front of it on average: of t classes that
     tie with it for r free places, the true one gets a place with probability r / t.
 
     Args:
-        scores: float (N, M).
-        label: int64 (N,), 0 to M - 1.
+        scores: float (N, M), finite.
+        label: int64 (N,), below M; -1 for a class that has no score, which is never hit.
         k: At least 1.
 
     Returns:
-        A fraction.
+        float64 (N,): probability of a hit.
     """
-    own = scores.gather(1, label.unsqueeze(1))  # (N, 1)
+    own = scores.gather(1, label.clamp(min=0).unsqueeze(1))  # (N, 1)
     ahead = (scores > own).sum(dim=1)
     ties = (scores == own).sum(dim=1)  # the true class itself is one of them
-    places = (k - ahead).clamp(min=0)
-    return float((places / ties).clamp(max=1.0).double().mean())
+    return place_probability(ahead, ties, k) * (label >= 0)
 
 
-def recall_at_k(query: Tensor, key: Tensor, target: Tensor, k: int) -> float:
-    """Measure how often the one right key is among the k most similar; ties as topk_accuracy.
+def topk_accuracy(scores: Tensor, label: Tensor, k: int) -> float:
+    """Measure how often the true class is among the k highest scores.
 
     Args:
-        query: float (N, D).
-        key: float (G, D).
-        target: int64 (N,), row of ``key`` that is right.
+        scores: float (N, M), finite.
+        label: int64 (N,), below M; -1 for a class that has no score, which is never hit.
         k: At least 1.
 
     Returns:
-        A fraction. Memory does not grow with N x G.
+        A fraction; ties as in ``topk_hits``.
     """
-    hits = 0.0
-    for start in range(0, len(query), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        similarity = query[rows] @ key.T  # (chunk, G)
-        hits += topk_accuracy(similarity, target[rows], k) * len(similarity)
-    return hits / len(query)
+    return float(topk_hits(scores, label, k).mean())
 
 
-def retrieve(query: Tensor, gallery: Tensor, k: int) -> Tensor:
-    """Find the k most similar rows of a gallery for each query.
+def mean_class_accuracy(hits: Tensor, label: Tensor) -> float:
+    """Average the accuracies of the classes, so that large classes weigh no more than small ones.
 
     Args:
-        query: float (N, D).
-        gallery: float (G, D).
-        k: At most G.
+        hits: float (N,), probability that each sample's prediction is right.
+        label: int64 (N,), any numbers.
 
     Returns:
-        int64 (N, k), most similar first; equal similarities in the order of the gallery.
+        The mean over the classes that occur.
     """
-    nearest = []
-    for start in range(0, len(query), _CHUNK):
-        similarity = query[start : start + _CHUNK] @ gallery.T
-        order = torch.sort(similarity, dim=1, descending=True, stable=True).indices
-        nearest.append(order[:, :k])
-    return torch.cat(nearest)
+    classes, inverse = torch.unique(label, return_inverse=True)
+    total = hits.new_zeros(len(classes)).index_add_(0, inverse, hits)
+    return float((total / torch.bincount(inverse)).mean())
+
+
+def place_probability(ahead: Tensor, ties: Tensor, k: int) -> Tensor:
+    """Compute the probability of one of the first k places when ties are broken at random.
+
+    Args:
+        ahead: int64 (N,), competitors that are better.
+        ties: int64 (N,), those that are as good, oneself among them.
+        k: At least 1.
+
+    Returns:
+        float64 (N,).
+    """
+    free = (k - ahead).clamp(min=0)
+    return (free.double() / ties).clamp(max=1.0)

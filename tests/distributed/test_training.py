@@ -52,7 +52,9 @@ def test_evaluation_does_not_depend_on_the_number_of_processes(tmp_path):
     """Seven videos on three processes: none is dropped, none counts twice."""
     trained = run(tmp_path, "trained", 1)
     path = find_last_checkpoint(trained)
-    words = ("TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", path)
+    words = ("TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", path, "PROBE.FEW_SHOT_K", "[1,3]")
+    protocols = ["classification", "class_retrieval", "knn", "linear_probe", "few_shot"]
+    words += ("TEST.PROTOCOLS", str(protocols))
     assert results(run(tmp_path, "three", 3, *words)) == results(run(tmp_path, "one", 1, *words))
 
 

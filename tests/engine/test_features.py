@@ -1,21 +1,13 @@
-"""Features: views averaged over chunks, every video once, results and their table."""
-
-import dataclasses
+"""Features: views averaged over chunks, in one order, every video once; sound that is not there."""
 
 import pytest
 import torch
-from helpers.synthetic import synthetic_cfg
 from torch import nn
 from torch.nn import functional as F
 
 from slowfast.config import UserError
-from slowfast.engine.evaluator import Evaluation, evaluate, format_table, store_results
-from slowfast.engine.features import extract_features
+from slowfast.engine.features import average_views, extract_features, gather_rows, sum_views
 from slowfast.engine.precision import Precision
-from slowfast.engine.protocols import Result
-from slowfast.engine.protocols.classification import classification
-from slowfast.engine.protocols.retrieval import class_retrieval, cross_modal_retrieval
-from slowfast.models.build import build_model
 
 CPU = Precision(torch.device("cpu"))
 
@@ -25,51 +17,149 @@ class Table(nn.Module):
 
     def embed(self, batch):
         assert not self.training
-        names = ("feature", "embedding", "logits", "sound")
-        renamed = {"feature": "video", "embedding": "video_embedding", "sound": "audio_embedding"}
-        return {renamed.get(name, name): batch[name] for name in names if name in batch}
+        names = {
+            "feature": "video",
+            "embedding": "video_embedding",
+            "sound": "audio_embedding",
+            "hearing": "audio",
+            "logits": "logits",
+        }
+        return {new: batch[old] for old, new in names.items() if old in batch}
 
 
-def chunk(index, features, valid=True, **extra):
+def chunk(index, features=None, valid=True, first=0, **extra):
     """One batch of one video with a view per row of ``features``."""
-    features = torch.tensor([features])
-    views = features.shape[1]
+    if features is not None:
+        extra["feature"] = torch.tensor([features])
+    views = next(iter(extra.values())).shape[1]
     return {
-        "view": torch.arange(views)[None],
+        "view": torch.arange(first, first + views)[None],
         "index": torch.tensor([index]),
         "label": torch.tensor([index % 2]),
         "audio_valid": torch.full((1, views), valid),
-        "feature": features,
         **extra,
     }
 
 
+def extract(*batches):
+    return extract_features(Table(), batches, CPU, title="x")
+
+
 def test_views_are_averaged_over_chunks_of_any_size():
-    batches = [
+    table = extract(
         chunk(1, [[1.0, 2.0], [3.0, 4.0]]),
         chunk(0, [[5.0, 5.0]]),
-        chunk(1, [[5.0, 9.0]]),
-    ]
-    table = extract_features(Table(), batches, CPU, title="x")
+        chunk(1, [[5.0, 9.0]], first=2),
+    )
     assert table.index.tolist() == [0, 1]
     assert table.label.tolist() == [0, 1]
     assert table.num_views.tolist() == [1, 3]
-    torch.testing.assert_close(table.features["video"], torch.tensor([[5.0, 5.0], [3.0, 5.0]]))
+    assert table.features["video"].tolist() == [[5.0, 5.0], [3.0, 5.0]]
+    assert table.features["video"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 5, 10, 30])
+def test_a_mean_does_not_depend_on_chunks_or_their_order_by_a_bit(chunk_size):
+    generator = torch.Generator().manual_seed(0)
+    # Over many orders of magnitude, where the order of additions shows.
+    views = torch.randn(4, 30, 50, generator=generator) * 10 ** torch.randint(
+        -4, 4, (4, 30, 50), generator=generator
+    )
+    batches = [
+        {
+            "view": torch.arange(start, start + chunk_size)[None],
+            "index": torch.tensor([video]),
+            "label": torch.tensor([0]),
+            "feature": views[video : video + 1, start : start + chunk_size],
+        }
+        for video in range(4)
+        for start in range(0, 30, chunk_size)
+    ]
+    order = torch.randperm(len(batches), generator=generator).tolist()
+    got = extract(*(batches[i] for i in order)).features["video"]
+    assert torch.equal(got, views.double().mean(dim=1).float())
+
+
+def test_rows_of_any_order_give_the_same_bits():
+    generator = torch.Generator().manual_seed(0)
+    rows = {
+        "index": torch.arange(50) % 5,
+        "first_view": torch.arange(50) // 5,
+        "num_views": torch.ones(50, dtype=torch.int64),
+        "label": torch.arange(50) % 5,
+        "audio_valid": torch.ones(50, dtype=torch.bool),
+        "sum.video": torch.randn(50, 40, generator=generator, dtype=torch.float64),
+        "count.video": torch.full((50,), 3.0, dtype=torch.float64),
+    }
+    order = torch.randperm(50, generator=generator)
+    first = average_views(rows)
+    second = average_views({name: values[order] for name, values in rows.items()})
+    assert torch.equal(first.features["video"], second.features["video"])
+    assert first.label.tolist() == second.label.tolist() == [0, 1, 2, 3, 4]
+    assert first.num_views.tolist() == [10] * 5
 
 
 def test_embeddings_are_normalised_again_and_silent_clips_do_not_count():
     loud = chunk(0, [[0.0, 0.0]] * 2, sound=torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
     loud["audio_valid"] = torch.tensor([[True, False]])
     silent = chunk(1, [[0.0, 0.0]], valid=False, sound=torch.tensor([[[1.0, 0.0]]]))
-    table = extract_features(Table(), [loud, silent], CPU, title="x")
+    table = extract(loud, silent)
     assert table.audio_valid.tolist() == [True, False]
-    assert table.features["audio_embedding"][0].tolist() == [1.0, 0.0]
+    assert table.features["audio_embedding"].tolist() == [[1.0, 0.0], [0.0, 0.0]]
 
 
 def test_scores_are_softmaxed_per_view_before_averaging():
     logits = torch.tensor([[[0.0, 10.0], [3.0, 0.0]]])
-    table = extract_features(Table(), [chunk(0, [[0.0]] * 2, logits=logits)], CPU, title="x")
+    table = extract(chunk(0, [[0.0]] * 2, logits=logits))
     torch.testing.assert_close(table.features["scores"], F.softmax(logits, dim=-1).mean(dim=1))
+
+
+def test_scores_of_sound_count_where_there_is_sound():
+    """A model that gives no picture's features: its logits are the clips', not the views'."""
+    logits = torch.tensor([[[0.0, 10.0], [3.0, 0.0]]])
+    valid = torch.tensor([[False, True]])
+    sound = {"hearing": torch.ones(1, 2, 4), "logits": logits}
+    heard = extract({**chunk(0, **sound), "audio_valid": valid})
+    torch.testing.assert_close(heard.features["scores"], F.softmax(logits[:, 1], dim=-1))
+    assert heard.num_views.tolist() == [2]
+    seen = extract({**chunk(0, [[0.0]] * 2, **sound), "audio_valid": valid})
+    torch.testing.assert_close(seen.features["scores"], F.softmax(logits, dim=-1).mean(dim=1))
+
+
+def test_similarity_compares_a_view_with_the_sound_of_its_own_clip():
+    """Two clips of two crops; the second clip has no sound."""
+    views = torch.tensor([[[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [0.0, 1.0]]])
+    sounds = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    batch = chunk(0, [[0.0]] * 4, embedding=views, sound=sounds)
+    both = extract({**batch, "audio_valid": torch.tensor([[True, True]])})
+    assert both.features["similarity"].tolist() == [[pytest.approx((1 + 0.6 + 1 + 1) / 4)]]
+    first = extract({**batch, "audio_valid": torch.tensor([[True, False]])})
+    assert first.features["similarity"].tolist() == [[pytest.approx((1 + 0.6) / 2)]]
+
+
+def test_views_that_do_not_divide_into_clips():
+    batch = chunk(0, [[0.0]] * 3, embedding=torch.ones(1, 3, 2), sound=torch.ones(1, 2, 2))
+    with pytest.raises(ValueError, match="3 views and 2 sound clips"):
+        extract({**batch, "audio_valid": torch.ones(1, 2, dtype=torch.bool)})
+
+
+def test_a_batch_without_sound_or_picture():
+    """Neither audio_valid nor video is needed."""
+    batch = chunk(0, hearing=torch.ones(1, 2, 3))
+    table = extract({name: value for name, value in batch.items() if "video" not in name})
+    assert table.features["audio"].tolist() == [[1.0, 1.0, 1.0]]
+    batch = chunk(0, [[2.0]])
+    del batch["audio_valid"]
+    assert extract(batch).audio_valid.tolist() == [False]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_are_refused(bad):
+    """NaN scores would tie with themselves alone and count as right."""
+    with pytest.raises(
+        UserError, match=r"x: the model's 'video' of 1 of 2 videos .*first: row 7 of"
+    ):
+        extract(chunk(3, [[1.0]]), chunk(7, [[1.0], [bad]]))
 
 
 def test_the_mode_of_the_model_is_restored():
@@ -80,80 +170,17 @@ def test_the_mode_of_the_model_is_restored():
 
 def test_no_usable_sample():
     with pytest.raises(UserError, match=r"bad_media.csv"):
-        extract_features(Table(), [], CPU, title="x")
+        extract()
 
 
-class Given:
-    def __init__(self, **tables):
-        self.tables = tables
-
-    def features(self, split):
-        return self.tables[split]
-
-
-def table_of(batches):
-    return extract_features(Table(), batches, CPU, title="x")
-
-
-def test_class_retrieval_by_hand():
-    gallery = table_of([chunk(0, [[1.0, 0.0]]), chunk(1, [[0.0, 1.0]]), chunk(3, [[0.1, 1.0]])])
-    queries = table_of([chunk(0, [[2.0, 0.1]]), chunk(1, [[3.0, 0.0]])])
-    results = class_retrieval(Given(test=queries, gallery=gallery), None)
-    assert results["class_retrieval_r1"].value == 0.5
-    assert results["class_retrieval_r1"].chance == pytest.approx((1 / 3 + 2 / 3) / 2)
-    assert "class_retrieval_r5" not in results  # the gallery has three videos
-
-
-def test_cross_modal_retrieval_by_hand():
-    def both(index, video, audio, valid=True):
-        extra = {"embedding": torch.tensor([[video]]), "sound": torch.tensor([[audio]])}
-        return chunk(index, [[0.0]], valid=valid, **extra)
-
-    table = table_of(
-        [
-            both(0, [1.0, 0.0], [1.0, 0.0]),
-            both(1, [0.0, 1.0], [1.0, 0.1]),
-            both(2, [0.0, 1.0], [0.0, 1.0], valid=False),
-        ]
+def test_what_is_kept_of_a_batch_does_not_grow_with_its_views():
+    rows = sum_views(
+        {"video": torch.ones(2, 30, 5)},
+        {
+            "index": torch.arange(2),
+            "label": torch.arange(2),
+            "view": torch.arange(30).expand(2, 30),
+        },
     )
-    results = cross_modal_retrieval(Given(test=table), None)
-    assert results["video_to_audio_r1"] == Result(1.0, 0.5)
-    assert results["audio_to_video_r1"] == Result(0.5, 0.5)
-
-
-def test_protocols_say_what_they_need():
-    unlabelled = dataclasses.replace(table_of([chunk(0, [[1.0]])]), label=torch.tensor([-1]))
-    given = Given(test=unlabelled, gallery=unlabelled)
-    with pytest.raises(UserError, match="class_retrieval' needs a label"):
-        class_retrieval(given, None)
-    with pytest.raises(UserError, match="needs a classifier"):
-        classification(given, None)
-    with pytest.raises(UserError, match="embeddings in one space"):
-        cross_modal_retrieval(given, None)
-
-
-def test_the_same_evaluation_twice_gives_the_same_numbers(tmp_path):
-    cfg = synthetic_cfg(
-        tmp_path, "TEST.PROTOCOLS", "['classification', 'class_retrieval']", "TEST.BATCH_SIZE", 3
-    )
-    torch.manual_seed(0)
-    model = build_model(cfg)
-    first = evaluate(Evaluation(cfg, model, CPU), cfg)
-    second = evaluate(Evaluation(cfg, model, CPU), cfg)
-    assert first == second
-    assert set(first) == {
-        *("top1_acc", "class_retrieval_r1", "class_retrieval_r5", "class_retrieval_r10")
-    }
-    assert Evaluation(cfg, model, CPU).features("test").num_views.tolist() == [2] * 7
-
-
-def test_results_are_merged_and_printed(tmp_path):
-    store_results(tmp_path, {"a_r1": Result(0.25, 0.1)}, "before")
-    content = store_results(tmp_path, {"a_r1": Result(0.5, 0.1), "b": Result(1.0)}, "after")
-    assert content["a_r1"] == {"before": 0.25, "chance": 0.1, "after": 0.5}
-    assert content["b"] == {"after": 1.0, "chance": None}
-    content = store_results(tmp_path, {"c": Result(0.2, 0.1)}, "value")
-    assert format_table(content).splitlines()[4].split()[:4] == ["c", "-", "20.0", "%"]
-    table = format_table(content).splitlines()
-    assert table[2].split() == ["a_r1", "25.0", "%", "50.0", "%", "10.0", "%"]
-    assert table[3].split() == ["b", "-", "100.0", "%", "-"]
+    assert rows["sum.video"].tolist() == [[30.0] * 5] * 2
+    assert set(gather_rows([rows])) == set(rows)

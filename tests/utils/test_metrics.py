@@ -1,9 +1,9 @@
-"""Metrics against obvious oracles, with ties and tiny cases."""
+"""Accuracy against obvious oracles and scikit-learn, with ties and tiny cases."""
 
 import pytest
 import torch
 
-from slowfast.utils.metrics import recall_at_k, retrieve, topk_accuracy
+from slowfast.utils.metrics import mean_class_accuracy, topk_accuracy, topk_hits
 
 
 def slow_topk(scores, label, k):
@@ -25,6 +25,15 @@ def test_topk_equals_the_oracle(k, levels):
     assert topk_accuracy(scores, label, k) == pytest.approx(slow_topk(scores, label, k))
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_topk_equals_scikit_learns_without_ties(k):
+    metrics = pytest.importorskip("sklearn.metrics")
+    generator = torch.Generator().manual_seed(0)
+    scores, label = torch.randn(40, 7, generator=generator), torch.arange(40) % 7
+    expected = metrics.top_k_accuracy_score(label, scores, k=k)
+    assert topk_accuracy(scores, label, k) == pytest.approx(expected)
+
+
 def test_constant_scores_are_chance_not_luck():
     label = torch.zeros(10, dtype=torch.int64)
     assert topk_accuracy(torch.ones(10, 4), label, 1) == pytest.approx(0.25)
@@ -34,16 +43,16 @@ def test_k_beyond_the_classes():
     assert topk_accuracy(torch.randn(7, 3), torch.zeros(7, dtype=torch.int64), 5) == 1.0
 
 
-def test_recall_is_topk_of_the_similarity_and_chunks_do_not_matter(monkeypatch):
+def test_a_class_without_a_score_is_never_hit():
+    hits = topk_hits(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, -1]), 5)
+    assert hits.tolist() == [1.0, 0.0]
+
+
+def test_mean_class_accuracy_is_scikit_learns_balanced_accuracy():
+    metrics = pytest.importorskip("sklearn.metrics")
     generator = torch.Generator().manual_seed(0)
-    query, key = torch.randn(33, 8, generator=generator), torch.randn(40, 8, generator=generator)
-    target = torch.arange(33)
-    whole = [recall_at_k(query, key, target, k) for k in (1, 5)]
-    assert whole == [topk_accuracy(query @ key.T, target, k) for k in (1, 5)]
-    monkeypatch.setattr("slowfast.utils.metrics._CHUNK", 7)
-    assert [recall_at_k(query, key, target, k) for k in (1, 5)] == pytest.approx(whole)
-
-
-def test_retrieve_orders_by_similarity_and_breaks_ties_by_position():
-    gallery = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
-    assert retrieve(torch.tensor([[1.0, 0.0]]), gallery, 4).tolist() == [[0, 2, 3, 1]]
+    label = torch.tensor([4] * 20 + [0] * 5 + [9])  # one class of a single sample
+    predicted = torch.where(torch.rand(26, generator=generator) < 0.6, label, 0)
+    hits = (predicted == label).double()
+    expected = metrics.balanced_accuracy_score(label, predicted)
+    assert mean_class_accuracy(hits, label) == pytest.approx(expected)

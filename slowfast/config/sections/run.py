@@ -60,17 +60,19 @@ def _add_train(cfg: CfgNode) -> None:
     cfg.TRAIN.CHECKPOINT_PERIOD = 10
     # Continue from the newest checkpoint in OUTPUT_DIR if there is one.
     cfg.TRAIN.AUTO_RESUME = True
-    # Checkpoint to start from when nothing is resumed: a file, or the OUTPUT_DIR of a run for its
-    # newest one. Empty or "random": random weights.
+    # Checkpoint to start from when nothing is resumed: a file, the OUTPUT_DIR of a run for its
+    # newest one, zoo://NAME (see MODEL_ZOO.md) or an http(s) address. Empty or "random": random
+    # weights.
     cfg.TRAIN.CHECKPOINT_FILE_PATH = ""
-    # Format of that checkpoint: "pytorch" finds out by itself, or a name in
-    # CHECKPOINT_FORMAT_REGISTRY.
+    # Format of that checkpoint: "pytorch" takes what fits the most of the model's keys; or a name
+    # in CHECKPOINT_FORMAT_REGISTRY.
     cfg.TRAIN.CHECKPOINT_TYPE = "pytorch"
-    # Inflate 2-D weights to 3-D (not built yet).
+    # Inflate weights of an image network: each kernel repeated in time.
     cfg.TRAIN.CHECKPOINT_INFLATE = False
     # Start at epoch 0 with a fresh optimiser instead of taking both from the checkpoint.
     cfg.TRAIN.CHECKPOINT_EPOCH_RESET = False
-    # The first occurrence of each pattern is removed from each key of the checkpoint.
+    # The first occurrence of each pattern is removed from each key of the file, before keys are
+    # renamed to ours.
     cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = []
     # Kept for PySlowFast's YAMLs; loading always happens before wrapping for distributed training.
     cfg.TRAIN.CHECKPOINT_IN_INIT = False
@@ -95,7 +97,7 @@ def _add_test(cfg: CfgNode) -> None:
     cfg.TEST.DATASET = "kinetics"
     # Videos per iteration over all processes of one machine.
     cfg.TEST.BATCH_SIZE = 8
-    # Checkpoint to test, a file or the OUTPUT_DIR of a run. Empty: the newest in OUTPUT_DIR, else
+    # Checkpoint to test: as TRAIN.CHECKPOINT_FILE_PATH. Empty: the newest in OUTPUT_DIR, else
     # TRAIN.CHECKPOINT_FILE_PATH. "random": the untrained model.
     cfg.TEST.CHECKPOINT_FILE_PATH = ""
     # As TRAIN.CHECKPOINT_TYPE.
@@ -126,10 +128,10 @@ def _add_probe(cfg: CfgNode) -> None:
     # a neighbour of similarity s weighs exp(s / temperature).
     cfg.PROBE.KNN_K = 200
     cfg.PROBE.KNN_TEMPERATURE = 0.07
-    # Weights of the squared norm that linear_probe and few_shot choose from, and costs C that
+    # Weights of the squared norm that linear_probe and baselines choose from, and costs C that
     # linear_svm chooses from; chosen by cross-validation within the train split, never on the test
     # split.
-    cfg.PROBE.DECAYS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+    cfg.PROBE.DECAYS = [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
     cfg.PROBE.SVM_COSTS = [0.001, 0.01, 0.1, 1.0, 10.0]
     # Folds of that cross-validation.
     cfg.PROBE.VALIDATION_FOLDS = 5

@@ -1,6 +1,28 @@
 """Evaluation protocols, one file each. Importing this package registers them."""
 
-from slowfast.engine.protocols import baselines, classification, retrieval
+from slowfast.engine.protocols import (
+    alignment,
+    baselines,
+    class_retrieval,
+    classification,
+    cross_modal_retrieval,
+    few_shot,
+    knn,
+    linear_probe,
+    linear_svm,
+)
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Result
 
-__all__ = ["PROTOCOL_REGISTRY", "Result", "baselines", "classification", "retrieval"]
+__all__ = [
+    "PROTOCOL_REGISTRY",
+    "Result",
+    "alignment",
+    "baselines",
+    "class_retrieval",
+    "classification",
+    "cross_modal_retrieval",
+    "few_shot",
+    "knn",
+    "linear_probe",
+    "linear_svm",
+]

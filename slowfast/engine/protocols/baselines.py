@@ -3,29 +3,23 @@
 Each is a handful of numbers per clip and a linear classifier fitted on the train split. A learned
 representation that does no better has learned nothing worth having.
 
-Legend: B batch, V views, A sound clips, T frames, F mel bins, S spectrogram steps, N videos,
-D features, M classes.
+Legend: B batch, V views, A sound clips, T frames, F mel bins, S spectrogram steps, N files.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from slowfast.config import CfgNode, UserError
-from slowfast.engine.features import average_views, gather_rows
+from slowfast.config import CfgNode
+from slowfast.engine.features import FeatureTable, average_views, gather_rows, sum_views
+from slowfast.engine.linear import fit_with_best_decay
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.protocols.linear_probe import log_choice
+from slowfast.engine.protocols.probe import need_labels, number_classes
+from slowfast.utils.metrics import topk_accuracy
 
-__all__ = [
-    "baselines",
-    "fit_linear_classifier",
-    "mean_colour",
-    "mean_frame_difference",
-    "mel_statistics",
-]
-
-_STEPS = 100
+__all__ = ["baselines", "mean_colour", "mean_frame_difference", "mel_moments", "mel_statistics"]
 
 
 def mean_colour(video: Tensor) -> Tensor:
@@ -53,88 +47,85 @@ def mean_frame_difference(video: Tensor) -> Tensor:
     return (frames[:, :, 1:] - frames[:, :, :-1]).abs().mean(dim=(3, 4, 5))
 
 
-def mel_statistics(spectrogram: Tensor) -> Tensor:
-    """Describe a spectrogram by each band's mean and standard deviation over time.
+def mel_moments(spectrogram: Tensor) -> Tensor:
+    """Average each band, and its square, over time.
 
     Args:
         spectrogram: float (B, A, 1, F, S).
 
     Returns:
-        float32 (B, A, 2 * F).
+        float32 (B, A, 2 * F). Unlike deviations, these may be averaged over the clips of a file.
     """
     bands = spectrogram.float().squeeze(2)  # (B, A, F, S)
-    return torch.cat([bands.mean(dim=-1), bands.std(dim=-1, correction=0)], dim=-1)
+    return torch.cat([bands.mean(dim=-1), bands.square().mean(dim=-1)], dim=-1)
 
 
-def fit_linear_classifier(features: Tensor, label: Tensor, decay: float = 1e-3) -> Tensor:
-    """Fit multinomial logistic regression by LBFGS, deterministically.
+def mel_statistics(moments: Tensor) -> Tensor:
+    """Turn moments into each band's mean and standard deviation.
 
     Args:
-        features: float64 (N, D), standardised.
-        label: int64 (N,), 0 to M - 1.
-        decay: Weight of the squared norm of the weights.
+        moments: float (N, 2 * F), averaged over the clips of each file.
 
     Returns:
-        float64 (D + 1, M), the last row being the bias.
+        float (N, 2 * F).
     """
-    classes = int(label.max()) + 1
-    inputs = F.pad(features, (0, 1), value=1.0)  # (N, D + 1)
-    weight = torch.zeros(inputs.shape[1], classes, dtype=inputs.dtype, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight], max_iter=_STEPS, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(inputs @ weight, label) + decay * weight[:-1].square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return weight.detach()
+    mean, square = moments.chunk(2, dim=1)
+    return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], dim=1)
 
 
 @PROTOCOL_REGISTRY.register()
 def baselines(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
-    """Measure what a linear classifier makes of three trivial descriptions.
+    """Measure what a linear classifier makes of trivial descriptions of picture and sound.
+
+    The classifier is that of ``linear_probe``: standardised, its decay chosen by cross-validation
+    within the train split.
 
     Args:
         evidence: Batches of the train split (as a gallery) and of the test split.
-        cfg: AUDIO.ENABLE.
+        cfg: PROBE.DECAYS, VALIDATION_FOLDS.
 
     Returns:
-        ``baseline_mean_colour``, ``baseline_frame_difference`` and, with sound,
+        With pictures ``baseline_mean_colour`` and ``baseline_frame_difference``, with sound
         ``baseline_mel_statistics``: accuracy on the test split. Chance is one over the classes.
 
     Raises:
         UserError: If a video has no label.
     """
-    train, test = (_describe(evidence, split) for split in ("gallery", "test"))
-    (inputs, label), (queries, target) = train, test
-    if (label < 0).any() or (target < 0).any():
-        raise UserError("TEST.PROTOCOLS: 'baselines' needs a label for every video.")
-    classes = int(max(label.max(), target.max())) + 1
+    gallery, test = (_describe(evidence, split) for split in ("gallery", "test"))
+    need_labels("baselines", gallery.label, test.label)
+    split = number_classes(evidence, gallery.label, test.label)
     results = {}
-    for name, features in inputs.items():
-        mean, deviation = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
-        weight = fit_linear_classifier((features - mean) / deviation, label)
-        standardised = F.pad((queries[name] - mean) / deviation, (0, 1), value=1.0)
-        accuracy = ((standardised @ weight).argmax(dim=1) == target).double().mean()
-        results[f"baseline_{name}"] = Result(float(accuracy), 1 / classes)
+    for name, inputs in gallery.features.items():
+        classifier, choice = fit_with_best_decay(
+            inputs,
+            split.label,
+            len(split.classes),
+            cfg.PROBE.DECAYS,
+            cfg.PROBE.VALIDATION_FOLDS,
+        )
+        log_choice(f"baseline_{name}", "PROBE.DECAYS", choice)
+        scores = classifier.scores(test.features[name])
+        value = topk_accuracy(scores, split.target, 1)
+        results[f"baseline_{name}"] = Result(value, split.chance(1), count=len(test))
     return results
 
 
 baselines.needs_model = False
 
 
-def _describe(evidence: Evidence, split: str) -> tuple[dict[str, Tensor], Tensor]:
-    """Describe every video of a split: name -> float64 (N, D), and the labels (N,)."""
+def _describe(evidence: Evidence, split: str) -> FeatureTable:
+    """Describe every video of a split."""
     rows = []
     for batch in evidence.batches(split):
-        described = {
-            "mean_colour": mean_colour(batch["raw_video"]),
-            "frame_difference": mean_frame_difference(batch["raw_video"]),
-        }
+        described = {}
+        if "raw_video" in batch:
+            described["mean_colour"] = mean_colour(batch["raw_video"])
+            if batch["raw_video"].shape[2] > 1:
+                described["frame_difference"] = mean_frame_difference(batch["raw_video"])
         if "audio" in batch:
-            described["mel_statistics"] = mel_statistics(batch["audio"]).cpu()
-        rows.append((described, {k: v for k, v in batch.items() if "video" not in k}))
+            described["mel_moments"] = mel_moments(batch["audio"])
+        rows.append(sum_views(described, batch))
     table = average_views(gather_rows(rows))
-    return {name: values.double() for name, values in table.features.items()}, table.label
+    if "mel_moments" in table.features:
+        table.features["mel_statistics"] = mel_statistics(table.features.pop("mel_moments"))
+    return table

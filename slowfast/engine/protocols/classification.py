@@ -1,41 +1,51 @@
-"""Multi-view classification: the views' class scores are averaged, top-1 and top-5 reported."""
+"""Multi-view classification by the model's own head: the views' class scores are averaged."""
 
 from __future__ import annotations
 
 from slowfast.config import CfgNode, UserError
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
-from slowfast.utils.metrics import topk_accuracy
+from slowfast.engine.protocols.probe import need_labels
+from slowfast.utils.metrics import mean_class_accuracy, topk_hits
 
 __all__ = ["classification"]
 
 
 @PROTOCOL_REGISTRY.register()
 def classification(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
-    """Measure top-1 and top-5 accuracy on the test split.
+    """Measure a classifier of video or sound on the test split.
 
     Args:
         evidence: Features with ``scores``.
-        cfg: The configuration; MODEL.NUM_CLASSES.
+        cfg: Not used.
 
     Returns:
-        ``top1_acc`` and, with more than five classes, ``top5_acc``.
+        ``top1_acc``, ``mean_class_acc`` (the mean over the classes of each class's top-1 accuracy)
+        and, with more than five classes, ``top5_acc``.
 
     Raises:
-        UserError: If the model has no class scores or the videos have no labels.
+        UserError: If the model has no class scores, or labels are missing or beyond its classes.
     """
     table = evidence.features("test")
     scores = table.features.get("scores")
     if scores is None:
         raise UserError(
             "TEST.PROTOCOLS: 'classification' needs a classifier, but this model gives no class "
-            "scores; use class_retrieval."
+            "scores; use class_retrieval or linear_probe."
         )
-    if (table.label < 0).any():
-        raise UserError("TEST.PROTOCOLS: 'classification' needs a label for every video.")
-    classes = scores.shape[1]
-    results = {}
-    for k in (1, 5):
-        if k == 1 or k < classes:
-            value = topk_accuracy(scores, table.label, k)
-            results[f"top{k}_acc"] = Result(value, k / classes)
+    need_labels("classification", table.label)
+    classes, most = scores.shape[1], int(table.label.max())
+    if most >= classes:
+        raise UserError(
+            f"MODEL.NUM_CLASSES: the head has {classes} classes, but the test split has the label "
+            f"{most}; expected 0 to {classes - 1}."
+        )
+    count = len(table)
+    hits = topk_hits(scores, table.label, 1)
+    results = {
+        "top1_acc": Result(float(hits.mean()), 1 / classes, count=count),
+        "mean_class_acc": Result(mean_class_accuracy(hits, table.label), 1 / classes),
+    }
+    if classes > 5:
+        value = float(topk_hits(scores, table.label, 5).mean())
+        results["top5_acc"] = Result(value, 5 / classes, count=count)
     return results

@@ -1,0 +1,218 @@
+"""Linear classifiers on features, fitted on the CPU in float64.
+
+Legend: N samples, C channels, M classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = [
+    "Choice",
+    "LinearClassifier",
+    "Standardizer",
+    "choose_by_validation",
+    "fit_logistic_regression",
+    "fit_standardizer",
+    "fit_with_best_decay",
+    "stratified_folds",
+]
+
+_MAX_STEPS = 500
+# Ends of LBFGS: largest element of the gradient, and change of the loss or of a weight per step.
+_GRADIENT_TOLERANCE = 1e-5
+_CHANGE_TOLERANCE = 1e-7
+# Channels that hardly change are not blown up beyond this share of the typical deviation: in a
+# handful of training samples a channel may be constant that is not so in the test samples.
+_LEAST_DEVIATION = 1e-3
+
+
+class Standardizer(NamedTuple):
+    """Subtracts a mean and divides by a deviation, both float64 (C,)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Standardise (N, C); returns float64."""
+        return (features.double() - self.mean) / self.deviation
+
+
+class LinearClassifier(NamedTuple):
+    """Standardisation and weights.
+
+    Attributes:
+        standardize: Fitted on the training samples.
+        weight: float64 (C + 1, M); the last row is the bias.
+    """
+
+    standardize: Standardizer
+    weight: Tensor
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Score (N, C) features; returns logits, float64 (N, M)."""
+        return self.standardize(features) @ self.weight[:-1] + self.weight[-1]
+
+
+class Choice(NamedTuple):
+    """A setting chosen by validation.
+
+    Attributes:
+        best: The setting.
+        accuracy: Setting -> share of the held-out samples that were right; empty if there was
+            nothing to choose from.
+    """
+
+    best: float
+    accuracy: dict[float, float]
+
+
+def fit_standardizer(features: Tensor) -> Standardizer:
+    """Measure mean and deviation of each channel.
+
+    Args:
+        features: float (N, C), N >= 1.
+
+    Returns:
+        The standardiser.
+    """
+    wide = features.double()
+    deviation = wide.std(dim=0, correction=0)
+    typical = deviation.square().mean().sqrt()
+    floor = _LEAST_DEVIATION * float(typical) or 1.0  # all constant: any number does
+    return Standardizer(wide.mean(dim=0), deviation.clamp(min=floor))
+
+
+def fit_logistic_regression(
+    features: Tensor,
+    label: Tensor,
+    num_classes: int,
+    decay: float,
+    start: LinearClassifier | None = None,
+) -> LinearClassifier:
+    """Fit multinomial logistic regression by LBFGS, deterministically.
+
+    Minimises the mean cross-entropy plus ``decay`` times the squared norm of the weights, the bias
+    left out, on standardised features.
+
+    Args:
+        features: float (N, C), standardised here.
+        label: int64 (N,), 0 to M - 1; classes may be absent.
+        num_classes: M.
+        decay: Above 0, so that separable classes do not drive the weights to infinity.
+        start: A classifier fitted on the same samples with another decay, to begin from. The
+            optimum does not depend on it.
+
+    Returns:
+        The classifier.
+    """
+    standardize = fit_standardizer(features)
+    inputs = F.pad(standardize(features), (0, 1), value=1.0)  # (N, C + 1)
+    weight = inputs.new_zeros(inputs.shape[1], num_classes) if start is None else start.weight
+    weight = weight.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS(
+        [weight],
+        max_iter=_MAX_STEPS,
+        tolerance_grad=_GRADIENT_TOLERANCE,
+        tolerance_change=_CHANGE_TOLERANCE,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(inputs @ weight, label) + decay * weight[:-1].square().sum()
+        loss.backward()
+        return loss.detach()
+
+    optimizer.step(closure)
+    return LinearClassifier(standardize, weight.detach())
+
+
+def fit_with_best_decay(
+    features: Tensor, label: Tensor, num_classes: int, decays: Sequence[float], num_folds: int
+) -> tuple[LinearClassifier, Choice]:
+    """Fit with the decay that does best in cross-validation within the samples.
+
+    Args:
+        features: float (N, C).
+        label: int64 (N,), 0 to M - 1.
+        num_classes: M.
+        decays: To choose from; of those that do equally well the largest wins.
+        num_folds: Of the cross-validation.
+
+    Returns:
+        The classifier, fitted on all samples, and the choice.
+    """
+
+    def predict(train: Tensor, held_out: Tensor, ordered: Sequence[float]) -> list[Tensor]:
+        classifier, predictions = None, []
+        for decay in ordered:
+            classifier = fit_logistic_regression(
+                features[train], label[train], num_classes, decay, classifier
+            )
+            predictions.append(classifier.scores(features[held_out]).argmax(dim=1))
+        return predictions
+
+    choice = choose_by_validation(label, sorted(decays, reverse=True), num_folds, predict)
+    return fit_logistic_regression(features, label, num_classes, choice.best), choice
+
+
+def choose_by_validation(
+    label: Tensor,
+    settings: Sequence[float],
+    num_folds: int,
+    predict: Callable[[Tensor, Tensor, Sequence[float]], list[Tensor]],
+) -> Choice:
+    """Choose a setting by stratified cross-validation.
+
+    Args:
+        label: int64 (N,).
+        settings: To choose from; of those that do equally well the first wins.
+        num_folds: Folds, at least 2.
+        predict: ``(rows to fit, rows held out, settings)``, both bool (N,), -> for each setting
+            int64 (held out,).
+
+    Returns:
+        The choice; the first setting where there is nothing to choose or to hold out.
+    """
+    folds = stratified_folds(label, num_folds)
+    used = torch.unique(folds).tolist()
+    if len(settings) < 2 or len(used) < 2:
+        return Choice(settings[0], {})
+    right = torch.zeros(len(settings), dtype=torch.int64)
+    for fold in used:
+        held_out = folds == fold
+        predictions = predict(~held_out, held_out, settings)
+        right += torch.stack([(p == label[held_out]).sum() for p in predictions])
+    accuracy = dict(zip(settings, (right / len(label)).tolist(), strict=True))
+    return Choice(settings[int(right.argmax())], accuracy)
+
+
+def stratified_folds(label: Tensor, num_folds: int) -> Tensor:
+    """Divide samples into folds such that each has its share of every class.
+
+    A class is cut into runs of neighbouring samples, as neighbours in a list of videos often come
+    from one recording and should be held out together. The first run of each class goes to another
+    fold than that of the class before, so that small classes do not crowd into one.
+
+    Args:
+        label: int64 (N,).
+        num_folds: Folds to make.
+
+    Returns:
+        int64 (N,), 0 to ``num_folds`` - 1. With few samples some folds may be empty.
+    """
+    folds = torch.empty_like(label)
+    first = 0
+    for number in torch.unique(label).tolist():
+        rows = (label == number).nonzero().flatten()
+        run = torch.arange(len(rows)) * num_folds // len(rows)
+        folds[rows] = (run + first) % num_folds
+        first += min(len(rows), num_folds)
+    return folds

@@ -1,0 +1,51 @@
+"""Does the model hear whether sound and picture belong to the same moment?"""
+
+from __future__ import annotations
+
+import torch
+
+from slowfast.config import CfgNode, UserError
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+
+__all__ = ["alignment"]
+
+
+@PROTOCOL_REGISTRY.register()
+def alignment(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+    """Measure how often the true sound is more similar to the picture than a later piece of it.
+
+    Of each test video: the cosine of every view's embedding with that of the sound of its clip,
+    averaged over the views, once with the true sound and once with the same track started
+    PROBE.ALIGNMENT_SHIFT_SEC later.
+
+    Args:
+        evidence: Features with ``similarity``.
+        cfg: PROBE.ALIGNMENT_SHIFT_SEC.
+
+    Returns:
+        ``alignment``: the share of the videos with sound where the true sound wins; ties count
+        half. Chance is one half.
+
+    Raises:
+        UserError: If the model has no common space, or no test video has sound.
+    """
+    true = evidence.features("test")
+    if "similarity" not in true.features:
+        raise UserError(
+            "TEST.PROTOCOLS: 'alignment' needs a model with video and audio embeddings in one "
+            "space, and AUDIO.ENABLE True."
+        )
+    later = evidence.features("test", sound_shift_sec=cfg.PROBE.ALIGNMENT_SHIFT_SEC)
+    # A damaged file may have been usable at one time and not at the other.
+    in_both = [
+        table.audio_valid & torch.isin(table.index, other.index[other.audio_valid])
+        for table, other in ((true, later), (later, true))
+    ]
+    first, second = (
+        table.features["similarity"][keep, 0]
+        for table, keep in zip((true, later), in_both, strict=True)
+    )
+    if not len(first):
+        raise UserError("TEST.PROTOCOLS: 'alignment' needs a test video with sound.")
+    wins = (first > second).double() + 0.5 * (first == second).double()
+    return {"alignment": Result(float(wins.mean()), 0.5, count=len(wins))}

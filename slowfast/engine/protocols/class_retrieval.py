@@ -1,0 +1,52 @@
+"""Retrieval of a class from a gallery with frozen features."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from slowfast.config import CfgNode
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.protocols.probe import read_probe
+from slowfast.utils.neighbours import find_neighbours
+
+__all__ = ["class_retrieval"]
+
+
+@PROTOCOL_REGISTRY.register()
+def class_retrieval(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+    """Measure class retrieval: is a video of the query's class among the k nearest of the gallery?
+
+    Queries are the test split, the gallery is the train split; cosine similarity of pooled
+    features. The protocol of clip-order prediction (Xu et al., CVPR 2019) and of those after it.
+
+    Args:
+        evidence: Features of both splits.
+        cfg: PROBE.FEATURE, RANKS.
+
+    Returns:
+        ``class_retrieval_r<k>`` for each rank up to the gallery's size. Chance is that of drawing
+        k videos of the gallery at random.
+
+    Raises:
+        UserError: If labels or features are missing.
+    """
+    probe = read_probe(evidence, cfg, "class_retrieval")
+    label, target = probe.split.label, probe.split.target
+    ranks = [k for k in cfg.PROBE.RANKS if k <= len(label)]
+    if not ranks:
+        return {}
+    nearest = find_neighbours(
+        F.normalize(probe.queries, dim=1), F.normalize(probe.inputs, dim=1), max(ranks)
+    ).row  # (N, max k)
+    hits = label[nearest] == target.unsqueeze(1)
+    share = torch.bincount(label)[target.clamp(min=0)] / len(label)
+    share = share.double() * (target >= 0)  # of the query's class in the gallery
+    return {
+        f"class_retrieval_r{k}": Result(
+            float(hits[:, :k].any(dim=1).double().mean()),
+            float((1 - (1 - share) ** k).mean()),
+            count=len(target),
+        )
+        for k in ranks
+    }

@@ -1,0 +1,37 @@
+"""Classification by the votes of the nearest videos, with frozen features."""
+
+from __future__ import annotations
+
+from torch.nn import functional as F
+
+from slowfast.config import CfgNode
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.protocols.probe import count_hits, read_probe
+from slowfast.utils.neighbours import find_neighbours, vote
+
+__all__ = ["knn"]
+
+
+@PROTOCOL_REGISTRY.register()
+def knn(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+    """Measure a weighted nearest-neighbour classifier: cosine similarity, softened by temperature.
+
+    Args:
+        evidence: Features of both splits.
+        cfg: PROBE.FEATURE, KNN_K (at most the gallery's size), KNN_TEMPERATURE.
+
+    Returns:
+        ``knn_top1`` and, with more than five classes, ``knn_top5``.
+
+    Raises:
+        UserError: If labels or features are missing.
+    """
+    probe = read_probe(evidence, cfg, "knn")
+    neighbours = find_neighbours(
+        F.normalize(probe.queries, dim=1),
+        F.normalize(probe.inputs, dim=1),
+        min(cfg.PROBE.KNN_K, len(probe.inputs)),
+    )
+    split = probe.split
+    votes = vote(neighbours, split.label, len(split.classes), cfg.PROBE.KNN_TEMPERATURE)
+    return count_hits(votes, split, "knn")

@@ -1,0 +1,59 @@
+"""A linear classifier on frozen features."""
+
+from __future__ import annotations
+
+import logging
+
+from slowfast.config import CfgNode
+from slowfast.engine.linear import Choice, fit_with_best_decay
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.protocols.probe import count_hits, read_probe
+
+__all__ = ["linear_probe", "log_choice"]
+
+logger = logging.getLogger(__name__)
+
+
+@PROTOCOL_REGISTRY.register()
+def linear_probe(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+    """Measure multinomial logistic regression on standardised features.
+
+    The decay is chosen by cross-validation within the train split; the test split is only measured.
+
+    Args:
+        evidence: Features of both splits.
+        cfg: PROBE.FEATURE, DECAYS, VALIDATION_FOLDS.
+
+    Returns:
+        ``linear_probe_top1`` and, with more than five classes, ``linear_probe_top5``.
+
+    Raises:
+        UserError: If labels or features are missing.
+    """
+    probe = read_probe(evidence, cfg, "linear_probe")
+    classifier, choice = fit_with_best_decay(
+        probe.inputs,
+        probe.split.label,
+        len(probe.split.classes),
+        cfg.PROBE.DECAYS,
+        cfg.PROBE.VALIDATION_FOLDS,
+    )
+    log_choice("linear_probe", "PROBE.DECAYS", choice)
+    return count_hits(classifier.scores(probe.queries), probe.split, "linear_probe")
+
+
+def log_choice(name: str, key: str, choice: Choice) -> None:
+    """Say what cross-validation chose, and whether the list should be longer.
+
+    Args:
+        name: What was fitted.
+        key: The configuration key that holds the settings.
+        choice: The choice.
+    """
+    if not choice.accuracy:
+        logger.info("%s: %g of %s, without validation", name, choice.best, key)
+        return
+    ends = (min(choice.accuracy), max(choice.accuracy))
+    hint = f"; at the end of {key}: a longer list may do better" if choice.best in ends else ""
+    accuracy = 100 * choice.accuracy[choice.best]
+    logger.info("%s: chose %g (%.1f %% in validation)%s", name, choice.best, accuracy, hint)

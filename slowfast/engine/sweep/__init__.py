@@ -1,0 +1,1 @@
+"""Many runs from one YAML: folds, seeds, ablations, comparisons. Imports no torch."""

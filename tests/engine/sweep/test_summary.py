@@ -1,0 +1,245 @@
+"""Means and intervals against scipy and by hand; what counts and what does not."""
+
+import csv
+import io
+import itertools
+import json
+
+import numpy as np
+import pytest
+from helpers.sweeps import plan, write_results, write_sweep
+from scipy import stats
+
+from slowfast.engine.sweep.marker import new_marker, write_marker
+from slowfast.engine.sweep.spec import load_sweep
+from slowfast.engine.sweep.summary import collect, estimate, read_metrics
+from slowfast.engine.sweep.tables import format_csv, format_markdown, write_summary
+
+TEXT = """
+cfg: a.yaml
+output_dir: out
+grid: {pooling: {avg: {A.B: 1}, transformer: {A.B: 2}}, A.C: [1, 2]}
+seeds: [1, 2, 3]
+folds: [1, 2]
+compare: {pooling: avg}
+"""
+
+
+def collected(folder, text, values, state="finished"):
+    """Collect a sweep whose runs measured ``values[run]``."""
+    runs = plan(folder, text)
+    for run in runs:
+        if run.name in values:
+            write_results(folder / run.name, **values[run.name])
+            marker = new_marker(run, {}, {})
+            marker.state, marker.seconds = state, 1.5
+            write_marker(folder / run.name, marker)
+    return collect(load_sweep(write_sweep(folder, text)), runs, folder)
+
+
+def random_values(folder, text, *metrics):
+    rng = np.random.default_rng(0)
+    return {r.name: {m: float(rng.uniform(0.2, 0.9)) for m in metrics} for r in plan(folder, text)}
+
+
+def find(content, metric, **cell):
+    (found,) = [
+        result
+        for result in content["results"]
+        if result["metric"] == metric
+        and result["cell"] == {k.replace("_", "."): v for k, v in cell.items()}
+    ]
+    return found
+
+
+def test_estimate_over_seeds():
+    values = {(1, None): 0.1, (2, None): 0.4, (3, None): 0.2}
+    low, high = stats.t.interval(0.95, 2, np.mean([0.1, 0.4, 0.2]), stats.sem([0.1, 0.4, 0.2]))
+    got = estimate(values, [1, 2, 3], [None])
+    assert got[:3] == pytest.approx((0.7 / 3, low, high))
+    assert got[3:] == (3, 3, "seed")
+
+
+def test_folds_are_averaged_within_a_seed():
+    table = np.random.default_rng(1).uniform(size=(3, 4))
+    values = {(s, f): table[s, f] for s in range(3) for f in range(4)}
+    got = estimate(values, range(3), range(4))
+    means = table.mean(axis=1)
+    low, high = stats.t.interval(0.95, 2, means.mean(), stats.sem(means))
+    assert got[:3] == pytest.approx((table.mean(), low, high))
+    assert got[3:] == (3, 3, "seed")
+
+
+def test_of_one_seed_the_folds_are_the_measurements():
+    values = {(None, 1): 0.5, (None, 2): 0.7}
+    got = estimate(values, [None], [1, 2, 3])
+    assert (round(got.mean, 6), *got[3:]) == (0.6, 2, 3, "fold")
+    low, high = stats.t.interval(0.95, 1, 0.6, 0.1)
+    assert got[1:3] == pytest.approx((low, high))
+
+
+def test_a_seed_without_all_folds_does_not_count():
+    values = {(1, 1): 0.5, (1, 2): 0.7, (2, 1): 0.1}
+    assert estimate(values, [1, 2], [1, 2]) == (pytest.approx(0.6), None, None, 1, 2, "seed")
+    assert estimate({(2, 1): 0.1}, [1, 2], [1, 2]) is None
+
+
+def test_one_run_stands_alone():
+    assert estimate({(None, None): 0.3}, [None], [None]) == (0.3, None, None, 1, 1, "run")
+    assert estimate({}, [None], [None]) is None
+
+
+def test_cells_and_paired_differences(tmp_path):
+    values = random_values(tmp_path, TEXT, "top1_acc", "knn")
+    content = collected(tmp_path, TEXT, values)
+    assert len(content["runs"]) == len(values) == 2 * 2 * 3 * 2
+    assert len(content["results"]) == 2 * 4
+    for metric, lr in itertools.product(("top1_acc", "knn"), "12"):
+        tables = {
+            pooling: np.array(
+                [
+                    [
+                        values[f"pooling={pooling},A.C={lr}/seed_{s}/fold_{f}"][metric]
+                        for f in (1, 2)
+                    ]
+                    for s in (1, 2, 3)
+                ]
+            )
+            for pooling in ("avg", "transformer")
+        }
+        base = find(content, metric, pooling="avg", A_C=lr)
+        other = find(content, metric, pooling="transformer", A_C=lr)
+        assert base["difference"] is None
+        assert other["mean"] == pytest.approx(tables["transformer"].mean())
+        pairs = (tables["transformer"] - tables["avg"]).mean(axis=1)
+        low, high = stats.t.interval(0.95, 2, pairs.mean(), stats.sem(pairs))
+        difference = other["difference"]
+        got = [difference[name] for name in ("mean", "low", "high")]
+        assert got == pytest.approx([pairs.mean(), low, high])
+        assert difference["excludes_zero"] is bool(low > 0 or high < 0)
+        assert (base["chance"], base["num"], base["unit"]) == (pytest.approx(0.1), 3, "seed")
+
+
+def test_pairing_takes_out_what_seeds_have_in_common(tmp_path):
+    text = "cfg: a.yaml\noutput_dir: o\nruns: {base: {A: 1}, ours: {A: 2}}\nseeds: [1, 2]\n"
+    easy = {1: 0.2, 2: 0.8}
+    values = {f"base/seed_{s}": {"m": v} for s, v in easy.items()}
+    values |= {f"ours/seed_{s}": {"m": v + 0.05 + 0.001 * s} for s, v in easy.items()}
+    content = collected(tmp_path, text + "compare: base\n", values)
+    ours = find(content, "m", run="ours")
+    assert ours["low"] < 0.2  # by itself no one could tell
+    assert ours["difference"]["excludes_zero"] is True
+
+
+def test_only_pairs_count_in_a_difference(tmp_path):
+    text = "cfg: a.yaml\noutput_dir: o\nruns: {base: {A: 1}, ours: {A: 2}}\nseeds: [1, 2]\n"
+    values = {"base/seed_1": {"m": 0.5}, "ours/seed_1": {"m": 0.7}, "ours/seed_2": {"m": 0.9}}
+    content = collected(tmp_path, text + "compare: base\n", values)
+    difference = find(content, "m", run="ours")["difference"]
+    assert (round(difference["mean"], 6), difference["low"], difference["num"]) == (0.2, None, 1)
+    assert difference["excludes_zero"] is None
+    assert "+20.0" in format_markdown(content)
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted", "running"])
+def test_only_finished_runs_count(tmp_path, state):
+    text = "cfg: a.yaml\noutput_dir: o\n"
+    content = collected(tmp_path, text, {"run": {"m": 0.5}}, state)
+    assert content["runs"][0]["state"] == state
+    assert content["runs"][0]["metrics"] == {}
+    assert content["results"] == []
+    assert format_markdown(content) == ""
+
+
+def test_runs_of_another_sweep_do_not_count(tmp_path):
+    text = "cfg: a.yaml\noutput_dir: o\noverrides: {A: 1}\n"
+    collected(tmp_path, text, {"run": {"m": 0.5}})
+    other = text.replace("A: 1", "A: 2")
+    sweep, runs = load_sweep(write_sweep(tmp_path, other)), plan(tmp_path, other)
+    assert collect(sweep, runs, tmp_path)["runs"][0]["state"] == "changed"
+    sweep, runs = load_sweep(write_sweep(tmp_path, text)), plan(tmp_path, text)
+    assert collect(sweep, runs, tmp_path)["runs"][0]["state"] == "finished"
+    assert collect(sweep, runs, tmp_path, changed=["run"])["runs"][0]["state"] == "changed"
+
+
+def test_what_a_run_measured(tmp_path):
+    content = {
+        "format": 1,
+        "records": [{"metric": "a"}],
+        "a": {"before": 0.1, "after": 0.5, "chance": 0.2},
+        "b": {"value": 0.3, "chance": None},
+        "c": {"before": 0.1, "chance": 0.2},
+    }
+    (tmp_path / "results.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read_metrics(tmp_path) == {
+        "a": {"value": 0.5, "chance": 0.2},
+        "b": {"value": 0.3, "chance": None},
+    }
+    assert read_metrics(tmp_path / "none") == {}
+
+
+def test_the_table(tmp_path):
+    text = "cfg: a.yaml\noutput_dir: o\nruns: {base: {A: 1}, ours: {A: 2}}\nseeds: [1, 2]\n"
+    values = {
+        "base/seed_1": {"top1_acc": 0.25},
+        "base/seed_2": {"top1_acc": 0.35},
+        "ours/seed_1": {"top1_acc": 0.505},
+        "ours/seed_2": {"top1_acc": 0.605},
+    }
+    content = collected(tmp_path, text + "compare: base\n", values)
+    lines = format_markdown(content).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == [
+        *["metric", "run", "mean", "95 % interval", "n", "chance"],
+        *["minus base", "95 % interval", "beyond 0"],
+    ]
+    interval = "-33.5 to 93.5"  # 12.706 * 0.05 on either side
+    assert cells[2] == ["top1_acc", "base", "30.0 %", interval, "2 seeds", "10.0 %", "", "", ""]
+    assert cells[3][:3] == ["", "ours", "55.5 %"]
+    assert cells[3][6:] == ["+25.5", "+25.5 to +25.5", "yes"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_stages_have_tables_of_their_own(tmp_path):
+    text = """
+output_dir: o
+stages: {one: a.yaml, two: {cfg: b.yaml, folds: [1, 2, 3]}}
+grid: {two.A: [1, 2]}
+metrics: ["top*"]
+"""
+    values = {"one": {"top1": 0.5, "knn": 0.1}}
+    values |= {f"two/two.A={a}/fold_{f}": {"top5": 0.1 * f} for a in (1, 2) for f in (1, 2)}
+    content = collected(tmp_path, text, values)
+    table = format_markdown(content)
+    assert table.count("## ") == 2
+    assert "knn" not in table
+    assert "2 of 3 folds" in table
+    assert "1 run" in table
+    assert {r["metric"]: r["shown"] for r in content["results"]} == {
+        "top1": True,
+        "knn": False,
+        "top5": True,
+    }
+
+
+def test_csv_holds_full_precision(tmp_path):
+    values = random_values(tmp_path, TEXT, "top1_acc")
+    content = collected(tmp_path, TEXT, values)
+    rows = list(csv.DictReader(io.StringIO(format_csv(content))))
+    assert len(rows) == 4
+    for row in rows:
+        result = find(content, "top1_acc", pooling=row["pooling"], A_C=row["A.C"])
+        assert float(row["mean"]) == result["mean"]
+        if result["difference"]:
+            assert float(row["difference_low"]) == result["difference"]["low"]
+            assert row["excludes_zero"] == str(result["difference"]["excludes_zero"])
+        else:
+            assert row["difference"] == ""
+
+
+def test_the_files(tmp_path):
+    content = collected(tmp_path, TEXT, random_values(tmp_path, TEXT, "m"))
+    write_summary(tmp_path / "new", content)
+    assert json.loads((tmp_path / "new/sweep.json").read_text(encoding="utf-8")) == content
+    assert "24 of 24 runs are finished" in (tmp_path / "new/table.md").read_text(encoding="utf-8")
+    assert (tmp_path / "new/table.csv").read_text(encoding="utf-8").startswith("stage,metric,")

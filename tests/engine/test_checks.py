@@ -1,0 +1,82 @@
+"""Settings of a run that cannot work are reported, with key and remedy."""
+
+import math
+
+import pytest
+
+from slowfast.config import get_cfg
+from slowfast.engine import checks
+from slowfast.engine.checks import check_probe, check_run
+
+
+def problems_of(key, value, check=check_probe, **others):
+    cfg = get_cfg()
+    for name, other in {key: value, **others}.items():
+        cfg.merge_from_list([name, other])
+    return [str(problem) for problem in check(cfg)]
+
+
+def test_the_defaults_are_right():
+    assert check_probe(get_cfg()) == check_run(get_cfg()) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("PROBE.RANKS", [], "whole numbers from 1"),
+        ("PROBE.RANKS", [1, 0], "whole numbers from 1"),
+        ("PROBE.FEW_SHOT_K", [1.5], "whole numbers from 1"),
+        ("PROBE.DECAYS", [], "numbers above 0"),
+        ("PROBE.DECAYS", [0.1, 0.0], "numbers above 0"),
+        ("PROBE.DECAYS", ["1e-3"], "numbers above 0"),
+        ("PROBE.SVM_COSTS", [math.inf], "numbers above 0"),
+        ("PROBE.KNN_K", 0, "at least 1"),
+        ("PROBE.KNN_TEMPERATURE", 0.0, "a number above 0"),
+        ("PROBE.VALIDATION_FOLDS", 1, "at least 2"),
+        ("PROBE.FEW_SHOT_DRAWS", 1, "at least 2"),
+        ("PROBE.ALIGNMENT_SHIFT_SEC", 0.0, "other than 0"),
+        ("PROBE.ALIGNMENT_SHIFT_SEC", math.nan, "other than 0"),
+        ("PROBE.FEATURE", "vidoe", "Did you mean 'video'"),
+    ],
+)
+def test_values_out_of_range(key, value, expected):
+    cfg = get_cfg()
+    section, name = key.split(".")
+    cfg[section][name] = value
+    (problem,) = check_probe(cfg)
+    assert problem.key == key
+    assert expected in problem.message
+
+
+@pytest.mark.parametrize("protocol", ["cross_modal_retrieval", "alignment"])
+def test_sound_is_needed(protocol):
+    wrong = problems_of("TEST.PROTOCOLS", [protocol])
+    assert wrong == [f"TEST.PROTOCOLS: {protocol} needs AUDIO.ENABLE True."]
+    assert problems_of("TEST.PROTOCOLS", [protocol], **{"AUDIO.ENABLE": True}) == []
+
+
+def test_features_of_sound_need_sound():
+    assert problems_of("PROBE.FEATURE", "audio") == [
+        "PROBE.FEATURE: 'audio' needs AUDIO.ENABLE True."
+    ]
+    assert problems_of("PROBE.FEATURE", "audio", **{"AUDIO.ENABLE": True}) == []
+
+
+def test_alignment_shifts_the_sound_itself():
+    words = {"AUDIO.ENABLE": True, "AUDIO.SHIFT_SEC": 0.5}
+    (wrong,) = problems_of("TEST.PROTOCOLS", ["alignment"], **words)
+    assert wrong.startswith("AUDIO.SHIFT_SEC: got 0.5")
+    assert problems_of("TEST.PROTOCOLS", ["knn"], **words) == []
+
+
+def test_a_library_that_is_missing_is_told_before_training(monkeypatch):
+    monkeypatch.setattr(checks, "has_scikit_learn", lambda: False)
+    (wrong,) = problems_of("TEST.PROTOCOLS", ["linear_svm"])
+    assert "pip install 'slowfast-stica[eval]'" in wrong
+    assert problems_of("TEST.PROTOCOLS", ["linear_probe"]) == []
+
+
+def test_unknown_protocols():
+    (wrong,) = problems_of("TEST.PROTOCOLS", ["knnn"], check=check_run)
+    assert "unknown protocol 'knnn'" in wrong
+    assert "Did you mean 'knn'" in wrong

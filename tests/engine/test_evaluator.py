@@ -1,0 +1,142 @@
+"""Evaluation: every protocol on picture and sound and on sound alone, twice the same."""
+
+import json
+
+import pytest
+import torch
+from helpers.probes import GALLERY, PROTOCOLS, TEST, ProbeModel, probes_cfg
+from helpers.synthetic import OVERRIDES, synthetic_cfg
+
+from slowfast.cli.run_net import main
+from slowfast.datasets.build import build_dataset
+from slowfast.engine.evaluator import Evaluation, evaluate, needs_model
+from slowfast.engine.precision import Precision
+from slowfast.models.build import build_model
+
+CPU = Precision(torch.device("cpu"))
+
+
+def measure(cfg, **options):
+    return evaluate(Evaluation(cfg, ProbeModel(), CPU, **options), cfg)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return measure(probes_cfg(tmp_path_factory.mktemp("results")))
+
+
+def test_every_protocol(results):
+    assert {m.protocol for m in results.values()} == set(PROTOCOLS)
+    assert set(results) == {
+        *("top1_acc", "top5_acc", "mean_class_acc", "knn_top1", "knn_top5", "linear_svm_top1"),
+        *("class_retrieval_r1", "class_retrieval_r5", "linear_probe_top1", "linear_probe_top5"),
+        *("few_shot_1", "few_shot_3", "video_to_audio_r1", "video_to_audio_r5", "alignment"),
+        *("audio_to_video_r1", "audio_to_video_r5", "baseline_mean_colour"),
+        *("baseline_frame_difference", "baseline_mel_statistics"),
+    }
+    for name in ("linear_probe_top1", "few_shot_3", "linear_svm_top1", "baseline_mean_colour"):
+        assert results[name].value > 2 * results[name].result.chance, name
+    for name, measured in results.items():
+        assert 0 <= measured.value <= 1, name
+        if name != "mean_class_acc":
+            low, high = measured.interval
+            assert low <= measured.value <= high, name
+
+
+@pytest.mark.parametrize("words", [(), ("TEST.VIEWS_PER_CHUNK", 9, "TEST.BATCH_SIZE", 1)])
+def test_the_same_evaluation_again_gives_the_same_numbers(tmp_path, results, words):
+    assert measure(probes_cfg(tmp_path, *words)) == results
+
+
+def test_sound_alone(tmp_path):
+    """A data set of sound files; the features are averaged over the clips of each."""
+    words = ("TEST.DATASET", "sounds", "PROBE.FEATURE", "audio", "TEST.NUM_SPATIAL_CROPS", 1)
+    without = [name for name in PROTOCOLS if name not in ("cross_modal_retrieval", "alignment")]
+    cfg = probes_cfg(tmp_path, *words, "TEST.PROTOCOLS", str(without))
+    results = measure(cfg)
+    assert {m.protocol for m in results.values()} == set(without)
+    assert [name for name in results if "baseline" in name] == ["baseline_mel_statistics"]
+    assert results["linear_svm_top1"].value > 0.5
+    assert {m.views for m in results.values()} == {3}
+    (batch, *_) = Evaluation(cfg, ProbeModel(), CPU).batches("test")
+    assert "raw_video" not in batch
+    assert "video" not in batch
+
+
+def test_protocols_that_have_the_same_to_say_say_it_once(tmp_path, caplog):
+    measure(probes_cfg(tmp_path, "TEST.PROTOCOLS", "['class_retrieval', 'knn', 'baselines']"))
+    (warning,) = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert "1 test videos are of classes that the train split lacks (labels 6)" in (
+        warning.getMessage()
+    )
+
+
+def test_what_was_looked_at(tmp_path, results):
+    cfg = probes_cfg(tmp_path)
+    test, gallery = (build_dataset("probes", cfg, s).manifest.digest() for s in ("test", "gallery"))
+    assert results["top1_acc"].manifest == results["alignment"].manifest == test
+    assert results["knn_top1"].manifest == f"{test}+{gallery}"
+    assert results["baseline_mean_colour"].manifest == f"{test}+{gallery}"
+    assert {m.views for m in results.values()} == {9}
+    assert {m.split for m in results.values()} == {"test"}
+    assert results["knn_top1"].uses_model
+    assert not results["baseline_mean_colour"].uses_model
+
+
+def test_in_training_the_validation_split_stands_for_the_test_split(tmp_path):
+    words = ("TEST.PROTOCOLS", "['classification']")
+    results = measure(probes_cfg(tmp_path, *words), splits={"test": "val"})
+    assert results["top1_acc"].split == "val"
+
+
+def test_features_are_extracted_once_per_shift(tmp_path, monkeypatch):
+    asked = []
+    embed = ProbeModel.embed
+
+    def counted(self, batch):
+        asked.append(len(batch["index"]))
+        return embed(self, batch)
+
+    monkeypatch.setattr(ProbeModel, "embed", counted)
+    cfg = probes_cfg(tmp_path, "TEST.PROTOCOLS", "['alignment', 'class_retrieval', 'knn']")
+    evaluation = Evaluation(cfg, ProbeModel(), CPU)
+    evaluate(evaluation, cfg)
+    assert sum(asked) == 3 * (GALLERY + 2 * TEST)
+    true, later = (evaluation.features("test", sound_shift_sec=s) for s in (0.0, 1.0))
+    assert torch.equal(true.features["video"], later.features["video"])
+    assert not torch.equal(true.features["audio"], later.features["audio"])
+    assert cfg.AUDIO.SHIFT_SEC == 0
+    assert sum(asked) == 3 * (GALLERY + 2 * TEST)
+
+
+def test_a_data_set_without_a_manifest(tmp_path):
+    cfg = synthetic_cfg(tmp_path, "TEST.PROTOCOLS", "['class_retrieval']", "TEST.BATCH_SIZE", 3)
+    torch.manual_seed(0)
+    evaluation = Evaluation(cfg, build_model(cfg), CPU)
+    results = evaluate(evaluation, cfg)
+    assert list(results) == [f"class_retrieval_r{k}" for k in (1, 5, 10)]
+    assert {m.manifest for m in results.values()} == {None}
+    assert evaluation.features("test").num_views.tolist() == [2] * 7
+
+
+def test_only_some_protocols(tmp_path):
+    cfg = probes_cfg(tmp_path)
+    evaluation = Evaluation(cfg, ProbeModel(), CPU)
+    others = evaluate(evaluation, cfg, select=lambda protocol: not needs_model(protocol))
+    assert {m.protocol for m in others.values()} == {"baselines"}
+
+
+def test_the_same_command_twice_writes_the_same_file(tmp_path):
+    config = tmp_path / "x.yaml"
+    config.write_text("TASK: ''\n", encoding="utf-8")
+    protocols = str(["classification", "class_retrieval", "knn", "linear_probe", "few_shot"])
+    words = [*OVERRIDES.split(), "TRAIN.ENABLE", "False", "TEST.PROTOCOLS", protocols]
+    words += ["TEST.CHECKPOINT_FILE_PATH", "random", "PROBE.FEW_SHOT_K", "[1,3]"]
+    written = []
+    for name in ("one", "two"):
+        assert main(["--cfg", str(config), *words, "OUTPUT_DIR", str(tmp_path / name)]) == 0
+        written.append((tmp_path / name / "results.json").read_bytes())
+    assert written[0] == written[1]
+    records = json.loads(written[0])["records"]
+    assert {r["checkpoint"] for r in records} == {"random"}
+    assert "few_shot_3" in {r["metric"] for r in records}

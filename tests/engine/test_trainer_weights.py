@@ -1,0 +1,85 @@
+"""What a training starts from: files of other frameworks, addresses, images; and its header."""
+
+import re
+
+import pytest
+import torch
+from helpers.http_files import serve
+from helpers.synthetic import synthetic_cfg
+from helpers.zoo_files import basic_image_name, flattened, renamed
+
+from slowfast.config import UserError
+from slowfast.engine.trainer import Trainer
+from slowfast.models.build import build_model
+
+CPU = torch.device("cpu")
+STEM = "backbone.stem.0.weight"
+
+
+def published(cfg, seed=7):
+    """Weights of the configuration's network under torchvision's names."""
+    torch.manual_seed(seed)
+    state = build_model(cfg).state_dict()
+    return {
+        re.sub(r"^head\.projection", "fc", k).removeprefix("backbone."): v for k, v in state.items()
+    }
+
+
+def start(tmp_path, path, *words):
+    cfg = synthetic_cfg(tmp_path / "out", "TRAIN.CHECKPOINT_FILE_PATH", path, *words)
+    return Trainer(cfg, CPU)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    return published(synthetic_cfg(tmp_path / "out"))
+
+
+def test_a_finished_run_of_pyslowfast_starts_at_epoch_zero(tmp_path, weights):
+    content = {"model_state": weights, "optimizer_state": {"state": {}, "param_groups": []}}
+    torch.save({**content, "epoch": 199, "cfg": ""}, tmp_path / "a.pyth")
+    trainer = start(tmp_path, tmp_path / "a.pyth")
+    assert trainer.steps_done == 0
+    assert torch.equal(trainer.model.state_dict()[STEM], weights["stem.0.weight"])
+    trainer.train()
+    assert trainer.is_finished
+
+
+def test_from_an_address(tmp_path, weights, monkeypatch):
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
+    torch.save(weights, tmp_path / "a.pth")
+    with serve((tmp_path / "a.pth").read_bytes()) as server:
+        trainer = start(tmp_path, server.url("a.pth"))
+        assert len(server.requests) == 1
+    assert torch.equal(trainer.model.state_dict()[STEM], weights["stem.0.weight"])
+
+
+def test_an_address_without_a_file_ends_with_one_message(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
+    with (
+        serve(b"x", statuses=(404,)) as server,
+        pytest.raises(UserError, match=r"TRAIN.CHECKPOINT_FILE_PATH: .* server answered 404"),
+    ):
+        start(tmp_path, server.url("a.pth"))
+
+
+def test_from_an_image_network(tmp_path, weights):
+    images = flattened(renamed(weights, basic_image_name))
+    torch.save(images, tmp_path / "resnet18-01234567.pth")
+    words = ("TRAIN.CHECKPOINT_INFLATE", True)
+    trainer = start(tmp_path, tmp_path / "resnet18-01234567.pth", *words)
+    stem = trainer.model.state_dict()[STEM]
+    torch.testing.assert_close(stem.sum(2), images["conv1.weight"])
+
+
+def test_the_header_says_what_the_model_costs(tmp_path, caplog):
+    with caplog.at_level("INFO", logger="slowfast"):
+        Trainer(synthetic_cfg(tmp_path / "a"), CPU)
+    assert re.search(
+        r"M parameters, .* M trained \(.*\); [\d.]+ G multiply-adds for a clip of 4 frames of 16",
+        caplog.text,
+    )
+    caplog.clear()
+    with caplog.at_level("INFO", logger="slowfast"):
+        Trainer(synthetic_cfg(tmp_path / "b", "LOG_MODEL_INFO", False), CPU)
+    assert "multiply-adds" not in caplog.text

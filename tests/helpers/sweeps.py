@@ -1,0 +1,80 @@
+"""Sweeps for tests: YAML text to a plan, and a runner that is over in no time."""
+
+import json
+import sys
+from pathlib import Path
+
+from slowfast.engine.sweep.marker import new_marker
+from slowfast.engine.sweep.plan import SweepRun, make_words, plan_runs
+from slowfast.engine.sweep.spec import load_sweep
+from slowfast.engine.sweep.tasks import Task
+
+STAGES = """
+output_dir: out
+stages:
+  pretrain: {cfg: a.yaml, folds: []}
+  finetune:
+    cfg: b.yaml
+    overrides: {TRAIN.CHECKPOINT_FILE_PATH: "{pretrain.checkpoint}"}
+seeds: [1, 2]
+folds: [1, 2]
+"""
+
+# Does what the words say: METRIC 0.5 writes results, FAIL 1 fails, SLEEP 5 sleeps until SIGINT.
+RUNNER = """
+import json, os, pathlib, signal, sys, time
+words = sys.argv[sys.argv.index("--opts") + 1:]
+options = dict(zip(words[::2], words[1::2]))
+out = pathlib.Path(options["OUTPUT_DIR"])
+def stop(*_):
+    (out / "saved").write_text("yes")
+    print("saved", flush=True)
+    os._exit(130)
+signal.signal(signal.SIGINT, stop)
+print("threads", os.environ.get("OMP_NUM_THREADS"), flush=True)
+if "SLEEP" in options and not (out / "saved").exists():
+    time.sleep(float(options["SLEEP"]))
+if "FAIL" in options:
+    print("about to fail")
+    sys.exit(int(options["FAIL"]))
+if "METRIC" in options:
+    value = float(options["METRIC"])
+    content = {"format": 1, "top1_acc": {"before": 0.1, "after": value, "chance": 0.1}}
+    (out / "results.json").write_text(json.dumps(content))
+"""
+
+
+def write_sweep(folder, text):
+    """Write a sweep's YAML; returns its path as text."""
+    path = Path(folder) / "sweep.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def plan(folder, text, *words):
+    """Read a sweep and plan its runs."""
+    return plan_runs(load_sweep(write_sweep(folder, text), [str(word) for word in words]))
+
+
+def runner(folder):
+    """Write the runner; returns the command that starts it."""
+    path = Path(folder) / "runner.py"
+    path.write_text(RUNNER, encoding="utf-8")
+    return [sys.executable, "-I", "-S", str(path)]
+
+
+def make_task(output_dir, name, needs=(), state="new", **overrides):
+    """A task without a plan; ``needs`` are names of other runs."""
+    sources = {f"stage{number}": other for number, other in enumerate(needs)}
+    stage = name.partition("/")[0]
+    run = SweepRun(name, stage, {}, None, None, "x.yaml", overrides, sources)
+    marker = new_marker(run, overrides, {})
+    marker.state, marker.command = state, make_words(run, Path(output_dir))
+    return Task(run, Path(output_dir) / name, marker, [])
+
+
+def write_results(folder, **metrics):
+    """Write a results.json as run_net does: values after training, chance a tenth."""
+    content = {name: {"after": value, "chance": 0.1} for name, value in metrics.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps({"format": 1, **content}), encoding="utf-8")

@@ -1,0 +1,117 @@
+"""The chart of a sweep: what is drawn where, from sweep.json alone."""
+
+import json
+import sys
+
+import pytest
+from matplotlib.figure import Figure
+
+from slowfast.visualization import sweep_plot
+from slowfast.visualization.sweep_plot import plot_sweep
+
+
+def content(metrics=("top1_acc",), means=(0.6, 0.3), half=0.05, shown=True):
+    """A sweep of two cells and two seeds."""
+    runs, results = [], []
+    for metric in metrics:
+        for name, mean in zip(("ours", "base"), means, strict=True):
+            cell = {"run": name}
+            for seed, value in enumerate((mean - 0.02, mean + 0.02)):
+                measured = {metric: {"value": value, "chance": 0.1}}
+                runs.append({"stage": "", "cell": cell, "seed": seed, "metrics": measured})
+            interval = (
+                {"low": mean - half, "high": mean + half}
+                if half
+                else dict.fromkeys(("low", "high"))
+            )
+            results.append(
+                {
+                    "stage": "",
+                    "cell": cell,
+                    "metric": metric,
+                    "mean": mean,
+                    **interval,
+                    "chance": 0.1,
+                    "shown": shown,
+                    "difference": {"mean": 0.3} if name == "ours" else None,
+                }
+            )
+    return {"format": 1, "compare": {"run": "base"}, "runs": runs, "results": results}
+
+
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    """Draw; returns the axes that are visible."""
+    figures = []
+    real = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: (figures.append(f), real(f, *a, **k)))
+
+    def draw(data):
+        (tmp_path / "sweep.json").write_text(json.dumps(data), encoding="utf-8")
+        path = plot_sweep(tmp_path)
+        assert path == tmp_path / "sweep.png"
+        assert path.read_bytes().startswith(b"\x89PNG")
+        return figures[-1], [axis for axis in figures[-1].axes if axis.get_visible()]
+
+    return draw
+
+
+def test_dots_intervals_and_chance(draw):
+    figure, (axis,) = draw(content())
+    lines = [(list(line.get_xdata()), list(line.get_ydata())) for line in axis.get_lines()]
+    assert ([60.0], [0]) in lines
+    assert ([30.0], [1]) in lines
+    assert any(x == pytest.approx([55.0, 65.0]) and y == [0, 0] for x, y in lines)
+    assert any(x == pytest.approx([58.0, 62.0]) and y == [0.24, 0.24] for x, y in lines)
+    assert any(x == [10.0, 10.0] for x, _ in lines)
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["ours", "base"]
+    low, high = axis.get_xlim()
+    assert low < 10 < 65 < high
+    text = figure.get_supxlabel()
+    assert text == (
+        "dot and bar: mean and 95 % interval;  small dots: single runs;  dashed: chance;  "
+        "orange: base"
+    )
+
+
+def test_the_cell_that_is_compared_with_has_its_own_colour(draw):
+    _, (axis,) = draw(content())
+    colours = {line.get_ydata()[0]: line.get_color() for line in axis.get_lines()[:-1]}
+    assert colours[0] != colours[1]
+
+
+def test_one_run_each_has_no_bar(draw):
+    data = content(half=None)
+    data["runs"] = data["runs"][::2]
+    _, (axis,) = draw(data)
+    assert len(axis.get_lines()) == 3  # two dots and chance
+
+
+def test_a_panel_for_each_metric_labels_once_in_a_row(draw):
+    _, axes = draw(content(metrics=[f"metric_{number}" for number in range(5)]))
+    assert [axis.get_title(loc="left") for axis in axes] == [f"metric_{n}" for n in range(5)]
+    labelled = [axis.yaxis.get_tick_params()["labelleft"] for axis in axes]
+    assert labelled == [True, False, False, True, False]
+
+
+def test_an_interval_wider_than_possible_is_cut_off(draw):
+    _, (axis,) = draw(content(half=3.0))
+    assert axis.get_xlim() == (-2.0, 102.0)
+
+
+def test_nothing_to_draw(tmp_path):
+    (tmp_path / "sweep.json").write_text(json.dumps(content(shown=False)), encoding="utf-8")
+    assert plot_sweep(tmp_path) is None
+    assert not (tmp_path / "sweep.png").exists()
+
+
+def test_too_many_panels_are_left_out(draw, monkeypatch):
+    monkeypatch.setattr(sweep_plot, "_MAX_PANELS", 2)
+    _, axes = draw(content(metrics=["a", "b", "c"]))
+    assert len(axes) == 2
+
+
+def test_without_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"slowfast-stica\[report\]"):
+        plot_sweep(tmp_path)
