@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import stica
 import torch
@@ -97,7 +98,7 @@ class Parts:
         cfg.FEATURE_CROP.PER_SAMPLE = False
         torch.manual_seed(0)
         self.crop = FEATURE_AUG_REGISTRY.get("feature_crop")(cfg)
-        self.pooling = build_pooling(cfg, [CHANNELS])
+        self.pooling = build_pooling(cfg, SimpleNamespace(out_channels=[CHANNELS]))
         self.head = HEAD_REGISTRY.get("stica_projection")(CHANNELS, cfg.STICA.EMBED_DIM, cfg)
         self.map = torch.randn(BATCH * VIEWS, CHANNELS, STEPS, SIDE, SIDE).requires_grad_()
         self.seed = torch.arange(BATCH)

@@ -1,7 +1,10 @@
-"""Generates docs/configuration.md from the comments of the config sections.
+"""Generates docs/configuration.md from the config sections, and MODEL_ZOO.md from the zoo's rows.
 
-python docs/generate.py            write it
-python docs/generate.py --check    fail when it is stale
+python docs/generate.py            write them
+python docs/generate.py --check    fail when one is stale
+
+What the zoo's networks cost is counted once and kept in docs/model_zoo_complexity.json; to count
+again, delete that file.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import model_zoo
 import stica.config
 
 from slowfast.config import CfgNode, get_cfg
@@ -106,15 +110,17 @@ def render() -> str:
 
 
 def main() -> int:
-    """Write the page, or say whether it is stale."""
-    page = render()
-    if "--check" not in sys.argv[1:]:
-        TARGET.write_text(page, encoding="utf-8")
-        return 0
-    if TARGET.exists() and TARGET.read_text(encoding="utf-8") == page:
-        return 0
-    sys.stderr.write(f"{TARGET} is stale: run `make docs`\n")
-    return 1
+    """Write the pages, or say which are stale."""
+    is_check = "--check" in sys.argv[1:]
+    stale = []
+    for target, page in {TARGET: render(), **model_zoo.pages(is_check)}.items():
+        if not is_check:
+            target.write_text(page, encoding="utf-8")
+        elif not target.exists() or target.read_text(encoding="utf-8") != page:
+            stale.append(str(target))
+    if stale:
+        sys.stderr.write(f"stale: {', '.join(stale)}; run `make docs`\n")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from slowfast.config.paths import find_config
 from slowfast.config.problems import ConfigError, Problem, UserError
 from slowfast.config.projects import import_project, owner_of_section
 from slowfast.config.sections import get_cfg
+from slowfast.config.sections.unbuilt import SECTIONS
 
 __all__ = ["Change", "LoadedConfig", "flatten", "load_config"]
 
@@ -157,7 +158,8 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
     problems = []
     for key, value in values.items():
         if key not in known:
-            problems.append(Problem(key, _describe_unknown_key(cfg, key, known)))
+            problem = _unknown_key(cfg, key, known)
+            problems += [problem] if problem not in problems else []  # once per section
             continue
         try:
             cfg.merge_from_list([key, _widen(value, known[key])])
@@ -178,12 +180,18 @@ def _widen(value: Any, default: Any) -> Any:
     return value
 
 
-def _describe_unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> str:
+def _unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> Problem:
     section = key.split(".")[0]
     if section not in cfg:
         owner = owner_of_section(section)
         if owner:
-            return f"{section} belongs to the project {owner}: add PROJECTS: ['{owner}']."
+            return Problem(section, f"belongs to the project {owner}: add PROJECTS: ['{owner}'].")
+        if section in SECTIONS:
+            return Problem(section, f"is not built here: {SECTIONS[section]}.")
+    return Problem(key, _describe_unknown_key(cfg, key, known))
+
+
+def _describe_unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> str:
     if key in cfg or any(name.startswith(f"{key}.") for name in known):
         return "is a section, not a key; set one of its keys."
     if cfg.key_is_renamed(key):

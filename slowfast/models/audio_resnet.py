@@ -16,7 +16,7 @@ from slowfast.models.batch_norm import get_norm
 from slowfast.models.build import BACKBONE_REGISTRY
 from slowfast.models.contracts import BackboneOutput
 
-__all__ = ["AudioResNet", "audio_resnet9", "audio_resnet18"]
+__all__ = ["AudioResNet", "audio_resnet9", "audio_resnet18", "audio_resnet34"]
 
 Norm = Callable[[int], nn.Module]
 
@@ -109,3 +109,9 @@ def audio_resnet9(cfg: CfgNode) -> AudioResNet:
 def audio_resnet18(cfg: CfgNode) -> AudioResNet:
     """Build the sound network with two blocks per stage. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
     return AudioResNet((2, 2, 2, 2), width=cfg.AUDIO.WIDTH, norm=get_norm(cfg, dims=2))
+
+
+@BACKBONE_REGISTRY.register()
+def audio_resnet34(cfg: CfgNode) -> AudioResNet:
+    """Build the sound network with 3, 4, 6 and 3 blocks. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
+    return AudioResNet((3, 4, 6, 3), width=cfg.AUDIO.WIDTH, norm=get_norm(cfg, dims=2))

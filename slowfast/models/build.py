@@ -33,7 +33,9 @@ MODEL_REGISTRY.__doc__ = """
 BACKBONE_REGISTRY = Registry("backbone", "MODEL.ARCH")
 BACKBONE_REGISTRY.__doc__ = """
 ``(cfg) -> nn.Module`` with ``forward(x) -> BackboneOutput`` and ``out_channels: list[int]``, one
-entry per pathway. Video: x is (B, 3, T, H, W); audio: x is (B, 1, F, S).
+entry per pathway. Video: x is (B, 3, T, H, W); audio: x is (B, 1, F, S). Optional:
+``native_pooling()``, see ``models/pooling.py``; ``no_weight_decay() -> set[str]``; ``num_layers``
+and ``layer_id(name) -> int`` for SOLVER.LAYER_DECAY.
 """
 
 FEATURE_AUG_REGISTRY = Registry("feature augmentation", "MODEL.FEATURE_AUG")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slowfast.config import CfgNode, Problem, register_check
 from slowfast.config.projects import describe_missing
+from slowfast.config.sections.unbuilt import is_unbuilt
 from slowfast.models import build
 from slowfast.utils.registry import Registry, nearest
 
@@ -53,7 +54,7 @@ def check_names(cfg: CfgNode) -> list[Problem]:
     problems = []
     for key, registry, name in names:
         message = describe_missing(registry, name, cfg.PROJECTS)
-        if message:
+        if message and not is_unbuilt(key, name):
             problems.append(Problem(key, message))
     return problems
 

@@ -52,6 +52,7 @@ class Classifier(nn.Module):
         frozen: Names of the parts that stay in evaluation mode and get no gradient: ``backbone``
             for an attentive probe, with ``pooling`` for a linear one.
         frozen_bn: Keep batch norm at its running statistics while training.
+        num_classes: Outputs of the head, to check labels against; None: not checked.
 
     Attributes:
         modality: The entry of a batch that is read, and the name of the features that are returned.
@@ -69,6 +70,7 @@ class Classifier(nn.Module):
         use_summary: bool = False,
         frozen: Collection[str] = (),
         frozen_bn: bool = False,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -78,6 +80,7 @@ class Classifier(nn.Module):
         self.use_summary = use_summary
         self.frozen = tuple(frozen)
         self.frozen_bn = frozen_bn
+        self.num_classes = num_classes
         for name in self.frozen:
             self.get_submodule(name).requires_grad_(False)
 
@@ -203,7 +206,7 @@ def build_classifier(
     """
     model = cfg.MODEL
     backbone = BACKBONE_REGISTRY.get(arch or model.ARCH)(cfg)
-    pooling = build_pooling(cfg, backbone.out_channels)
+    pooling = build_pooling(cfg, backbone)
     head = HEAD_REGISTRY.get(model.HEAD)(pooling.dim_out, model.NUM_CLASSES, cfg)
     augment = None
     if model.FEATURE_AUG != "none":
@@ -219,6 +222,7 @@ def build_classifier(
         use_summary=model.POOLING == "native",
         frozen=frozen,
         frozen_bn=model.FROZEN_BN,
+        num_classes=model.NUM_CLASSES,
     )
 
 

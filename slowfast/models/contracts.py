@@ -17,7 +17,8 @@ class BackboneOutput(NamedTuple):
     Attributes:
         maps: Feature maps before pooling, one per pathway. Video: float (B, C, T', H', W');
             audio: float (B, C, F', S').
-        summary: float (B, C), the backbone's own summary (a class token), or None.
+        summary: float (B, C), the backbone's own summary (a class token), or None; C is that of the
+            native pooling.
     """
 
     maps: list[Tensor]

@@ -6,6 +6,7 @@ Legend: B batch, K crops, N rows, L token steps, C channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from fvcore.common.config import CfgNode
@@ -16,6 +17,7 @@ from slowfast.models.contracts import CropGroup, Tokens, cell_tokens, full_token
 
 __all__ = [
     "AvgPooling",
+    "HasChannels",
     "PathwayPooling",
     "avg",
     "build_pooling",
@@ -72,18 +74,37 @@ class PathwayPooling(nn.Module):
         return torch.cat([p(t) for p, t in zip(self.pathways, tokens, strict=True)], dim=1)
 
 
-def build_pooling(cfg: CfgNode, out_channels: Sequence[int]) -> PathwayPooling:
+class HasChannels(Protocol):
+    """What a pooling needs to know of a backbone.
+
+    A family whose own head does more than average (a linear layer after it, a norm) also has
+    ``native_pooling() -> nn.Module | None``: ``Tokens -> (N, dim_out)`` with the attribute
+    ``dim_out``, or None where the average will do. A backbone that has it has one pathway.
+
+    Attributes:
+        out_channels: C of each pathway's map.
+    """
+
+    out_channels: Any
+
+
+def build_pooling(cfg: CfgNode, backbone: HasChannels) -> PathwayPooling:
     """Build the pooling that MODEL.POOLING names, one for each pathway.
 
     Args:
         cfg: Read: MODEL.POOLING and what the pooling reads.
-        out_channels: Channels of each pathway's map.
+        backbone: Whose maps are pooled; ``native`` is what it offers, or the average over time.
 
     Returns:
         The pooling of all pathways.
     """
+    if cfg.MODEL.POOLING == "native":
+        pooling = getattr(backbone, "native_pooling", lambda: None)()
+        if pooling is not None:
+            return PathwayPooling([pooling], [pooling.dim_out])
     build = POOLING_REGISTRY.get(cfg.MODEL.POOLING)
-    return PathwayPooling([build(dim, cfg) for dim in out_channels], out_channels)
+    channels = backbone.out_channels
+    return PathwayPooling([build(dim, cfg) for dim in channels], channels)
 
 
 def _concatenate(tokens: Sequence[Tokens]) -> Tokens:
@@ -140,8 +161,9 @@ def avg(dim: int, cfg: CfgNode) -> AvgPooling:
 
 @POOLING_REGISTRY.register()
 def native(dim: int, cfg: CfgNode) -> AvgPooling:
-    """Build what a convolutional family does by itself: average over time.
+    """Build what most families do by themselves: average over time.
 
-    A family that does something else (a class token) returns it as ``BackboneOutput.summary``.
+    A family that does something else offers ``native_pooling``, which stands in for this, or
+    returns a summary (a class token) as ``BackboneOutput.summary``.
     """
     return AvgPooling()

@@ -313,7 +313,7 @@ def torchvision_video_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor]
     """
     parts = {"stem", "layer1", "layer2", "layer3", "layer4"}
     found = {key.split(".", 1)[0] for key in state_dict}
-    if not (parts <= found <= parts | {"fc"}):
+    if not parts <= found:
         return None
     return {
         f"head.projection.{key[3:]}" if key.startswith("fc.") else f"backbone.{key}": value

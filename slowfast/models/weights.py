@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,17 +11,30 @@ from torch import Tensor, nn
 
 from slowfast.config import UserError
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY
-from slowfast.utils.checkpoint import load_checkpoint
+from slowfast.models.inflate import inflate
+from slowfast.models.zoo import describe_source, resolve
+from slowfast.utils.foreign_checkpoint import load_foreign_checkpoint
 
-__all__ = ["RANDOM_WEIGHTS", "LoadReport", "load_state", "load_weights", "to_our_keys"]
+__all__ = [
+    "RANDOM_WEIGHTS",
+    "LoadReport",
+    "can_resume",
+    "load_state",
+    "load_weights",
+    "read_checkpoint",
+    "to_our_keys",
+]
 
 logger = logging.getLogger(__name__)
 
 RANDOM_WEIGHTS = "random"
 """Value of a CHECKPOINT_FILE_PATH that asks for the untrained model by name."""
 
-_CONTAINERS = ("model_state", "state_dict", "model")
+_AUTOMATIC = "pytorch"
+# In PySlowFast's and ours; in most others; in GDT's and AVID's; in Caffe2's.
+_CONTAINERS = ("model_state", "state_dict", "model", "blobs")
 _SHOWN = 6
+_COUNTER = ".num_batches_tracked"
 
 
 class LoadReport(NamedTuple):
@@ -29,21 +42,29 @@ class LoadReport(NamedTuple):
 
     Attributes:
         matched: Keys that were loaded.
-        missed: Keys of the model that the checkpoint lacks.
+        missed: Keys of the model that the checkpoint lacks. Batch norm's counters of batches, which
+            nothing reads, are not listed.
         skipped: Key of the checkpoint -> why it was not loaded.
+        adapted: Keys among the matched whose shape was changed -> how.
     """
 
     matched: list[str]
     missed: list[str]
     skipped: dict[str, str]
+    adapted: dict[str, str]
 
     def __str__(self) -> str:
         lines = [
             f"{len(self.matched)} keys loaded, {len(self.missed)} of the model's missing from the "
             f"checkpoint, {len(self.skipped)} of the checkpoint's skipped"
         ]
+        lines += _shorten("adapted", [f"{k} ({how})" for k, how in self.adapted.items()])
         lines += _shorten("missing", self.missed)
-        lines += _shorten("skipped", [f"{k} ({why})" for k, why in self.skipped.items()])
+        by_reason: dict[str, list[str]] = {}
+        for key, why in self.skipped.items():
+            by_reason.setdefault(why, []).append(key)
+        for why, keys in by_reason.items():
+            lines += _shorten(f"skipped, {why}", keys)
         return "\n".join(lines)
 
 
@@ -52,37 +73,73 @@ def _shorten(title: str, items: list[str]) -> list[str]:
     return [f"  {title}: {', '.join(items[:_SHOWN])}{more}"] if items else []
 
 
-def to_our_keys(state: Mapping[str, Any], checkpoint_type: str = "pytorch") -> dict[str, Tensor]:
+def to_our_keys(
+    state: Mapping[str, Any],
+    checkpoint_type: str = _AUTOMATIC,
+    own: Mapping[str, Tensor] | None = None,
+    adapt: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+) -> dict[str, Any]:
     """Rename a foreign state dict's keys.
+
+    Zoos share names, so with ``own`` every format is tried and the one that fits the most of the
+    model's keys is taken; our own names win a tie.
 
     Args:
         state: Key -> tensor, possibly with ``module.`` in front.
         checkpoint_type: A name in CHECKPOINT_FORMAT_REGISTRY, or "pytorch" to try them all.
+        own: The model's state dict; None: the format that knows the most keys is taken.
+        adapt: The model's ``adapt_state``: what it wants of renamed keys.
 
     Returns:
-        Keys as this framework names them; unchanged when no format claims them.
+        Keys as this framework names them; unchanged when no format does better.
 
     Raises:
         UserError: If the keys are not of the format that is named.
     """
     plain = {key.removeprefix("module."): value for key, value in state.items()}
-    named = checkpoint_type != "pytorch"
-    for name in [checkpoint_type] if named else CHECKPOINT_FORMAT_REGISTRY.names():
+    if checkpoint_type != _AUTOMATIC:
+        renamed = CHECKPOINT_FORMAT_REGISTRY.get(checkpoint_type)(plain)
+        if renamed is None:
+            raise UserError(
+                f"TRAIN.CHECKPOINT_TYPE: the file's keys are not of '{checkpoint_type}'."
+            )
+        return adapt(renamed)
+    best, best_name = adapt(plain), ""
+    best_score = _count_fitting(best, own)
+    for name in CHECKPOINT_FORMAT_REGISTRY.names():
         renamed = CHECKPOINT_FORMAT_REGISTRY.get(name)(plain)
-        if renamed is not None:
-            logger.info("checkpoint format: %s", name)
-            return renamed
-    if named:
-        raise UserError(f"TRAIN.CHECKPOINT_TYPE: the file's keys are not of '{checkpoint_type}'.")
-    return plain
+        if renamed is None:
+            continue
+        renamed = adapt(renamed)
+        score = _count_fitting(renamed, own)
+        if score > best_score:
+            best, best_name, best_score = renamed, name, score
+    if best_name:
+        logger.info("checkpoint format: %s", best_name)
+    return best
 
 
-def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
-    """Load every key that fits.
+def _count_fitting(state: Mapping[str, Any], own: Mapping[str, Tensor] | None) -> float:
+    """Count keys that the model has; one of another shape counts half, it may be adapted."""
+    if own is None:
+        return sum(key.startswith("backbone.") for key in state)
+    shared = [key for key in state if key in own and isinstance(state[key], Tensor)]
+    return sum(1.0 if state[key].shape == own[key].shape else 0.5 for key in shared)
+
+
+def load_state(
+    model: nn.Module, state: Mapping[str, Any], *, inflate_2d: bool = False
+) -> LoadReport:
+    """Load every key that fits or can be adapted.
+
+    A tensor of another shape is offered to ``adapt_tensor(name, value, like)`` of the module that
+    owns the parameter, then to those around it; ``name`` is relative to the module asked. It
+    returns a tensor of the shape of ``like``, or None.
 
     Args:
         model: The model, not wrapped.
         state: Our keys -> tensors.
+        inflate_2d: Inflate weights of image networks (TRAIN.CHECKPOINT_INFLATE).
 
     Returns:
         The report.
@@ -93,68 +150,145 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
     own = model.state_dict()
     fitting: dict[str, Tensor] = {}
     skipped: dict[str, str] = {}
+    adapted: dict[str, str] = {}
     for key, value in state.items():
         if key not in own:
             skipped[key] = "the model has no such key"
-        elif value.shape != own[key].shape:
-            skipped[key] = f"shape {tuple(value.shape)}, the model's is {tuple(own[key].shape)}"
-        else:
+        elif not isinstance(value, Tensor):
+            skipped[key] = f"a {type(value).__name__}, not a tensor"
+        elif value.shape == own[key].shape:
             fitting[key] = value
-    backbone = [key for key in own if key.startswith("backbone.")]
-    if backbone and not any(key in fitting for key in backbone):
+        else:
+            shapes = f"{tuple(value.shape)} -> {tuple(own[key].shape)}"
+            changed = _adapt(model, key, value, own[key], inflate_2d)
+            if changed is None:
+                skipped[key] = f"shape {shapes} in the model{_hint(value, own[key])}"
+            else:
+                fitting[key], adapted[key] = changed, shapes
+    _check_backbone(own, fitting, state)
+    model.load_state_dict(fitting, strict=False)
+    missed = [key for key in own if key not in fitting and not key.endswith(_COUNTER)]
+    return LoadReport(sorted(fitting), sorted(missed), skipped, adapted)
+
+
+def _adapt(
+    model: nn.Module, key: str, value: Tensor, like: Tensor, inflate_2d: bool
+) -> Tensor | None:
+    """Find a tensor of the wanted shape, or None."""
+    short, long = sorted((tuple(value.shape), tuple(like.shape)), key=len)
+    if long[: len(short)] == short and set(long[len(short) :]) <= {1}:
+        return value.reshape(like.shape)  # a linear layer as a convolution of size one
+    if inflate_2d and (inflated := inflate(value, like)) is not None:
+        return inflated
+    parts = key.split(".")
+    for depth in range(len(parts) - 1, -1, -1):  # the innermost module first
+        owner, name = model.get_submodule(".".join(parts[:depth])), ".".join(parts[depth:])
+        hook = getattr(owner, "adapt_tensor", None)
+        changed: Tensor | None = hook(name, value, like) if hook is not None else None
+        if changed is not None and changed.shape == like.shape:
+            return changed
+    return None
+
+
+def _hint(value: Tensor, like: Tensor) -> str:
+    return "" if inflate(value, like) is None else " (TRAIN.CHECKPOINT_INFLATE would inflate it)"
+
+
+def _check_backbone(
+    own: Mapping[str, Tensor], fitting: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> None:
+    """Refuse a file of another architecture; warn of one that fits in part."""
+    backbone = [key for key in own if key.startswith("backbone.") and not key.endswith(_COUNTER)]
+    found = sum(key in fitting for key in backbone)
+    if backbone and not found:
         examples = ", ".join(list(state)[:3]) or "none"
         raise UserError(
             "the checkpoint matches nothing of the model's backbone, so it is of another "
             f"architecture. Its first keys: {examples}; the model's: {', '.join(backbone[:3])}. "
             "Check MODEL.ARCH and RESNET.WIDTH_PER_GROUP."
         )
-    model.load_state_dict(fitting, strict=False)
-    return LoadReport(sorted(fitting), sorted(set(own) - set(fitting)), skipped)
+    if found < len(backbone):
+        logger.warning(
+            "only %d of the backbone's %d keys are in the checkpoint; the others keep their random "
+            "values: is it of this architecture?",
+            found,
+            len(backbone),
+        )
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read what a CHECKPOINT_FILE_PATH names. Every rank must make this call.
+
+    Args:
+        path: A file, the OUTPUT_DIR of a run, ``zoo://NAME``, or an http(s) address.
+
+    Returns:
+        The file's content, on the CPU.
+
+    Raises:
+        UserError: If it cannot be found, fetched or read.
+    """
+    return load_foreign_checkpoint(resolve(path))
+
+
+def can_resume(content: Mapping[str, Any]) -> bool:
+    """Say whether a checkpoint carries the progress of a training of this framework.
+
+    Other frameworks order the parameters of their optimisers otherwise: their state is of no use.
+
+    Args:
+        content: From ``read_checkpoint``.
+
+    Returns:
+        True when epoch, iteration and optimiser can be taken from it.
+    """
+    return {"optimizer_state", "epoch", "iteration"} <= set(content)
 
 
 def load_weights(
     model: nn.Module,
     path: str | Path,
     *,
-    checkpoint_type: str = "pytorch",
+    checkpoint_type: str = _AUTOMATIC,
     clear_patterns: tuple[str, ...] = (),
+    inflate_2d: bool = False,
     key: str = "TRAIN.CHECKPOINT_FILE_PATH",
 ) -> LoadReport:
-    """Load a model's weights from a file and log what matched.
+    """Load a model's weights and log what matched. Every rank must make this call.
 
     Args:
         model: The model, not wrapped.
-        path: A checkpoint of this framework, of PySlowFast, or of a registered format.
+        path: As for ``read_checkpoint``.
         checkpoint_type: TRAIN.CHECKPOINT_TYPE.
         clear_patterns: TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN; the first occurrence of each is removed
-            from each key.
+            from each key of the file, before it is renamed to ours.
+        inflate_2d: TRAIN.CHECKPOINT_INFLATE.
         key: The configuration key that holds the path, for messages.
 
     Returns:
         The report.
 
     Raises:
-        UserError: If the file cannot be read, or is of another architecture.
+        UserError: If the file cannot be had or read, or is of another architecture.
     """
+    about = ""
     try:
-        return _load_file(model, path, checkpoint_type, clear_patterns)
+        state = _find_state(read_checkpoint(path))
+        about = describe_source(path)  # of use from here on: the file is there, does it fit?
+        for pattern in clear_patterns:
+            state = {name.replace(pattern, "", 1): value for name, value in state.items()}
+        adapt = getattr(model, "adapt_state", dict)  # a model may want a part of another's weights
+        state = to_our_keys(state, checkpoint_type, model.state_dict(), adapt)
+        report = load_state(model, state, inflate_2d=inflate_2d)
     except UserError as error:
-        raise UserError(f"{key}: {error}") from error
-
-
-def _load_file(
-    model: nn.Module, path: str | Path, checkpoint_type: str, clear_patterns: tuple[str, ...]
-) -> LoadReport:
-    content = load_checkpoint(path)
-    state: Mapping[str, Any] = content
-    for container in _CONTAINERS:
-        if isinstance(content.get(container), dict):
-            state = content[container]
-            break
-    renamed = to_our_keys(state, checkpoint_type)
-    for pattern in clear_patterns:
-        renamed = {key.replace(pattern, "", 1): value for key, value in renamed.items()}
-    adapt = getattr(model, "adapt_state", dict)  # a model may want a part of another's weights
-    report = load_state(model, adapt(renamed))
+        raise UserError(f"{key}: {error}{about}") from error
     logger.info("weights from %s: %s", path, report)
     return report
+
+
+def _find_state(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Find the dict of tensors in a checkpoint."""
+    for container in _CONTAINERS:
+        if isinstance(content.get(container), dict):
+            return content[container]
+    return content

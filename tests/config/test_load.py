@@ -81,7 +81,7 @@ def test_odd_words():
 
 
 def test_section_of_an_installed_project_is_named():
-    with pytest.raises(ConfigError, match=r"STICA belongs to the project stica: add PROJECTS"):
+    with pytest.raises(ConfigError, match=r"STICA: belongs to the project stica: add PROJECTS"):
         load_config(None, ["STICA.WITHIN_WEIGHT", "0.5"])
 
 

@@ -26,6 +26,7 @@ def published(cfg, seed=7):
 
 
 def start(tmp_path, path, *words):
+    (tmp_path / "out").mkdir(exist_ok=True)
     cfg = synthetic_cfg(tmp_path / "out", "TRAIN.CHECKPOINT_FILE_PATH", path, *words)
     return Trainer(cfg, CPU)
 

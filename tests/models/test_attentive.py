@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -75,12 +77,12 @@ def test_a_pooling_says_that_it_reads_space():
     cfg = get_cfg()
     cfg.MODEL.POOLING = "attentive"
     cfg.MODEL.ATTENTIVE_HEADS = 2
-    pooling = build_pooling(cfg, [8, 4])
+    pooling = build_pooling(cfg, SimpleNamespace(out_channels=[8, 4]))
     assert pooling.reads_space
     maps = [torch.randn(2, 8, 2, 3, 3), torch.randn(2, 4, 8, 3, 3)]
     assert pooling(full_group(maps, reads_space=True).tokens).shape == (2, 12)
     cfg.MODEL.POOLING = "avg"
-    assert not build_pooling(cfg, [8]).reads_space
+    assert not build_pooling(cfg, SimpleNamespace(out_channels=[8])).reads_space
 
 
 def test_heads_must_divide_the_channels():

@@ -34,7 +34,15 @@ def test_18_layers_are_the_image_resnet_18():
     assert sum(p.numel() for p in model.parameters()) == 11_689_512 - 513_000 - 2 * 64 * 49
 
 
-@pytest.mark.parametrize("arch", ["audio_resnet9", "audio_resnet18"])
+def test_34_layers_are_the_image_resnet_34():
+    with torch.device("meta"):
+        model = _build("audio_resnet34", 64)
+    # 21 797 672 parameters, less the classifier's and the 2 input channels missing here.
+    assert sum(p.numel() for p in model.parameters()) == 21_797_672 - 513_000 - 2 * 64 * 49
+    assert [len(getattr(model, f"layer{i}")) for i in (1, 2, 3, 4)] == [3, 4, 6, 3]
+
+
+@pytest.mark.parametrize("arch", ["audio_resnet9", "audio_resnet18", "audio_resnet34"])
 @pytest.mark.parametrize(("bins", "steps"), [(80, 99), (257, 199), (40, 10)])
 def test_map_has_the_documented_size(arch, bins, steps):
     model = _build(arch, 4).eval()

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -60,13 +62,43 @@ def test_average_of_a_full_map_is_global_average_pooling():
 def test_pathways_of_different_length_are_concatenated(name):
     cfg = get_cfg()
     cfg.MODEL.POOLING = name
-    pooling = build_pooling(cfg, [3, 4])
+    pooling = build_pooling(cfg, SimpleNamespace(out_channels=[3, 4]))
     slow, fast = _tokens(2, 2, 3), _tokens(2, 8, 4)
     out = pooling([slow, fast])
     assert pooling.dim_out == out.shape[1] == 7
     torch.testing.assert_close(out[:, :3], AvgPooling()(slow), rtol=0, atol=0)
     torch.testing.assert_close(out[:, 3:], AvgPooling()(fast), rtol=0, atol=0)
     assert name in POOLING_REGISTRY
+
+
+class _SumOfSteps(nn.Module):
+    dim_out = 1
+
+    def forward(self, tokens):
+        return tokens.values.sum(dim=(1, 2))[:, None]
+
+
+class _Family:
+    out_channels = (3,)
+
+    def __init__(self, own):
+        self.own = own
+
+    def native_pooling(self):
+        return self.own
+
+
+def test_native_is_what_the_family_offers():
+    cfg, tokens = get_cfg(), _tokens(2, 4, 3)
+    pooling = build_pooling(cfg, _Family(_SumOfSteps()))
+    out = pooling([tokens])
+    assert pooling.dim_out == 1
+    torch.testing.assert_close(out[:, 0], tokens.values.sum(dim=(1, 2)), rtol=0, atol=0)
+    assert isinstance(build_pooling(cfg, _Family(None)).pathways[0], AvgPooling)
+    cfg.MODEL.POOLING = "avg"
+    other = build_pooling(cfg, _Family(_SumOfSteps()))
+    assert isinstance(other.pathways[0], AvgPooling)
+    assert other.dim_out == 3
 
 
 def test_a_missing_pathway_is_an_error():

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.zoo import DATA, assert_close_to, make_input, make_state
 from reference.video_block import block_2plus1d
 
 from slowfast.config import get_cfg
@@ -136,3 +137,22 @@ def test_foreign_checkpoints_are_not_claimed():
     # An image ResNet has the same stages but another stem.
     keys = [f"layer{i}.0.conv1.weight" for i in (1, 2, 3, 4)] + ["conv1.weight", "fc.weight"]
     assert torchvision_video_resnet(dict.fromkeys(keys, torch.zeros(1))) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["r2plus1d_18", "r3d_18"])
+def test_zoo_weights_give_the_originals_numbers(arch):
+    golden = np.load(DATA / "golden_video_resnet.npz")
+    part = f"torchvision__{arch}"
+    seed = int(golden[f"{part}/seed"])
+    model = build_classifier(_cfg(arch)).eval()
+    state = make_state(ZOO[arch]["state_dict"], seed)
+    model.load_state_dict(torchvision_video_resnet(state))
+    maps = []
+    model.backbone.register_forward_hook(lambda *args: maps.append(args[-1].maps[0]))
+    with torch.no_grad():
+        logits = model({"video": make_input(golden[f"{part}/input"], seed)[:, None]}).logits
+    expected = torch.from_numpy(golden[f"{part}/map"])
+    assert_close_to(maps[0][:, : expected.shape[1]], expected, golden[f"{part}/map_abs_max"].item())
+    expected = torch.from_numpy(golden[f"{part}/logits"])
+    assert_close_to(logits[:, 0], expected, expected.abs().max().item())

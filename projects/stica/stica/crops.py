@@ -107,7 +107,8 @@ class FeatureCrop(nn.Module):
     ) -> list[CropGroup]:
         """Crop every row of every pathway's map.
 
-        Pathways of different size are cropped by the same fractions at the same relative places.
+        Pathways of different size are cropped by the same fractions at the same relative places:
+        exactly, where the shortest length of an axis divides the others, else to the nearest step.
 
         Args:
             maps: One float (N, C, T', H', W') per pathway; N = B * V, row ``b * V + v``.
@@ -164,11 +165,23 @@ class FeatureCrop(nn.Module):
             )
         if not self.per_sample:
             aug_seed = gather_no_gradient(aug_seed.min().reshape(1)).min().expand(batch)
-        return [self._draw_pathway(size, aug_seed, rows // batch) for size in sizes]
+        shortest = [min(axis) for axis in zip(*sizes, strict=True)]
+        # Cells that are one cell of the coarsest pathway: 32 steps beside 4 are cropped in blocks
+        # of 8, so that both pathways see the same seconds.
+        blocks = [
+            [n // s if n % s == 0 else 1 for n, s in zip(size, shortest, strict=True)]
+            for size in sizes
+        ]
+        return [
+            self._draw_pathway(size, block, aug_seed, rows // batch)
+            for size, block in zip(sizes, blocks, strict=True)
+        ]
 
-    def _draw_pathway(self, size: Sequence[int], aug_seed: Tensor, views: int) -> Boxes:
+    def _draw_pathway(
+        self, size: Sequence[int], block: Sequence[int], aug_seed: Tensor, views: int
+    ) -> Boxes:
         """Place the windows of one pathway; equal numbers underlie every pathway's positions."""
-        steps, height, width = size
+        steps, height, width = (n // b for n, b in zip(size, block, strict=True))
         space = [  # (height, width) of every slot
             (crop_size(height, k.scale, key), crop_size(width, k.scale, key))
             for key, k in self._slots("space")
@@ -182,9 +195,11 @@ class FeatureCrop(nn.Module):
             [randint(aug_seed, STREAM_CROPS + v, high.numel(), high) for v in range(views)], dim=1
         )
         spans = torch.stack([starts, starts + windows], dim=-1).flatten(0, 1)  # (N, n, 2)
+        cells = [*block[1:]] * len(space) + [block[0]] * len(time)
+        spans = spans * torch.tensor(cells, dtype=torch.int64, device=aug_seed.device)[:, None]
         space_spans, time_spans = spans.split([2 * len(space), len(time)], dim=1)
-        rows = spans.shape[0]
-        return Boxes(space_spans.reshape(rows, len(space), 4), time_spans, max(time, default=0))
+        rows, longest = spans.shape[0], max(time, default=0) * block[0]
+        return Boxes(space_spans.reshape(rows, len(space), 4), time_spans, longest)
 
     def _slots(self, axis: str) -> list[tuple[str, CropKind]]:
         """List the config key and kind of every slot of an axis."""

@@ -205,7 +205,7 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
         The model.
     """
     backbone = BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
-    pooling = build_pooling(cfg, backbone.out_channels)
+    pooling = build_pooling(cfg, backbone)
     build_head = HEAD_REGISTRY.get(cfg.MODEL.HEAD)
     dim = cfg.STICA.EMBED_DIM
     audio_backbone = head_audio = None

@@ -330,7 +330,7 @@ def build_released_model(cfg: CfgNode) -> ReleasedStiCA:
         attend = TemporalTransformer(dim, layers=layers, positions=None, readout="first")
         pooling = PathwayPooling([attend], [dim])
     else:
-        pooling = build_pooling(cfg, backbone.out_channels)
+        pooling = build_pooling(cfg, backbone)
     audio_backbone = head_audio = None
     if uses_audio(cfg):
         audio_backbone = BACKBONE_REGISTRY.get(cfg.AUDIO.ARCH)(cfg)

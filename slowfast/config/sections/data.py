@@ -29,8 +29,8 @@ def _add_data(cfg: CfgNode) -> None:
     # Of a plain folder without splits, this share of the files becomes the test split; which files
     # is decided by a hash of their relative path.
     cfg.DATA.FOLDER_TEST_FRACTION = 0.1
-    # Official fold to train and test on, from 1. UCF-101, HMDB-51, DCASE: number of the split; ESC-50:
-    # the fold that is tested while the others train. 0: for data sets without folds.
+    # Official fold to train and test on, from 1. UCF-101, HMDB-51: number of the split; ESC-50: the
+    # fold that is tested while the others train. 0: for data sets without folds.
     cfg.DATA.FOLD = 0
     # Folder of the official split files. Empty: found inside of PATH_TO_DATA_DIR.
     cfg.DATA.PATH_TO_SPLIT_DIR = ""
@@ -150,8 +150,8 @@ def _add_audio(cfg: CfgNode) -> None:
     cfg.AUDIO.WIDTH = 64
     # Length of the sound of one clip, in seconds. It starts with the clip's first frame.
     cfg.AUDIO.CLIP_SEC = 1.0
-    # In evaluation the sound is taken this much later than the picture, in seconds; the track counts
-    # as a loop. To measure alignment; 0 otherwise.
+    # In evaluation the sound is taken this much later than the picture, in seconds; the track
+    # counts as a loop. To measure alignment; 0 otherwise.
     cfg.AUDIO.SHIFT_SEC = 0.0
     # Sound is resampled to this rate, mono, in Hz.
     cfg.AUDIO.SAMPLE_RATE = 24000

@@ -14,6 +14,7 @@ def add_config(cfg: CfgNode) -> None:
     _add_resnet(cfg)
     _add_slowfast_and_x3d(cfg)
     _add_mvit(cfg)
+    _add_audio_vit(cfg)
 
 
 def _add_model(cfg: CfgNode) -> None:
@@ -84,21 +85,31 @@ def _add_resnet(cfg: CfgNode) -> None:
     cfg.RESNET.DEPTH = 50
     # Channels after the first convolution; 64 is the published width.
     cfg.RESNET.WIDTH_PER_GROUP = 64
+    # Groups of the 3x3 convolutions; WIDTH_PER_GROUP is the width of one.
     cfg.RESNET.NUM_GROUPS = 1
-    # Residual function: "bottleneck_transform", "basic_transform" or "x3d_transform".
+    # Residual function: "bottleneck_transform", or "basic_transform" for 18 layers. X3D has its
+    # own, which its YAMLs call "x3d_transform".
     cfg.RESNET.TRANS_FUNC = "bottleneck_transform"
+    # Kept for PySlowFast's YAMLs: ReLUs work in place here.
     cfg.RESNET.INPLACE_RELU = True
+    # Stride in the first convolution of a bottleneck instead of the 3x3 one.
     cfg.RESNET.STRIDE_1X1 = False
+    # Start every residual branch at zero, by its last batch norm or its last convolution.
     cfg.RESNET.ZERO_INIT_FINAL_BN = False
     cfg.RESNET.ZERO_INIT_FINAL_CONV = False
+    # Four lists, one per stage, each with an entry per pathway or one for all of them: blocks, from
+    # the first on, that look at several frames; stride of the stage; dilation of its convolutions.
     cfg.RESNET.NUM_BLOCK_TEMP_KERNEL = [[3], [4], [6], [3]]
     cfg.RESNET.SPATIAL_STRIDES = [[1], [2], [2], [2]]
     cfg.RESNET.SPATIAL_DILATIONS = [[1], [1], [1], [1]]
     cfg.NONLOCAL = CfgNode()
-    # Blocks with a non-local layer, per stage and pathway, and how it is built.
+    # Per stage and pathway: blocks that are followed by a non-local one.
     cfg.NONLOCAL.LOCATION = [[[]], [[]], [[]], [[]]]
+    # Parts of equal length that the frames are divided into; each looks at itself only.
     cfg.NONLOCAL.GROUP = [[1], [1], [1], [1]]
+    # "dot_product" or "softmax".
     cfg.NONLOCAL.INSTANTIATION = "dot_product"
+    # Frames, rows and columns that become one before they are looked at.
     cfg.NONLOCAL.POOL = [[[1, 2, 2], [1, 2, 2]] for _ in range(4)]
 
 
@@ -111,53 +122,99 @@ def _add_slowfast_and_x3d(cfg: CfgNode) -> None:
     # Channels and kernel (in frames) of the lateral connections.
     cfg.SLOWFAST.FUSION_CONV_CHANNEL_RATIO = 2
     cfg.SLOWFAST.FUSION_KERNEL_SZ = 5
+    # X3D (MODEL.ARCH x3d): factors on channels, on blocks per stage, on the channels within blocks.
     cfg.X3D = CfgNode()
-    # Expansion of width, depth and bottleneck, and channels of the first and last stages.
     cfg.X3D.WIDTH_FACTOR = 1.0
     cfg.X3D.DEPTH_FACTOR = 1.0
     cfg.X3D.BOTTLENECK_FACTOR = 1.0
+    # Channels after the last linear layer before the classifier (MODEL.POOLING native), and of the
+    # stem before WIDTH_FACTOR.
     cfg.X3D.DIM_C5 = 2048
     cfg.X3D.DIM_C1 = 12
+    # Let channels double in the first stage, too.
     cfg.X3D.SCALE_RES2 = False
+    # Have a batch norm after the last linear layer before the classifier.
     cfg.X3D.BN_LIN5 = False
+    # One 3x3x3 kernel per channel; False: RESNET.NUM_GROUPS groups.
     cfg.X3D.CHANNELWISE_3x3x3 = True
 
 
 def _add_mvit(cfg: CfgNode) -> None:
+    # Multiscale vision transformers (MODEL.ARCH mvit), under PySlowFast's keys.
     cfg.MVIT = CfgNode()
-    # Keys and values of PySlowFast's multiscale vision transformer.
-    cfg.MVIT.MODE = "conv"
-    cfg.MVIT.POOL_FIRST = False
-    cfg.MVIT.CLS_EMBED_ON = True
+    # Blocks; channels and attention heads of the first one; channels of an MLP over its input's.
+    cfg.MVIT.DEPTH = 16
+    cfg.MVIT.EMBED_DIM = 96
+    cfg.MVIT.NUM_HEADS = 1
+    cfg.MVIT.MLP_RATIO = 4.0
+    # Patches: kernel, stride and padding in time, height and width; PATCH_2D: in height and width,
+    # each frame for itself.
     cfg.MVIT.PATCH_KERNEL = [3, 7, 7]
     cfg.MVIT.PATCH_STRIDE = [2, 4, 4]
     cfg.MVIT.PATCH_PADDING = [2, 4, 4]
     cfg.MVIT.PATCH_2D = False
-    cfg.MVIT.EMBED_DIM = 96
-    cfg.MVIT.NUM_HEADS = 1
-    cfg.MVIT.MLP_RATIO = 4.0
-    cfg.MVIT.QKV_BIAS = True
-    cfg.MVIT.DROPPATH_RATE = 0.1
-    cfg.MVIT.LAYER_SCALE_INIT_VALUE = 0.0
-    cfg.MVIT.DEPTH = 16
-    cfg.MVIT.NORM = "layernorm"
-    cfg.MVIT.DIM_MUL = []
-    cfg.MVIT.HEAD_MUL = []
-    cfg.MVIT.POOL_KV_STRIDE = []
-    cfg.MVIT.POOL_KV_STRIDE_ADAPTIVE = None
-    cfg.MVIT.POOL_Q_STRIDE = []
-    cfg.MVIT.POOL_KVQ_KERNEL = None
-    cfg.MVIT.ZERO_DECAY_POS_CLS = True
-    cfg.MVIT.NORM_STEM = False
-    cfg.MVIT.SEP_POS_EMBED = False
-    cfg.MVIT.DROPOUT_RATE = 0.0
+    # Have a class token, which is then what is classified.
+    cfg.MVIT.CLS_EMBED_ON = True
+    # Classify the mean of the other tokens instead, normalised after averaging.
+    cfg.MVIT.USE_MEAN_POOLING = False
+    # Learn the position of every token; SEP_POS_EMBED: its place and its step apart;
+    # USE_FIXED_SINCOS_POS: fixed sines and cosines.
     cfg.MVIT.USE_ABS_POS = True
+    cfg.MVIT.SEP_POS_EMBED = False
+    cfg.MVIT.USE_FIXED_SINCOS_POS = False
+    # Learn relative positions in space and in time, and let them start at zero.
     cfg.MVIT.REL_POS_SPATIAL = False
     cfg.MVIT.REL_POS_TEMPORAL = False
     cfg.MVIT.REL_POS_ZERO_INIT = False
-    cfg.MVIT.RESIDUAL_POOLING = False
+    # No weight decay on class token and positions.
+    cfg.MVIT.ZERO_DECAY_POS_CLS = True
+    # Factors on channels and heads, as [block, factor]. DIM_MUL_IN_ATT: channels grow in that
+    # block's attention instead of in the MLP of the block before.
+    cfg.MVIT.DIM_MUL = []
+    cfg.MVIT.HEAD_MUL = []
     cfg.MVIT.DIM_MUL_IN_ATT = False
+    # How queries, keys and values are pooled: "conv", "conv_unshared" (a kernel per head; needs
+    # POOL_FIRST), "avg" or "max"; POOL_FIRST: before they are projected.
+    cfg.MVIT.MODE = "conv"
+    cfg.MVIT.POOL_FIRST = False
+    # Strides of queries and of keys and values, as [block, time, height, width].
+    cfg.MVIT.POOL_Q_STRIDE = []
+    cfg.MVIT.POOL_KV_STRIDE = []
+    # Instead of POOL_KV_STRIDE: the stride at the first block; later ones divide it by the strides
+    # of the queries so far.
+    cfg.MVIT.POOL_KV_STRIDE_ADAPTIVE = None
+    # Kernel of all of them. None: one more than the stride where that is above 1.
+    cfg.MVIT.POOL_KVQ_KERNEL = None
+    # Add the pooled queries to what the attention returns.
+    cfg.MVIT.RESIDUAL_POOLING = False
+    # Three projections to queries, keys and values instead of one; have a bias there.
     cfg.MVIT.SEPARATE_QKV = False
+    cfg.MVIT.QKV_BIAS = True
+    # Only "layernorm"; NORM_STEM: also before the first block.
+    cfg.MVIT.NORM = "layernorm"
+    cfg.MVIT.NORM_STEM = False
+    # Dropout after projections, and probability of dropping a residual branch of the last block.
+    cfg.MVIT.DROPOUT_RATE = 0.0
+    cfg.MVIT.DROPPATH_RATE = 0.1
+    # Initial factor on residual branches, learnt per channel (0: none), and factor on the initial
+    # weights of the classifier's last layer.
+    cfg.MVIT.LAYER_SCALE_INIT_VALUE = 0.0
     cfg.MVIT.HEAD_INIT_SCALE = 1.0
-    cfg.MVIT.USE_MEAN_POOLING = False
-    cfg.MVIT.USE_FIXED_SINCOS_POS = False
+
+
+def _add_audio_vit(cfg: CfgNode) -> None:
+    # The vision transformer for sound (AUDIO.ARCH audio_vit). Channels and heads of ViT-Ti: 192 and
+    # 3; of ViT-S: 384 and 6.
+    cfg.AUDIO_VIT = CfgNode()
+    cfg.AUDIO_VIT.DEPTH = 12
+    cfg.AUDIO_VIT.EMBED_DIM = 192
+    cfg.AUDIO_VIT.NUM_HEADS = 3
+    cfg.AUDIO_VIT.MLP_RATIO = 4.0
+    # Mel bins and spectrogram steps of a patch, and between two patches.
+    cfg.AUDIO_VIT.PATCH_KERNEL = [16, 16]
+    cfg.AUDIO_VIT.PATCH_STRIDE = [16, 16]
+    # "learned", or "sincos" for fixed sines and cosines.
+    cfg.AUDIO_VIT.POSITIONS = "learned"
+    # Dropout after projections, and probability of dropping a residual branch of the last block.
+    cfg.AUDIO_VIT.DROPOUT_RATE = 0.0
+    cfg.AUDIO_VIT.DROPPATH_RATE = 0.0

@@ -149,6 +149,7 @@ DEFAULTS: dict[str, Any] = {
     "MVIT.REV.PRE_Q_FUSION": "avg",
     "MVIT.REV.RESPATH_FUSE": "concat",
     "MVIT.REV.RES_PATH": "conv",
+    "PREFETCH.NUM_LOADERS": 3,
     "TENSORBOARD.CATEGORIES_PATH": "",
     "TENSORBOARD.CLASS_NAMES_PATH": "",
     "TENSORBOARD.CONFUSION_MATRIX.ENABLE": False,
@@ -180,6 +181,7 @@ DEFAULTS: dict[str, Any] = {
 SWITCHES: dict[str, str] = {
     "AUG.ENABLE": "RandAugment and random erasing; use DATA.SSL_COLOR_JITTER and "
     "DATA.TRAIN_JITTER_SCALES_RELATIVE",
+    "AUG.GEN_MASK_LOADER": "masked pretraining; use False",
     "DATA.DUMMY_LOAD": "random input; leave DATA.PATH_TO_DATA_DIR empty for the built-in demo set",
     "DATA.TIME_DIFF_PROB": "frame differences as input; use 0.0",
     "DATA.TRAIN_JITTER_FPS": "frame rate jitter; use 0.0",
@@ -187,20 +189,52 @@ SWITCHES: dict[str, str] = {
     "DATA.LOADER_CHUNK_SIZE": "chunked csv files; the manifest is memory-mapped, use 0",
     "DEMO.ENABLE": "the interactive demo; run with TEST.ENABLE True on a folder of videos",
     "DETECTION.ENABLE": "AVA detection; train a classifier instead",
-    "MASK.ENABLE": "masked pretraining; use a contrastive project instead (PROJECTS)",
+    "MASK.ENABLE": "masked pretraining; use a contrastive project instead (PROJECTS), or fine-tune "
+    "published weights with configs/masked_ssl/*_FT.yaml",
     "MIXUP.ENABLE": "mixup and cutmix; use False",
     "MULTIGRID.LONG_CYCLE": "multigrid training; use a fixed DATA.NUM_FRAMES and TRAIN_CROP_SIZE",
     "MULTIGRID.SHORT_CYCLE": "multigrid training; use a fixed DATA.NUM_FRAMES and TRAIN_CROP_SIZE",
     "MODEL.FP16_ALLREDUCE": "half-precision gradient reduction; use TRAIN.MIXED_PRECISION",
-    "MVIT.REV.ENABLE": "reversible MViT; use an MViT without REV",
+    "MVIT.REV.ENABLE": "reversible MViT; use configs/Kinetics/MVIT_B_16x4_CONV.yaml, with "
+    "MODEL.ACT_CHECKPOINT True to save memory",
     "TENSORBOARD.CONFUSION_MATRIX.ENABLE": "the confusion matrix; see results.json",
     "TENSORBOARD.HISTOGRAM.ENABLE": "prediction histograms; see results.json",
     "TENSORBOARD.MODEL_VIS.ENABLE": "model visualisation; use False",
     "TENSORBOARD.WRONG_PRED_VIS.ENABLE": "videos of wrong predictions; see results.json",
     "TEST.NUM_TEMPORAL_CLIPS": "several view counts in one test; run TEST.NUM_ENSEMBLE_VIEWS each",
-    "TRAIN.CHECKPOINT_INFLATE": "inflation of 2-D weights; load a 3-D checkpoint",
     "VIS_MASK.ENABLE": "visualisation of masked pretraining; use False",
 }
+
+_AVA = "AVA and detection; train a classifier on kinetics, ssv2 or a folder of videos"
+_CHARADES = "Charades, whose videos have several labels; use a data set of one label per video"
+_IMAGES = "data sets of pictures; load published weights with TRAIN.CHECKPOINT_INFLATE True"
+_CONTRASTIVE = (
+    "PySlowFast's contrastive pretraining; use an installed project (PROJECTS), or fine-tune its "
+    "published weights, such as zoo://pyslowfast_moco_slow_r50_8x8_rho4, with "
+    "configs/contrastive_ssl/finetune_*.yaml"
+)
+_MASKED = "masked pretraining; fine-tune published weights with configs/masked_ssl/*_FT.yaml"
+
+# Key -> name of a part that is not built, and would else be called unknown -> what to do instead.
+NAMES: dict[str, dict[str, str]] = {
+    "MODEL.MODEL_NAME": {"MaskMViT": _MASKED, "ContrastiveModel": _CONTRASTIVE},
+    "MODEL.ARCH": {"maskmvit": _MASKED, "2d": _IMAGES},
+    "MODEL.LOSS_FUNC": {"multi_mse": _MASKED, "contrastive_loss": _CONTRASTIVE},
+    **{
+        f"{split}.DATASET": {
+            "ava": _AVA,
+            "charades": _CHARADES,
+            "imagenet": _IMAGES,
+            "ptvkinetics": "pytorchvideo's loader; use kinetics, which reads the same csv files",
+            "ptvssv2": "pytorchvideo's loader; use ssv2",
+            "ptvcharades": _CHARADES,
+        }
+        for split in ("TRAIN", "TEST")
+    },
+}
+
+# Section that PySlowFast's YAMLs have and nothing here does -> what to do instead.
+SECTIONS: dict[str, str] = {"CONTRASTIVE": _CONTRASTIVE}
 
 
 def add_config(cfg: CfgNode) -> None:
@@ -227,13 +261,51 @@ def check_unbuilt(cfg: CfgNode) -> list[Problem]:
         cfg: The merged configuration.
 
     Returns:
-        One problem per switch that is on.
+        One problem per switch that is on, and one for a model that is not built and has no switch
+        or has it off.
     """
     problems = []
     for key, instead in SWITCHES.items():
-        node = cfg
-        for name in key.split("."):
-            node = node[name]
-        if node:
-            problems.append(Problem(key, f"got {node!r}, but this is not built here: {instead}."))
+        value = _value(cfg, key)
+        if value:
+            problems.append(Problem(key, f"got {value!r}, but this is not built here: {instead}."))
+    if not cfg.MASK.ENABLE:
+        for key in (key for key in NAMES if key.startswith("MODEL.")):
+            message = describe_unbuilt(key, _value(cfg, key))
+            if message:
+                return [*problems, Problem(key, message)]
     return problems
+
+
+def describe_unbuilt(key: str, name: str) -> str:
+    """Say that a name is that of a part that is known but not built.
+
+    Args:
+        key: The configuration key that holds the name.
+        name: Its value.
+
+    Returns:
+        The message, or "" for any other name.
+    """
+    instead = NAMES.get(key, {}).get(name, "")
+    return f"got {name!r}, but this is not built here: {instead}." if instead else ""
+
+
+def is_unbuilt(key: str, name: str) -> bool:
+    """Say whether a name is that of a part that is known but not built.
+
+    Args:
+        key: The configuration key that holds the name.
+        name: Its value.
+
+    Returns:
+        True for names that ``check_unbuilt`` reports, so that nobody else has to.
+    """
+    return name in NAMES.get(key, {})
+
+
+def _value(cfg: CfgNode, key: str) -> Any:
+    node: Any = cfg
+    for name in key.split("."):
+        node = node[name]
+    return node

@@ -51,11 +51,14 @@ def soft_label_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         logits: float (M, C).
-        labels: float (M, C), not negative; each row is scaled to sum to 1.
+        labels: float (M, C), not negative; each row is scaled to sum to 1. Or int64 (M,): where
+            nothing was mixed, a label is the distribution that is all its own.
 
     Returns:
         float (M,).
     """
+    if labels.dim() == 1:
+        return label_loss(logits, labels)
     target = labels / labels.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(labels.dtype).eps)
     return -(target * logits.log_softmax(dim=-1)).sum(dim=-1)
 

@@ -100,6 +100,15 @@ def test_soft_labels_equal_hard_ones_where_they_are_hard():
     )
 
 
+def test_soft_labels_may_be_plain_ones():
+    outputs = ClassifierOutputs(logits=torch.randn(3, 2, 4))
+    losses = [
+        _loss(name)(outputs, {"label": LABEL}) for name in ("soft_cross_entropy", "cross_entropy")
+    ]
+    assert losses[0].keys() == losses[1].keys()
+    torch.testing.assert_close(losses[0]["loss"], losses[1]["loss"])
+
+
 def test_soft_labels_mix():
     outputs = _outputs(crops=0)
     one, other = LABEL, LABEL.roll(1)

@@ -142,6 +142,23 @@ def test_pathways_are_cropped_at_the_same_relative_places():
     assert (centre[0] / 14 - centre[1] / 7).abs().max() < 0.1
 
 
+@pytest.mark.parametrize("steps", [(2, 16), (4, 32), (8, 32), (16, 64), (7, 7)])
+def test_pathways_of_different_length_are_cropped_to_the_same_seconds_and_cells(steps):
+    """SlowFast's maps: however few the slow pathway's steps, the fast one keeps the same part."""
+    slow, fast = FeatureCrop(**KINDS).draw([(steps[0], 7, 6), (steps[1], 7, 6)], SEEDS, len(SEEDS))
+    assert torch.equal(slow.time * (steps[1] // steps[0]), fast.time)
+    assert torch.equal(slow.space, fast.space)
+    assert fast.longest == int((fast.time[..., 1] - fast.time[..., 0]).max())
+    alone = FeatureCrop(**KINDS).draw([(steps[0], 7, 6)], SEEDS, len(SEEDS))[0]
+    assert torch.equal(slow.time, alone.time)  # the other pathway changes nothing
+
+
+def test_lengths_that_do_not_divide_are_cropped_to_the_nearest_step():
+    slow, fast = FeatureCrop(**KINDS).draw([(7, 7, 7), (30, 7, 7)], SEEDS, len(SEEDS))
+    assert (slow.time[:, 0, 1] - slow.time[:, 0, 0]).unique().tolist() == [5]  # 0.71
+    assert (fast.time[:, 0, 1] - fast.time[:, 0, 0]).unique().tolist() == [23]  # 0.77
+
+
 def test_space_tokens_are_the_oracles():
     feature_map = _randn(3, 5, 4, 7, 6)
     crops = FeatureCrop(**KINDS)

@@ -41,7 +41,7 @@ class _Convolution(nn.Module):
 def _model(cfg, *, dims=(C,), steps=None, crops=True, sound=True):
     torch.manual_seed(0)
     backbone = _Convolution(dims, steps=steps)
-    pooling = build_pooling(cfg, dims)
+    pooling = build_pooling(cfg, backbone)
     head = HEAD_REGISTRY.get("stica_projection")
     audio = None
     if sound:

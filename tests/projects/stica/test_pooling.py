@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -175,7 +176,7 @@ def test_built_from_the_configuration(cfg, positions, readout):
     section.POSITIONS, section.READOUT = positions, readout
     section.LAYERS, section.HEADS, section.FFN_RATIO, section.MAX_STEPS = 1, 2, 1.5, 9
     section.VALUE_PROJECTION = False
-    pooling = build_pooling(cfg, [DIM, 8])
+    pooling = build_pooling(cfg, SimpleNamespace(out_channels=[DIM, 8]))
     names = set(dict(pooling.pathways[0].named_parameters()))
     assert ("cls" in names) == (readout == "cls")
     assert ("positions.table.weight" in names) == (positions == "learned")

@@ -1,0 +1,70 @@
+"""Published weights of StiCA's relatives. StiCA's own were never released ("soon" since 2021).
+
+GDT (Patrick et al., 2020) is its parent and has the same two towers; AVID-CMA (Morgado et al., CVPR
+2021) has towers of its own, which ``stica.avid`` builds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from slowfast.models.zoo import ZooRow, register_rows
+
+__all__ = ["avid_cma", "gdt"]
+
+_FILES = "https://dl.fbaipublicfiles.com"
+
+
+@register_rows
+def gdt() -> Iterator[ZooRow]:
+    """List GDT's files.
+
+    Yields:
+        Rows.
+    """
+    for data, top1, note in (
+        ("K400", 90.9, "Both towers and their heads: for StiCA's pretrain YAMLs, too."),
+        ("HT100M", 94.1, "Trained with text, not sound: only the video tower fits."),
+        ("IG65M", 95.2, "Both towers and their heads: for StiCA's pretrain YAMLs, too."),
+    ):
+        yield ZooRow(
+            name=f"gdt_{data.lower()}",
+            url=f"{_FILES}/GDT/gdt_{data}.pth",
+            config="StiCA/finetune_UCF101.yaml",
+            format="GDT",
+            data={"K400": "Kinetics-400", "HT100M": "HowTo100M", "IG65M": "IG65M"}[data]
+            + ", without labels",
+            licence="CC-BY-NC-4.0: not for commercial use",
+            top1=top1,
+            metric="after fine-tuning on UCF-101",
+            source="github.com/facebookresearch/GDT, README.md",
+            note=f"{note} The README confuses UCF-101 and HMDB-51; this is the larger number.",
+        )
+
+
+@register_rows
+def avid_cma() -> Iterator[ZooRow]:
+    """List AVID's and AVID-CMA's files.
+
+    Yields:
+        Rows.
+    """
+    for name, file, data, top1 in (
+        ("avid_k400", "AVID_Kinetics_Cross-N1024", "Kinetics-400", 86.9),
+        ("avid_cma_k400", "AVID-CMA_Kinetics_InstX-N1024-PosW-N64-Top32", "Kinetics-400", 87.5),
+        ("avid_audioset", "AVID_Audioset_Cross-N1024", "AudioSet", 91.0),
+        ("avid_cma_audioset", "AVID-CMA_Audioset_InstX-N1024-PosW-N64-Top32", "AudioSet", 91.5),
+    ):
+        yield ZooRow(
+            name=name,
+            url=f"{_FILES}/avid-cma/checkpoints/{file}_checkpoint.pth.tar",
+            config="StiCA/avid_finetune_UCF101.yaml",
+            format="AVID-CMA",
+            data=f"{data}, without labels",
+            licence="see github.com/facebookresearch/AVID-CMA, LICENSE",
+            top1=top1,
+            metric="after fine-tuning on UCF-101",
+            source="github.com/facebookresearch/AVID-CMA, README.md",
+            note="The audio tower loads too (AUDIO.ARCH avid_conv2d_10), but AUDIO makes another "
+            "spectrogram than it was trained on.",
+        )

@@ -1,0 +1,93 @@
+"""How large a network is and how much it computes, without running it.
+
+The network is built a second time on the meta device, where tensors have shapes but no values, and
+shown one clip there. Torch's counter also counts attention.
+
+Legend: T frames, F mel bins, S spectrogram steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from slowfast.config import CfgNode
+from slowfast.models.build import build_model
+
+__all__ = ["Complexity", "count_complexity", "describe_complexity"]
+
+_COLOURS = 3
+
+
+class Complexity(NamedTuple):
+    """The size of a network and of its work on one clip.
+
+    Attributes:
+        parameters: Of the whole model.
+        multiply_adds: In one forward pass of one clip in evaluation, with its sound where the model
+            hears. What papers on video call FLOPs.
+        frames: T of the clip.
+        side: Of its square frames, in pixels.
+    """
+
+    parameters: int
+    multiply_adds: int
+    frames: int
+    side: int
+
+
+def count_complexity(cfg: CfgNode, side: int = 0) -> Complexity:
+    """Count the parameters of a model and its multiply-adds on one clip.
+
+    Args:
+        cfg: The configuration.
+        side: Of the frames, in pixels; 0: DATA.TRAIN_CROP_SIZE.
+
+    Returns:
+        The counts. Random numbers of the caller are not touched.
+
+    Raises:
+        NotImplementedError: If a part of the model does something that shapes alone cannot tell.
+    """
+    side = side or cfg.DATA.TRAIN_CROP_SIZE
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        model: Any = build_model(cfg).eval()
+        counter = FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
+            model.embed(_one_clip(cfg, side))
+    parameters = sum(p.numel() for p in model.parameters())
+    return Complexity(parameters, counter.get_total_flops() // 2, cfg.DATA.NUM_FRAMES, side)
+
+
+def _one_clip(cfg: CfgNode, side: int) -> dict[str, Tensor]:
+    """Make a batch of one clip as ``prepare_batch`` would give it, on the current device."""
+    batch = {"video": torch.zeros(1, 1, _COLOURS, cfg.DATA.NUM_FRAMES, side, side)}
+    if cfg.AUDIO.ENABLE:
+        steps = max(1, round(cfg.AUDIO.CLIP_SEC / cfg.AUDIO.HOP_SEC))
+        batch["audio"] = torch.zeros(1, 1, 1, cfg.AUDIO.NUM_MEL, steps)  # (B, A, 1, F, S)
+        batch["audio_valid"] = torch.ones(1, 1, dtype=torch.bool)
+    return batch
+
+
+def describe_complexity(cfg: CfgNode) -> str:
+    """Say in a line what one clip costs, for the header of a run.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        ``40.5 G multiply-adds for a clip of 16 frames of 112 pixels``, or why they are not known.
+    """
+    try:
+        work = count_complexity(cfg)
+    except (NotImplementedError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        return f"multiply-adds not counted ({reason})"
+    giga = work.multiply_adds / 1e9
+    return (
+        f"{giga:.{1 if giga >= 10 else 2}f} G multiply-adds for a clip of {work.frames} frames of "
+        f"{work.side} pixels"
+    )

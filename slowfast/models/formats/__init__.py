@@ -1,0 +1,1 @@
+"""Checkpoint formats that belong to no single family of backbones."""

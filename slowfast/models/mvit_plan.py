@@ -1,0 +1,179 @@
+"""What changes from block to block in a multiscale vision transformer: widths, heads, pooling.
+
+Legend: T H W grid of tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+__all__ = ["BlockOptions", "BlockShape", "Grid", "Schedule", "scaled_width"]
+
+Grid = tuple[int, int, int]
+"""Cells in time, height and width; also a kernel or a stride over them."""
+
+
+class BlockShape(NamedTuple):
+    """Sizes of one block.
+
+    Attributes:
+        dim: Channels that enter.
+        dim_attention: Channels of the attention and of what enters the MLP.
+        dim_out: Channels that leave.
+        num_heads: Attention heads.
+        grid: Grid that enters, for the sizes of the relative positions.
+        kernel_q: Kernel that pools queries; None leaves them as they are.
+        kernel_kv: Kernel that pools keys and values; None leaves them as they are.
+        stride_q: Stride of the queries' pooling, which is that of the block.
+        stride_kv: Stride of the keys' and values' pooling.
+    """
+
+    dim: int
+    dim_attention: int
+    dim_out: int
+    num_heads: int
+    grid: Grid
+    kernel_q: Grid | None = None
+    kernel_kv: Grid | None = None
+    stride_q: Grid = (1, 1, 1)
+    stride_kv: Grid = (1, 1, 1)
+
+
+@dataclass(frozen=True)
+class BlockOptions:
+    """What all blocks have in common.
+
+    Attributes:
+        mode: How tokens are pooled: ``conv`` (one kernel for all heads), ``conv_unshared`` (a
+            kernel per head), ``avg`` or ``max``.
+        pool_first: Pool before the projection to queries, keys and values instead of after it.
+        separate_qkv: Keep three projections apart instead of one for all.
+        qkv_bias: Give those projections a bias.
+        class_token: The first token is not a cell of the grid, and is never pooled.
+        relative_space: Learn relative positions in height and width.
+        relative_time: Learn relative positions in time.
+        relative_zero_init: Let relative positions start at zero.
+        residual_pooling: Add the pooled queries to what the attention returns.
+        mlp_ratio: Hidden channels of the MLP over its input's.
+        dropout: Probability of dropout after projections.
+        layer_scale: Initial factor, learnt per channel, on each residual branch; 0 for none.
+    """
+
+    mode: str = "conv"
+    pool_first: bool = False
+    separate_qkv: bool = False
+    qkv_bias: bool = True
+    class_token: bool = True
+    relative_space: bool = False
+    relative_time: bool = False
+    relative_zero_init: bool = False
+    residual_pooling: bool = False
+    mlp_ratio: float = 4.0
+    dropout: float = 0.0
+    layer_scale: float = 0.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Widths, heads and pooling of all blocks; mappings go from a block's number to its value.
+
+    Attributes:
+        depth: Number of blocks.
+        embed_dim: Channels that enter the first block.
+        num_heads: Its heads.
+        dim_mul: Factors on the channels.
+        head_mul: Factors on the heads.
+        stride_q: Strides of queries. A block that is named pools them, even with stride 1.
+        stride_kv: Strides of keys and values, likewise.
+        stride_kv_adaptive: Stride of keys and values at the start, in place of ``stride_kv``: later
+            blocks divide it by what the queries' strides have taken away already.
+        kernel: Kernel of every pooling; None for one cell more than the stride, where that is
+            above 1.
+        widen_in_attention: Let a block's factor act in its own attention (MViTv2) instead of in the
+            MLP of the block before (MViTv1).
+    """
+
+    depth: int = 16
+    embed_dim: int = 96
+    num_heads: int = 1
+    dim_mul: Mapping[int, float] = field(default_factory=dict)
+    head_mul: Mapping[int, float] = field(default_factory=dict)
+    stride_q: Mapping[int, Grid] = field(default_factory=dict)
+    stride_kv: Mapping[int, Grid] = field(default_factory=dict)
+    stride_kv_adaptive: Grid | None = None
+    kernel: Grid | None = None
+    widen_in_attention: bool = False
+
+    def blocks(self, grid: Grid) -> list[BlockShape]:
+        """Work the blocks' sizes out.
+
+        Args:
+            grid: Grid that enters the first block.
+
+        Returns:
+            One entry per block.
+        """
+        dim, heads = self.embed_dim, self.num_heads
+        stride_kv = self._strides_kv()
+        shapes = []
+        for i in range(self.depth):
+            heads = scaled_width(heads, self.head_mul.get(i, 1.0))
+            growing = i if self.widen_in_attention else i + 1
+            divisor = scaled_width(heads, self.head_mul.get(growing, 1.0))
+            dim_out = scaled_width(dim, self.dim_mul.get(growing, 1.0), divisor)
+            shape = BlockShape(
+                dim, dim_out if self.widen_in_attention else dim, dim_out, heads, grid
+            )
+            if i in self.stride_q:
+                kernel = self._kernel(self.stride_q[i])
+                shape = shape._replace(kernel_q=kernel, stride_q=self.stride_q[i])
+            if i in stride_kv:
+                kernel = self._kernel(stride_kv[i])
+                shape = shape._replace(kernel_kv=kernel, stride_kv=stride_kv[i])
+            shapes.append(shape)
+            dim, grid = dim_out, shrunk(grid, shape.stride_q)
+        return shapes
+
+    def _strides_kv(self) -> Mapping[int, Grid]:
+        """Return the stride of each block's keys and values."""
+        if self.stride_kv_adaptive is None:
+            return self.stride_kv
+        left, strides = self.stride_kv_adaptive, {}
+        for i in range(self.depth):
+            left = shrunk(left, self.stride_q.get(i, (1, 1, 1)))
+            strides[i] = left
+        return strides
+
+    def _kernel(self, stride: Grid) -> Grid | None:
+        """Return the kernel that goes with a stride, None when there is nothing to pool."""
+        time, height, width = (s + 1 if s > 1 else s for s in stride)
+        kernel = (time, height, width) if self.kernel is None else self.kernel
+        return None if math.prod(kernel) == math.prod(stride) == 1 else kernel
+
+
+def shrunk(grid: Grid, stride: Grid) -> Grid:
+    """Divide each side by its stride, rounding down but never below 1.
+
+    Published relative positions have these sizes, though pooling rounds up.
+    """
+    time, height, width = (max(g // s, 1) for g, s in zip(grid, stride, strict=True))
+    return time, height, width
+
+
+def scaled_width(width: int, factor: float, divisor: int = 1) -> int:
+    """Multiply a number of channels, rounding to a multiple of ``divisor``.
+
+    Args:
+        width: Channels.
+        factor: Factor.
+        divisor: The result is a multiple of it, at most a tenth below the exact product.
+
+    Returns:
+        At least 1.
+    """
+    exact = width * factor
+    rounded = max(int(exact + divisor / 2) // divisor * divisor, 1)
+    return rounded + divisor if rounded < 0.9 * exact else rounded

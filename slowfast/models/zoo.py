@@ -1,0 +1,207 @@
+"""The zoo: published weights by name, and the one place that turns a path into a local file.
+
+Wherever a CHECKPOINT_FILE_PATH is read, a path, an http(s) address and ``zoo://NAME`` all work:
+each is a handler of an iopath ``PathManager``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from iopath.common.file_io import PathHandler, PathManager
+
+from slowfast.config import UserError
+from slowfast.config.projects import describe_missing
+from slowfast.utils.download import (
+    DownloadHandler,
+    cached_path,
+    fetch,
+    hash_in_name,
+    is_url,
+    on_all_ranks,
+)
+from slowfast.utils.registry import Registry
+
+__all__ = [
+    "ZOO_REGISTRY",
+    "ZooRow",
+    "describe_source",
+    "find_row",
+    "register_rows",
+    "resolve",
+    "zoo_rows",
+]
+
+_SCHEME = "zoo://"
+
+ZOO_REGISTRY = Registry("zoo row", "zoo://")
+ZOO_REGISTRY.__doc__ = """
+``() -> ZooRow``; filled by ``@register_rows`` from functions that return several rows.
+"""
+
+
+@dataclass(frozen=True)
+class ZooRow:
+    """One published file of weights.
+
+    Attributes:
+        name: What stands behind ``zoo://``.
+        url: Address of the file.
+        config: The shipped YAML that builds its model, as for ``--cfg``.
+        format: Whose names and container it has, for the table; how keys are renamed is found out
+            when they are read.
+        data: What it was trained on.
+        licence: Of the weights.
+        top1: Published accuracy in percent, or None where none was published.
+        metric: What ``top1`` is, where it is not top-1 accuracy on the videos of ``data``.
+        source: Where address and accuracy are published.
+        sha256: The publisher's hash or its beginning, where it is not in the file's name.
+        words: Overrides that the YAML needs for this file, as on a command line.
+        note: What a user must know.
+        is_tried: Whether the address was fetched and the file loaded when the row was written.
+    """
+
+    name: str
+    url: str
+    config: str
+    format: str
+    data: str
+    licence: str
+    source: str
+    top1: float | None = None
+    metric: str = ""
+    sha256: str = ""
+    words: tuple[str, ...] = ()
+    note: str = ""
+    is_tried: bool = False
+
+    @property
+    def published_hash(self) -> str:
+        """The publisher's hash or its beginning, or "" where none is known."""
+        return self.sha256 or hash_in_name(self.url)
+
+
+def register_rows(rows: Callable[[], Iterable[ZooRow]]) -> Callable[[], Iterable[ZooRow]]:
+    """Register every row that a function returns, as belonging to the function's module.
+
+    Args:
+        rows: Called once, now.
+
+    Returns:
+        The same function, so that this works as a decorator.
+    """
+    for row in rows():
+        ZOO_REGISTRY.register(_entry(row, rows.__module__))
+    return rows
+
+
+def _entry(row: ZooRow, module: str) -> Callable[[], ZooRow]:
+    def entry() -> ZooRow:
+        return row
+
+    entry.__name__, entry.__module__ = row.name, module
+    return entry
+
+
+def zoo_rows() -> list[ZooRow]:
+    """List the rows of the framework and of every project that was imported.
+
+    Returns:
+        Them, by name.
+    """
+    return [ZOO_REGISTRY.get(name)() for name in ZOO_REGISTRY.names()]
+
+
+def find_row(name: str) -> ZooRow:
+    """Find a row.
+
+    Args:
+        name: With or without ``zoo://`` in front.
+
+    Returns:
+        The row.
+
+    Raises:
+        UserError: If there is none; names the nearest one, or the project that has it.
+    """
+    plain = name.removeprefix(_SCHEME)
+    if plain not in ZOO_REGISTRY:
+        raise UserError(f"{_SCHEME}{plain}: {describe_missing(ZOO_REGISTRY, plain, ())}")
+    row: ZooRow = ZOO_REGISTRY.get(plain)()
+    return row
+
+
+class ZooHandler(PathHandler):
+    """Reads ``zoo://NAME``, for an iopath ``PathManager``."""
+
+    def _get_supported_prefixes(self) -> list[str]:
+        return [_SCHEME]
+
+    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
+        self._check_kwargs(kwargs)
+        row = find_row(path)
+        return str(fetch(row.url, sha256=row.published_hash))
+
+    def _open(
+        self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any
+    ) -> IO[str] | IO[bytes]:
+        self._check_kwargs(kwargs)
+        if mode not in ("r", "rb"):
+            raise ValueError(f"{path} can only be read, not opened with mode '{mode}'.")
+        return Path(self._get_local_path(path)).open(mode)
+
+    def _exists(self, path: str, **kwargs: Any) -> bool:
+        return cached_path(find_row(path).url).is_file()
+
+    def _isfile(self, path: str, **kwargs: Any) -> bool:
+        return self._exists(path)
+
+
+def path_manager() -> PathManager:
+    """Build a manager of paths that knows addresses and the zoo.
+
+    Returns:
+        iopath's manager; it reports nothing to anybody.
+    """
+    manager = PathManager()
+    manager.set_logging(False)
+    manager.register_handler(DownloadHandler())
+    manager.register_handler(ZooHandler())
+    return manager
+
+
+def resolve(path: str | Path) -> Path:
+    """Turn what a user wrote into a file or folder of this machine. Every rank must call it.
+
+    Args:
+        path: A path, an http(s) address or ``zoo://NAME``.
+
+    Returns:
+        The local path; a path that was local is returned as it is and may not exist.
+
+    Raises:
+        UserError: If a file cannot be fetched, here or on another rank.
+    """
+    if not (is_url(path) or str(path).startswith(_SCHEME)):
+        return Path(path)
+    return on_all_ranks(lambda: Path(path_manager().get_local_path(str(path))))
+
+
+def describe_source(path: str | Path) -> str:
+    """Say which configuration a file of the zoo belongs to, to end an error message.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        A sentence that begins with a space, or "" for what is not of the zoo.
+    """
+    name = str(path).removeprefix(_SCHEME)
+    if name == str(path) or name not in ZOO_REGISTRY:
+        return ""
+    row = find_row(name)
+    words = f" {' '.join(row.words)}" if row.words else ""
+    return f" {path} is for --cfg {row.config}{words}."

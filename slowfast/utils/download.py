@@ -1,0 +1,291 @@
+"""Files from the network: fetched once, checked, cached, and resumed where a fetch broke off.
+
+A file lies in ``$SLOWFAST_CACHE/downloads/HOST/PATH`` with a record beside it (``.json``) of its
+SHA-256: the publisher's where the file's name carries one, else that of the first download, with
+which every later use is compared. ``SLOWFAST_OFFLINE=1`` forbids the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+import torch
+from iopath.common.file_io import PathHandler, file_lock
+
+from slowfast.config import UserError
+from slowfast.utils import distributed
+from slowfast.utils.http_transfer import Limits, TransferError, transfer
+from slowfast.utils.io import cache_dir, read_json, write_json
+
+__all__ = [
+    "OFFLINE_VARIABLE",
+    "DownloadHandler",
+    "cached_path",
+    "fetch",
+    "hash_in_name",
+    "is_url",
+    "on_all_ranks",
+]
+
+logger = logging.getLogger(__name__)
+
+OFFLINE_VARIABLE = "SLOWFAST_OFFLINE"
+_PREFIXES = ("http://", "https://")
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[A-Za-z0-9.]+$")
+_DATE = re.compile(r"(19|20)[0-9]{6}")
+_CHUNK_BYTES = 1 << 20
+
+
+class Record(NamedTuple):
+    """What is known of a file in the cache.
+
+    Attributes:
+        url: Where it came from.
+        sha256: Of its content, in hexadecimal.
+        size: In bytes.
+        origin: Where the hash is from: ``the publisher`` or ``the first download``.
+    """
+
+    url: str
+    sha256: str
+    size: int
+    origin: str
+
+
+class _DamagedError(Exception):
+    """A file's content is not what it should be."""
+
+
+def is_url(path: str | Path) -> bool:
+    """Say whether a path is an address to download from.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        True for http and https.
+    """
+    return str(path).startswith(_PREFIXES)
+
+
+def hash_in_name(url: str) -> str:
+    """Find the publisher's hash in a file's name, as in ``r3d_18-b3b3357e.pth``.
+
+    Args:
+        url: An address or a name.
+
+    Returns:
+        The beginning of the file's SHA-256, at least 8 hexadecimal digits, or "". Eight digits that
+        read as a date are none.
+    """
+    match = _HASH_IN_NAME.search(urlsplit(url).path)
+    return match[1] if match and not _DATE.fullmatch(match[1]) else ""
+
+
+def cached_path(url: str) -> Path:
+    """Say where a file from the network is kept.
+
+    Args:
+        url: An address.
+
+    Returns:
+        A path below ``cache_dir()``, the same on every machine, so that a file may also be put
+        there by hand.
+    """
+    parts = urlsplit(url)
+    names = [quote(unquote(name), safe=" ()+,=@~") for name in parts.path.split("/")]
+    kept = [name for name in names if name not in ("", ".", "..")] or ["index"]
+    if parts.query:
+        kept[-1] = f"{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}-{kept[-1]}"
+    return cache_dir().joinpath("downloads", parts.netloc.replace(":", "_"), *kept)
+
+
+def fetch(url: str, *, sha256: str = "", limits: Limits | None = None) -> Path:
+    """Give the local copy of a file, downloading it when there is none.
+
+    Of several processes of a machine one downloads while the others wait for it.
+
+    Args:
+        url: http or https.
+        sha256: The publisher's hash or its beginning; empty: taken from the name where it has one.
+        limits: Of time and size; None: the usual ones.
+
+    Returns:
+        The file, whose content was compared with its hash just now.
+
+    Raises:
+        UserError: If the file cannot be had, or is not what was published or recorded.
+    """
+    target = cached_path(url)
+    expected = sha256 or hash_in_name(url)
+    if target.is_file() and _record_path(target).is_file():
+        try:
+            _check(target, expected, url)
+            return target
+        except _DamagedError as error:
+            _refuse_offline(url, target, f"{target} is damaged ({error})")
+            logger.warning("%s: %s; fetching it anew", target, error)
+    if not target.is_file():
+        _refuse_offline(url, target, f"{url} is not in the cache")
+    asked = time.time()
+    with _locked(target), _remembered_failure(target, asked):
+        return _fetch_alone(url, target, expected, limits or Limits())
+
+
+def _fetch_alone(url: str, target: Path, expected: str, limits: Limits) -> Path:
+    """Do what only one process may do at a time."""
+    if target.is_file():  # another process was faster, or it was put here by hand
+        try:
+            _check(target, expected, url)
+            return target
+        except _DamagedError as error:
+            _refuse_offline(url, target, f"{target} is damaged ({error})")
+            target.unlink()
+    part = target.with_name(f"{target.name}.part")
+    logger.info("downloading %s to %s", url, target.parent)
+    for attempt in (1, 2):
+        try:
+            transfer(url, part, limits)
+            _check(part, expected, url, target=target)
+            break
+        except TransferError as error:
+            hint = f"Or fetch it elsewhere and put it to {target}."
+            raise UserError(f"{url} could not be downloaded: {error} {hint}") from error
+        except _DamagedError as error:
+            part.unlink()
+            if attempt == 2:
+                raise UserError(
+                    f"{url}: {error}. It was downloaded twice. If the publisher has replaced the "
+                    f"file and you trust the new one, delete {_record_path(target)}."
+                ) from error
+            logger.warning("%s: %s; once more from the start", url, error)
+    part.replace(target)
+    logger.info("downloaded %s (%.1f MB) to %s", url, target.stat().st_size / 1e6, target)
+    return target
+
+
+def _check(file: Path, expected: str, url: str, target: Path | None = None) -> None:
+    """Compare a file with the publisher's hash, else with the record; write the record if new."""
+    path = _record_path(target or file)
+    known = read_json(path)
+    origin = "the publisher" if expected else "the first download"
+    wanted = expected or known.get("sha256", "")
+    got = _sha256(file)
+    if not got.startswith(wanted.lower()):
+        raise _DamagedError(
+            f"its SHA-256 begins with {got[: max(12, len(expected))]}, that of {origin} with "
+            f"{wanted[: max(12, len(expected))]}"
+        )
+    if known.get("sha256") != got:
+        write_json(path, Record(url, got, file.stat().st_size, origin)._asdict())
+
+
+def _record_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.json")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _refuse_offline(url: str, target: Path, reason: str) -> None:
+    if os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0"):
+        raise UserError(
+            f"{reason}, and {OFFLINE_VARIABLE} forbids downloading. Fetch {url} on a machine with "
+            f"a network and put it to {target}, or unset {OFFLINE_VARIABLE}."
+        )
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Let one process of the machine in; the system frees the lock of a process that dies."""
+    with ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(file_lock(str(target)))
+        except OSError as error:
+            raise UserError(
+                f"SLOWFAST_CACHE: cannot write to {target.parent}: {error.strerror}."
+            ) from error
+        yield
+
+
+@contextmanager
+def _remembered_failure(target: Path, asked: float) -> Iterator[None]:
+    """Pass a failure on to those who were waiting for it, instead of letting each try again."""
+    note = target.with_name(f"{target.name}.failed.json")
+    failure: dict[str, Any] = read_json(note)
+    if failure.get("time", 0.0) >= asked:
+        raise UserError(failure["message"])
+    try:
+        yield
+    except UserError as error:
+        write_json(note, {"time": time.time(), "message": str(error)})
+        raise
+    note.unlink(missing_ok=True)
+
+
+def on_all_ranks(work: Callable[[], Path]) -> Path:
+    """Do something on every rank and fail on every rank when it failed on one.
+
+    Every rank must make this call. Nobody waits for a rank that has already given up: each reaches
+    the one exchange below, whatever happened to it before.
+
+    Args:
+        work: Gives a local file; may raise.
+
+    Returns:
+        What it gave on this rank.
+
+    Raises:
+        UserError: If it failed on another rank only.
+    """
+    path, failure = None, None
+    try:
+        path = work()
+    except Exception as error:  # raised again below, after the others have been told
+        failure = error
+    failures = distributed.all_reduce_sum(torch.tensor([float(failure is not None)]))
+    if failure is not None:
+        raise failure
+    if path is None or failures.item() > 0:
+        raise UserError("another process could not get the file; its own message says why.")
+    return path
+
+
+class DownloadHandler(PathHandler):
+    """Reads http and https addresses through :func:`fetch`, for an iopath ``PathManager``."""
+
+    def _get_supported_prefixes(self) -> list[str]:
+        return list(_PREFIXES)
+
+    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
+        self._check_kwargs(kwargs)
+        return str(fetch(path))
+
+    def _open(
+        self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any
+    ) -> IO[str] | IO[bytes]:
+        self._check_kwargs(kwargs)
+        if mode not in ("r", "rb"):
+            raise ValueError(f"{path} can only be read, not opened with mode '{mode}'.")
+        return Path(self._get_local_path(path)).open(mode)
+
+    def _exists(self, path: str, **kwargs: Any) -> bool:
+        return cached_path(path).is_file()
+
+    def _isfile(self, path: str, **kwargs: Any) -> bool:
+        return self._exists(path)

@@ -1,0 +1,107 @@
+"""Other people's checkpoints, read without running any code in them.
+
+Torch's own files go through ``torch.load(weights_only=True)``. What else a file holds beside its
+weights (the arguments of the training, a scheduler) would make that refuse the whole file; such
+records are read as empty shells, whose class is never imported. A file that names a function of
+Python's own library is refused: it was made to run something.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slowfast.config import UserError
+from slowfast.utils.caffe2_pickle import load_caffe2_pickle
+from slowfast.utils.checkpoint import find_last_checkpoint
+
+__all__ = ["load_foreign_checkpoint"]
+
+logger = logging.getLogger(__name__)
+
+_ZIP_MAGIC = b"PK\x03\x04"
+# Torch's older format is a row of pickles; the first is this number.
+_TORCH_MAGIC = bytes.fromhex("8a0a6cfc9c46f9206aa85019")
+_PICKLE_MAGIC = b"\x80"
+_REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+\.\w+)")
+_MOST_RECORDS = 50
+# The only names of Python's own library that become shells instead of being refused.
+_PLAIN_RECORDS = {"argparse.Namespace", "pathlib.PosixPath", "pathlib.PurePosixPath"}
+
+
+class _Shell:
+    """Stands for an object of a class that is not imported; keeps nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def load_foreign_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of any zoo on the CPU, without running anything in it.
+
+    Args:
+        path: A file of torch (zip or older), a pickle of Caffe2 blobs, or the OUTPUT_DIR of a run.
+
+    Returns:
+        What was saved; Caffe2's blobs as tensors under ``blobs``.
+
+    Raises:
+        UserError: If the file is missing, damaged, or would run code.
+    """
+    if path.is_dir():
+        last = find_last_checkpoint(path)
+        if last is None:
+            raise UserError(f"no checkpoint in {path / 'checkpoints'}.")
+        path = last
+    if not path.is_file():
+        raise UserError(f"checkpoint not found: {path}.")
+    with path.open("rb") as file:
+        start = file.read(64)
+    is_pickle = start.startswith(_PICKLE_MAGIC) and _TORCH_MAGIC not in start
+    content = load_caffe2_pickle(path) if is_pickle else _load_torch(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, expected a dict of tensors.")
+    return content
+
+
+def _load_torch(path: Path) -> Any:
+    """Load with ``weights_only``, giving a shell for each foreign class that it meets."""
+    shells: dict[str, type] = {}
+    while True:
+        try:
+            with torch.serialization.safe_globals(list(shells.values())):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+            break
+        except pickle.UnpicklingError as error:
+            shells |= _shell_for(str(error), path, shells)
+        except Exception as error:  # What an unpickler raises on garbage is anything at all.
+            raise UserError(f"{path} is damaged or not a checkpoint: {error}") from error
+    if shells:
+        logger.info("%s also holds records that are left out: %s", path, ", ".join(sorted(shells)))
+    return content
+
+
+def _shell_for(message: str, path: Path, known: dict[str, type]) -> dict[str, type]:
+    """Make a shell for the class that the loader has just refused."""
+    match = _REFUSED_GLOBAL.search(message)
+    name = match[1] if match else ""
+    module, _, qualname = name.rpartition(".")
+    is_stdlib = module.partition(".")[0] in sys.stdlib_module_names or module == "__builtin__"
+    if name in _PLAIN_RECORDS:
+        is_stdlib = False
+    if not name or name in known or is_stdlib or len(known) >= _MOST_RECORDS:
+        reason = name or message.strip().splitlines()[0]
+        raise UserError(
+            f"{path} cannot be loaded safely (weights_only): {reason} is not a tensor or a plain "
+            "value, and loading it would run code. Save its state dict alone."
+        )
+    return {name: type(qualname, (_Shell,), {"__module__": module})}

@@ -1,0 +1,139 @@
+import pytest
+import torch
+from helpers.zoo import on_meta, read_recorded
+
+from slowfast.config import get_cfg
+from slowfast.models.build import build_model
+from slowfast.models.mvit_formats import (
+    pyslowfast_mvit,
+    pyslowfast_mvit_other_qkv,
+    pytorchvideo_mvit,
+    torchvision_mvit,
+)
+from slowfast.models.weights import load_state
+
+ZOO = read_recorded("mvit")
+OWNERS = {
+    "Kinetics/MVITv2_S_16x4.yaml": pyslowfast_mvit,
+    "masked_ssl/in1k_VIT_B_MaskFeat_FT.yaml": pyslowfast_mvit,
+    "Kinetics/pytorchvideo/MVIT_B_16x4_CONV.yaml": pytorchvideo_mvit,
+    "torchvision/mvit_v1_b": torchvision_mvit,
+}
+
+
+def _state(name):
+    return on_meta(ZOO["state_dicts"][ZOO["entries"][name]]["state_dict"])
+
+
+def _tiny(**section):
+    cfg = get_cfg()
+    cfg.MODEL.MODEL_NAME, cfg.MODEL.ARCH, cfg.MODEL.NUM_CLASSES = "MViT", "mvit", 5
+    cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE = 2, 16
+    cfg.MVIT.DEPTH, cfg.MVIT.EMBED_DIM, cfg.MVIT.NUM_HEADS = 2, 8, 2
+    for key, value in section.items():
+        cfg.MVIT[key] = value
+    torch.manual_seed(0)
+    return build_model(cfg).eval()
+
+
+def _theirs(model):
+    """Name a model's weights as PySlowFast does."""
+    return {name.removeprefix("backbone."): value for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", OWNERS)
+def test_files_are_claimed_by_their_own_format(name):
+    formats = (pyslowfast_mvit, pytorchvideo_mvit, torchvision_mvit)
+    assert [f for f in formats if f(_state(name)) is not None] == [OWNERS[name]]
+
+
+@pytest.mark.parametrize(
+    "keys", [(), ("stem.0.weight",), ("blocks.0.conv.weight", "blocks.5.proj.weight")]
+)
+def test_other_files_are_not_claimed(keys):
+    state = dict.fromkeys(keys, torch.zeros(1))
+    for rename in (pyslowfast_mvit, pyslowfast_mvit_other_qkv, pytorchvideo_mvit, torchvision_mvit):
+        assert rename(state) is None
+
+
+def test_pytorchvideos_own_files_have_no_model_in_front():
+    state = _state("Kinetics/pytorchvideo/MVIT_B_16x4_CONV.yaml")
+    plain = {key.removeprefix("model."): value for key, value in state.items()}
+    assert pytorchvideo_mvit(plain).keys() == pytorchvideo_mvit(state).keys()
+
+
+def test_pytorchvideos_projections_are_joined_in_the_order_of_the_rows():
+    state = {
+        "patch_embed.patch_model.weight": torch.zeros(1),
+        **{f"blocks.0.attn.{part}.bias": torch.full((2,), i) for i, part in enumerate("qkv")},
+        "blocks.0.attn._attention_pool_q.pool.weight": torch.zeros(1),
+        "head.proj.bias": torch.ones(3),
+    }
+    renamed = pytorchvideo_mvit(state)
+    assert renamed["backbone.blocks.0.attn.qkv.bias"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert set(renamed) == {
+        "backbone.patch_embed.proj.weight",
+        "backbone.blocks.0.attn.qkv.bias",
+        "head.projection.bias",
+    }
+
+
+def test_torchvisions_positions_get_our_shapes():
+    state = {
+        "conv_proj.weight": torch.zeros(1),
+        "pos_encoding.class_token": torch.arange(4.0),
+        "pos_encoding.spatial_pos": torch.arange(8.0).view(2, 4),
+        "blocks.3.attn.pool_q.norm_act.0.weight": torch.ones(2),
+        "blocks.3.mlp.3.bias": torch.ones(2),
+        "blocks.3.project.bias": torch.ones(2),
+        "blocks.3.attn.project.0.bias": torch.ones(2),
+    }
+    renamed = torchvision_mvit(state)
+    assert renamed["backbone.cls_token"].shape == (1, 1, 4)
+    assert torch.equal(renamed["backbone.pos_embed_spatial"][0], state["pos_encoding.spatial_pos"])
+    block = "backbone.blocks.3."
+    assert {f"{block}attn.norm_q.weight", f"{block}mlp.fc2.bias", f"{block}proj.bias"} <= set(
+        renamed
+    )
+    assert f"{block}attn.proj.bias" in renamed
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_projections_may_be_apart_in_one_and_joined_in_the_other(separate):
+    model, other = _tiny(SEPARATE_QKV=separate), _tiny(SEPARATE_QKV=not separate)
+    report = load_state(other, pyslowfast_mvit_other_qkv(_theirs(model)))
+    assert not report.missed
+    assert not report.skipped
+    video = torch.randn(2, 3, 2, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(other.backbone(video).maps, model.backbone(video).maps)
+
+
+def test_masked_pretrainings_encoder_is_taken_and_its_decoder_left():
+    model = _tiny()
+    state = _theirs(model)
+    state = {key: value for key, value in state.items() if not key.startswith("head.")}
+    report = load_state(
+        model, pyslowfast_mvit({**state, "pred_head.projections.0.weight": torch.ones(2)})
+    )
+    assert report.missed == ["head.projection.bias", "head.projection.weight"]
+    assert list(report.skipped) == ["backbone.pred_head.projections.0.weight"]
+
+
+def test_a_published_file_for_a_longer_and_larger_clip_is_loaded_and_fitted():
+    model = _tiny(SEP_POS_EMBED=True, REL_POS_SPATIAL=True, REL_POS_TEMPORAL=True)
+    state = _theirs(model)
+    state["pos_embed_spatial"] = torch.randn(1, 49, 8)
+    state["pos_embed_temporal"] = torch.randn(1, 5, 8)
+    state["blocks.1.attn.rel_pos_h"] = torch.randn(13, 4)
+    report = load_state(model, pyslowfast_mvit(state))
+    assert not report.missed
+    assert not report.skipped
+    after = model.state_dict()
+    spatial = state["pos_embed_spatial"][0].unflatten(0, (7, 7))  # corners stay near corners
+    ours = after["backbone.pos_embed_spatial"][0]
+    side = int(len(ours) ** 0.5)
+    expected = torch.nn.functional.interpolate(
+        spatial.permute(2, 0, 1)[None], size=(side, side), mode="bilinear"
+    )
+    torch.testing.assert_close(ours.t(), expected[0].flatten(1))

@@ -1,0 +1,159 @@
+import pytest
+import torch
+
+from slowfast.config import get_cfg, load_config
+from slowfast.models.build import BACKBONE_REGISTRY, LOSS_REGISTRY, build_model
+from slowfast.models.resnet_checks import check_nonlocal, check_resnet
+
+SINGLE = ("c2d", "c2d_nopool", "i3d", "slow", "csn", "r2plus1d")
+
+
+def _cfg(arch="slow", width=8, **resnet):
+    cfg = get_cfg()
+    cfg.MODEL.ARCH, cfg.MODEL.MODEL_NAME = arch, "ResNet"
+    cfg.RESNET.WIDTH_PER_GROUP = width
+    for key, value in resnet.items():
+        cfg.RESNET[key] = value
+    return cfg
+
+
+def _build(*args, seed=0, **kwargs):
+    torch.manual_seed(seed)
+    cfg = _cfg(*args, **kwargs)
+    return BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
+
+
+@pytest.mark.parametrize("frames", [1, 5, 8])
+@pytest.mark.parametrize("arch", SINGLE)
+def test_map_has_the_documented_size(arch, frames):
+    model = _build(arch, width=4).eval()
+    with torch.no_grad():
+        out = model(torch.randn(1, 3, frames, 33, 70))
+    steps = {
+        "c2d": max(1, frames // 2),
+        "i3d": max(1, frames // 2),
+        "csn": -(-frames // 8),
+        "r2plus1d": -(-frames // 4),
+    }.get(arch, frames)
+    assert model.out_channels == [128]
+    assert [tuple(m.shape) for m in out.maps] == [(1, 128, steps, 2, 3)]
+    assert out.summary is None
+
+
+@pytest.mark.parametrize("words", [(), ("MODEL.POOLING", "avg")])
+def test_slow_at_112_pixels_has_400_logits(words):
+    """PySlowFast's kernel of 112 // 32 = 3 leaves 2 x 2 positions of a 4 x 4 map: 1600 logits."""
+    size = ("DATA.TRAIN_CROP_SIZE", "112", "RESNET.WIDTH_PER_GROUP", "4")
+    cfg = load_config("Kinetics/SLOW_8x8_R50.yaml", [*size, *words]).cfg
+    model = build_model(cfg)
+    batch = {"video": torch.randn(1, 1, 3, 8, 112, 112), "label": torch.tensor([3])}
+    for mode in (True, False):
+        outputs = model.train(mode)(batch)
+        assert model.backbone(batch["video"][:, 0]).maps[0].shape[2:] == (8, 4, 4)
+        assert outputs.logits.shape == (1, 1, 400)
+        loss = LOSS_REGISTRY.get("cross_entropy")(cfg)(outputs, batch)["loss"]
+        assert loss.isfinite()
+
+
+def test_kernels_in_time_alternate_in_i3d():
+    model = _build("i3d")
+
+    def kernels(stage):
+        blocks = [block for name, block in stage.named_children() if "res" in name]
+        return [block.branch2.a.kernel_size[0] for block in blocks]
+
+    assert [kernels(stage) for stage in (model.s2, model.s3, model.s4, model.s5)] == [
+        [3, 3, 3],
+        [3, 1, 3, 1],
+        [3, 1, 3, 1, 3, 1],
+        [1, 3, 1],
+    ]
+
+
+def test_18_layers_have_basic_blocks():
+    model = _build(DEPTH=18, TRANS_FUNC="basic_transform")
+    assert len(list(model.s4.children())) == 2
+    with torch.no_grad():
+        assert model.eval()(torch.randn(1, 3, 2, 64, 64)).maps[0].shape == (1, 256, 2, 2, 2)
+
+
+def test_zero_initialised_branches():
+    model = _build(ZERO_INIT_FINAL_BN=True)
+    finals = [m.final_parts()[1] for m in model.modules() if hasattr(m, "final_parts")]
+    assert len(finals) == 16
+    assert all(norm.weight.abs().max() == 0 for norm in finals)
+    assert model.s3.pathway0_res0.branch1_bn.weight.unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize("arch", ["slow", "csn", "slowfast"])
+def test_recomputed_activations_change_nothing(arch):
+    cfg = _cfg(arch, width=8)
+    cfg.NONLOCAL.LOCATION = [[[]], [[1]], [[]], [[]]] if arch == "slow" else [[[]]] * 4
+    torch.manual_seed(0)
+    plain = BACKBONE_REGISTRY.get(arch)(cfg)
+    cfg.MODEL.ACT_CHECKPOINT = True
+    recomputed = BACKBONE_REGISTRY.get(arch)(cfg)
+    recomputed.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 8, 32, 32)
+    for model in (plain, recomputed):
+        model.train()
+        sum(m.square().mean() for m in model(x).maps).backward()
+    for (name, a), b in zip(plain.named_parameters(), recomputed.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-6, msg=name)
+    for (name, a), b in zip(plain.named_buffers(), recomputed.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0, msg=name)
+
+
+def test_branches_are_dropped_in_training_only():
+    cfg = _cfg(width=4)
+    cfg.MODEL.DROPCONNECT_RATE = 0.5
+    model = BACKBONE_REGISTRY.get("slow")(cfg)
+    x = torch.randn(2, 3, 2, 32, 32)
+    with torch.no_grad():
+        a, b = model.train()(x).maps[0], model(x).maps[0]
+        c, d = model.eval()(x).maps[0], model(x).maps[0]
+    assert not torch.equal(a, b)
+    assert torch.equal(c, d)
+
+
+@pytest.mark.parametrize(
+    ("arch", "changes", "message"),
+    [
+        ("slow", {"RESNET.DEPTH": 34}, "RESNET.DEPTH: got 34, expected one of 18, 50, 101."),
+        ("csn", {"RESNET.DEPTH": 34}, "RESNET.DEPTH: got 34"),
+        ("i3d", {"RESNET.TRANS_FUNC": "bottleneck"}, "Did you mean 'bottleneck_transform'?"),
+        ("c2d", {"RESNET.SPATIAL_STRIDES": [[1], [2], [2]]}, "expected 4 lists, one per stage"),
+        ("c2d", {"NONLOCAL.LOCATION": [[[]], [], [[]], [[]]]}, "expected 4 lists"),
+        ("slowfast", {"SLOWFAST.ALPHA": 0}, "SLOWFAST.ALPHA: got 0, expected at least 1."),
+        (
+            "slow",
+            {"NONLOCAL.LOCATION": [[[]], [[1, 4]], [[]], [[]]]},
+            "after block 4 of stage 3, which has the blocks 0 to 3 at RESNET.DEPTH 50.",
+        ),
+        (
+            "slow",
+            {"NONLOCAL.LOCATION": [[[]], [[1]], [[]], [[]]], "NONLOCAL.INSTANTIATION": "gaussian"},
+            "got 'gaussian'. Known: dot_product, softmax.",
+        ),
+        (
+            "r2plus1d",
+            {"NONLOCAL.LOCATION": [[[]], [[1]], [[]], [[]]]},
+            "'r2plus1d' has no non-local blocks",
+        ),
+    ],
+)
+def test_mistakes_are_named(arch, changes, message):
+    cfg = _cfg(arch)
+    assert [*check_resnet(cfg), *check_nonlocal(cfg)] == []
+    for key, value in changes.items():
+        section, name = key.split(".")
+        cfg[section][name] = value
+    problems = [f"{p.key}: {p.message}" for p in (*check_resnet(cfg), *check_nonlocal(cfg))]
+    assert len(problems) == 1
+    assert message in problems[0]
+
+
+def test_other_backbones_are_not_checked():
+    cfg = _cfg("r2plus1d_18", DEPTH=7, TRANS_FUNC="x3d_transform")
+    cfg.NONLOCAL.LOCATION = [[[99]]]
+    assert [*check_resnet(cfg), *check_nonlocal(cfg)] == []

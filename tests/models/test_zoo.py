@@ -1,0 +1,105 @@
+"""The rows of the zoo: complete, unique, honest, and of configurations that exist."""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+import stica
+
+import slowfast.models  # noqa: F401
+from slowfast.config import load_config
+from slowfast.config.paths import shipped_configs
+from slowfast.models.zoo import (
+    ZOO_REGISTRY,
+    ZooRow,
+    describe_source,
+    find_row,
+    path_manager,
+    register_rows,
+    resolve,
+    zoo_rows,
+)
+from slowfast.utils.download import hash_in_name
+
+ROWS = zoo_rows()
+
+
+def test_the_published_zoos_are_there():
+    names = {row.name for row in ROWS}
+    assert {
+        "torchvision_r2plus1d_18",
+        "torchvision_s3d",
+        "torchvision_mvit_v2_s",
+        "pytorchvideo_slow_8x8_r50",
+        "pyslowfast_ptv_csn_32x2_r101",
+        "pyslowfast_c2_slowfast_8x8_r50",
+        "pyslowfast_x3d_m",
+        "pyslowfast_mvitv2_s_16x4",
+        "gdt_k400",
+    } <= names
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_row_is_complete(row):
+    assert re.fullmatch(r"[a-z0-9_]+", row.name)
+    parts = urlsplit(row.url)
+    assert parts.scheme == "https"
+    assert parts.path.endswith((".pth", ".pyth", ".pkl", ".pth.tar"))
+    assert row.data
+    assert row.licence
+    assert row.source
+    assert row.format
+    assert len(row.words) % 2 == 0
+    assert (row.top1 is None) or (20 < row.top1 < 100 and row.metric)
+    assert not row.is_tried  # nothing but package registries could be reached
+    assert (shipped_configs() / row.config).is_file()
+
+
+@pytest.mark.parametrize("config", sorted({(row.config, row.words) for row in ROWS}))
+def test_the_configuration_of_a_row_is_valid(config, tmp_path):
+    name, words = config
+    words = [*words, "DATA.PATH_TO_DATA_DIR", "unused", "OUTPUT_DIR", str(tmp_path)]
+    load_config(name, [*words, "NUM_GPUS", "0"])
+
+
+def test_torchvisions_names_carry_a_hash():
+    for row in ROWS:
+        if row.name.startswith("torchvision_"):
+            assert len(row.published_hash) == 8
+            assert row.published_hash == hash_in_name(row.url)
+
+
+def test_no_two_rows_share_an_address():
+    addresses = [row.url for row in ROWS]
+    assert len(set(addresses)) == len(addresses)
+
+
+def test_rows_of_a_project_belong_to_it():
+    assert ZOO_REGISTRY.get("gdt_k400").__module__ == "stica.zoo"
+    assert "never released" in stica.zoo.__doc__
+
+
+def test_a_project_adds_rows(monkeypatch):
+    row = ZooRow("mine", "https://x/mine.pth", "a.yaml", "mine", "noise", "none", "me")
+    monkeypatch.setattr(ZOO_REGISTRY, "_obj_map", dict(ZOO_REGISTRY._obj_map))
+
+    @register_rows
+    def rows():
+        yield row
+
+    assert find_row("zoo://mine") is row
+    assert describe_source("zoo://mine") == " zoo://mine is for --cfg a.yaml."
+    assert describe_source("mine.pth") == ""
+
+
+def test_paths_go_through_iopath(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
+    manager = path_manager()
+    assert not manager.exists("zoo://torchvision_r3d_18")
+    assert not manager.isfile("https://example.org/a.pth")
+    (tmp_path / "a.pth").write_bytes(b"x")
+    with manager.open(str(tmp_path / "a.pth"), "rb") as file:
+        assert file.read() == b"x"
+    with pytest.raises(ValueError, match="only be read"):
+        manager.open("zoo://torchvision_r3d_18", "w")
+    assert resolve("somewhere/a.pth").as_posix() == "somewhere/a.pth"

@@ -1,0 +1,332 @@
+"""Downloads against a local server: cuts, lies, refusals, offline, several processes at once."""
+
+import hashlib
+import json
+import multiprocessing
+import time
+
+import pytest
+from helpers.http_files import serve
+
+from slowfast.config import UserError
+from slowfast.utils import download, http_transfer
+from slowfast.utils.download import cached_path, fetch, hash_in_name
+from slowfast.utils.http_transfer import Limits
+
+CONTENT = bytes(range(256)) * 2000  # 512 kB
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+QUICK = Limits(stall_sec=2.0, total_sec=20.0, attempts=3, pause_sec=0.001)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SLOWFAST_OFFLINE", raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "cache"
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
+
+
+def record(path):
+    return json.loads(path.with_name(f"{path.name}.json").read_text())
+
+
+def test_a_file_is_fetched_once_and_its_hash_recorded(cache):
+    with serve(CONTENT) as server:
+        path = fetch(server.url("zoo/model.pyth"), limits=QUICK)
+        assert fetch(server.url("zoo/model.pyth"), limits=QUICK) == path
+        assert len(server.requests) == 1
+        assert record(path)["url"] == server.url("zoo/model.pyth")
+    assert path.read_bytes() == CONTENT
+    assert cache in path.parents
+    assert record(path)["sha256"] == SHA256
+    assert record(path)["size"] == len(CONTENT)
+    assert record(path)["origin"] == "the first download"
+    assert names(path.parent) == ["model.pyth", "model.pyth.json"]
+
+
+def test_a_cut_connection_is_resumed_where_it_broke():
+    with serve(CONTENT, cut_after=200_000) as server:
+        path = fetch(server.url(), limits=QUICK)
+        ranges = [wanted for _, wanted in server.requests]
+    assert path.read_bytes() == CONTENT
+    assert ranges == [None, "bytes=200000-", "bytes=400000-"]
+
+
+def test_an_interrupted_run_goes_on_in_the_next_one():
+    with serve(CONTENT, cut_after=200_000) as server:
+        with pytest.raises(UserError, match="could not be downloaded"):
+            fetch(server.url(), limits=Limits(attempts=3, pause_sec=0.0, total_sec=-1.0))
+        size = cached_path(server.url()).with_name("model.pyth.part").stat().st_size
+        assert 0 < size <= 200_000
+        server.behaviour = server.behaviour._replace(cut_after=None)
+        path = fetch(server.url(), limits=QUICK)
+        assert server.requests[-1][1] == f"bytes={size}-"
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_server_that_ignores_ranges_sends_the_whole_file_again():
+    with serve(CONTENT, cut_after=400_000, ignores_range=True) as server:
+        with pytest.raises(UserError, match=r"cut at 0\.4 of 0\.5 MB \(after 3 attempts in vain\)"):
+            fetch(server.url(), limits=QUICK)
+        server.behaviour = server.behaviour._replace(cut_after=None)
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
+
+
+def test_a_part_of_another_version_is_thrown_away():
+    with serve(bytes(len(CONTENT)), cut_after=200_000) as server:
+        url = server.url()
+        with pytest.raises(UserError):
+            fetch(url, limits=Limits(attempts=1, total_sec=-1.0))
+        server.content = CONTENT
+        server.behaviour = server.behaviour._replace(cut_after=None, etag='"v2"')
+        assert fetch(url, limits=QUICK).read_bytes() == CONTENT
+
+
+def test_without_a_validator_nothing_is_resumed():
+    with serve(CONTENT, cut_after=400_000, etag="") as server:
+        with pytest.raises(UserError, match="in vain"):
+            fetch(server.url(), limits=QUICK)
+        assert all(wanted is None for _, wanted in server.requests)
+
+
+def test_a_range_that_was_not_asked_for_is_not_believed():
+    with serve(CONTENT, cut_after=200_000, range_shift=7) as server:
+        with pytest.raises(UserError, match="in vain"):
+            fetch(server.url(), limits=QUICK)
+        server.behaviour = server.behaviour._replace(cut_after=None)
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
+
+
+def test_a_part_that_was_whole_already_is_kept():
+    with serve(CONTENT, cut_after=200_000) as server:
+        url = server.url()
+        with pytest.raises(UserError):
+            fetch(url, limits=Limits(attempts=1, total_sec=-1.0))
+        cached_path(url).with_name("model.pyth.part").write_bytes(CONTENT)
+        assert fetch(url, limits=QUICK).read_bytes() == CONTENT
+        assert server.requests[-1][1] == f"bytes={len(CONTENT)}-"
+
+
+def test_a_file_of_unknown_length_ends_with_the_connection():
+    with serve(CONTENT, says_length=False) as server:
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_refusal_that_may_pass_is_waited_for(status):
+    with serve(CONTENT, statuses=(status, status)) as server:
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_final_refusal_is_said_at_once(status):
+    with serve(CONTENT, statuses=(status,) * 9) as server:
+        with pytest.raises(UserError, match=rf"server answered {status} .*put it to .*model\.pyth"):
+            fetch(server.url(), limits=QUICK)
+        assert len(server.requests) == 1
+
+
+def test_nobody_at_the_address():
+    with serve(CONTENT) as server:
+        url = server.url()
+    with pytest.raises(UserError, match=r"no connection .*after 3 attempts in vain"):
+        fetch(url, limits=QUICK)
+
+
+def test_a_silent_server_is_left():
+    limits = Limits(stall_sec=0.1, attempts=2, pause_sec=0.0)
+    with (
+        serve(CONTENT, silent_sec=5.0) as server,
+        pytest.raises(UserError, match=r"nothing came for 0.1 s|timed out"),
+    ):
+        fetch(server.url(), limits=limits)
+
+
+def test_a_web_page_is_no_file():
+    with (
+        serve(b"<html>Sign in</html>", content_type="text/html; charset=utf-8") as server,
+        pytest.raises(UserError, match="answered with a web page"),
+    ):
+        fetch(server.url(), limits=QUICK)
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+def test_a_file_that_is_too_large_is_not_kept(says_length):
+    with (
+        serve(CONTENT, says_length=says_length) as server,
+        pytest.raises(UserError, match=r"more than|longer than"),
+    ):
+        fetch(server.url(), limits=Limits(max_bytes=1000))
+
+
+def test_a_full_disk_is_said_before_anything_is_written(monkeypatch):
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(http_transfer.shutil, "disk_usage", lambda folder: usage)
+    with (
+        serve(CONTENT) as server,
+        pytest.raises(UserError, match=r"needs 0\.0 GB.*SLOWFAST_CACHE"),
+    ):
+        fetch(server.url(), limits=QUICK)
+
+
+def test_the_hash_in_a_name():
+    assert hash_in_name("https://x/r3d_18-b3b3357e.pth") == "b3b3357e"
+    assert hash_in_name("https://x/a-0123456789abcdef.pth.tar?raw=1") == "0123456789abcdef"
+    for name in (
+        "MViTv2_S_16x4_k400_f302660347.pyth",
+        "model-20210301.pth",
+        "a-b.pth",
+        "a-abc.pth",
+    ):
+        assert hash_in_name(f"https://x/{name}") == ""
+
+
+def test_the_publishers_hash_is_checked():
+    name = f"model-{SHA256[:8]}.pth"
+    with serve(CONTENT) as server:
+        path = fetch(server.url(name), limits=QUICK)
+        assert record(path)["origin"] == "the publisher"
+        with pytest.raises(UserError, match=r"that of the publisher with 12345678.* twice"):
+            fetch(server.url("model-12345678.pth"), limits=QUICK)
+        with pytest.raises(UserError, match="that of the publisher with abcd"):
+            fetch(server.url("other.pth"), sha256="abcd" * 16, limits=QUICK)
+    assert not cached_path(server.url("model-12345678.pth")).exists()
+
+
+def test_bytes_corrupted_once_on_the_way_are_fetched_again():
+    with serve(CONTENT, corrupt=1) as server:
+        path = fetch(server.url(f"model-{SHA256[:8]}.pth"), limits=QUICK)
+        assert len(server.requests) == 2
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_file_damaged_in_the_cache_is_fetched_again(caplog):
+    with serve(CONTENT) as server:
+        path = fetch(server.url(), limits=QUICK)
+        path.write_bytes(CONTENT[:-1] + b"?")
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
+    assert "fetching it anew" in caplog.text
+
+
+def test_a_file_replaced_by_its_publisher_is_not_taken_silently():
+    with serve(CONTENT) as server:
+        path = fetch(server.url(), limits=QUICK)
+        server.content = CONTENT[::-1]
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT  # the cache's
+        path.unlink()
+        with pytest.raises(UserError, match=r"of the first download .* delete .*model\.pyth\.json"):
+            fetch(server.url(), limits=QUICK)
+        path.with_name("model.pyth.json").unlink()
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT[::-1]
+
+
+def test_offline(monkeypatch):
+    with serve(CONTENT) as server:
+        url = server.url()
+        monkeypatch.setenv("SLOWFAST_OFFLINE", "1")
+        with pytest.raises(UserError, match=r"not in the cache, and SLOWFAST_OFFLINE.*put it to"):
+            fetch(url, limits=QUICK)
+        monkeypatch.setenv("SLOWFAST_OFFLINE", "0")
+        path = fetch(url, limits=QUICK)
+        monkeypatch.setenv("SLOWFAST_OFFLINE", "1")
+        assert fetch(url, limits=QUICK) == path
+        assert len(server.requests) == 1
+    path.write_bytes(b"half")
+    with pytest.raises(UserError, match=r"damaged .*, and SLOWFAST_OFFLINE"):
+        fetch(url, limits=QUICK)
+    assert path.read_bytes() == b"half"
+
+
+def test_a_file_put_into_the_cache_by_hand_is_recorded(monkeypatch):
+    monkeypatch.setenv("SLOWFAST_OFFLINE", "1")
+    url = f"https://example.org/zoo/model-{SHA256[:10]}.pth"
+    path = cached_path(url)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert fetch(url) == path
+    assert record(path)["sha256"] == SHA256
+    path.with_name(f"{path.name}.json").unlink()
+    path.write_bytes(b"something else")
+    with pytest.raises(UserError, match="damaged"):
+        fetch(url)
+    assert path.read_bytes() == b"something else"
+
+
+def test_addresses_cannot_leave_the_cache(cache):
+    for url in ("https://x/../../etc/passwd", "https://x/%2e%2e/%2e%2e/a", "https://x/a%2fb//c"):
+        assert (cache / "downloads" / "x") in cached_path(url).parents
+        assert ".." not in cached_path(url).parts
+    assert cached_path("https://x/a?v=1") != cached_path("https://x/a?v=2")
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="SLOWFAST_CACHE: cannot write"):
+        fetch("http://127.0.0.1:9/x.pyth", limits=QUICK)
+
+
+def _fetch_in_a_process(url, results):
+    try:
+        results.put(fetch(url, limits=QUICK).read_bytes() == CONTENT)
+    except UserError as error:
+        results.put(str(error))
+
+
+def _fetch_in_processes(url, count=3):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    processes = [
+        context.Process(target=_fetch_in_a_process, args=(url, results)) for _ in range(count)
+    ]
+    for process in processes:
+        process.start()
+    answers = [results.get(timeout=30) for _ in processes]
+    for process in processes:
+        process.join()
+    return answers
+
+
+def test_of_several_processes_one_downloads():
+    with serve(CONTENT, cut_after=300_000, silent_sec=0.1) as server:
+        assert _fetch_in_processes(server.url()) == [True] * 3
+        assert len(server.requests) == 2  # both of one process: whole and rest
+
+
+def test_a_failure_is_told_to_those_who_waited_for_it():
+    with serve(CONTENT, statuses=(404,) * 9, silent_sec=0.3) as server:
+        answers = _fetch_in_processes(server.url())
+        assert len(server.requests) == 1
+    assert all("404" in answer for answer in answers)
+
+
+def test_a_killed_process_does_not_keep_the_others_waiting():
+    with serve(CONTENT, silent_sec=30.0) as server:
+        context = multiprocessing.get_context("fork")
+        process = context.Process(target=fetch, args=(server.url(),))
+        process.start()
+        while not server.requests:
+            time.sleep(0.01)
+        process.kill()
+        process.join()
+        server.behaviour = server.behaviour._replace(silent_sec=0.0)
+        start = time.monotonic()
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
+        assert time.monotonic() - start < 5
+
+
+def test_one_process_alone_needs_no_group(tmp_path):
+    assert download.on_all_ranks(lambda: tmp_path) == tmp_path
+
+    def fail():
+        raise UserError("no")
+
+    with pytest.raises(UserError, match="no"):
+        download.on_all_ranks(fail)
