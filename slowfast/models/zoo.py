@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from iopath.common.file_io import PathHandler, PathManager
 
-from slowfast.config import UserError
+from slowfast.config import CfgNode, Problem, UserError, register_check
 from slowfast.config.projects import describe_missing
 from slowfast.utils.download import (
     DownloadHandler,
@@ -28,6 +28,7 @@ from slowfast.utils.registry import Registry
 __all__ = [
     "ZOO_REGISTRY",
     "ZooRow",
+    "check_zoo",
     "describe_source",
     "find_row",
     "register_rows",
@@ -132,6 +133,26 @@ def find_row(name: str) -> ZooRow:
         raise UserError(f"{_SCHEME}{plain}: {describe_missing(ZOO_REGISTRY, plain, ())}")
     row: ZooRow = ZOO_REGISTRY.get(plain)()
     return row
+
+
+@register_check
+def check_zoo(cfg: CfgNode) -> list[Problem]:
+    """Find names that the zoo does not have, before anything is loaded.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        One problem per unknown name.
+    """
+    problems = []
+    for key in ("TRAIN", "TEST"):
+        path = cfg[key].CHECKPOINT_FILE_PATH
+        name = path.removeprefix(_SCHEME)
+        message = "" if name == path else describe_missing(ZOO_REGISTRY, name, cfg.PROJECTS)
+        if message:
+            problems.append(Problem(f"{key}.CHECKPOINT_FILE_PATH", message))
+    return problems
 
 
 class ZooHandler(PathHandler):

@@ -7,7 +7,7 @@ import pytest
 import stica
 
 import slowfast.models  # noqa: F401
-from slowfast.config import load_config
+from slowfast.config import ConfigError, load_config
 from slowfast.config.paths import shipped_configs
 from slowfast.models.zoo import (
     ZOO_REGISTRY,
@@ -77,6 +77,19 @@ def test_no_two_rows_share_an_address():
 def test_rows_of_a_project_belong_to_it():
     assert ZOO_REGISTRY.get("gdt_k400").__module__ == "stica.zoo"
     assert "never released" in stica.zoo.__doc__
+
+
+def test_names_are_checked_before_anything_is_loaded():
+    words = ["DATA.PATH_TO_DATA_DIR", "unused", "NUM_GPUS", "0", "MODEL.MODEL_NAME", "VideoResNet"]
+    words += ["MODEL.ARCH", "r3d_18", "TRAIN.CHECKPOINT_FILE_PATH"]
+    load_config(None, [*words, "zoo://torchvision_r3d_18"])
+    with pytest.raises(
+        ConfigError, match=r"TRAIN.CHECKPOINT_FILE_PATH: unknown zoo row.*r3d_18'\?"
+    ):
+        load_config(None, [*words, "zoo://torchvision_r3d_17"])
+    with pytest.raises(ConfigError, match=r"'gdt_k400' belongs to the project stica: add PROJECTS"):
+        load_config(None, [*words, "zoo://gdt_k400"])
+    load_config(None, [*words, "zoo://gdt_k400", "PROJECTS", "['stica']"])
 
 
 def test_a_project_adds_rows(monkeypatch):
