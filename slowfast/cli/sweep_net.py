@@ -35,7 +35,7 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 _EPILOG = """examples:
-  %(prog)s --sweep configs/StiCA/sweeps/ablation.yaml --dry-run
+  %(prog)s --sweep sweeps/ablation.yaml --dry-run
   %(prog)s --sweep ablation.yaml --jobs 4 DATA.PATH_TO_DATA_DIR videos NUM_GPUS 1
   %(prog)s --sweep ablation.yaml --collect          (only read what is there)
 

@@ -31,7 +31,7 @@ RANDOM_WEIGHTS = "random"
 """Value of a CHECKPOINT_FILE_PATH that asks for the untrained model by name."""
 
 _AUTOMATIC = "pytorch"
-# In PySlowFast's and ours; in most others; in GDT's and AVID's; in Caffe2's.
+# PySlowFast and ours; most others; state dicts that are saved as they are; Caffe2.
 _CONTAINERS = ("model_state", "state_dict", "model", "blobs")
 _SHOWN = 6
 _COUNTER = ".num_batches_tracked"
