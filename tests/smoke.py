@@ -94,6 +94,31 @@ def two_keys(folder: Path) -> None:
     assert "loss_crops" in text, text
 
 
+def protocols(folder: Path) -> None:
+    """Every protocol, pre-trained against random weights, by the sweep that the results come from."""
+    words = [*TINY, "DEMO_SET.NUM_TRAIN_PER_CLASS", "5", "DEMO_SET.NUM_TEST_PER_CLASS", "1"]
+    words += ["SOLVER.MAX_EPOCH", "1", "SOLVER.WARMUP_EPOCHS", "0.0", "TRAIN.BATCH_SIZE", "10"]
+    words += ["PROBE.FEW_SHOT_K", "[1,2]", "PROBE.FEW_SHOT_DRAWS", "2", "MODEL.ATTENTIVE_HEADS", "4"]
+    out = folder / "protocols"
+    sweep = [sys.executable, str(ROOT / "tools" / "sweep_net.py")]
+    sweep += ["--sweep", "configs/StiCA/sweeps/demo_protocols.yaml", "--only", "*seed_2"]
+    text = run([*sweep, "--output_dir", str(out), *words], cwd=ROOT)
+    table = (out / "table.csv").read_text()
+    for metric in ("class_retrieval_r1", "linear_svm_top1", "alignment", "few_shot_2", "top1_acc"):
+        assert metric in table, (metric, text)
+    assert json.loads((out / "sweep.json").read_text())["runs"], text
+
+
+def prepare(folder: Path) -> None:
+    """A folder of videos is checked, re-encoded and indexed; the originals stay as they are."""
+    data = next((folder / "cache").glob("demo-*")) / "test"
+    before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
+    tool = [sys.executable, str(ROOT / "tools" / "prepare_data.py")]
+    text = run([*tool, "all", str(data), "--out", str(folder / "prepared")], cwd=ROOT)
+    assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == before, text
+    assert list((folder / "prepared").rglob("train.csv")), text
+
+
 def wheel(folder: Path) -> None:
     """The wheel, installed outside of the clone, runs a shipped config by its name."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
@@ -138,7 +163,8 @@ def help_is_quick(folder: Path) -> None:
 
 def main() -> int:
     """Run every step; print a line each and a count."""
-    steps = [help_is_quick, not_installed, demo, own_videos, demo_is_refused, two_keys, wheel]
+    steps = [help_is_quick, not_installed, demo, own_videos, demo_is_refused, two_keys, protocols]
+    steps += [prepare, wheel]
     failed = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -82,3 +82,9 @@ def test_what_shapes_cannot_tell_does_not_stop_a_run(monkeypatch):
 
     monkeypatch.setattr(complexity, "build_model", lambda cfg: Model())
     assert describe_complexity(load(None)).startswith("multiply-adds not counted (")
+
+
+@pytest.mark.parametrize("name", ["attentive_UCF101", "finetune_ESC50", "linear_UCF101"])
+def test_what_fine_tunes_and_probes_is_counted_too(name):
+    """An attentive pooling's query is a view of a parameter, which the counter's hooks dislike."""
+    assert "G multiply-adds" in describe_complexity(load(f"StiCA/{name}.yaml"))
