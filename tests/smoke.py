@@ -98,7 +98,14 @@ def protocols(folder: Path) -> None:
     """Every protocol, pre-trained against random weights, by the sweep that the results come from."""
     words = [*TINY, "DEMO_SET.NUM_TRAIN_PER_CLASS", "5", "DEMO_SET.NUM_TEST_PER_CLASS", "1"]
     words += ["SOLVER.MAX_EPOCH", "1", "SOLVER.WARMUP_EPOCHS", "0.0", "TRAIN.BATCH_SIZE", "10"]
-    words += ["PROBE.FEW_SHOT_K", "[1,2]", "PROBE.FEW_SHOT_DRAWS", "2", "MODEL.ATTENTIVE_HEADS", "4"]
+    words += [
+        "PROBE.FEW_SHOT_K",
+        "[1,2]",
+        "PROBE.FEW_SHOT_DRAWS",
+        "2",
+        "MODEL.ATTENTIVE_HEADS",
+        "4",
+    ]
     out = folder / "protocols"
     sweep = [sys.executable, str(ROOT / "tools" / "sweep_net.py")]
     sweep += ["--sweep", "configs/StiCA/sweeps/demo_protocols.yaml", "--only", "*seed_2"]

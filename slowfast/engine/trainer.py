@@ -24,7 +24,12 @@ from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.complexity import describe_complexity
-from slowfast.models.optimizer import construct_optimizer, get_epoch_lr, set_lr
+from slowfast.models.optimizer import (
+    construct_optimizer,
+    get_epoch_lr,
+    load_optimizer_state,
+    set_lr,
+)
 from slowfast.models.weights import (
     RANDOM_WEIGHTS,
     can_resume,
@@ -264,7 +269,7 @@ class Trainer:
 
     def _resume_progress(self, content: dict[str, Any], path: str) -> None:
         try:
-            self.optimizer.load_state_dict(content["optimizer_state"])
+            load_optimizer_state(self.optimizer, content["optimizer_state"])
         except (ValueError, KeyError) as error:
             raise UserError(
                 f"the optimiser state of {path} does not fit ({error}). To start anew from its "

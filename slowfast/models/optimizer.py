@@ -16,7 +16,14 @@ from torch.optim import Optimizer
 from slowfast.models.lars import LARS
 from slowfast.utils.lr_policy import get_lr_at_epoch
 
-__all__ = ["OPTIMIZERS", "construct_optimizer", "get_epoch_lr", "parameter_groups", "set_lr"]
+__all__ = [
+    "OPTIMIZERS",
+    "construct_optimizer",
+    "get_epoch_lr",
+    "load_optimizer_state",
+    "parameter_groups",
+    "set_lr",
+]
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
@@ -187,3 +194,27 @@ def set_lr(optimizer: Optimizer, lr: float) -> None:
     """
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("layer_decay", 1.0)
+
+
+def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Restore an optimiser; torch itself does not look at the shapes until the first step.
+
+    Args:
+        optimizer: Changed in place.
+        state: Its ``state_dict()``, from a checkpoint.
+
+    Raises:
+        ValueError: If groups, parameters or shapes differ; nothing is changed then.
+    """
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    names = [index for group in state["param_groups"] for index in group["params"]]
+    if len(params) != len(names):
+        raise ValueError(f"it is of {len(names)} parameters, the model trains {len(params)}")
+    for param, index in zip(params, names, strict=True):
+        for name, value in state["state"].get(index, {}).items():
+            if isinstance(value, torch.Tensor) and value.dim() and value.shape != param.shape:
+                raise ValueError(
+                    f"its {name} {tuple(value.shape)} belongs to another parameter than "
+                    f"{tuple(param.shape)}"
+                )
+    optimizer.load_state_dict(state)

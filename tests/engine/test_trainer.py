@@ -152,6 +152,40 @@ def test_fine_tuning_starts_at_epoch_zero_with_the_weights(tmp_path):
     assert torch.equal(weights(trainer)[key], weights(source)[key])
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (
+            ("MODEL.NUM_CLASSES", 5),
+            r"its momentum_buffer \(3, 32\) belongs to another .* \(5, 32\)",
+        ),
+        (("MODEL.DETACH_FINAL_FC", True), r"it is of \d+ parameters, the model trains 2"),
+    ],
+)
+def test_an_optimiser_state_that_does_not_fit(tmp_path, words, reason):
+    run(tmp_path / "a")
+    path = find_last_checkpoint(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    cfg = synthetic_cfg(tmp_path / "b", "TRAIN.CHECKPOINT_FILE_PATH", path, *words)
+    remedy = "set TRAIN.CHECKPOINT_EPOCH_RESET True"
+    with pytest.raises(
+        UserError, match=rf"optimiser state of .* does not fit \({reason}.*{remedy}"
+    ):
+        Trainer(cfg, CPU)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    run(tmp_path / "a")
+    path = find_last_checkpoint(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    cfg = synthetic_cfg(
+        *(tmp_path / "b", "TRAIN.CHECKPOINT_FILE_PATH", path, "MODEL.MODEL_NAME", "X3D"),
+        *("MODEL.ARCH", "x3d", "TRAIN.CHECKPOINT_EPOCH_RESET", True),
+    )
+    with pytest.raises(UserError, match=r"TRAIN.CHECKPOINT_FILE_PATH: .* matches nothing"):
+        Trainer(cfg, CPU)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     with pytest.raises(UserError, match=r"the loss is (nan|inf).*Lower SOLVER.BASE_LR"):
         run(tmp_path, "SOLVER.BASE_LR", 1e20)
