@@ -11,7 +11,7 @@ import stica.zoo
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.models.complexity import count_complexity
-from slowfast.models.zoo import ZOO_REGISTRY, ZooRow
+from slowfast.models.zoo.rows import ZOO_REGISTRY, ZooRow
 
 TARGET = Path(__file__).parent.parent / "MODEL_ZOO.md"
 MEASURED = Path(__file__).parent / "model_zoo_complexity.json"
@@ -53,9 +53,9 @@ these. Accuracies are the publishers', with their data and their views.
 """
 
 GROUPS = {
-    "slowfast.models.zoo_pyslowfast": "PySlowFast",
-    "slowfast.models.zoo_pytorchvideo": "pytorchvideo",
-    "slowfast.models.zoo_torchvision": "torchvision",
+    "slowfast.models.zoo.pyslowfast": "PySlowFast",
+    "slowfast.models.zoo.pytorchvideo": "pytorchvideo",
+    "slowfast.models.zoo.torchvision": "torchvision",
     stica.zoo.__name__: "Project stica: GDT and AVID-CMA",
 }
 

@@ -95,7 +95,7 @@ def two_keys(folder: Path) -> None:
 
 
 def protocols(folder: Path) -> None:
-    """Every protocol, pre-trained against random weights, by the sweep that the results come from."""
+    """Every protocol, pre-trained against random weights, by the sweep of the docs."""
     words = [*TINY, "DEMO_SET.NUM_TRAIN_PER_CLASS", "5", "DEMO_SET.NUM_TEST_PER_CLASS", "1"]
     words += ["SOLVER.MAX_EPOCH", "1", "SOLVER.WARMUP_EPOCHS", "0.0", "TRAIN.BATCH_SIZE", "10"]
     words += [

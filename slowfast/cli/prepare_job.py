@@ -11,10 +11,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from slowfast.config import UserError
-from slowfast.datasets.inspect import find_duplicates
-from slowfast.datasets.inspect_duplicates import Duplicates
-from slowfast.datasets.inspect_report import MediaReport
-from slowfast.datasets.prepare_check import (
+from slowfast.datasets.inspect.checker import find_duplicates
+from slowfast.datasets.inspect.duplicates import Duplicates
+from slowfast.datasets.inspect.report import MediaReport
+from slowfast.datasets.prepare.check import (
     REPORT,
     CheckSettings,
     check_folder,
@@ -22,17 +22,17 @@ from slowfast.datasets.prepare_check import (
     find_media,
     write_table,
 )
-from slowfast.datasets.prepare_copies import (
+from slowfast.datasets.prepare.copies import (
     Encoded,
     check_folders,
     encode_all,
     plan_copies,
     write_outcomes,
 )
-from slowfast.datasets.prepare_index import Index, IndexSettings, make_index, write_index
-from slowfast.datasets.prepare_summary import format_bytes, how_many, summarise
-from slowfast.datasets.prepare_target import EncodeSettings
-from slowfast.datasets.prepare_workers import num_cores
+from slowfast.datasets.prepare.index import Index, IndexSettings, make_index, write_index
+from slowfast.datasets.prepare.summary import format_bytes, how_many, summarise
+from slowfast.datasets.prepare.target import EncodeSettings
+from slowfast.datasets.prepare.workers import num_cores
 from slowfast.utils.io import atomic_path
 
 __all__ = ["run_command"]

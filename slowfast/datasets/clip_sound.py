@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.audio import sec_to_num_samples
 from slowfast.datasets.excerpt import ClipReader
-from slowfast.datasets.media import MediaError
+from slowfast.datasets.media.reader import MediaError
 
 __all__ = ["MIN_VALID_SOUND", "read_looped", "read_sound"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.datasets.manifest import TO_END, Row
-from slowfast.datasets.media import MediaError, MediaReader, open_media
+from slowfast.datasets.media.reader import MediaError, MediaReader, open_media
 
 __all__ = ["ClipReader", "Excerpt", "open_row"]
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from slowfast.datasets.bad_media import BadMedia
-from slowfast.datasets.media import MediaError
-from slowfast.datasets.media_problems import describe_fault
+from slowfast.datasets.media.problems import describe_fault
+from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.sampler import Key
 from slowfast.utils.random import STREAM_REPLACEMENT, sample_rng
 

@@ -17,7 +17,7 @@ from slowfast.config import CfgNode, UserError
 from slowfast.datasets.bad_media import BadMediaLog
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.guard import GuardedDataset, Heartbeat, LoadedBatch, collate
-from slowfast.datasets.media_problems import death_reason, overdue_reason
+from slowfast.datasets.media.problems import death_reason, overdue_reason
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
 from slowfast.datasets.view import use_one_thread
 from slowfast.utils import distributed

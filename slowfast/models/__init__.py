@@ -3,63 +3,31 @@
 Importing this package fills the registries.
 """
 
-from slowfast.models import (
-    attentive,
-    audio_classifier,
-    audio_resnet,
-    audio_vit,
-    c3d,
-    classifier,
-    csn,
-    heads,
-    mvit_archs,
-    mvit_checks,
-    mvit_formats,
-    mvit_models,
-    pooling,
-    resnet_archs,
-    resnet_checks,
-    resnet_formats,
-    resnet_models,
-    s3d,
-    slowfast_net,
-    video_resnet,
-    x3d,
-    x3d_formats,
-    zoo_pyslowfast,
-    zoo_pytorchvideo,
-    zoo_torchvision,
-)
-from slowfast.models.formats import caffe2, image_resnet
-from slowfast.models.losses import cross_entropy
-
-__all__ = [
-    "attentive",
-    "audio_classifier",
-    "audio_resnet",
-    "audio_vit",
-    "c3d",
-    "caffe2",
-    "classifier",
-    "cross_entropy",
-    "csn",
-    "heads",
-    "image_resnet",
-    "mvit_archs",
-    "mvit_checks",
-    "mvit_formats",
-    "mvit_models",
-    "pooling",
-    "resnet_archs",
-    "resnet_checks",
-    "resnet_formats",
-    "resnet_models",
-    "s3d",
-    "slowfast_net",
-    "video_resnet",
-    "x3d",
-    "x3d_formats",
-    "zoo_pyslowfast",
-    "zoo_pytorchvideo",
-    "zoo_torchvision",
-]
+import slowfast.models.attentive
+import slowfast.models.audio_classifier
+import slowfast.models.audio_resnet
+import slowfast.models.audio_vit
+import slowfast.models.c3d
+import slowfast.models.classifier
+import slowfast.models.formats.caffe2
+import slowfast.models.formats.image_resnet
+import slowfast.models.heads
+import slowfast.models.losses.cross_entropy
+import slowfast.models.mvit.archs
+import slowfast.models.mvit.checks
+import slowfast.models.mvit.formats
+import slowfast.models.mvit.models
+import slowfast.models.pooling
+import slowfast.models.resnet.archs
+import slowfast.models.resnet.checks
+import slowfast.models.resnet.csn
+import slowfast.models.resnet.formats
+import slowfast.models.resnet.models
+import slowfast.models.resnet.slowfast_net
+import slowfast.models.s3d.network
+import slowfast.models.video_resnet
+import slowfast.models.x3d.formats
+import slowfast.models.x3d.network
+import slowfast.models.zoo.pyslowfast
+import slowfast.models.zoo.pytorchvideo
+import slowfast.models.zoo.torchvision  # noqa: F401  (all of these register their parts)

@@ -19,11 +19,11 @@ from slowfast.config import Problem, register_check
 from slowfast.models.build import BACKBONE_REGISTRY
 from slowfast.models.contracts import BackboneOutput
 from slowfast.models.interpolate import resize_positions
-from slowfast.models.mvit import initialize_transformer, transformer_layer_id
-from slowfast.models.mvit_attention import LayerNorm
-from slowfast.models.mvit_block import MultiscaleBlock
-from slowfast.models.mvit_plan import BlockOptions, Schedule
-from slowfast.models.position_embedding import position_tables
+from slowfast.models.mvit.attention import LayerNorm
+from slowfast.models.mvit.block import MultiscaleBlock
+from slowfast.models.mvit.network import initialize_transformer, transformer_layer_id
+from slowfast.models.mvit.plan import BlockOptions, Schedule
+from slowfast.models.mvit.position_embedding import position_tables
 from slowfast.utils.registry import nearest
 
 __all__ = ["AudioViT", "audio_vit", "check_audio_vit"]

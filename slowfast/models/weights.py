@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from slowfast.config import UserError
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY
 from slowfast.models.inflate import inflate
-from slowfast.models.zoo import describe_source, resolve
+from slowfast.models.zoo.rows import describe_source, resolve
 from slowfast.utils.foreign_checkpoint import load_foreign_checkpoint
 
 __all__ = [

@@ -11,12 +11,14 @@ import pytest
 from helpers.media_files import Audio, Video, write_media
 
 from slowfast.cli.prepare_data import LEVELS, main, parse_arguments
-from slowfast.datasets import inspect_report, prepare_check, prepare_copies
+from slowfast.datasets.inspect import report as inspect_report
 from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.media import probe_media
-from slowfast.datasets.prepare_check import CheckSettings
-from slowfast.datasets.prepare_index import IndexSettings
-from slowfast.datasets.prepare_workers import Done
+from slowfast.datasets.media.reader import probe_media
+from slowfast.datasets.prepare import check as prepare_check
+from slowfast.datasets.prepare import copies as prepare_copies
+from slowfast.datasets.prepare.check import CheckSettings
+from slowfast.datasets.prepare.index import IndexSettings
+from slowfast.datasets.prepare.workers import Done
 
 QUICK = ["--short-side", "48", "--preset", "ultrafast", "--jobs", "1"]
 

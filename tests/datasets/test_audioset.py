@@ -5,8 +5,8 @@ from helpers.data_files import WHOLE, data_cfg, names, touch, windows, write
 from helpers.media_files import Audio, write_media
 
 from slowfast.config import UserError
-from slowfast.datasets.audioset import audioset
 from slowfast.datasets.build import build_dataset, has_split
+from slowfast.datasets.sets.audioset import audioset
 
 HEAD = [
     "# Segments csv created Sun Mar  5 10:54:31 2017",

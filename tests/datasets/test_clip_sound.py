@@ -7,7 +7,7 @@ from helpers.media_files import Audio, Video, write_media
 from slowfast.datasets.clip_sound import read_looped, read_sound
 from slowfast.datasets.excerpt import open_row
 from slowfast.datasets.manifest import Row
-from slowfast.datasets.media import open_media
+from slowfast.datasets.media.reader import open_media
 
 RATE = 16000
 PCM = Audio("pcm_s16le", RATE, "mono", {})

@@ -6,8 +6,8 @@ import pytest
 from helpers.data_files import data_cfg, listed, touch
 
 from slowfast.config import UserError
-from slowfast.datasets.entries import Entry, by_name, check_disjoint, entries_to_manifest
-from slowfast.datasets.media_index import MediaIndex
+from slowfast.datasets.sets.entries import Entry, by_name, check_disjoint, entries_to_manifest
+from slowfast.datasets.sets.media_index import MediaIndex
 
 NAMES = [f"c/{number:02d}.avi" for number in range(20)]
 ENTRIES = [Entry(name, number % 3, f"list.txt:{number + 1}") for number, name in enumerate(NAMES)]

@@ -8,7 +8,7 @@ from helpers.media_files import Audio, Video, read_numbers, write_media
 
 from slowfast.datasets.excerpt import Excerpt, open_row
 from slowfast.datasets.manifest import Row
-from slowfast.datasets.media import MediaError, MediaReader, open_media
+from slowfast.datasets.media.reader import MediaError, MediaReader, open_media
 
 RATE = 16000
 

@@ -8,8 +8,8 @@ import pytest
 from helpers.media_files import X264, Audio, Video, write_media
 from helpers.media_kinds import KINDS, make_kind
 
-from slowfast.datasets.inspect import LEVELS, MediaReport, inspect_media
-from slowfast.datasets.media import open_media
+from slowfast.datasets.inspect.checker import LEVELS, MediaReport, inspect_media
+from slowfast.datasets.media.reader import open_media
 
 SIZE = (128, 96)
 VIDEO = Video(size=SIZE)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from helpers.media_files import FPS, X264, Audio, Video, numbered_frame, write_media
 
-from slowfast.datasets.inspect import inspect_media
-from slowfast.datasets.inspect_duplicates import find_duplicates, picture_print, sound_print
+from slowfast.datasets.inspect.checker import inspect_media
+from slowfast.datasets.inspect.duplicates import find_duplicates, picture_print, sound_print
 
 RATE = 16000
 

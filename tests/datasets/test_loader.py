@@ -12,7 +12,7 @@ from slowfast.config import UserError
 from slowfast.datasets.bad_media import BadMedia, BadMediaLog
 from slowfast.datasets.guard import GuardedDataset, Heartbeat
 from slowfast.datasets.loader import LoaderSettings, ResilientLoader
-from slowfast.datasets.media import MediaError
+from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
 
 

@@ -9,8 +9,8 @@ import pytest
 from helpers.media_files import X264, Audio, Video, numbered_frame, read_numbers, write_media
 from reference.plain_decode import decode_video
 
-from slowfast.datasets import media_video
-from slowfast.datasets.media import MediaError, MediaReader, open_media, probe_media
+from slowfast.datasets.media import video as media_video
+from slowfast.datasets.media.reader import MediaError, MediaReader, open_media, probe_media
 
 RATE = 24000
 

@@ -3,7 +3,7 @@ import pytest
 from helpers.media_files import Audio, Video, write_media
 from reference.plain_decode import decode_audio
 
-from slowfast.datasets.media import open_media
+from slowfast.datasets.media.reader import open_media
 
 RATE = 24000
 NOISE = 0.3 * np.random.default_rng(0).standard_normal((2, 88200)).astype(np.float32)

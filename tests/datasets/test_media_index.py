@@ -4,7 +4,7 @@ import pytest
 from helpers.data_files import touch
 
 from slowfast.datasets.layouts import MEDIA_SUFFIXES
-from slowfast.datasets.media_index import MediaIndex
+from slowfast.datasets.sets.media_index import MediaIndex
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import wave
 import pytest
 from helpers.media_kinds import KINDS, make_kind
 
-from slowfast.datasets.media import MediaError, open_media
-from slowfast.datasets.media_problems import (
+from slowfast.datasets.media.problems import (
     PROBLEMS,
     SEVERITIES,
     death_reason,
@@ -15,6 +14,7 @@ from slowfast.datasets.media_problems import (
     overdue_reason,
     problem,
 )
+from slowfast.datasets.media.reader import MediaError, open_media
 
 
 def fault_of(path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.media_files import Audio, Video, remux, write_media
 
-from slowfast.datasets.media import open_media
+from slowfast.datasets.media.reader import open_media
 
 RATE = 24000
 EVENT_FRAME = 40

@@ -11,10 +11,10 @@ import pytest
 from helpers.media_files import Audio, Video, write_media
 
 from slowfast.config import UserError
-from slowfast.datasets import prepare_check
-from slowfast.datasets.inspect import find_duplicates, inspect_media
-from slowfast.datasets.media_problems import problem
-from slowfast.datasets.prepare_check import (
+from slowfast.datasets.inspect.checker import find_duplicates, inspect_media
+from slowfast.datasets.media.problems import problem
+from slowfast.datasets.prepare import check as prepare_check
+from slowfast.datasets.prepare.check import (
     REPORT,
     CheckSettings,
     check_folder,
@@ -23,8 +23,8 @@ from slowfast.datasets.prepare_check import (
     read_reports,
     write_table,
 )
-from slowfast.datasets.prepare_summary import format_bytes, how_many, summarise
-from slowfast.datasets.prepare_workers import Done
+from slowfast.datasets.prepare.summary import format_bytes, how_many, summarise
+from slowfast.datasets.prepare.workers import Done
 
 SETTINGS = CheckSettings(num_processes=1)
 

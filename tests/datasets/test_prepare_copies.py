@@ -11,9 +11,9 @@ import pytest
 from helpers.media_files import Audio, Video, write_media
 
 from slowfast.config import UserError
-from slowfast.datasets import prepare_copies
-from slowfast.datasets.prepare_check import find_media
-from slowfast.datasets.prepare_copies import (
+from slowfast.datasets.prepare import copies as prepare_copies
+from slowfast.datasets.prepare.check import find_media
+from slowfast.datasets.prepare.copies import (
     Encoded,
     Plan,
     check_folders,
@@ -21,8 +21,8 @@ from slowfast.datasets.prepare_copies import (
     plan_copies,
     write_outcomes,
 )
-from slowfast.datasets.prepare_target import EncodeSettings, expected_mark, mark_of
-from slowfast.datasets.prepare_workers import Done
+from slowfast.datasets.prepare.target import EncodeSettings, expected_mark, mark_of
+from slowfast.datasets.prepare.workers import Done
 
 QUICK = EncodeSettings(short_side=48, preset="ultrafast")
 

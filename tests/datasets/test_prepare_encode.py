@@ -11,11 +11,11 @@ from helpers.media_files import Audio, Video, read_numbers, remux, write_media
 from helpers.media_kinds import make_kind
 
 from slowfast.cli import prepare_data
-from slowfast.datasets import prepare_encode
-from slowfast.datasets.inspect import inspect_media
-from slowfast.datasets.media import MediaError, open_media, probe_media
-from slowfast.datasets.prepare_encode import encode_media
-from slowfast.datasets.prepare_target import PRESETS, EncodeSettings, expected_mark, mark_of
+from slowfast.datasets.inspect.checker import inspect_media
+from slowfast.datasets.media.reader import MediaError, open_media, probe_media
+from slowfast.datasets.prepare import encode as prepare_encode
+from slowfast.datasets.prepare.encode import encode_media
+from slowfast.datasets.prepare.target import PRESETS, EncodeSettings, expected_mark, mark_of
 
 QUICK = EncodeSettings(short_side=48, gop=12, preset="ultrafast")
 EVENT_FRAME = 40

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 
 from slowfast.config import UserError
-from slowfast.datasets.inspect_duplicates import Duplicates
-from slowfast.datasets.inspect_report import MediaReport, PictureFacts, SoundFacts
+from slowfast.datasets.inspect.duplicates import Duplicates
+from slowfast.datasets.inspect.report import MediaReport, PictureFacts, SoundFacts
 from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.media_problems import problem
-from slowfast.datasets.prepare_index import IndexSettings, make_index, write_index
+from slowfast.datasets.media.problems import problem
+from slowfast.datasets.prepare.index import IndexSettings, make_index, write_index
 
 ALL_TRAIN = IndexSettings(val_fraction=0, test_fraction=0)
 

@@ -11,7 +11,7 @@ import pytest
 from helpers import worker_targets
 from helpers.worker_targets import work
 
-from slowfast.datasets.prepare_workers import num_cores, run_tasks
+from slowfast.datasets.prepare.workers import num_cores, run_tasks
 
 
 def run(tasks, num_processes=2, timeout_sec=30.0):
@@ -65,7 +65,7 @@ def test_closing_early_lets_tasks_clean_up(tmp_path):
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     code = (
         "from helpers.worker_targets import work\n"
-        "from slowfast.datasets.prepare_workers import run_tasks\n"
+        "from slowfast.datasets.prepare.workers import run_tasks\n"
         "if __name__ == '__main__':\n"
         "    tasks = [('pid', 0), ('sleep', 600)]\n"
         "    for done in run_tasks(work, tasks, num_processes=1, timeout_sec=0):\n"

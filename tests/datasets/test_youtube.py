@@ -5,8 +5,8 @@ from helpers.data_files import touch
 from helpers.media_files import Audio, write_media
 
 from slowfast.datasets.manifest import Row
-from slowfast.datasets.media_index import MediaIndex
-from slowfast.datasets.youtube import by_segment, segment_entry
+from slowfast.datasets.sets.media_index import MediaIndex
+from slowfast.datasets.sets.youtube import by_segment, segment_entry
 
 PCM = Audio("pcm_s16le", 8000, "mono", {})
 ENTRY = segment_entry("-x_Y1", 30.0, 40.0, label=3, where="list.csv:1")

@@ -8,7 +8,7 @@ import torch.distributed as dist
 from helpers.http_files import serve
 
 from slowfast.config import UserError
-from slowfast.models.zoo import resolve
+from slowfast.models.zoo.rows import resolve
 from slowfast.utils.download import on_all_ranks
 
 pytestmark = pytest.mark.distributed

@@ -12,7 +12,7 @@ from slowfast.config.projects import import_project
 from slowfast.models import build
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.weights import load_weights
-from slowfast.models.zoo import ZOO_REGISTRY, find_row
+from slowfast.models.zoo.rows import ZOO_REGISTRY, find_row
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding_a_backbone.md"
 SMALL = "NUM_GPUS 0 DATA.PATH_TO_DATA_DIR unused RESNET.WIDTH_PER_GROUP 4 AUDIO.WIDTH 4".split()

@@ -16,7 +16,7 @@ from helpers.zoo_files import (
 from slowfast.config import load_config
 from slowfast.models.build import build_model
 from slowfast.models.weights import load_state, to_our_keys
-from slowfast.models.zoo import ZOO_REGISTRY, zoo_rows
+from slowfast.models.zoo.rows import ZOO_REGISTRY, zoo_rows
 
 HEAD = ["head.projection.bias", "head.projection.weight"]
 # Rows whose file's names and shapes are in no dump; the formats of stica have tests of their own.

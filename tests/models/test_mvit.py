@@ -13,7 +13,7 @@ from helpers.zoo import (
 
 from slowfast.config import get_cfg, load_config
 from slowfast.models.build import BACKBONE_REGISTRY, build_model
-from slowfast.models.mvit_formats import pyslowfast_mvit, pytorchvideo_mvit, torchvision_mvit
+from slowfast.models.mvit.formats import pyslowfast_mvit, pytorchvideo_mvit, torchvision_mvit
 from slowfast.models.weights import load_state
 
 ZOO = read_recorded("mvit")

@@ -3,8 +3,8 @@ import pytest
 import torch
 from reference.mvit_block import block as plain_block
 
-from slowfast.models.mvit_block import MultiscaleBlock
-from slowfast.models.mvit_plan import BlockOptions, BlockShape
+from slowfast.models.mvit.block import MultiscaleBlock
+from slowfast.models.mvit.plan import BlockOptions, BlockShape
 
 SHAPE = BlockShape(8, 8, 8, 2, (3, 4, 5))
 POOLED = SHAPE._replace(

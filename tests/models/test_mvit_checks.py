@@ -1,7 +1,7 @@
 import pytest
 
 from slowfast.config import ConfigError, get_cfg, load_config
-from slowfast.models.mvit_checks import check_mvit
+from slowfast.models.mvit.checks import check_mvit
 
 
 def _problems(**section):

@@ -4,7 +4,7 @@ from helpers.zoo import on_meta, read_recorded
 
 from slowfast.config import get_cfg
 from slowfast.models.build import build_model
-from slowfast.models.mvit_formats import (
+from slowfast.models.mvit.formats import (
     pyslowfast_mvit,
     pyslowfast_mvit_other_qkv,
     pytorchvideo_mvit,

@@ -1,6 +1,6 @@
 import pytest
 
-from slowfast.models.mvit_plan import Schedule, scaled_width
+from slowfast.models.mvit.plan import Schedule, scaled_width
 
 DOUBLED = {1: 2.0, 3: 2.0, 14: 2.0}
 HALVED = dict.fromkeys(DOUBLED, (1, 2, 2))

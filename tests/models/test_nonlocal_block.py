@@ -4,13 +4,13 @@ import torch
 from reference.resnet_block import non_local
 from torch import nn
 
-from slowfast.models.nonlocal_block import (
+from slowfast.models.resnet.block import initialize
+from slowfast.models.resnet.nonlocal_block import (
     NonLocal,
     NonLocalSpec,
     attend_dot_product,
     attend_softmax,
 )
-from slowfast.models.resnet_block import initialize
 
 
 def _block(**spec):

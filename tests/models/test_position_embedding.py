@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from slowfast.models.position_embedding import (
+from slowfast.models.mvit.position_embedding import (
     adapt_positions,
     grid_positions,
     position_tables,

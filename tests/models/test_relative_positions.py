@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from slowfast.models.relative_positions import append_relative, relative_index
+from slowfast.models.mvit.relative_positions import append_relative, relative_index
 
 
 def test_index_of_equal_grids_is_the_distance():

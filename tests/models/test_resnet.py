@@ -3,7 +3,7 @@ import torch
 
 from slowfast.config import get_cfg, load_config
 from slowfast.models.build import BACKBONE_REGISTRY, LOSS_REGISTRY, build_model
-from slowfast.models.resnet_checks import check_nonlocal, check_resnet
+from slowfast.models.resnet.checks import check_nonlocal, check_resnet
 
 SINGLE = ("c2d", "c2d_nopool", "i3d", "slow", "csn", "r2plus1d")
 

@@ -4,7 +4,7 @@ import torch
 from reference import resnet_block as oracle
 from torch import nn
 
-from slowfast.models.resnet_block import (
+from slowfast.models.resnet.block import (
     BasicTransform,
     BlockSpec,
     BottleneckTransform,

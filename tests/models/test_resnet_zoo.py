@@ -8,7 +8,7 @@ from helpers.zoo import on_meta, read_recorded, shapes_of
 
 from slowfast.config import load_config
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY, build_model
-from slowfast.models.resnet_formats import pyslowfast_resnet, pytorchvideo_resnet
+from slowfast.models.resnet.formats import pyslowfast_resnet, pytorchvideo_resnet
 
 ZOO = read_recorded("resnet")
 MAPS = ZOO["maps"]

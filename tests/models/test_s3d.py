@@ -16,8 +16,8 @@ import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import get_cfg, load_config
 from slowfast.models.build import BACKBONE_REGISTRY, CHECKPOINT_FORMAT_REGISTRY, build_model
 from slowfast.models.contracts import Tokens, full_tokens
-from slowfast.models.s3d import WindowPooling, torchvision_s3d
-from slowfast.models.s3d_block import InceptionBlock, SeparableConv
+from slowfast.models.s3d.block import InceptionBlock, SeparableConv
+from slowfast.models.s3d.network import WindowPooling, torchvision_s3d
 
 ZOO = read_recorded("s3d")["state_dicts"][0]
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from slowfast.config import get_cfg
 from slowfast.models.build import BACKBONE_REGISTRY
-from slowfast.models.slowfast_net import FuseFastToSlow, pick_frames, slow_and_fast
+from slowfast.models.resnet.slowfast_net import FuseFastToSlow, pick_frames, slow_and_fast
 
 
 def _cfg(alpha=4, width=8, **slowfast):

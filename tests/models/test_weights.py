@@ -14,9 +14,9 @@ from torch import nn
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import UserError, load_config
-from slowfast.models import zoo
 from slowfast.models.build import build_model
 from slowfast.models.weights import can_resume, load_state, load_weights, read_checkpoint
+from slowfast.models.zoo import rows as zoo
 
 NONLOCAL = "NONLOCAL.LOCATION [[[],[]],[[1],[]],[[],[]],[[],[]]]".split(" ", 1)
 

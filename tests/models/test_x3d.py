@@ -19,9 +19,9 @@ import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import UserError, get_cfg, load_config
 from slowfast.models.build import BACKBONE_REGISTRY, CHECKPOINT_FORMAT_REGISTRY, build_model
 from slowfast.models.contracts import full_tokens
-from slowfast.models.x3d import X3DPooling
-from slowfast.models.x3d_block import X3DBlock, round_channels
-from slowfast.models.x3d_formats import pyslowfast_x3d, pytorchvideo_x3d
+from slowfast.models.x3d.block import X3DBlock, round_channels
+from slowfast.models.x3d.formats import pyslowfast_x3d, pytorchvideo_x3d
+from slowfast.models.x3d.network import X3DPooling
 
 ZOO = read_recorded("x3d")
 YAMLS = sorted(ZOO["entries"])

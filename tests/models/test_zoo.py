@@ -9,7 +9,7 @@ import stica
 import slowfast.models  # noqa: F401
 from slowfast.config import ConfigError, load_config
 from slowfast.config.paths import shipped_configs
-from slowfast.models.zoo import (
+from slowfast.models.zoo.rows import (
     ZOO_REGISTRY,
     ZooRow,
     describe_source,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slowfast.models.zoo import ZooRow, register_rows
+from slowfast.models.zoo.rows import ZooRow, register_rows
 
 __all__ = ["avid_cma", "gdt"]
 

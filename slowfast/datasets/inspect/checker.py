@@ -1,0 +1,335 @@
+"""The media checker: what is in a file, what is wrong with it, and what to do about that.
+
+>>> report = inspect_media("clip.mp4")
+>>> report.is_usable, report.duration_sec, report.sound_offset_sec
+(True, 10.0, 0.0)
+>>> for problem in report.problems:
+...     print(problem.severity, problem.reason, problem.remedy)
+
+Files are read by the loader's own reader, so what is found here is what training will meet. A bad
+file is a report, never an exception. Levels:
+
+* "headers": what the container declares; one frame is decoded. Milliseconds.
+* "sample": also the packets of the whole file (frame rate, keyframes, where it ends), frames at
+  five places up to the very end, sound up to a minute, and prints to find duplicates by.
+* "full": also every frame and every sample.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from slowfast.datasets.inspect.duplicates import (
+    Duplicates,
+    find_duplicates,
+    picture_print,
+    sound_print,
+)
+from slowfast.datasets.inspect.facts import (
+    Scan,
+    Seen,
+    Sound,
+    align,
+    listen,
+    look,
+    scan,
+)
+from slowfast.datasets.inspect.packets import Beat, PacketFacts, walk_packets
+from slowfast.datasets.inspect.report import LEVELS, MediaReport, PictureFacts, SoundFacts
+from slowfast.datasets.media.file import file_faults
+from slowfast.datasets.media.problems import SEVERITIES, MediaProblem, describe_fault, problem
+from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
+
+__all__ = [
+    "LEVELS",
+    "Duplicates",
+    "MediaProblem",
+    "MediaReport",
+    "PictureFacts",
+    "SoundFacts",
+    "find_duplicates",
+    "inspect_media",
+]
+
+_HASH_BLOCK = 1 << 20
+
+_USABLE_SHARE = 0.25
+"""A track of which less can be read makes a file unusable."""
+
+_SOUND_LOST_SEC, _SOUND_LOST = 0.1, 0.02
+_TRUNCATED_SEC = 0.5
+_OFFSET_SEC, _ENDS_APART_SEC = 0.1, 0.5
+_FAINT_PEAK = 0.003  # -50 dB
+_SHORT_SEC = 1.0
+_LOW_FPS = 10.0
+_SPARSE_SEC = 5.0
+_SMALL_SIDE = 96
+_BLANK = 1.0
+
+_WITHOUT_TIMESTAMPS = frozenset({"avi", "h261", "h263", "h264", "hevc", "m4v", "mpegvideo"})
+"""Containers, and streams without one, that do not store when a frame appears."""
+
+
+def _no_beat() -> None:
+    pass
+
+
+class _Evidence(NamedTuple):
+    """What was found out about a file; None what was not looked for."""
+
+    info: MediaInfo
+    packets: PacketFacts | None = None
+    seen: Seen | None = None
+    sound: Sound | None = None
+    scan: Scan | None = None
+
+
+def inspect_media(path: str | Path, *, level: str = "sample", beat: Beat = _no_beat) -> MediaReport:
+    """Find out what is in a media file and what is wrong with it.
+
+    Args:
+        path: The file.
+        level: One of LEVELS: how closely to look.
+        beat: Called now and then, to show that work goes on.
+
+    Returns:
+        The report. A file that cannot be used, or is not there, has a problem of severity "error".
+
+    Raises:
+        ValueError: If there is no such level.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"level: got {level!r}; expected one of {', '.join(LEVELS)}.")
+    report = MediaReport(path=str(path), level=level)
+    try:
+        with file_faults(path):
+            status = Path(path).stat()
+            report = dataclasses.replace(
+                report, size_bytes=status.st_size, modified_ns=status.st_mtime_ns
+            )
+        return _inspect(report, beat)
+    except MediaError as error:
+        return dataclasses.replace(report, problems=(describe_fault(error),))
+
+
+def _inspect(report: MediaReport, beat: Beat) -> MediaReport:
+    with open_media(report.path) as reader:
+        evidence = _Evidence(reader.info)
+        if report.level != "headers":
+            evidence = _examine(reader, evidence.info, report.level == "full", beat)
+    info, seen, sound = evidence.info, evidence.seen, evidence.sound
+    report = dataclasses.replace(
+        report,
+        container=info.container,
+        picture=_picture_facts(evidence) if info.has_video else None,
+        sound=_sound_facts(evidence) if info.has_audio else None,
+        file_hash="" if report.level == "headers" else _hash(report.path, beat),
+        picture_print=picture_print(seen.pictures) if seen else "",
+        sound_print=_print_of_sound(info, sound) if sound else "",
+    )
+    found = sorted(_problems(report, evidence), key=lambda p: SEVERITIES.index(p.severity))
+    return dataclasses.replace(report, problems=tuple(found))
+
+
+def _examine(reader: MediaReader, info: MediaInfo, is_full: bool, beat: Beat) -> _Evidence:
+    packets = seen = sound = scanned = None
+    if info.has_video:
+        packets = walk_packets(reader.path, info.zero_sec, beat)
+        seen = look(reader, info.fps, beat)
+        scanned = scan(reader, beat) if is_full else None
+    if info.has_audio:
+        sound = listen(reader, info, everywhere=is_full, beat=beat)
+    return _Evidence(info, packets, seen, sound, scanned)
+
+
+def _picture_facts(evidence: _Evidence) -> PictureFacts:
+    info, packets, seen, scanned = evidence.info, evidence.packets, evidence.seen, evidence.scan
+    facts = PictureFacts(
+        codec=info.video_codec,
+        width=info.width,
+        height=info.height,
+        fps=round(info.fps, 3),
+        rotation=info.rotation,
+        pixel_aspect=info.pixel_aspect,
+        start_sec=_milli(info.video_start_sec),
+        end_sec=_milli(info.video_end_sec),
+        num_tracks=info.num_video_tracks,
+    )
+    if packets is not None:
+        facts = dataclasses.replace(
+            facts,
+            num_frames=packets.num_frames,
+            is_variable=packets.is_variable,
+            longest_gap_sec=_milli(packets.longest_gap_sec),
+            keyframe_sec=_milli(packets.keyframe_sec),
+            keyframe_frames=packets.keyframe_frames,
+        )
+    if seen is not None:
+        contrasts = [float(p.mean(axis=2).std()) for p in seen.pictures if p is not None]
+        facts = dataclasses.replace(
+            facts,
+            readable_share=seen.readable_share,
+            contrast=round(max(contrasts), 2) if contrasts else None,
+        )
+    if scanned is not None:
+        facts = dataclasses.replace(
+            facts,
+            num_frames=scanned.num_frames,
+            damaged_frames=scanned.num_damaged,
+            damaged_sec=scanned.missing_sec,
+        )
+    return facts
+
+
+def _sound_facts(evidence: _Evidence) -> SoundFacts:
+    info, sound = evidence.info, evidence.sound
+    facts = SoundFacts(
+        codec=info.audio_codec,
+        sample_rate_hz=info.sample_rate_hz,
+        channels=info.channels,
+        start_sec=_milli(info.audio_start_sec),
+        end_sec=_milli(info.audio_end_sec),
+        num_tracks=info.num_audio_tracks,
+    )
+    if sound is None:
+        return facts
+    return dataclasses.replace(
+        facts,
+        heard_sec=_milli(sound.heard_sec),
+        silent_share=round(sound.silent_share, 4),
+        quiet_share=round(sound.quiet_share, 4),
+        peak=round(sound.peak, 6),
+        readable_share=round(sound.readable_share, 4),
+    )
+
+
+def _problems(report: MediaReport, evidence: _Evidence) -> Iterator[MediaProblem]:
+    if report.picture is not None:
+        yield from _damage_of_picture(report.picture, evidence)
+        yield from _oddities_of_picture(report.picture, evidence.packets)
+        if report.container in _WITHOUT_TIMESTAMPS:
+            yield problem("no_timestamps")
+    else:
+        yield problem("no_video")
+    if report.sound is not None:
+        yield from _problems_of_sound(report.sound, evidence.sound)
+    else:
+        yield problem("no_sound")
+    if report.picture is not None and report.sound is not None:
+        yield from _problems_of_both(report.picture, report.sound)
+    if 0 < report.duration_sec < _SHORT_SEC:
+        yield problem("short", f"it is {report.duration_sec:.2f} s long")
+
+
+def _damage_of_picture(facts: PictureFacts, evidence: _Evidence) -> Iterator[MediaProblem]:
+    seen, packets = evidence.seen, evidence.packets
+    if seen is not None and seen.fault is not None:
+        where = f"{seen.num_lost} of {len(seen.pictures)} places"
+        if seen.readable_share < _USABLE_SHARE:
+            reason = describe_fault(seen.fault).reason
+            yield problem("undecodable", f"its video cannot be decoded at {where} ({reason})")
+        elif not facts.damaged_frames:
+            yield problem("damaged", f"its video cannot be decoded at {where}")
+    if facts.damaged_frames:
+        where = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in facts.damaged_sec[:3])
+        text = f"{facts.damaged_frames} damaged frames beside {facts.num_frames} whole ones"
+        yield problem("damaged", f"{text} ({where})" if where else text)
+    if packets is None:
+        return
+    lacking_sec = facts.end_sec - packets.end_sec
+    if packets.is_cut_short or lacking_sec > max(_TRUNCATED_SEC, 2 * packets.longest_gap_sec):
+        yield problem(
+            "truncated",
+            f"its video should last to {facts.end_sec:.2f} s and ends at {packets.end_sec:.2f} s",
+        )
+    if packets.jumps_back:
+        yield problem("restarts")
+
+
+def _oddities_of_picture(
+    facts: PictureFacts, packets: PacketFacts | None
+) -> Iterator[MediaProblem]:
+    if facts.num_tracks > 1:
+        yield problem("several_tracks", f"{facts.num_tracks} video tracks; one of them is read")
+    if min(facts.width, facts.height) < _SMALL_SIDE:
+        yield problem("small", f"small picture: {facts.width} x {facts.height} pixels")
+    if 0 < facts.fps < _LOW_FPS:
+        yield problem("low_rate", f"{facts.fps:.3g} frames per second")
+    if facts.contrast is not None and facts.contrast < _BLANK:
+        yield problem("blank")
+    if packets is None:
+        return
+    if packets.is_variable:
+        yield problem(
+            "variable_rate",
+            f"variable frame rate: up to {packets.longest_gap_sec:.2f} s from frame to frame",
+        )
+    if packets.keyframe_sec > _SPARSE_SEC:
+        yield problem(
+            "sparse_keyframes",
+            f"up to {packets.keyframe_sec:.1f} s ({packets.keyframe_frames} frames) between "
+            "keyframes: slow to read",
+        )
+
+
+def _problems_of_sound(facts: SoundFacts, sound: Sound | None) -> Iterator[MediaProblem]:
+    if facts.num_tracks > 1:
+        yield problem("several_tracks", f"{facts.num_tracks} sound tracks; one of them is read")
+    if sound is None:
+        return
+    lost = 1 - sound.readable_share
+    if sound.readable_share < _USABLE_SHARE:
+        yield problem("undecodable", f"{lost:.0%} of its sound cannot be decoded")
+        return
+    if lost * sound.heard_sec > _SOUND_LOST_SEC and lost > _SOUND_LOST:
+        yield problem("damaged", f"{lost:.0%} of its sound is missing")
+        return
+    if facts.silent_share == 1:
+        yield problem("silent")
+    elif facts.peak is not None and facts.peak < _FAINT_PEAK:
+        yield problem("faint", f"very quiet throughout: peak {20 * math.log10(facts.peak):.0f} dB")
+    elif facts.silent_share is not None and facts.silent_share > 0.5:
+        yield problem("mostly_silent", f"silent for {facts.silent_share:.0%} of the time")
+
+
+def _problems_of_both(picture: PictureFacts, sound: SoundFacts) -> Iterator[MediaProblem]:
+    offset = sound.start_sec - picture.start_sec
+    if abs(offset) > _OFFSET_SEC:
+        first = "later" if offset > 0 else "earlier"
+        yield problem("offset", f"its sound starts {abs(offset):.2f} s {first} than its picture")
+    apart = sound.end_sec - picture.end_sec
+    if abs(apart) > _ENDS_APART_SEC:
+        first = "later" if apart > 0 else "earlier"
+        yield problem("ends_apart", f"its sound ends {abs(apart):.2f} s {first} than its picture")
+    both = min(sound.end_sec, picture.end_sec) - max(sound.start_sec, picture.start_sec)
+    if both < 0.5 * picture.length_sec:
+        yield problem(
+            "sound_covers_little",
+            f"sound during {max(0.0, both):.2f} s of {picture.length_sec:.2f} s of video",
+        )
+
+
+def _print_of_sound(info: MediaInfo, sound: Sound) -> str:
+    wave, rate = sound.wave, info.sample_rate_hz
+    if info.has_video and sound.is_whole:
+        wave = align(wave, rate, info.audio_start_sec - info.video_start_sec)
+        wave = wave[: round((info.video_end_sec - info.video_start_sec) * rate)]
+    return sound_print(wave, rate)
+
+
+def _hash(path: str, beat: Beat) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    with file_faults(path), Path(path).open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            state.update(block)
+            beat()
+    return state.hexdigest()
+
+
+def _milli(seconds: float) -> float:
+    return round(seconds, 3)

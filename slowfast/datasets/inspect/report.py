@@ -1,0 +1,198 @@
+"""What the media checker found out about a file, and its form as a line of JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from slowfast.datasets.media.problems import MediaProblem
+
+__all__ = ["LEVELS", "MediaReport", "PictureFacts", "SoundFacts"]
+
+LEVELS = ("headers", "sample", "full")
+"""How closely a file is looked at; the quickest first."""
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PictureFacts:
+    """The video track that is read.
+
+    Times are in seconds on the file's own clock (``MediaInfo``). What a level does not find out is
+    None.
+
+    Attributes:
+        codec: Name of the decoder.
+        width: Of the upright picture with square pixels.
+        height: Of the upright picture with square pixels.
+        fps: Mean frame rate, in Hz; 0 where the container does not tell.
+        rotation: Degrees, counter-clockwise, that frames are turned to be upright.
+        pixel_aspect: Width of a coded pixel by its height.
+        start_sec: When the first frame appears.
+        end_sec: When the last one disappears, as the container tells.
+        num_tracks: Video tracks in the file, covers left out.
+        num_frames: Frames in the file; with level "full" only those that are whole.
+        is_variable: Whether the time from frame to frame varies.
+        longest_gap_sec: Longest time from one frame to the next.
+        keyframe_sec: Longest time from one keyframe to the next.
+        keyframe_frames: Most frames from one keyframe to the next.
+        readable_share: Share of the places looked at where frames could be read, in [0, 1].
+        damaged_frames: Frames that are damaged, or built upon such. Level "full" only.
+        damaged_sec: From when to when frames are missing for it, the first few. Level "full" only.
+        contrast: Largest standard deviation of brightness within a picture looked at, of 255.
+    """
+
+    codec: str
+    width: int
+    height: int
+    fps: float
+    rotation: int
+    pixel_aspect: float
+    start_sec: float
+    end_sec: float
+    num_tracks: int
+    num_frames: int | None = None
+    is_variable: bool | None = None
+    longest_gap_sec: float | None = None
+    keyframe_sec: float | None = None
+    keyframe_frames: int | None = None
+    readable_share: float | None = None
+    damaged_frames: int | None = None
+    damaged_sec: tuple[tuple[float, float], ...] = ()
+    contrast: float | None = None
+
+    @property
+    def length_sec(self) -> float:
+        """From the first frame to the end of the last one."""
+        return self.end_sec - self.start_sec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SoundFacts:
+    """The sound track that is read; as PictureFacts. Levels are of the mix to one channel.
+
+    Attributes:
+        codec: Name of the decoder.
+        sample_rate_hz: Samples per second.
+        channels: Channels.
+        start_sec: When it starts.
+        end_sec: When it ends, as the container tells.
+        num_tracks: Sound tracks in the file.
+        heard_sec: How much of it was listened to.
+        silent_share: Share of that which is digital silence, in [0, 1].
+        quiet_share: Share of that below -60 dB, in [0, 1]; holds the silent share.
+        peak: Largest absolute sample; 1 is full scale.
+        readable_share: Share of the places listened to that could be read, in [0, 1].
+    """
+
+    codec: str
+    sample_rate_hz: int
+    channels: int
+    start_sec: float
+    end_sec: float
+    num_tracks: int
+    heard_sec: float | None = None
+    silent_share: float | None = None
+    quiet_share: float | None = None
+    peak: float | None = None
+    readable_share: float | None = None
+
+    @property
+    def length_sec(self) -> float:
+        """From its first to its last sample."""
+        return self.end_sec - self.start_sec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MediaReport:
+    """What is known about a file.
+
+    Attributes:
+        path: The file, as it was named.
+        level: One of LEVELS.
+        size_bytes: Size of the file; 0 where it cannot be looked up.
+        modified_ns: When it was last changed; 0 where it cannot be looked up.
+        problems: What is wrong, the gravest first.
+        container: FFmpeg's name of the format, or "".
+        picture: The video track, or None.
+        sound: The sound track, or None.
+        file_hash: Of the file's bytes; "" at level "headers".
+        picture_print: Fingerprint of the frames looked at, or "".
+        sound_print: Fingerprint of the sound listened to, or "".
+    """
+
+    path: str
+    level: str
+    size_bytes: int = 0
+    modified_ns: int = 0
+    problems: tuple[MediaProblem, ...] = ()
+    container: str = ""
+    picture: PictureFacts | None = None
+    sound: SoundFacts | None = None
+    file_hash: str = ""
+    picture_print: str = ""
+    sound_print: str = ""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is no error."""
+        return not any(problem.severity == "error" for problem in self.problems)
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """Codes of the problems."""
+        return frozenset(problem.code for problem in self.problems)
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether there is something to be heard, as far as was listened."""
+        return self.sound is not None and "silent" not in self.codes
+
+    @property
+    def duration_sec(self) -> float:
+        """Length of the video; of the sound where there is no video."""
+        track = self.picture or self.sound
+        return track.length_sec if track else 0.0
+
+    @property
+    def sound_offset_sec(self) -> float | None:
+        """How much later than the picture the sound starts; None without both."""
+        if self.picture is None or self.sound is None:
+            return None
+        return self.sound.start_sec - self.picture.start_sec
+
+    def to_json(self) -> str:
+        """Return the report as one line of JSON, without the line's end."""
+        content = {"format": _FORMAT, **dataclasses.asdict(self)}
+        content["problems"] = [problem._asdict() for problem in self.problems]
+        return json.dumps(content, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> MediaReport:
+        """Read a line that ``to_json`` made.
+
+        Args:
+            line: The line.
+
+        Returns:
+            The report.
+
+        Raises:
+            ValueError: If the line is cut short or of another version of the format.
+        """
+        content: dict[str, Any] = json.loads(line)
+        if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
+            raise ValueError(f"a media report of format {_FORMAT} was expected, got {line[:60]!r}")
+        try:
+            content["problems"] = tuple(MediaProblem(**entry) for entry in content["problems"])
+            if content["picture"] is not None:
+                parts = content["picture"]["damaged_sec"]
+                content["picture"]["damaged_sec"] = tuple((start, end) for start, end in parts)
+                content["picture"] = PictureFacts(**content["picture"])
+            if content["sound"] is not None:
+                content["sound"] = SoundFacts(**content["sound"])
+            return cls(**content)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a media report: {line[:60]!r} ({error})") from error

@@ -1,0 +1,150 @@
+"""What a media file holds, and from when to when."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import av
+from av.packet import Packet
+from av.stream import Stream
+
+from slowfast.datasets.media.file import (
+    MediaFile,
+    MediaLocation,
+    Span,
+    demux,
+    open_container,
+    ticks_per_sec,
+)
+
+__all__ = ["MediaInfo", "track_spans"]
+
+_TAILS_SEC = (1.0, 10.0, math.inf)
+"""Packets are looked at from so long before the file's end, in turn, to find a track's end."""
+
+
+class MediaInfo(NamedTuple):
+    """Facts of a media file.
+
+    Times are in seconds on the file's own clock. Its zero is the first instant that the video or
+    the sound presents, whichever comes first; both are placed on it by their timestamps.
+
+    Attributes:
+        has_video: Whether there is a video track; covers and thumbnails are none.
+        has_audio: Whether there is an audio track.
+        video_start_sec: When the first frame appears.
+        video_end_sec: When the last frame disappears, as the container tells; a damaged file may
+            end before. 0 without video, as all numbers of a track that is not there.
+        audio_start_sec: When the sound starts.
+        audio_end_sec: When the sound ends.
+        width: Of the upright picture with square pixels, in pixels.
+        height: Of the upright picture with square pixels, in pixels.
+        rotation: Degrees, counter-clockwise, that frames are turned to be upright: 0, 90, 180, 270.
+        pixel_aspect: Width of a coded pixel by its height; honoured in ``width``.
+        fps: Mean frame rate, in Hz; 0 where the container does not tell.
+        video_codec: Name of the decoder, or "".
+        audio_codec: Name of the decoder, or "".
+        sample_rate_hz: Of the track, before resampling.
+        channels: Of the track, before mixing.
+        container: FFmpeg's name of the format.
+        zero_sec: Where the clock's zero lies on the container's own clock.
+        num_video_tracks: Video tracks that could be read; one of them is.
+        num_audio_tracks: Audio tracks that could be read; one of them is.
+    """
+
+    has_video: bool
+    has_audio: bool
+    video_start_sec: float = 0.0
+    video_end_sec: float = 0.0
+    audio_start_sec: float = 0.0
+    audio_end_sec: float = 0.0
+    width: int = 0
+    height: int = 0
+    rotation: int = 0
+    pixel_aspect: float = 1.0
+    fps: float = 0.0
+    video_codec: str = ""
+    audio_codec: str = ""
+    sample_rate_hz: int = 0
+    channels: int = 0
+    container: str = ""
+    zero_sec: float = 0.0
+    num_video_tracks: int = 0
+    num_audio_tracks: int = 0
+
+    @property
+    def duration_sec(self) -> float:
+        """When the longer of the two tracks ends."""
+        return max(self.video_end_sec, self.audio_end_sec)
+
+
+def track_spans(file: MediaFile) -> dict[int, Span]:
+    """Find from when to when the chosen tracks last.
+
+    What the container declares is taken. Where that is nothing, or only a guess, the packets at the
+    file's end tell.
+
+    Args:
+        file: The open file; it is not moved.
+
+    Returns:
+        A span per track index. A track without any packet has none.
+    """
+    starts: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    for index in (file.video_index, file.audio_index):
+        if index is None:
+            continue
+        stream = file.container.streams[index]
+        starts[index] = stream.start_time or 0
+        if stream.duration and stream.duration > 0 and _declares_its_end(stream):
+            ends[index] = starts[index] + stream.duration
+    for tail_sec in _TAILS_SEC:
+        missing = [index for index in starts if index not in ends]
+        if missing:
+            ends |= _last_ticks(file.location, missing, tail_sec)
+    return {
+        index: Span(start, max(start, ends[index]), ticks_per_sec(file.container.streams[index]))
+        for index, start in starts.items()
+        if index in ends
+    }
+
+
+def _declares_its_end(stream: Stream) -> bool:
+    """Whether a track's duration can be trusted.
+
+    Of MPEG program streams FFmpeg only estimates it. With a varying frame rate mp4 adds up
+    durations in the order of decoding, which may miss the last frames.
+    """
+    if stream.container.format.name == "mpeg":
+        return False
+    return stream.type == "audio" or stream.average_rate == stream.guessed_rate
+
+
+def _last_ticks(location: MediaLocation, indices: list[int], tail_sec: float) -> dict[int, int]:
+    """Return when the last packet of each track ends, from the packets at a file's end."""
+    last: dict[int, tuple[int, int]] = {}  # start and duration of the last packet in time
+    with open_container(location) as container:
+        streams = [container.streams[index] for index in indices]
+        length = container.duration or 0
+        goal = (container.start_time or 0) + length - int(min(tail_sec * av.time_base, length))
+        try:
+            if length and goal > 0:
+                container.seek(goal, any_frame=True)
+            for packet in demux(container, streams):
+                if packet.pts is not None:
+                    seen = (packet.pts, _duration(packet))
+                    last[packet.stream_index] = max(seen, last.get(packet.stream_index, seen))
+        except (av.FFmpegError, OSError):
+            pass  # A damaged end: what was seen before it stands.
+        return {index: sum(times) for index, times in last.items()}
+
+
+def _duration(packet: Packet) -> int:
+    """Return a packet's duration, a frame period at most: mp4 stores those of another order."""
+    rate = getattr(packet.stream, "average_rate", None)
+    if not rate:
+        return packet.duration or 0
+    period = round(ticks_per_sec(packet.stream) / float(rate))
+    return min(packet.duration or period, period)

@@ -1,0 +1,289 @@
+"""The one place where media files are opened: frames and sound of a window, on one clock.
+
+>>> with open_media("clip.mp4") as reader:
+...     times = frame_times(1.0, num_frames=16, sampling_rate=2, target_fps=30.0)
+...     frames = reader.read_video(times, short_side=144)  # uint8 (16, 144, 192, 3)
+...     sound, share = reader.read_audio(1.0, num_samples=24000, sample_rate_hz=24000)
+
+What holds of every file:
+
+* Time is in seconds on the file's own clock, whose zero is the first instant presented. Frames and
+  sound are placed by their timestamps, so late tracks, edit lists and containers that start at
+  1.4 s need no care. AVI stores no timestamps: there the picture may be two frames late.
+* Pictures come upright and with square pixels: rotation metadata and sample aspect ratio are
+  honoured (the height of coded frames is kept, their width is stretched). Mirroring is not.
+* Colours follow the file's matrix and range; where it names no matrix, BT.601, as FFmpeg does.
+* The first track that is marked default is read. Covers, thumbnails, subtitles are ignored. A still
+  image is not a video.
+* A fault of the file is a MediaError, whatever its nature; nothing else is raised for it. Frames
+  that a decoder reports as damaged are dropped, together with those that are built upon them.
+
+Legend: T frames, N samples, H W height and width.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slowfast.datasets.media.audio import AudioTrack
+from slowfast.datasets.media.file import (
+    MediaError,
+    MediaFile,
+    MediaLocation,
+    file_faults,
+)
+from slowfast.datasets.media.packets import PacketSource
+from slowfast.datasets.media.probe import MediaInfo, track_spans
+from slowfast.datasets.media.video import VideoTrack
+
+__all__ = ["MediaError", "MediaInfo", "MediaReader", "open_media", "probe_media"]
+
+
+class MediaReader:
+    """An open media file. Use it in a ``with`` block; not for several threads at once.
+
+    One decoder thread per track. Windows of one kind are best read in ascending order, all of the
+    video before the sound: each change between the two costs a seek.
+
+    Args:
+        location: The file.
+
+    Attributes:
+        path: The file.
+
+    Raises:
+        MediaError: If nothing in the file can be decoded.
+    """
+
+    def __init__(self, location: MediaLocation) -> None:
+        self.path = str(location.path)
+        with file_faults(self.path):
+            self._file = MediaFile(location)
+            self._is_open = True
+            try:
+                self._open_tracks()
+            except BaseException:
+                self.close()
+                raise
+
+    def __enter__(self) -> MediaReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; nothing can be read any more."""
+        self._is_open = False
+        self._file.close()
+
+    def read_video(
+        self, times_sec: Sequence[float] | NDArray[np.floating], *, short_side: int | None = None
+    ) -> NDArray[np.uint8]:
+        """Return the frame on display at each instant.
+
+        That is the last frame that starts at or before it (within half a millisecond); before the
+        video's start it is the first frame, after its end the last. Whether frames repeat or are
+        left out depends on timestamps alone, never on a frame rate.
+
+        Args:
+            times_sec: (T,), ascending, in seconds on the file's clock; T >= 1.
+            short_side: Frames are scaled to this short side, never up, in pixels; None: full size.
+
+        Returns:
+            uint8 (T, H, W, 3), RGB.
+
+        Raises:
+            MediaError: If there is no video, or if damage leaves no frame of the window. Of a
+                window that is damaged in part, the frames that are whole are repeated.
+            ValueError: If the instants are not ascending or there are none.
+        """
+        times = np.asarray(times_sec, np.float64)
+        if times.ndim != 1 or not len(times) or not (np.diff(times, prepend=-np.inf) >= 0).all():
+            raise ValueError(f"times_sec: got {times}; expected one or more instants, ascending.")
+        if short_side is not None and short_side < 1:
+            raise ValueError(f"short_side: got {short_side}; expected pixels >= 1, or None.")
+        video = self._require_video()
+        with file_faults(self.path):
+            return video.read(times + self._zero_sec, short_side)
+
+    def iter_video(
+        self, *, short_side: int | None = None
+    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Yield every whole frame of the video, in order. Read nothing else in between.
+
+        Args:
+            short_side: As for ``read_video``.
+
+        Yields:
+            When the frame appears, in seconds on the file's clock, and uint8 (H, W, 3), RGB.
+
+        Raises:
+            MediaError: If there is no video, or if the file goes away.
+        """
+        video = self._require_video()
+        with file_faults(self.path):
+            for start_sec, frame in video.read_all(short_side):
+                yield start_sec - self._zero_sec, frame
+
+    @property
+    def num_damaged_frames(self) -> int:
+        """Frames that reading has dropped so far, being damaged or built upon damaged ones."""
+        return 0 if self._video is None else self._video.num_damaged
+
+    def read_audio(
+        self, start_sec: float, num_samples: int, sample_rate_hz: int
+    ) -> tuple[NDArray[np.float32], float]:
+        """Return a window of the sound, mixed to one channel.
+
+        A window equals the same stretch of the whole track, decoded and resampled at once; so
+        windows that adjoin join without a seam.
+
+        Args:
+            start_sec: Where it starts, in seconds on the file's clock; rounded to a sample.
+            num_samples: N.
+            sample_rate_hz: Wanted rate.
+
+        Returns:
+            float32 (N,) in [-1, 1], zero outside of the track, and the share of the window that
+            lies inside the track, in [0, 1]. Zeros and 0 where there is no sound track.
+
+        Raises:
+            MediaError: If damage leaves nothing of a window inside the track.
+            ValueError: If the start is not finite or a number not positive.
+        """
+        if num_samples < 1 or sample_rate_hz < 1 or not math.isfinite(start_sec):
+            raise ValueError(
+                f"start_sec, num_samples, sample_rate_hz: got {start_sec}, {num_samples}, "
+                f"{sample_rate_hz}; expected a finite instant and numbers >= 1."
+            )
+        self._check_open()
+        if self._audio is None:
+            return np.zeros(num_samples, np.float32), 0.0
+        with file_faults(self.path):
+            return self._audio.read(
+                float(start_sec), num_samples, sample_rate_hz, zero_sec=self._zero_sec
+            )
+
+    def _open_tracks(self) -> None:
+        file = self._file
+        spans = track_spans(file)
+        self._video: VideoTrack | None = None
+        self._audio: AudioTrack | None = None
+        for index, span in spans.items():
+            source = PacketSource(file, index)
+            if index == file.video_index:
+                self._video = VideoTrack(source, span)
+            else:
+                self._audio = AudioTrack(source, span)
+        if self._video is None and self._audio is None:
+            raise MediaError(self.path, "it has neither video nor sound that can be decoded")
+        self._zero_sec = min(span.start_sec for span in spans.values())
+
+    @property
+    def video_extent_sec(self) -> tuple[float, float]:
+        """First and last instant of the video, in seconds on the file's clock.
+
+        As in ``info``, but nothing has to be decoded for it.
+
+        Raises:
+            MediaError: If there is no video.
+        """
+        span = self._require_video().span
+        return span.start_sec - self._zero_sec, span.end_sec - self._zero_sec
+
+    @property
+    def audio_extent_sec(self) -> tuple[float, float]:
+        """First and last instant of the sound, in seconds on the file's clock.
+
+        As in ``info``, but nothing has to be decoded for it.
+
+        Raises:
+            MediaError: If there is no sound.
+        """
+        self._check_open()
+        if self._audio is None:
+            raise MediaError(self.path, "it has no sound that can be decoded")
+        span = self._audio.span
+        return span.start_sec - self._zero_sec, span.end_sec - self._zero_sec
+
+    @functools.cached_property
+    def info(self) -> MediaInfo:
+        """Facts of the file. The first call decodes the first frame, which alone tells rotation."""
+        self._check_open()
+        facts: dict[str, Any] = {"container": self._file.container.format.name}
+        with file_faults(self.path):
+            if self._video is not None:
+                facts["video_start_sec"] = self._video.probe() - self._zero_sec
+                facts["video_end_sec"] = self._video.span.end_sec - self._zero_sec
+                facts |= self._video.facts()
+            if self._audio is not None:
+                facts["audio_start_sec"] = self._audio.span.start_sec - self._zero_sec
+                facts["audio_end_sec"] = self._audio.span.end_sec - self._zero_sec
+                facts |= self._audio.facts()
+        return MediaInfo(
+            has_video=self._video is not None,
+            has_audio=self._audio is not None,
+            zero_sec=self._zero_sec,
+            num_video_tracks=self._file.count_tracks("video"),
+            num_audio_tracks=self._file.count_tracks("audio"),
+            **facts,
+        )
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise ValueError(f"{self.path}: the reader was closed; read inside its with block.")
+
+    def _require_video(self) -> VideoTrack:
+        self._check_open()
+        if self._video is None:
+            raise MediaError(self.path, "it has no video that can be decoded")
+        return self._video
+
+
+def open_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaReader:
+    """Open a media file, or one that lies inside another.
+
+    Args:
+        path: The file.
+        offset: First byte of the media file in it, as for a member of a tar.
+        size: Its bytes; None: up to the end.
+
+    Returns:
+        A reader, to be closed.
+
+    Raises:
+        MediaError: If the file is missing, damaged or holds nothing that can be decoded.
+    """
+    return MediaReader(MediaLocation(Path(path), offset, size))
+
+
+def probe_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaInfo:
+    """Open a media file, return its facts, and close it.
+
+    Args:
+        path: The file.
+        offset: First byte of the media file in it, as for a member of a tar.
+        size: Its bytes; None: up to the end.
+
+    Returns:
+        The facts.
+
+    Raises:
+        MediaError: As ``open_media``.
+    """
+    with open_media(path, offset=offset, size=size) as reader:
+        return reader.info

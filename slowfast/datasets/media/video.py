@@ -1,0 +1,380 @@
+"""Frames of a video track at given instants, as RGB of the size that is wanted.
+
+Only what is needed is decoded: from the keyframe before the window, leaving out frames that no
+other frame refers to and that are not shown; and only the frames that are shown are converted,
+being scaled in the same step.
+
+Legend: T frames, H W height and width.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from slowfast.datasets.media.file import MediaError, Span
+from slowfast.datasets.media.packets import PacketSource
+from slowfast.datasets.media.picture import Picture
+
+__all__ = ["VideoTrack"]
+
+_SKIPS_UNREFERENCED = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
+"""Decoders whose ``skip_frame = NONREF`` drops only frames that nothing depends on. Not HEVC: there
+a "non-reference" frame may still be used by higher temporal layers."""
+
+_MIN_HOLD_FRAMES = 2
+"""A frame counts as being there for at least so many frame periods in a damaged file."""
+
+_MAX_GAP_SEC = 1.0
+"""Containers may end a track too late by that much."""
+
+_TOLERANCE_SEC = 5e-4
+"""Half the rounding of containers that count in milliseconds."""
+
+_MAX_REORDERED = 32
+"""Decoders hold back fewer frames than that."""
+
+_NEVER, _FOREVER = -(2**62), 2**62
+
+
+class _Shown(NamedTuple):
+    """A decoded frame and the tick from which on it is shown."""
+
+    pts: int
+    frame: VideoFrame
+
+
+class _Window:
+    """Which frames are shown at ascending instants: for each the last that starts by then.
+
+    Args:
+        limits: The instants, in ticks.
+        end: Where the track ends, in ticks.
+
+    Attributes:
+        target: Where decoding has to start: the first instant, or the last one of the track.
+    """
+
+    def __init__(self, limits: list[int], end: int) -> None:
+        self.limits = limits
+        self.target = min(limits[0], end - 1)
+        self.clear()
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """First and last instant."""
+        return self.limits[0], self.limits[-1]
+
+    def clear(self) -> None:
+        """Forget the packets that came by."""
+        self._latest = [_NEVER] * len(self.limits)
+
+    def slot(self, pts: int) -> int:
+        """Return the first instant that a frame could be shown at; ``len(limits)``: at none."""
+        return bisect_left(self.limits, pts)
+
+    def may_show(self, pts: int | None) -> bool:
+        """Whether a packet's frame may be shown; note that the packet has come by.
+
+        It is not when a packet was seen whose frame starts later and still before the instant. A
+        frame with B-frames before it is decoded before them, so this nearly always is known.
+        """
+        slot = len(self.limits) if pts is None else self.slot(pts)
+        if pts is None or slot == len(self.limits):
+            return True
+        if self._latest[slot] > pts:
+            return False
+        self._latest[slot] = pts
+        return True
+
+
+class VideoTrack:
+    """Reads frames of one video track.
+
+    Args:
+        source: The track's packets.
+        span: From when to when the track lasts, by the container.
+
+    Attributes:
+        span: As given.
+        num_damaged: Frames that were dropped so far, being damaged or built upon damaged ones.
+    """
+
+    _current: _Shown | None  # the last frame that was passed
+    _ahead: deque[_Shown]  # decoded frames behind it
+    _flushed: bool  # the decoder has given its last frame
+    _damaged: bool  # something was dropped since the last jump
+    _sent: deque[int]  # frames that the decoder was given last, in its order
+    _taint: int | None  # the frame that was damaged, up to the next keyframe
+    _whole: frozenset[int]  # frames that were decoded before it
+    _floor: int  # frames before it are dropped
+    _last: int  # the last frame that was queued
+
+    def __init__(self, source: PacketSource, span: Span) -> None:
+        stream = source.stream
+        self._source = source
+        self._can_skip = stream.codec_context.name in _SKIPS_UNREFERENCED
+        self._fps = float(stream.average_rate or stream.guessed_rate or 0.0)
+        self._period = max(1.0, span.per_sec / self._fps) if self._fps else 1.0
+        aspect = float(stream.sample_aspect_ratio or 1.0)
+        self._picture = Picture(stream.width, stream.height, aspect)
+        self._first_sec: float | None = None
+        self.span = span
+        self.num_damaged = 0
+        self._forget()
+
+    def probe(self) -> float:
+        """Decode the first frame, once, to know the rotation and the true start.
+
+        Returns:
+            When the first frame starts, in seconds on the container's clock.
+        """
+        if self._first_sec is None:
+            self._go_to_beginning()
+            self._current = self._next(None)
+            first = self.span.start if self._current is None else self._current.pts
+            self._first_sec = first / self.span.per_sec
+        return self._first_sec
+
+    def facts(self) -> dict[str, Any]:
+        """Return what MediaInfo says of the track, its times left out."""
+        width, height = self._picture.size
+        return {
+            "width": width,
+            "height": height,
+            "rotation": 90 * (self._picture.quarter_turns or 0),
+            "pixel_aspect": self._picture.pixel_aspect,
+            "fps": self._fps,
+            "video_codec": self._source.stream.codec_context.name,
+        }
+
+    def read(self, times_sec: NDArray[np.float64], short_side: int | None) -> NDArray[np.uint8]:
+        """Return the frame on display at each instant.
+
+        Args:
+            times_sec: (T,), ascending, on the container's clock, in seconds; T >= 1.
+            short_side: Frames are scaled to it, never up, in pixels; None: as they are.
+
+        Returns:
+            uint8 (T, H, W, 3), RGB.
+
+        Raises:
+            MediaError: If damage leaves no frame of the window.
+        """
+        window = _Window(self._limits(times_sec), self.span.end)
+        try:
+            return self._read(window, short_side)
+        except BaseException:
+            self._forget()
+            raise
+
+    def read_all(self, short_side: int | None) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Yield every whole frame of the track, once, in order of display.
+
+        Args:
+            short_side: As for ``read``.
+
+        Yields:
+            When the frame appears, on the container's clock, in seconds, and uint8 (H, W, 3), RGB.
+        """
+        self._go_to_beginning()
+        try:
+            while (shown := self._next(None)) is not None:
+                yield shown.pts / self.span.per_sec, self._picture.to_rgb(shown.frame, short_side)
+        finally:
+            self._forget()
+
+    def _read(self, window: _Window, short_side: int | None) -> NDArray[np.uint8]:
+        out: NDArray[np.uint8] | None = None
+        slots: list[int] = []
+        shown_until = -math.inf
+        for slot, shown in self._frames_of(window):
+            image = self._picture.to_rgb(shown.frame, short_side)
+            if out is None:
+                out = np.empty((len(window.limits), *image.shape), np.uint8)
+            out[slot] = image
+            slots.append(slot)
+            shown_until = shown.pts + self._hold(shown.frame)
+        if out is None or self._lacks(window, shown_until):
+            raise self._fault(window)
+        _repeat(out, slots)
+        return out
+
+    def _lacks(self, window: _Window, shown_until: float) -> bool:
+        """Whether a window has no frame of its own, the one before it being held for no reason.
+
+        The reason is that no other comes. It does not count in a damaged file, nor when the track
+        should last much longer than the last frame that was found.
+        """
+        if shown_until > window.target:
+            return False
+        if self._damaged or self._source.errors or self._source.is_cut_short():
+            return True
+        return self._flushed and window.target - shown_until > _MAX_GAP_SEC * self.span.per_sec
+
+    def _limits(self, times_sec: NDArray[np.float64]) -> list[int]:
+        """Turn instants into ticks; those before the first frame become its own."""
+        start, _, per_sec = self.span
+        tolerance = min(0.5, _TOLERANCE_SEC * per_sec) + 1e-6
+        limits = np.floor(times_sec * per_sec + tolerance)
+        return [int(limit) for limit in np.clip(limits, start, _FOREVER)]
+
+    def _hold(self, frame: VideoFrame) -> float:
+        return max(frame.duration or 0, _MIN_HOLD_FRAMES * self._period)
+
+    def _fault(self, window: _Window) -> MediaError:
+        start, end = ((t - self.span.start) / self.span.per_sec for t in window.bounds)
+        return MediaError(
+            self._source.file.location.path,
+            f"damaged: it has no whole frame between {start:.2f} and {end:.2f} s of its video",
+        )
+
+    # Choosing frames
+
+    def _frames_of(self, window: _Window) -> Iterator[tuple[int, _Shown]]:
+        """Yield the frames shown in a window, each with the first instant it is shown at."""
+        if not self._can_go_on(window.target):
+            self._go_to(window)
+        following = self._next(window)
+        if self._current is None and following is not None and not self._damaged:
+            yield 0, following  # nothing precedes the very first frame: it is shown before its time
+        while following is not None and window.slot(following.pts) < len(window.limits):
+            current, self._current = self._current, following
+            if current is not None and window.slot(current.pts) != window.slot(following.pts):
+                yield window.slot(current.pts), current
+            following = self._next(window)
+        if following is not None:
+            self._ahead.appendleft(following)
+        if self._current is not None:
+            yield window.slot(self._current.pts), self._current
+
+    def _next(self, window: _Window | None) -> _Shown | None:
+        """Return the next frame in order of display, None after the last."""
+        while not self._ahead:
+            packet = self._source.next_packet()
+            if packet is None and self._flushed:
+                return None
+            self._flushed = packet is None
+            self._decode(packet, window)
+        return self._ahead.popleft()
+
+    # Going somewhere
+
+    def _can_go_on(self, target: int) -> bool:
+        """Whether decoding on from here gets to the target, and sooner than a seek would."""
+        if self._source.file.pristine and self._source.is_near(self.span.start, target):
+            self._go_to_beginning()
+            return True
+        if not self._source.is_current or self._current is None or self._current.pts > target:
+            return False
+        position = self._ahead[-1].pts if self._ahead else self._current.pts
+        return target <= position or self._flushed or self._source.is_near(position, target)
+
+    def _go_to(self, window: _Window) -> None:
+        """Seek so that decoding on passes a clean frame at or before the window."""
+        for _ in self._source.seek_attempts(window.target, self.span.start):
+            self._forget()
+            window.clear()
+            if self._lands_before(window):
+                return
+        self._go_to_beginning()
+        window.clear()
+
+    def _go_to_beginning(self) -> None:
+        self._source.rewind()
+        self._forget()
+
+    def _lands_before(self, window: _Window) -> bool:
+        """Decode the first frame after a seek and check it: whole, and early enough.
+
+        Frames that come out of the decoder before the keyframe's own are dropped: in an open group
+        of pictures they refer to frames before the keyframe, which were not decoded.
+        """
+        target = window.target
+        while True:
+            packet = self._source.next_packet()
+            if packet is None or (packet.dts is not None and packet.dts > target):
+                return False
+            if packet.is_keyframe:
+                break
+        if packet.pts is not None:
+            if packet.pts > target:
+                return False
+            self._floor = packet.pts
+        self._source.push_back(packet)
+        self._current = self._next(window)
+        return self._current is not None and not self._damaged and self._current.pts <= target
+
+    def _forget(self) -> None:
+        """Forget the position: the next window starts with a seek."""
+        self._current = None
+        self._ahead = deque()
+        self._sent = deque(maxlen=_MAX_REORDERED)
+        self._flushed = self._damaged = False
+        self._taint = None
+        self._whole = frozenset()
+        self._floor = self._last = _NEVER
+
+    # Decoding
+
+    def _decode(self, packet: Packet | None, window: _Window | None) -> None:
+        """Decode a packet, or flush the decoder, and queue the frames that are whole."""
+        context = self._source.context
+        pts = None if packet is None else packet.pts
+        if self._can_skip and packet is not None:
+            is_needed = window is None or window.may_show(pts)
+            context.skip_frame = "DEFAULT" if is_needed else "NONREF"
+        if pts is not None:
+            self._sent.append(pts)
+        try:
+            frames = context.decode(packet)
+        except (av.FFmpegError, OSError):
+            self.num_damaged += 1
+            self._note_damage(pts)
+            return
+        for frame in frames:
+            self._queue(frame)
+
+    def _queue(self, frame: VideoFrame) -> None:
+        pts = frame.pts
+        if pts is None:
+            pts = self.span.start if self._last == _NEVER else self._last + round(self._period)
+        if frame.is_corrupt:
+            self._note_damage(pts)
+        elif self._taint is not None and frame.key_frame and pts > self._taint:
+            self._taint = None
+        is_whole = self._taint is None or pts in self._whole
+        self.num_damaged += not is_whole
+        if is_whole and pts >= self._floor and pts > self._last:
+            self._last = pts
+            self._picture.look_at(frame)
+            self._ahead.append(_Shown(pts, frame))
+
+    def _note_damage(self, pts: int | None) -> None:
+        """Drop a damaged frame and all that is decoded from now to the next keyframe.
+
+        Those frames are built upon it, and decoders do not mark them. What was decoded before it is
+        whole, although it may be shown, and come out of the decoder, later.
+        """
+        sent = list(self._sent)
+        if self._taint is None:
+            self._whole = frozenset(sent[: sent.index(pts)] if pts in sent else sent)
+        self._taint = max([self._taint or _NEVER, pts if pts is not None else max(sent, default=0)])
+        self._damaged = True
+
+
+def _repeat(out: NDArray[np.uint8], slots: list[int]) -> None:
+    """Fill the instants between by the frame before them, those before the first by the first."""
+    for index in range(len(out)):
+        shown = slots[max(0, bisect_right(slots, index) - 1)]
+        if shown != index:
+            out[index] = out[shown]

@@ -1,0 +1,295 @@
+"""Re-encoding one media file for training: small, with many keyframes, in step with its sound.
+
+Frames and sound come from the project's own reader: upright, with square pixels, on the file's own
+clock. Each frame keeps its instant (late tracks, varying rates), and the sound is written from the
+instant it starts at. A file counts only when it is complete: it is written under a temporary name,
+opened again, and then renamed (``prepare_target``).
+
+Legend: H W height and width, n samples.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace
+from numpy.typing import NDArray
+
+from slowfast.datasets.inspect.packets import Beat
+from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
+from slowfast.datasets.prepare.target import EncodeSettings, expected_mark, write_target
+
+__all__ = ["Copy", "encode_media"]
+
+_TICKS_PER_SEC = 90_000
+_MAX_FPS = 240.0
+_DEFAULT_FPS = 30.0
+_AAC_FRAME = 1024
+_CHUNK_SEC = 5.0
+_BT601, _LIMITED_RANGE = 6, 1
+_LENGTH_TOLERANCE_SEC = 0.1
+
+
+class Copy(NamedTuple):
+    """What came of one file.
+
+    Attributes:
+        num_frames: Frames written.
+        num_damaged: Frames of the original that were left out, being damaged.
+        lost_sound_sec: Sound of the original that could not be decoded; silent in the copy.
+        last_frame_sec: When the last frame appears; None without video.
+        sound_end_sec: When the sound ends; None without sound.
+    """
+
+    num_frames: int
+    num_damaged: int
+    lost_sound_sec: float
+    last_frame_sec: float | None
+    sound_end_sec: float | None
+
+
+def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Beat) -> Copy:
+    """Write a copy of a media file for training; H.264 and AAC in mp4.
+
+    Args:
+        source: The original; it is only read.
+        target: The copy; its folder is created. A file there is replaced in the end.
+        settings: What the copy is like.
+        beat: Called now and then, to show that work goes on.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        MediaError: If the original cannot be used.
+        OSError: If the copy cannot be written.
+    """
+    mark = expected_mark(source, settings)
+    with write_target(target) as temporary:
+        with open_media(source) as pictures, open_media(source) as sounds:
+            copy = _write(pictures, sounds, temporary, settings, mark, beat)
+        _verify(temporary, copy)
+    return copy
+
+
+def _write(
+    pictures: MediaReader,
+    sounds: MediaReader,
+    file: Path,
+    settings: EncodeSettings,
+    mark: str,
+    beat: Beat,
+) -> Copy:
+    """Write the copy. Each track has a reader of its own: a change between them costs a seek."""
+    info = pictures.info
+    options = {"movflags": "faststart"}
+    with av.open(str(file), "w", format="mp4", options=options) as out:
+        out.metadata["comment"] = mark
+        frames = pictures.iter_video(short_side=settings.short_side) if info.has_video else None
+        first = next(frames, None) if frames is not None else None
+        if info.has_video and first is None:
+            raise MediaError(pictures.path, "damaged: it has no whole frame")
+        video = _VideoWriter(out, first[1], info, settings) if first is not None else None
+        audio = _AudioWriter(out, sounds, info, settings, beat) if info.has_audio else None
+        if video is not None and first is not None and frames is not None:
+            video.write(*first)
+            for start_sec, picture in frames:
+                beat()
+                video.write(start_sec, picture)
+                if audio is not None:
+                    audio.write_until(start_sec)
+            video.finish()
+        if audio is not None:
+            audio.finish()
+    return Copy(
+        num_frames=0 if video is None else video.num_frames,
+        num_damaged=pictures.num_damaged_frames,
+        lost_sound_sec=0.0 if audio is None else audio.lost_sec,
+        last_frame_sec=None if video is None else video.last_sec,
+        sound_end_sec=None if audio is None else audio.end_sec,
+    )
+
+
+class _VideoWriter:
+    """Encodes frames at the instants they appear.
+
+    Args:
+        out: The container.
+        picture: The first frame, uint8 (H, W, 3).
+        info: Facts of the original.
+        settings: What the copy is like.
+    """
+
+    def __init__(
+        self, out: Any, picture: NDArray[np.uint8], info: MediaInfo, settings: EncodeSettings
+    ) -> None:
+        fps = info.fps if 0 < info.fps <= _MAX_FPS else _DEFAULT_FPS
+        self._out, self._end_sec = out, info.video_end_sec
+        self._period = max(1, round(_TICKS_PER_SEC / fps))
+        options = {"preset": settings.preset, "crf": str(settings.crf), "g": str(settings.gop)}
+        self._stream = out.add_stream(
+            "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
+        )
+        height, width = picture.shape[:2]
+        self._size = width - width % 2, height - height % 2  # colour is stored by twos
+        context = self._stream.codec_context
+        context.width, context.height = self._size
+        context.pix_fmt, context.thread_count = "yuv420p", 1
+        context.time_base = Fraction(1, _TICKS_PER_SEC)
+        context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
+        self._waiting: tuple[int, NDArray[np.uint8]] | None = None
+        self._durations: dict[int, int] = {}
+        self._longest = 0
+        self.num_frames = 0
+        self.last_sec = 0.0
+
+    def write(self, start_sec: float, picture: NDArray[np.uint8]) -> None:
+        """Encode the frame before this one, whose length is known by now."""
+        ticks = round(start_sec * _TICKS_PER_SEC)
+        if self._waiting is not None:
+            self._encode(ticks)
+        self._waiting = ticks, picture
+
+    def finish(self) -> None:
+        """Encode the last frame, which is shown to the end of the track."""
+        if self._waiting is not None:
+            start = self._waiting[0]
+            end = round(self._end_sec * _TICKS_PER_SEC)
+            if not 0 < end - start <= 2 * max(self._period, self._longest):  # what followed is lost
+                end = start + self._period
+            self._encode(end)
+            self.last_sec = start / _TICKS_PER_SEC
+        self._mux(None)
+
+    def _encode(self, end: int) -> None:
+        if self._waiting is None or end <= self._waiting[0]:
+            return
+        start, picture = self._waiting
+        width, height = self._size
+        rgb = av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(picture[:height, :width]), format="rgb24"
+        )
+        frame = rgb.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601)
+        frame.pts, frame.time_base = start, Fraction(1, _TICKS_PER_SEC)
+        self._durations[start] = end - start
+        self._longest = max(self._longest, end - start)
+        self.num_frames += 1
+        self._mux(frame)
+
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        for packet in self._stream.encode(frame):
+            packet.duration = self._durations.pop(packet.pts, self._period)
+            self._out.mux(packet)
+
+
+class _AudioWriter:
+    """Encodes the sound, mixed to one channel, from the instant it starts at.
+
+    Args:
+        out: The container.
+        reader: The original.
+        info: Its facts.
+        settings: What the copy is like.
+        beat: Called now and then.
+    """
+
+    def __init__(
+        self, out: Any, reader: MediaReader, info: MediaInfo, settings: EncodeSettings, beat: Beat
+    ) -> None:
+        self._out, self._reader, self._beat = out, reader, beat
+        self._rate = settings.audio_rate_hz
+        self._chunk = round(_CHUNK_SEC * self._rate) // _AAC_FRAME * _AAC_FRAME
+        self._stream = out.add_stream("aac", rate=self._rate, layout="mono")
+        self._stream.bit_rate = 1000 * settings.audio_kbps
+        self._first = math.floor(info.audio_start_sec * self._rate)
+        self._last = math.ceil(info.audio_end_sec * self._rate)
+        self._read_to = self._taken_to = self._first
+        self._left = np.zeros(0, np.float32)  # taken, and less than a frame
+        self._fault: MediaError | None = None
+        self.lost_sec = 0.0
+
+    @property
+    def end_sec(self) -> float | None:
+        """Where what was written ends; None when there was nothing."""
+        return self._taken_to / self._rate if self._taken_to > self._first else None
+
+    def write_until(self, instant_sec: float) -> None:
+        """Encode what sounds up to an instant, and a little more."""
+        while self._read_to < min(self._last, instant_sec * self._rate):
+            self._beat()
+            self._encode_chunk()
+
+    def finish(self) -> None:
+        """Encode the rest.
+
+        Raises:
+            MediaError: If nothing of the sound could be decoded.
+        """
+        self.write_until(math.inf)
+        if self._fault is not None and self.end_sec is None:
+            raise self._fault
+        if len(self._left):
+            self._encode(self._taken_to - len(self._left), self._left)
+        self._out.mux(self._stream.encode(None))
+
+    def _encode_chunk(self) -> None:
+        """Encode the next few seconds.
+
+        What is missing at their end is held back: silence if more follows, and else nothing.
+        """
+        count = min(self._chunk, self._last - self._read_to)
+        try:
+            wave, share = self._reader.read_audio(self._read_to / self._rate, count, self._rate)
+        except MediaError as error:
+            self._fault = self._fault or error
+            wave, share = np.zeros(count, np.float32), 0.0
+        missing = round((1 - share) * count)
+        self.lost_sec += missing / self._rate
+        zeros = count - int(np.flatnonzero(wave).max(initial=-1)) - 1
+        kept = wave[: count - min(missing, zeros)]
+        gap = np.zeros(self._read_to - self._taken_to, np.float32)
+        self._read_to += count
+        if len(kept):
+            self._take(np.concatenate([self._left, gap, kept]))
+
+    def _take(self, wave: NDArray[np.float32]) -> None:
+        """Encode whole frames of what follows the last one; keep the rest for later."""
+        first = self._taken_to - len(self._left)
+        whole = len(wave) // _AAC_FRAME * _AAC_FRAME
+        for start in range(0, whole, _AAC_FRAME):
+            self._encode(first + start, wave[start : start + _AAC_FRAME])
+        self._left = wave[whole:]
+        self._taken_to = first + len(wave)
+
+    def _encode(self, start: int, wave: NDArray[np.float32]) -> None:
+        frame = av.AudioFrame.from_ndarray(wave[np.newaxis], format="fltp", layout="mono")
+        frame.sample_rate, frame.time_base = self._rate, Fraction(1, self._rate)
+        frame.pts = start
+        self._out.mux(self._stream.encode(frame))
+
+
+def _verify(file: Path, copy: Copy) -> None:
+    """Open a copy and read its end.
+
+    Raises:
+        OSError: If it is not whole.
+    """
+    try:
+        with open_media(file) as reader:
+            info = reader.info
+            if copy.last_frame_sec is not None:
+                reader.read_video([copy.last_frame_sec], short_side=16)
+    except MediaError as error:
+        raise OSError(f"the copy cannot be read: {error.reason}") from error
+    tracks = [
+        ("video", info.video_end_sec, copy.last_frame_sec),
+        ("sound", info.audio_end_sec, copy.sound_end_sec),
+    ]
+    for name, found, wanted in tracks:
+        if wanted is not None and found < wanted - _LENGTH_TOLERANCE_SEC:
+            raise OSError(f"the {name} of the copy ends at {found:.2f} s instead of {wanted:.2f} s")

@@ -1,0 +1,195 @@
+"""What a folder of media files is like, in a page of plain text."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from slowfast.datasets.inspect.duplicates import Duplicates
+from slowfast.datasets.inspect.report import MediaReport
+from slowfast.datasets.media.problems import PROBLEMS, SEVERITIES
+
+__all__ = ["format_bytes", "how_many", "summarise"]
+
+_NAMED = 3
+_KINDS_NAMED = 5
+_WIDTH = 12
+_HEADINGS = {
+    "error": "Errors: these files cannot be used",
+    "warning": "Warnings: usable with care",
+    "note": "Notes: good to know",
+}
+_DUPLICATES = {"bytes": "the same bytes", "content": "the same content"}
+
+
+def summarise(
+    folder: Path,
+    reports: Sequence[MediaReport],
+    duplicates: Sequence[Duplicates],
+    others: Mapping[str, int],
+) -> str:
+    """Sum up the reports of a folder.
+
+    Args:
+        folder: The folder; files are named relative to it.
+        reports: One per file; at least one.
+        duplicates: The same files among them.
+        others: Number of files that were not looked at, by suffix.
+
+    Returns:
+        Lines of text.
+    """
+    names = _Names(folder)
+    parts = [_counts(folder, reports, others)]
+    parts += [_problems(severity, reports, names) for severity in SEVERITIES]
+    parts += [_statistics(reports), _duplicates(duplicates, names)]
+    return "\n".join(part for part in parts if part)
+
+
+class _Names:
+    """Names a few files of many."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+
+    def name(self, path: str) -> str:
+        return os.path.relpath(path, self._folder)
+
+    def some(self, paths: Sequence[str]) -> str:
+        text = ", ".join(self.name(path) for path in paths[:_NAMED])
+        more = len(paths) - _NAMED
+        return f"{text}, and {more} more" if more > 0 else text
+
+
+def _counts(folder: Path, reports: Sequence[MediaReport], others: Mapping[str, int]) -> str:
+    usable = sum(report.is_usable for report in reports)
+    warned = sum(
+        report.is_usable and any(found.severity == "warning" for found in report.problems)
+        for report in reports
+    )
+    size = sum(report.size_bytes for report in reports)
+    levels = ", ".join(sorted({report.level for report in reports}))
+    count = how_many(len(reports), "media file")
+    lines = [
+        f"{folder}: {count}, {format_bytes(size)}, looked at: {levels}",
+        _line("usable", f"{usable}, of these {warned} with a warning"),
+        _line("unusable", str(len(reports) - usable)),
+    ]
+    if others:
+        kinds = _most({suffix or "no suffix": count for suffix, count in others.items()})
+        lines.append(_line("not media", f"{how_many(sum(others.values()), 'other file')}: {kinds}"))
+    return "\n".join([*lines, ""])
+
+
+def _problems(severity: str, reports: Sequence[MediaReport], names: _Names) -> str:
+    by_code: dict[str, list[str]] = {}
+    for report in reports:
+        for code in sorted({p.code for p in report.problems if p.severity == severity}):
+            by_code.setdefault(code, []).append(report.path)
+    if not by_code:
+        return ""
+    lines = [_HEADINGS[severity]]
+    for code, paths in sorted(by_code.items(), key=lambda entry: (-len(entry[1]), entry[0])):
+        lines.append(f"{len(paths):8d}  {PROBLEMS[code].title}: {names.some(paths)}")
+        if PROBLEMS[code].remedy and severity != "note":
+            lines.append(f"{'':10}{PROBLEMS[code].remedy}")
+    return "\n".join([*lines, ""])
+
+
+def _statistics(reports: Sequence[MediaReport]) -> str:
+    usable = [report for report in reports if report.is_usable]
+    if not usable:
+        return ""
+    pictures = [report.picture for report in usable if report.picture is not None]
+    sounds = [report.sound for report in usable if report.sound is not None]
+    lines = ["Usable files"]
+    if pictures:
+        lines += [
+            _line("video", _lengths([picture.length_sec for picture in pictures])),
+            _line("pictures", _most(f"{p.width}x{p.height}" for p in pictures)),
+            _line("rates", _most(f"{p.fps:.4g} Hz" for p in pictures)),
+            _line("codecs", _most(picture.codec for picture in pictures)),
+        ]
+        gaps = [p.keyframe_frames for p in pictures if p.keyframe_frames is not None]
+        if gaps:
+            text = f"every {statistics.median(gaps):g} frames (median of the longest distances)"
+            lines.append(_line("keyframes", f"{text}, at most {max(gaps)} apart"))
+    if sounds:
+        silent = sum("silent" in report.codes for report in usable)
+        lines += [
+            _line("sound", _lengths([sound.length_sec for sound in sounds])),
+            _line(
+                "formats", _most(f"{s.codec} {s.sample_rate_hz} Hz x{s.channels}" for s in sounds)
+            ),
+            _line("silent", f"{silent} of {len(sounds)} sound tracks throughout"),
+        ]
+    offsets = [report.sound_offset_sec for report in usable if report.sound_offset_sec is not None]
+    if offsets:
+        text = f"sound starts {min(offsets):+.3f} to {max(offsets):+.3f} s after the picture"
+        lines.append(_line("offsets", f"{text}, median {statistics.median(offsets):+.3f} s"))
+    return "\n".join([*lines, ""])
+
+
+def _duplicates(duplicates: Sequence[Duplicates], names: _Names) -> str:
+    if not duplicates:
+        return ""
+    lines = ["Duplicates"]
+    for kind, title in _DUPLICATES.items():
+        groups = [group for group in duplicates if group.kind == kind]
+        if groups:
+            count = sum(len(group.paths) for group in groups)
+            text = "group" if len(groups) == 1 else "groups"
+            lines.append(f"{len(groups):8d}  {text} of files with {title}, {count} files:")
+            lines += [f"{'':10}{names.some(group.paths)}" for group in groups[:_NAMED]]
+            if len(groups) > _NAMED:
+                lines.append(f"{'':10}...")
+    return "\n".join([*lines, ""])
+
+
+def _lengths(seconds: Sequence[float]) -> str:
+    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
+    total = f"{sum(seconds) / 3600:.2f} hours in {how_many(len(seconds), 'track')}"
+    return f"{total}; shortest {low:.2f} s, median {middle:.2f} s, longest {high:.2f} s"
+
+
+def _most(values: Iterable[str] | Mapping[str, int]) -> str:
+    counts = Counter(values).most_common()
+    text = ", ".join(f"{value} ({count})" for value, count in counts[:_KINDS_NAMED])
+    more = len(counts) - _KINDS_NAMED
+    return f"{text}, and {more} other kinds" if more > 0 else text
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:{_WIDTH}}{text}"
+
+
+def how_many(count: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    Args:
+        count: How many.
+        noun: In the singular, with a plural in s.
+
+    Returns:
+        Such as "1 file" or "3 files".
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def format_bytes(count: float) -> str:
+    """Write a size as people do.
+
+    Args:
+        count: Bytes.
+
+    Returns:
+        Such as "12.3 MB".
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

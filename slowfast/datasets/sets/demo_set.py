@@ -1,0 +1,62 @@
+"""The built-in demo set as a data set; see ``demo`` for how it is made."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+from slowfast.config import CfgNode
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.demo.generator import generate_demo, spec_from_cfg
+from slowfast.datasets.layouts import load_manifest
+from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+from slowfast.utils.io import cache_dir
+
+__all__ = ["demo"]
+
+logger = logging.getLogger(__name__)
+
+_REPORT_EVERY_SEC = 5.0
+
+
+@DATASET_REGISTRY.register()
+def demo(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+    """Build a split of the demo set, making its files first when they are not there.
+
+    Args:
+        cfg: The configuration; DEMO_SET.
+        split: "train", "test" or "gallery"; there is no validation split.
+
+    Returns:
+        The data set.
+    """
+    spec = spec_from_cfg(cfg)
+    root = generate_demo(
+        cache_dir(cfg.DEMO_SET.CACHE_DIR),
+        spec,
+        num_workers=min(8, os.cpu_count() or 1),
+        progress=_Progress(),
+    )
+    manifest = load_manifest(root, "train" if split == "gallery" else split)
+    return build_video_dataset(cfg, manifest, split)
+
+
+demo.splits = lambda cfg: {"train", "test"}
+
+
+class _Progress:
+    """Says every few seconds how far the generator is."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._started = False
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self._started:
+            self._started = True
+            logger.info("making the demo set: %d clips, once", total)
+        now = time.monotonic()
+        if now - self._last > _REPORT_EVERY_SEC or done == total:
+            self._last = now
+            logger.info("demo set: %d of %d clips", done, total)

@@ -1,0 +1,267 @@
+"""The video ResNet of one or more pathways that C2D, I3D, Slow, SlowFast, CSN and R(2+1)D-50 are.
+
+Weights are named as in PySlowFast's checkpoints; see ``resnet_formats`` for the mapping of whole
+files, ``resnet_archs``, ``slowfast_net`` and ``csn`` for what each architecture is made of.
+
+Legend: B batch, C channels, T frames, T' H' W' feature map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slowfast.models.contracts import BackboneOutput
+from slowfast.models.resnet.block import (
+    BlockSpec,
+    BottleneckTransform,
+    Norm,
+    ResBlock,
+    Transform,
+    initialize,
+    max_pool_inside,
+)
+from slowfast.models.resnet.nonlocal_block import NonLocal, NonLocalSpec
+from slowfast.models.video_resnet import checkpoint_block
+
+__all__ = ["Options", "Pathway", "ResNet", "StageSpec"]
+
+
+class StageSpec(NamedTuple):
+    """One pathway's part of a stage.
+
+    Attributes:
+        temporal_kernels: Frames that each block looks at, one entry per block.
+        stride: Of the first block, in height and width.
+        temporal_stride: Of the first block, in time.
+        dilation: In height and width.
+        nonlocal_spec: The non-local blocks.
+    """
+
+    temporal_kernels: tuple[int, ...]
+    stride: int = 2
+    temporal_stride: int = 1
+    dilation: int = 1
+    nonlocal_spec: NonLocalSpec = NonLocalSpec()
+
+
+class Pathway(NamedTuple):
+    """One pathway through the network.
+
+    Attributes:
+        stages: Four of them.
+        width: Channels of the stem; the stages have 4, 8, 16 and 32 times as many.
+        stem_frames: Frames that the stem looks at.
+        stem_pool: Halve height and width after the stem.
+        pool_frames: Frames that become one after the first stage.
+        groups: Of the 3x3 convolutions. ``width`` is that of one group.
+        dim_in: Channels of the input.
+    """
+
+    stages: tuple[StageSpec, ...]
+    width: int = 64
+    stem_frames: int = 1
+    stem_pool: bool = True
+    pool_frames: int = 1
+    groups: int = 1
+    dim_in: int = 3
+
+
+class Options(NamedTuple):
+    """What all blocks have in common.
+
+    Attributes:
+        transform: Kind of transform.
+        norm: Channels -> batch norm.
+        drop_path: Probability of leaving a block's transform out, per sample.
+        stride_first: Stride in the first convolution of a bottleneck.
+        zero_init_norm: Start every residual branch at 0, by its last batch norm.
+        zero_init_conv: Start it at 0 by its last convolution.
+        act_checkpoint: Recompute each block in the backward pass instead of keeping activations.
+    """
+
+    transform: Transform = BottleneckTransform
+    norm: Norm = nn.BatchNorm3d
+    drop_path: float = 0.0
+    stride_first: bool = False
+    zero_init_norm: bool = False
+    zero_init_conv: bool = False
+    act_checkpoint: bool = False
+
+
+class _StemPathway(nn.Module):
+    """A Tx7x7 convolution, strided in space, batch norm, ReLU and, if wanted, a maximum."""
+
+    def __init__(self, pathway: Pathway, norm: Norm) -> None:
+        super().__init__()
+        frames = pathway.stem_frames
+        self.conv = nn.Conv3d(
+            pathway.dim_in,
+            pathway.width,
+            (frames, 7, 7),
+            stride=(1, 2, 2),
+            padding=(frames // 2, 3, 3),
+            bias=False,
+        )
+        self.bn = norm(pathway.width)
+        self.pool = pathway.stem_pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn(self.conv(x)), inplace=True)
+        return F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1)) if self.pool else x
+
+
+class _Stem(nn.Module):
+    """The stem of every pathway."""
+
+    def __init__(self, pathways: Sequence[Pathway], norm: Norm) -> None:
+        super().__init__()
+        for p, pathway in enumerate(pathways):
+            self.add_module(f"pathway{p}_stem", _StemPathway(pathway, norm))
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        return [stem(x) for stem, x in zip(self.children(), maps, strict=True)]
+
+
+class _Stage(nn.Module):
+    """One stage of every pathway.
+
+    Args:
+        pathways: Shapes of each pathway's blocks.
+        specs: The stage of each pathway.
+        options: What all blocks have in common.
+    """
+
+    def __init__(
+        self,
+        pathways: Sequence[Sequence[BlockSpec]],
+        specs: Sequence[StageSpec],
+        options: Options,
+    ) -> None:
+        super().__init__()
+        self.act_checkpoint = options.act_checkpoint
+        self.names: list[list[str]] = []
+        for p, (blocks, spec) in enumerate(zip(pathways, specs, strict=True)):
+            parts: dict[str, nn.Module] = {}
+            for i, block in enumerate(blocks):
+                parts[f"pathway{p}_res{i}"] = ResBlock(
+                    block,
+                    transform=options.transform,
+                    norm=options.norm,
+                    drop_path=options.drop_path,
+                )
+                if i in spec.nonlocal_spec.after:
+                    parts[f"pathway{p}_nonlocal{i}"] = NonLocal(
+                        block.dim_out, spec.nonlocal_spec, norm=options.norm
+                    )
+            for name, part in parts.items():
+                self.add_module(name, part)
+            self.names.append(list(parts))
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        out = []
+        for names, x in zip(self.names, maps, strict=True):
+            for name in names:
+                part = getattr(self, name)
+                recompute = self.act_checkpoint and self.training
+                x = checkpoint_block(part, x) if recompute else part(x)
+            out.append(x)
+        return out
+
+
+class _PoolFrames(nn.Module):
+    """The maximum over some consecutive frames, pathway by pathway."""
+
+    def __init__(self, frames: Sequence[int]) -> None:
+        super().__init__()
+        self.frames = list(frames)
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        return [max_pool_inside(x, (n, 1, 1)) for x, n in zip(maps, self.frames, strict=True)]
+
+
+class ResNet(nn.Module):
+    """A video ResNet without pooling and classifier: one stem and four stages, pathway by pathway.
+
+    Args:
+        pathways: Pathways; one for C2D, I3D, Slow, CSN and R(2+1)D-50.
+        options: What all blocks have in common.
+        split: ``video -> [input of each pathway]``; None for one pathway.
+        fuse: ``channels of each pathway -> module`` that stands after the stem and after each stage
+            but the last and maps a list of feature maps to another; its ``dims_out`` are its
+            output's channels. None for none.
+    """
+
+    def __init__(
+        self,
+        pathways: Sequence[Pathway],
+        options: Options = Options(),  # noqa: B008 - a tuple of constants
+        *,
+        split: Callable[[Tensor], list[Tensor]] | None = None,
+        fuse: Callable[[list[int]], nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        self.split = split
+        self.s1 = _Stem(pathways, options.norm)
+        dims = [pathway.width for pathway in pathways]
+        for number in range(2, 6):
+            if fuse is not None:
+                fusion = fuse(dims)
+                self.add_module(f"s{number - 1}_fuse", fusion)
+                dims = list(fusion.dims_out)  # type: ignore[arg-type]
+            specs = [pathway.stages[number - 2] for pathway in pathways]
+            blocks = [
+                _block_specs(dim, pathway, number - 2, stride_first=options.stride_first)
+                for dim, pathway in zip(dims, pathways, strict=True)
+            ]
+            self.add_module(f"s{number}", _Stage(blocks, specs, options))
+            if number == 2:
+                self.s2_pool = _PoolFrames([pathway.pool_frames for pathway in pathways])
+            dims = [block[-1].dim_out for block in blocks]
+        self.out_channels = dims
+        initialize(
+            self, zero_final_norm=options.zero_init_norm, zero_final_conv=options.zero_init_conv
+        )
+
+    def forward(self, video: Tensor) -> BackboneOutput:
+        """Compute the last feature map of every pathway.
+
+        Args:
+            video: float, normalised, (B, 3, T, H, W).
+
+        Returns:
+            One map (B, C, T', H', W') per pathway; with the published strides H' = ceil(H / 32), W'
+            likewise.
+        """
+        maps = [video] if self.split is None else self.split(video)
+        for part in self.children():  # s1, s1_fuse, s2, ... in the order of their making
+            maps = part(maps)
+        return BackboneOutput(maps)
+
+
+def _block_specs(
+    dim_in: int, pathway: Pathway, index: int, *, stride_first: bool
+) -> list[BlockSpec]:
+    """Shape the blocks of a pathway's stage; the first one changes channels and stride."""
+    stage = pathway.stages[index]
+    dim_inner = pathway.groups * pathway.width * 2**index
+    dim_out = 4 * pathway.width * 2**index
+    shapes = []
+    for i, frames in enumerate(stage.temporal_kernels):
+        shapes.append(
+            BlockSpec(
+                dim_in if i == 0 else dim_out,
+                dim_inner,
+                dim_out,
+                temporal_kernel=frames,
+                stride=stage.stride if i == 0 else 1,
+                temporal_stride=stage.temporal_stride if i == 0 else 1,
+                dilation=stage.dilation,
+                groups=pathway.groups,
+                stride_first=stride_first,
+            )
+        )
+    return shapes

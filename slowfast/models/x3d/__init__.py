@@ -1,0 +1,1 @@
+"""X3D. ``network`` holds the backbone."""

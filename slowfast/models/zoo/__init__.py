@@ -1,0 +1,1 @@
+"""Named weights: ``rows`` holds the registry and finds files, the others the publishers' rows."""
