@@ -22,7 +22,7 @@ TINY = (
     "DATA_LOADER.NUM_WORKERS 1 TRAIN.BATCH_SIZE 4 LOG_PERIOD 1 NUM_GPUS 0"
 ).split()
 DEMO = ["DEMO_SET.NUM_TRAIN_PER_CLASS", "2", "DEMO_SET.NUM_TEST_PER_CLASS", "1"]
-TIMEOUT_SEC = 300
+TIMEOUT_SEC = 900
 
 
 def run(command: list[str], status: int = 0, **options: object) -> str:
