@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from helpers.family_steps import make_family_batch, step_family
 
-from slowfast.models.build import LOSS_REGISTRY, build_model
+from slowfast.models.build import build_model
 
 FAMILIES = {
     "c2d": (),
@@ -29,28 +30,7 @@ def family(request, cfg):
 
 
 def _batch(views, audio=False):
-    generator = torch.Generator().manual_seed(0)
-    batch = {
-        "video": torch.randn(2, views, 3, 16, 48, 48, generator=generator),
-        "label": torch.tensor([1, 4]),
-        "aug_seed": torch.tensor([8, 9]),
-    }
-    if audio:
-        batch["audio"] = torch.randn(2, 1, 1, 40, 50, generator=generator)
-        batch["audio_valid"] = torch.ones(2, 1, dtype=torch.bool)
-    return batch
-
-
-def _step(cfg, batch):
-    """One forward and backward pass; every weight gets a gradient."""
-    torch.manual_seed(0)
-    model = build_model(cfg).train()
-    outputs = model(batch)
-    loss = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)(outputs, batch)["loss"]
-    loss.backward()
-    assert loss.isfinite()
-    assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
-    return outputs, loss
+    return make_family_batch(views, frames=16, audio=audio)
 
 
 @pytest.mark.parametrize("crops", ["none", "feature_crop"])
@@ -60,7 +40,7 @@ def test_a_classifier_by_two_keys(family, pooling, crops):
     family.MODEL.LOSS_FUNC, family.MODEL.NUM_CLASSES = "cross_entropy", 5
     family.MODEL.DROPOUT_RATE = 0.0
     family.MODEL.POOLING, family.MODEL.FEATURE_AUG = pooling, crops
-    outputs, _ = _step(family, _batch(views=1))
+    outputs, _ = step_family(family, _batch(views=1))
     assert outputs.logits.shape == (2, 1, 5)
     assert (outputs.crop_logits is None) == (crops == "none")
 
@@ -84,5 +64,5 @@ def test_native_pooling_is_the_average(family):
 
 
 def test_a_step_of_stica(family):
-    _, loss = _step(family, _batch(views=2, audio=True))
+    _, loss = step_family(family, _batch(views=2, audio=True))
     assert loss.item() > 0
