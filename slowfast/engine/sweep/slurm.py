@@ -127,7 +127,8 @@ class SlurmLauncher:
         find_job: Callable[..., Any] | None = None,
     ) -> None:
         self.command = list(command)
-        self.folder = output_dir / _FOLDER / "%j"  # submitit puts the number of the job in
+        # Not a folder for each job: a job that starts at once would look for one not yet there.
+        self.folder = output_dir / _FOLDER
         self.cluster = str(parameters.get("cluster", "slurm"))
         make = make_executor or import_submitit().AutoExecutor
         given = {**_DEFAULTS, **parameters}

@@ -75,7 +75,7 @@ def test_what_is_ready_becomes_one_array(tmp_path, launcher):
 def test_parameters_go_where_submitit_wants_them(tmp_path, launcher):
     executor = FakeExecutor.made[-1]
     assert executor.options == {
-        "folder": tmp_path / ".slurm/%j",
+        "folder": tmp_path / ".slurm",
         "cluster": "slurm",
         "slurm_max_num_timeout": 9,
     }
@@ -112,7 +112,7 @@ def test_a_job_of_an_earlier_call_is_found_again(tmp_path):
     task.marker.slurm_job = "12_3"
     process = launcher.attach(task)
     assert process.job_id == "12_3"
-    folder = tmp_path / ".slurm/%j"
+    folder = tmp_path / ".slurm"
     assert asked == [{"folder": folder, "job_id": "12_3", "tasks": list(range(8))}]
     task.marker.state = "failed"
     assert launcher.attach(task) is None
