@@ -11,9 +11,10 @@ import numpy as np
 
 from slowfast.config import CfgNode
 from slowfast.datasets.clip_sound import MIN_VALID_SOUND, read_sound
+from slowfast.datasets.decoded import DecodedFiles
 from slowfast.datasets.excerpt import ClipReader, open_row
 from slowfast.datasets.labels import take_per_class
-from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.manifest import Manifest, Row
 from slowfast.datasets.rows import TestRows, TrainRows
 from slowfast.datasets.sampling import random_clip_start, test_clip_starts
 from slowfast.utils.random import STREAM_AUG_SEED, STREAM_CLIP, sample_rng
@@ -27,10 +28,16 @@ class SoundSettings(NamedTuple):
     Attributes:
         clip_sec: Length of a window, in seconds.
         sample_rate_hz: Rate that sound is resampled to.
+        decoded: Where files are kept decoded; None: they are not.
     """
 
     clip_sec: float = 1.0
     sample_rate_hz: int = 24000
+    decoded: DecodedFiles | None = None
+
+    def open(self, row: Row) -> ClipReader:
+        """Open a row's file, to be closed."""
+        return open_row(row) if self.decoded is None else self.decoded.open(row)
 
     def read(self, reader: ClipReader, starts_sec: list[float]) -> dict[str, np.ndarray]:
         """Read ``audio`` (A, N) and ``audio_valid`` (A,) of windows.
@@ -66,7 +73,7 @@ class TrainSounds(TrainRows):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
         row = self.manifest.row(self.row(index))
-        with open_row(row) as reader:
+        with self.settings.open(row) as reader:
             first, last = reader.audio_extent_sec
             rng = sample_rng(self.seed, epoch, index, STREAM_CLIP)
             start = random_clip_start(first, last, self.settings.clip_sec, rng)
@@ -112,7 +119,7 @@ class TestSounds(TestRows):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         index, clips = self.row(key[1]), self.clips(key[1])
         row = self.manifest.row(index)
-        with open_row(row) as reader:
+        with self.settings.open(row) as reader:
             first, last = reader.audio_extent_sec
             all_starts = test_clip_starts(first, last, self.settings.clip_sec, self._num_clips)
             starts = [float(all_starts[clip]) for clip in clips]
@@ -139,7 +146,8 @@ def build_audio_dataset(cfg: CfgNode, manifest: Manifest, split: str) -> TrainSo
     Returns:
         The data set.
     """
-    settings = SoundSettings(cfg.AUDIO.CLIP_SEC, cfg.AUDIO.SAMPLE_RATE)
+    decoded = DecodedFiles.from_cfg(cfg, with_video=False)
+    settings = SoundSettings(cfg.AUDIO.CLIP_SEC, cfg.AUDIO.SAMPLE_RATE, decoded)
     if split == "train":
         return TrainSounds(
             take_per_class(manifest, cfg.DATA.TRAIN_VIDEOS_PER_CLASS, cfg.RNG_SEED),

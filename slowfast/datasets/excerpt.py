@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.datasets.manifest import TO_END, Row
-from slowfast.datasets.media.reader import MediaError, MediaReader, open_media
+from slowfast.datasets.media.reader import MediaError, open_media
 
 __all__ = ["ClipReader", "Excerpt", "open_row"]
 
@@ -21,7 +21,12 @@ _LAST_INSTANT_SEC = 1e-3
 
 
 class ClipReader(Protocol):
-    """What data sets need of an open file: ``MediaReader`` or ``Excerpt``."""
+    """What data sets need of an open file: ``MediaReader``, ``DecodedFile`` or ``Excerpt``."""
+
+    path: str
+
+    def close(self) -> None:
+        """Close the file; nothing can be read any more."""
 
     @property
     def video_extent_sec(self) -> tuple[float, float]:
@@ -63,8 +68,9 @@ class Excerpt:
         end_sec: Where it ends; infinity: where the file does.
     """
 
-    def __init__(self, reader: MediaReader, start_sec: float, end_sec: float) -> None:
+    def __init__(self, reader: ClipReader, start_sec: float, end_sec: float) -> None:
         self._reader, self._start_sec, self._end_sec = reader, start_sec, end_sec
+        self.path = reader.path
 
     def __enter__(self) -> Excerpt:
         return self
@@ -75,6 +81,10 @@ class Excerpt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; nothing can be read any more."""
         self._reader.close()
 
     @property
@@ -135,7 +145,7 @@ class Excerpt:
         first, last = max(extent[0], self._start_sec), min(extent[1], self._end_sec)
         if first >= last:
             raise MediaError(
-                self._reader.path,
+                self.path,
                 f"its window from {self._start_sec:g} to {self._end_sec:g} s holds no {kind}, "
                 f"which lasts from {extent[0]:.2f} to {extent[1]:.2f} s",
             )

@@ -12,9 +12,10 @@ import numpy as np
 
 from slowfast.config import CfgNode
 from slowfast.datasets.clip_sound import read_sound
+from slowfast.datasets.decoded import DecodedFiles
 from slowfast.datasets.excerpt import ClipReader, open_row
 from slowfast.datasets.labels import take_per_class
-from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.manifest import Manifest, Row
 from slowfast.datasets.rows import TestRows, TrainRows
 from slowfast.datasets.sampling import (
     clip_duration_sec,
@@ -44,6 +45,7 @@ class ClipSettings(NamedTuple):
         short_side: Frames are scaled to it while decoding, in pixels; None: full size.
         audio_sec: Length of the sound, in seconds; 0: no sound is read.
         sample_rate_hz: Rate that sound is resampled to.
+        decoded: Where files are kept decoded; None: they are not.
     """
 
     num_frames: int
@@ -52,6 +54,7 @@ class ClipSettings(NamedTuple):
     short_side: int | None
     audio_sec: float = 0.0
     sample_rate_hz: int = 24000
+    decoded: DecodedFiles | None = None
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> ClipSettings:
@@ -63,6 +66,7 @@ class ClipSettings(NamedTuple):
             short_side=cfg.DATA.DECODING_SHORT_SIZE or None,
             audio_sec=cfg.AUDIO.CLIP_SEC if cfg.AUDIO.ENABLE else 0.0,
             sample_rate_hz=cfg.AUDIO.SAMPLE_RATE,
+            decoded=DecodedFiles.from_cfg(cfg),
         )
 
     @property
@@ -70,6 +74,10 @@ class ClipSettings(NamedTuple):
         """The longer of picture and sound, in seconds: what has to fit into the video."""
         frames = clip_duration_sec(self.num_frames, self.sampling_rate, self.target_fps)
         return max(frames, self.audio_sec)
+
+    def open(self, row: Row) -> ClipReader:
+        """Open a row's file, to be closed."""
+        return open_row(row) if self.decoded is None else self.decoded.open(row)
 
     def read_frames(self, reader: ClipReader, start_sec: float) -> np.ndarray:
         """Read the frames of a clip: uint8 (T, H, W, 3)."""
@@ -117,7 +125,7 @@ class TrainVideos(TrainRows):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
         row = self.manifest.row(self.row(index))
-        with open_row(row) as reader:
+        with self.settings.open(row) as reader:
             first, last = reader.video_extent_sec
             rng = sample_rng(self.seed, epoch, index, STREAM_CLIP)
             start = random_clip_start(first, last, self.settings.duration_sec, rng)
@@ -178,7 +186,7 @@ class TestVideos(TestRows):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         index, clips = self.row(key[1]), self.clips(key[1])
         row = self.manifest.row(index)
-        with open_row(row) as reader:
+        with self.settings.open(row) as reader:
             first, last = reader.video_extent_sec
             all_starts = test_clip_starts(first, last, self.settings.duration_sec, self._num_clips)
             starts = [float(all_starts[clip]) for clip in clips]
