@@ -33,14 +33,13 @@ def test(cfg: CfgNode, device: torch.device) -> None:
         UserError: If there is no checkpoint to test.
     """
     model = build_model(cfg)
-    _load(model, cfg)
+    is_random = _load(model, cfg)
     evaluation = Evaluation(cfg, model.to(device), Precision.from_cfg(cfg, device))
     results = evaluate(evaluation, cfg, select=needs_model)
     others = evaluate(evaluation, cfg, select=lambda protocol: not needs_model(protocol))
     if not distributed.is_main_process():
         return
     output_dir = Path(cfg.OUTPUT_DIR)
-    is_random = cfg.TEST.CHECKPOINT_FILE_PATH == RANDOM_WEIGHTS
     identity = identify(cfg, model, is_random=is_random)
     store_results(output_dir, results, "after", identity)
     content = store_results(output_dir, others, "value", identity)
@@ -50,27 +49,33 @@ def test(cfg: CfgNode, device: torch.device) -> None:
 test.__test__ = False  # type: ignore[attr-defined]  # Not a test case, whatever its name suggests.
 
 
-def _load(model: nn.Module, cfg: CfgNode) -> None:
-    """Find the checkpoint as PySlowFast does, but never test random weights unasked."""
+def _load(model: nn.Module, cfg: CfgNode) -> bool:
+    """Find the checkpoint as PySlowFast does, but never test random weights unasked.
+
+    Returns:
+        Whether random weights were asked for.
+    """
     named = cfg.TEST.CHECKPOINT_FILE_PATH
-    if named == RANDOM_WEIGHTS:
-        logger.warning("TEST.CHECKPOINT_FILE_PATH is 'random': testing the untrained model")
-        return
     last = find_last_checkpoint(Path(cfg.OUTPUT_DIR), cfg.TASK)
     if not named and last is not None:
         load_weights(model, last, key="OUTPUT_DIR")  # of this framework, whatever it started from
-        return
+        return False
     section, key = (cfg.TEST, "TEST") if named else (cfg.TRAIN, "TRAIN")
-    if not section.CHECKPOINT_FILE_PATH:
+    path = section.CHECKPOINT_FILE_PATH
+    if path == RANDOM_WEIGHTS:
+        logger.warning("%s.CHECKPOINT_FILE_PATH is 'random': testing the untrained model", key)
+        return True
+    if not path:
         raise UserError(
             f"TEST.CHECKPOINT_FILE_PATH: nothing to test: OUTPUT_DIR {cfg.OUTPUT_DIR} has no "
             "checkpoint and none is named. Name one, or 'random' for the untrained model."
         )
     load_weights(
         model,
-        section.CHECKPOINT_FILE_PATH,
+        path,
         checkpoint_type=section.CHECKPOINT_TYPE,
         clear_patterns=tuple(cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN),
         inflate_2d=cfg.TRAIN.CHECKPOINT_INFLATE and not named,
         key=f"{key}.CHECKPOINT_FILE_PATH",
     )
+    return False

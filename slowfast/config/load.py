@@ -77,16 +77,17 @@ def load_config(
     cfg = get_cfg()
     problems += _add_projects(cfg, from_yaml, from_user)
     problems += _merge(cfg, from_yaml)
-    before_user = cfg.clone()
-    problems += _merge(cfg, from_user)
     demo_changes: list[Change] = []
-    if cfg.DATA.DEMO_CFG and not cfg.DATA.PATH_TO_DATA_DIR:
-        overlay = flatten(_read_yaml(find_config(cfg.DATA.DEMO_CFG, beside=file)))
-        cfg, demo_changes, found = _apply_demo(before_user, overlay, from_user)
+    wanted = cfg.clone()
+    _merge(wanted, from_user)  # only to see what it asks for; its mistakes are named below
+    if wanted.DATA.DEMO_CFG and not wanted.DATA.PATH_TO_DATA_DIR:
+        overlay = flatten(_read_yaml(find_config(wanted.DATA.DEMO_CFG, beside=file)))
+        demo_changes, found = _apply_demo(cfg, overlay)
         problems += found
+    problems += _merge(cfg, from_user)
     problems += _merge(cfg, dict(assignments or {}))
     if problems:
-        raise ConfigError(problems, source)
+        raise ConfigError(list(dict.fromkeys(problems)), source)  # a section is named once
     if validate:
         assert_and_infer_cfg(cfg, source)
     cfg.freeze()
@@ -158,8 +159,7 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
     problems = []
     for key, value in values.items():
         if key not in known:
-            problem = _unknown_key(cfg, key, known)
-            problems += [problem] if problem not in problems else []  # once per section
+            problems.append(_unknown_key(cfg, key, known))
             continue
         try:
             cfg.merge_from_list([key, _widen(value, known[key])])
@@ -196,16 +196,16 @@ def _describe_unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> s
         return "is a section, not a key; set one of its keys."
     if cfg.key_is_renamed(key):
         return f"was renamed: use {cfg.__dict__[CfgNode.RENAMED_KEYS][key]}."
-    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
+    leaf = key.rpartition(".")[2]
+    close = [name for name in known if name.rpartition(".")[2] == leaf]  # in another section
+    if len(close) != 1:
+        close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
     return "unknown key." + (f" Did you mean '{close[0]}'?" if close else "")
 
 
-def _apply_demo(
-    cfg: CfgNode, overlay: dict[str, Any], from_user: Mapping[str, Any]
-) -> tuple[CfgNode, list[Change], list[Problem]]:
+def _apply_demo(cfg: CfgNode, overlay: dict[str, Any]) -> tuple[list[Change], list[Problem]]:
     before = flatten(cfg)
-    problems = _merge(cfg, overlay)
+    problems = _merge(cfg, {**overlay, "DATA.DEMO_ACTIVE": True})
     after = flatten(cfg)
     changes = [Change(key, before[key], after[key]) for key in overlay if key in before]
-    problems += _merge(cfg, {**from_user, "DATA.DEMO_ACTIVE": True})
-    return cfg, [c for c in changes if c.before != c.after], problems
+    return [c for c in changes if c.before != c.after], problems

@@ -76,6 +76,9 @@ class Manifest:
         class_names: Names of the classes, where the layout knows them.
         windows: float64 (N, 2); start and end in seconds. None: all files are whole.
         slices: int64 (N, 2); offset and size in bytes. None: all files are whole.
+
+    Attributes:
+        version: What a data set knows of the content of its files, such as how they were made.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Manifest:
     ) -> None:
         self._text, self._ends, self.labels, self.class_names = text, ends, labels, class_names
         self._windows, self._slices = windows, slices
+        self.version = ""
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -117,17 +121,33 @@ class Manifest:
         return len(self) > 0 and bool((self.labels >= 0).all())
 
     def digest(self) -> str:
-        """Return a hash of all rows, to name the data a result was obtained on."""
-        state = hashlib.blake2b(digest_size=8)
-        for name, values in self._arrays().items():
-            if name in ("windows", "slices"):
-                state.update(name.encode())
-            state.update(np.ascontiguousarray(values).data)
-        return state.hexdigest()
+        """Return a hash of all rows, to name the data a result was obtained on.
+
+        Of the paths it covers what is below the folder that they have in common: the same data set
+        has the same digest on every machine.
+        """
+        return _hash(self._arrays() | self._paths_below_common_folder(), self.version)
+
+    def _paths_below_common_folder(self) -> dict[str, np.ndarray]:
+        starts = np.concatenate([[0], self._ends])[:-1].astype(np.int64)  # (N,)
+        shared, shortest = 0, int((self._ends - starts).min()) if len(self) else 0
+        for place in range(shortest):
+            letters = self._text[starts + place]
+            if (letters != letters[0]).any():
+                break
+            if letters[0] == ord(os.sep):
+                shared = place + 1
+        kept = np.ones(len(self._text), bool)
+        for place in range(shared):
+            kept[starts + place] = False
+        ends = self._ends - shared * np.arange(1, len(self) + 1)
+        return {"text": self._text[kept], "ends": ends}
 
     def take(self, rows: Iterable[int]) -> Manifest:
         """Return a manifest of some of the rows, in the given order."""
-        return Manifest.from_rows((self.row(int(row)) for row in rows), self.class_names)
+        part = Manifest.from_rows((self.row(int(row)) for row in rows), self.class_names)
+        part.version = self.version
+        return part
 
     @classmethod
     def from_rows(cls, rows: Iterable[Row], class_names: list[str]) -> Manifest:
@@ -202,14 +222,15 @@ def share_manifest(manifest: Manifest) -> Manifest:
     Returns:
         The same rows; the same object where the cache folder cannot be used.
     """
-    folder = cache_dir() / "manifests" / manifest.digest()
+    folder = cache_dir() / "manifests" / _hash(manifest._arrays())  # of the paths as they are
     try:
         manifest.save(folder)
         shared = Manifest.open(folder)
     except OSError as error:
         logger.warning("the manifest is kept in memory, as %s cannot be used: %s", folder, error)
         return manifest
-    shared.class_names = manifest.class_names  # who saved the same rows first may not know them
+    # Who saved the same rows first may not know these.
+    shared.class_names, shared.version = manifest.class_names, manifest.version
     return shared
 
 
@@ -226,6 +247,15 @@ def manifest_digest(dataset: Any) -> str:
         dataset = dataset.dataset
     manifest = getattr(dataset, "manifest", None)
     return "" if manifest is None else manifest.digest()
+
+
+def _hash(arrays: dict[str, np.ndarray], version: str = "") -> str:
+    state = hashlib.blake2b(version.encode(), digest_size=8)
+    for name, values in arrays.items():
+        if name in ("windows", "slices"):
+            state.update(name.encode())
+        state.update(np.ascontiguousarray(values).data)
+    return state.hexdigest()
 
 
 def _unless_all(pairs: np.ndarray, usual: tuple[float, float]) -> np.ndarray | None:

@@ -228,24 +228,25 @@ class Trainer:
 
     def _restore(self, model: nn.Module) -> None:
         train = self.cfg.TRAIN
+        path = train.CHECKPOINT_FILE_PATH
         last = cu.find_last_checkpoint(self.output_dir, self.cfg.TASK)
         if train.AUTO_RESUME and last is not None:
             self._resume(model, cu.load_checkpoint(last), str(last))
             return
-        if train.CHECKPOINT_FILE_PATH in ("", RANDOM_WEIGHTS):
+        if path in ("", RANDOM_WEIGHTS):
             logger.info("starting from random weights")
             return
+        content = read_checkpoint(path)
         load_weights(
             model,
-            train.CHECKPOINT_FILE_PATH,
+            path,
             checkpoint_type=train.CHECKPOINT_TYPE,
             clear_patterns=tuple(train.CHECKPOINT_CLEAR_NAME_PATTERN),
             inflate_2d=train.CHECKPOINT_INFLATE,
+            content=content,
         )
-        if not train.CHECKPOINT_EPOCH_RESET:
-            content = read_checkpoint(train.CHECKPOINT_FILE_PATH)
-            if can_resume(content):
-                self._resume_progress(content, train.CHECKPOINT_FILE_PATH)
+        if not train.CHECKPOINT_EPOCH_RESET and can_resume(content):
+            self._resume_progress(content, path)
 
     def _resume(self, model: nn.Module, content: dict[str, Any], path: str) -> None:
         try:

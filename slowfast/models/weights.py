@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 RANDOM_WEIGHTS = "random"
 """Value of a CHECKPOINT_FILE_PATH that asks for the untrained model by name."""
 
+_KEY = "TRAIN.CHECKPOINT_FILE_PATH"
 _AUTOMATIC = "pytorch"
 # PySlowFast and ours; most others; state dicts that are saved as they are; Caffe2.
 _CONTAINERS = ("model_state", "state_dict", "model", "blobs")
@@ -216,11 +217,13 @@ def _check_backbone(
         )
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, *, key: str = _KEY) -> dict[str, Any]:
     """Read what a CHECKPOINT_FILE_PATH names. Every rank must make this call.
 
     Args:
-        path: A file, the OUTPUT_DIR of a run, ``zoo://NAME``, or an http(s) address.
+        path: A file, the OUTPUT_DIR of a run, ``zoo://NAME``, ``package://PACKAGE/PATH``, or an
+            http(s) address.
+        key: The configuration key that holds the path, for messages.
 
     Returns:
         The file's content, on the CPU.
@@ -228,7 +231,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: If it cannot be found, fetched or read.
     """
-    return load_foreign_checkpoint(resolve(path))
+    try:
+        return load_foreign_checkpoint(resolve(path))
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
 
 
 def can_resume(content: Mapping[str, Any]) -> bool:
@@ -252,7 +258,8 @@ def load_weights(
     checkpoint_type: str = _AUTOMATIC,
     clear_patterns: tuple[str, ...] = (),
     inflate_2d: bool = False,
-    key: str = "TRAIN.CHECKPOINT_FILE_PATH",
+    key: str = _KEY,
+    content: Mapping[str, Any] | None = None,
 ) -> LoadReport:
     """Load a model's weights and log what matched. Every rank must make this call.
 
@@ -264,6 +271,7 @@ def load_weights(
             from each key of the file, before it is renamed to ours.
         inflate_2d: TRAIN.CHECKPOINT_INFLATE.
         key: The configuration key that holds the path, for messages.
+        content: What ``read_checkpoint`` gave for the path. None: it is read.
 
     Returns:
         The report.
@@ -271,17 +279,15 @@ def load_weights(
     Raises:
         UserError: If the file cannot be had or read, or is of another architecture.
     """
-    about = ""
+    state = _find_state(read_checkpoint(path, key=key) if content is None else content)
     try:
-        state = _find_state(read_checkpoint(path))
-        about = describe_source(path)  # of use from here on: the file is there, does it fit?
         for pattern in clear_patterns:
             state = {name.replace(pattern, "", 1): value for name, value in state.items()}
         adapt = getattr(model, "adapt_state", dict)  # a model may want a part of another's weights
         state = to_our_keys(state, checkpoint_type, model.state_dict(), adapt)
         report = load_state(model, state, inflate_2d=inflate_2d)
     except UserError as error:
-        raise UserError(f"{key}: {error}{about}") from error
+        raise UserError(f"{key}: {error}{describe_source(path)}") from error
     logger.info("weights from %s: %s", path, report)
     return report
 

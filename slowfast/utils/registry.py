@@ -8,21 +8,29 @@ from typing import Any
 
 from fvcore.common.registry import Registry as _FvcoreRegistry
 
+_MOST_LISTED = 40
+_MOST_MEANT = 4
+_SHORTEST_PART = 3
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Format the known names and the closest match for an error message.
+    """Format the known names, if they are not too many, and what was meant for an error message.
 
     Args:
         name: What the user wrote.
         known: Names that would have been accepted.
 
     Returns:
-        ``Known: a, b. Did you mean 'a'?``; the question only when a name is close.
+        ``Known: a, b. Did you mean 'a'?``; the question only when a name is close or has what the
+        user wrote as a part.
     """
     names = sorted(known)
-    by_lower = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
-    hint = f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+    by_lower, word = {n.lower(): n for n in names}, name.lower()
+    meant = [n for n in by_lower if word in n] if len(word) >= _SHORTEST_PART else []
+    meant = meant[:_MOST_MEANT] or difflib.get_close_matches(word, list(by_lower), n=1, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(repr(by_lower[n]) for n in meant)}?" if meant else ""
+    if len(names) > _MOST_LISTED:
+        return f"{len(names)} are known.{hint}"
     return f"Known: {', '.join(names) or 'none'}.{hint}"
 
 

@@ -80,8 +80,22 @@ def test_all_problems_of_all_layers_at_once(config, tmp_path, capsys):
 def test_nothing_to_test(config, tmp_path, capsys):
     assert main(command(config, tmp_path, "TRAIN.ENABLE", False)) == 2
     assert "nothing to test" in capsys.readouterr().err
-    words = ("TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", "random")
+
+
+@pytest.mark.parametrize("section", ["TEST", "TRAIN"])
+def test_random_weights_are_tested_when_they_are_asked_for(config, tmp_path, section):
+    words = ("TRAIN.ENABLE", False, f"{section}.CHECKPOINT_FILE_PATH", "random")
     assert main(command(config, tmp_path, *words)) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert {record["checkpoint"] for record in results["records"]} == {"random"}
+
+
+def test_a_trained_model_is_tested_though_it_started_from_random_weights(config, tmp_path):
+    words = ("TRAIN.CHECKPOINT_FILE_PATH", "random")
+    assert main(command(config, tmp_path, *words, "TEST.ENABLE", False)) == 0
+    assert main(command(config, tmp_path, *words, "TRAIN.ENABLE", False)) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert "random" not in {record["checkpoint"] for record in results["records"]}
 
 
 def test_missing_data(config, tmp_path, capsys):

@@ -75,6 +75,30 @@ def test_all_mistakes_at_once():
     assert "LOG_PERIOD: got 'x' (str), expected int" in message
 
 
+def test_each_mistake_is_named_once(tmp_path):
+    write(tmp_path / "demo.yaml", "LOG_PERIOD: 77\nSTICA:\n  WITHIN_WEIGHT: 1.0\nNO_SUCH: 1\n")
+    lines = "DATA:\n  DEMO_CFG: demo.yaml\nSTICA:\n  TEMPERATURE: 1.0\n"
+    config = write(tmp_path / "x.yaml", lines)
+    words = ["SOLVER.MAX_STEPS", "40", "LOG_PERIOD", "x", "STICA.WITHIN_WEIGHT", "0.5"]
+    with pytest.raises(ConfigError) as caught:
+        load_config(config, words)
+    named = [problem.key for problem in caught.value.problems]
+    assert sorted(named) == ["LOG_PERIOD", "NO_SUCH", "SOLVER.MAX_STEPS", "STICA"]
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("SOLVER.MAX_STEPS", "TRAIN.MAX_STEPS"),  # the right name in the wrong section
+        ("MAX_EPOCH", "SOLVER.MAX_EPOCH"),
+        ("SOLVER.BATCH_SIZE", "SOLVER.BASE_BATCH_SIZE"),  # several have one
+    ],
+)
+def test_what_an_unknown_key_may_mean(key, meant):
+    with pytest.raises(ConfigError, match=f"Did you mean '{meant}'"):
+        load_config(None, [key, "1"])
+
+
 def test_odd_words():
     with pytest.raises(ConfigError, match="pairs KEY VALUE; got 1 words"):
         load_config(None, ["LOG_PERIOD"])

@@ -69,6 +69,38 @@ def test_the_digest_covers_every_field():
     assert len({Manifest.from_rows([row], []).digest() for row in given}) == len(given)
 
 
+def below(folder, given=PARTS):
+    """The same rows, their files in a folder."""
+    return Manifest.from_rows([row._replace(path=f"{folder}/{row.path}") for row in given], [])
+
+
+@pytest.mark.parametrize("given", [PLAIN, PARTS, PARTS[:1], PARTS[2:]])
+def test_the_digest_does_not_say_where_the_files_are(given):
+    plain = Manifest.from_rows(given, []).digest()
+    for folder in ("/data/set", "/mnt/dïsk 2/sets/mine", "set", "../a"):
+        assert below(folder, given).digest() == plain
+    nested = [row._replace(path=f"x/{row.path}") for row in PLAIN[:1]] + PLAIN[1:]
+    assert below("/a", nested).digest() == below("/b/c", nested).digest()
+    assert below("/a", nested).digest() != below("/a", PLAIN).digest()
+
+
+def test_only_whole_folders_are_in_common():
+    first = Manifest.from_rows([Row("/a/clip_1.mp4"), Row("/a/clip_2.mp4")], [])
+    second = Manifest.from_rows([Row("/a/film_1.mp4"), Row("/a/film_2.mp4")], [])
+    assert first.digest() != second.digest()
+
+
+def test_the_digest_covers_the_order():
+    assert below("/a", PLAIN[::-1]).digest() != below("/a", PLAIN).digest()
+
+
+def test_the_digest_covers_what_is_known_of_the_content():
+    manifest, other = below("/a"), below("/a")
+    other.version = "2"
+    assert other.digest() != manifest.digest()
+    assert other.take(range(len(PARTS))).digest() == other.digest()
+
+
 def test_rows_are_named_by_their_slice():
     assert [row.name for row in PARTS] == ["a.mp4", "b.mp4", "s.tar:512+1000", "s.tar:2048+"]
     assert [row.has_window for row in PARTS] == [True, False, True, False]
@@ -96,6 +128,12 @@ def test_shared_by_memory_map_once(cache):
     again = share_manifest(Manifest.from_rows(given, []))
     assert again.digest() == shared.digest()
     assert len(list(cache.iterdir())) == 1
+
+
+def test_sets_alike_in_two_places_are_shared_apart():
+    here, there = (share_manifest(below(folder)) for folder in ("/a", "/b"))
+    assert here.digest() == there.digest()
+    assert (here.path(0), there.path(0)) == ("/a/a.mp4", "/b/a.mp4")
 
 
 def test_who_shares_first_does_not_name_the_classes_of_others():

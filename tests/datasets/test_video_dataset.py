@@ -1,5 +1,7 @@
 """Samples from real files: shapes, determinism, test views to the very end, sound on the clock."""
 
+import re
+
 import numpy as np
 import pytest
 from helpers.synthetic import synthetic_cfg
@@ -131,7 +133,10 @@ def test_a_few_videos_of_each_class_to_train_on_and_all_in_the_gallery(cfg):
     assert len(train.manifest) == 10
     assert len(train) == 20
     assert sorted(train.manifest.labels.tolist()) == list(range(10))
-    assert len(build_dataset("demo", cfg, "gallery").manifest) == 20
+    gallery = build_dataset("demo", cfg, "gallery")
+    assert len(gallery.manifest) == 20
+    assert train.manifest.version == gallery.manifest.version
+    assert re.fullmatch(r"demo-[0-9a-f]{12}", gallery.manifest.version)
 
 
 def test_shifted_sound_is_that_of_a_later_instant_and_nothing_else_changes(cfg):

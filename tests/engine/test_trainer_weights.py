@@ -10,7 +10,9 @@ from helpers.zoo_files import basic_image_name, flattened, renamed
 
 from slowfast.config import UserError
 from slowfast.engine.trainer import Trainer
+from slowfast.models import weights as weights_module
 from slowfast.models.build import build_model
+from slowfast.utils.foreign_checkpoint import load_foreign_checkpoint
 
 CPU = torch.device("cpu")
 STEM = "backbone.stem.0.weight"
@@ -44,6 +46,23 @@ def test_a_finished_run_of_pyslowfast_starts_at_epoch_zero(tmp_path, weights):
     assert torch.equal(trainer.model.state_dict()[STEM], weights["stem.0.weight"])
     trainer.train()
     assert trainer.is_finished
+
+
+def test_a_named_run_is_read_once_for_its_weights_and_its_progress(tmp_path, monkeypatch):
+    started = Trainer(synthetic_cfg(tmp_path / "first"), CPU)
+    started.epoch, started.iteration = 1, 1
+    started.save()
+    reads = []
+
+    def read(path):
+        reads.append(path)
+        return load_foreign_checkpoint(path)
+
+    monkeypatch.setattr(weights_module, "load_foreign_checkpoint", read)
+    trainer = start(tmp_path, tmp_path / "first")
+    assert reads == [tmp_path / "first"]
+    assert (trainer.epoch, trainer.iteration) == (1, 1)
+    assert torch.equal(trainer.model.state_dict()[STEM], started.model.state_dict()[STEM])
 
 
 def test_from_an_address(tmp_path, weights, monkeypatch):

@@ -1,9 +1,13 @@
-"""What test_prepare_workers lets worker processes do: they import it by name."""
+"""What tests of the preparation let worker processes do: they import it by name."""
 
 import os
 import signal
 import time
 from pathlib import Path
+
+from slowfast.datasets.prepare import copies
+
+encode = copies._encode  # before a test puts encode_until_stopped in its place
 
 
 def work(task, beat):
@@ -30,3 +34,15 @@ def _clean_up(folder):
         time.sleep(60)
     finally:
         (folder / "cleaned").touch()
+
+
+def encode_until_stopped(plan, beat, *, settings):
+    """Encode, but never get beyond the first frame of a ``b.mp4``."""
+
+    def beat_or_pause():
+        beat()
+        if plan.target.endswith("b.mp4"):
+            Path(plan.target).with_name("paused").touch()
+            signal.pause()
+
+    return encode(plan, beat_or_pause, settings=settings)

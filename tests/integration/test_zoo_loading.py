@@ -59,10 +59,22 @@ def published_state(row):
     if row.format == "pytorchvideo":
         return {key.removeprefix("model."): value for key, value in state.items()}
     if "contrastive" in row.source:
-        return {f"backbone.{k}": v for k, v in state.items() if not k.startswith("head.")}
+        return contrastive_state(state)
     if row.name == "pyslowfast_r50_in1k":
         return flattened({k: v for k, v in state.items() if not k.startswith("head.")})
     return state
+
+
+def contrastive_state(state):
+    """PySlowFast's ContrastiveModel: two networks with deep heads, a queue, prototypes."""
+    network = {k: v for k, v in state.items() if not k.startswith("head.")}
+    layers = {"projection.0.weight": (2048, 2048), "projection.2.weight": (128, 2048)}
+    heads = {f"head.projection.{k}": shape for k, shape in layers.items()}
+    heads |= {f"head.predictors.0.{k}": shape for k, shape in layers.items()}
+    network |= meta_state(heads)
+    twice = {f"{part}.{k}": v for part in ("backbone", "backbone_hist") for k, v in network.items()}
+    others = {"queue_x": (65536, 128), "ptr": (1,), "iter": (1,), "knn_mem.memory": (9, 1, 128)}
+    return {**twice, **meta_state({**others, "swav_prototypes.weight": (1000, 128)})}
 
 
 # Batch norm's counters, which Caffe2 does not have, are filled in by torch with values.
@@ -73,7 +85,10 @@ def test_a_published_file_fills_the_network(row):
     cfg = load_config(row.config, words, validate=False).cfg
     with torch.device("meta"):
         model = build_model(cfg)
-    state = to_our_keys(published_state(row), own=model.state_dict())
+    state = published_state(row)
+    for pattern in cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN:
+        state = {key.replace(pattern, "", 1): value for key, value in state.items()}
+    state = to_our_keys(state, own=model.state_dict())
     report = load_state(model, state, inflate_2d=cfg.TRAIN.CHECKPOINT_INFLATE)
     has_head = "images" not in row.metric and "contrastive" not in row.source
     has_head = has_head and "NUM_CLASSES" not in " ".join(row.words)

@@ -7,8 +7,8 @@ import pytest
 import stica
 
 import slowfast.models  # noqa: F401
-from slowfast.config import ConfigError, load_config
-from slowfast.config.paths import shipped_configs
+from slowfast.config import ConfigError, UserError, load_config
+from slowfast.config.paths import find_config, shipped_configs
 from slowfast.models.zoo.rows import (
     ZOO_REGISTRY,
     ZooRow,
@@ -41,9 +41,9 @@ def test_the_published_zoos_are_there():
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_row_is_complete(row):
-    assert re.fullmatch(r"[a-z0-9_]+", row.name)
+    assert re.fullmatch(r"[a-z0-9_-]+", row.name)
     parts = urlsplit(row.url)
-    assert parts.scheme == "https"
+    assert parts.scheme == ("package" if row.is_packaged else "https")
     assert parts.path.endswith((".pth", ".pyth", ".pkl", ".pth.tar"))
     assert row.data
     assert row.licence
@@ -51,8 +51,9 @@ def test_a_row_is_complete(row):
     assert row.format
     assert len(row.words) % 2 == 0
     assert (row.top1 is None) or (20 < row.top1 < 100 and row.metric)
-    assert not row.is_tried  # nothing but package registries could be reached
-    assert (shipped_configs() / row.config).is_file()
+    assert row.is_tried is row.is_packaged  # nothing but package registries could be reached
+    assert row.is_packaged or (shipped_configs() / row.config).is_file()
+    assert find_config(row.config).is_file()
 
 
 @pytest.mark.parametrize("config", sorted({(row.config, row.words) for row in ROWS}))
@@ -90,6 +91,24 @@ def test_names_are_checked_before_anything_is_loaded():
     with pytest.raises(ConfigError, match=r"'gdt_k400' belongs to the project stica: add PROJECTS"):
         load_config(None, [*words, "zoo://gdt_k400"])
     load_config(None, [*words, "zoo://gdt_k400", "PROJECTS", "['stica']"])
+
+
+@pytest.mark.parametrize("written", ["simclr", "SimCLR_slow_r50", "simclr_slow_r50_8x8"])
+def test_a_part_of_a_name_is_told_the_whole(written):
+    with pytest.raises(UserError) as caught:
+        find_row(f"zoo://{written}")
+    message = str(caught.value)
+    assert "Did you mean 'pyslowfast_simclr_slow_r50_8x8_rho2'?" in message
+    assert "MODEL_ZOO.md" in message
+    assert len(message) < 300
+
+
+def test_rows_trained_by_contrast_say_that_they_are_a_backbone():
+    rows = [row for row in ROWS if "contrastive" in row.source]
+    assert len(rows) == 7
+    for row in rows:
+        assert "only the backbone is loaded" in row.note
+        assert "classifier" in row.note
 
 
 def test_a_project_adds_rows(monkeypatch):

@@ -39,6 +39,7 @@ def demo(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
         progress=_Progress(),
     )
     manifest = load_manifest(root, "train" if split == "gallery" else split)
+    manifest.version = root.name  # sets of other seeds have files of the same names
     return build_video_dataset(cfg, manifest, split)
 
 

@@ -20,6 +20,10 @@ _SOURCE = "github.com/facebookresearch/SlowFast, {}"
 _LICENCE = "Apache-2.0 (the repository's)"
 _VIEWS = "top-1, 3 x 10 views"
 _FIVE_VIEWS = "top-1, 1 x 5 views"
+_BACKBONE_ONLY = (
+    "For `MODEL.ARCH slow`: only the backbone is loaded, to be probed or fine-tuned; the "
+    "classifier is new. What else the pretraining needed is skipped: that is not built here."
+)
 _TRAINED_WITH_MULTIGRID = (
     "Trained with multigrid, which is not built here; testing and fine-tuning are the same."
 )
@@ -161,35 +165,28 @@ def pyslowfast_contrastive() -> Iterator[ZooRow]:
     """List what was trained without labels, by contrast.
 
     Yields:
-        Rows. The projection heads of the methods are left out.
+        Rows: weights to probe or to fine-tune; the heads of the methods are left out.
     """
-    for method, rho, top1 in (
-        ("MoCo", 2, 66.6),
-        ("BYOL", 2, 67.4),
-        ("SimCLR", 2, 61.5),
-        ("SwAV", 2, 62.6),
-        ("MoCo", 4, 71.0),
-        ("BYOL", 4, 70.1),
+    for method, clip, rho, top1 in (
+        ("MoCo", "8x8", 2, 66.6),
+        ("BYOL", "8x8", 2, 67.4),
+        ("SimCLR", "8x8", 2, 61.5),
+        ("SwAV", "8x8", 2, 62.6),
+        ("MoCo", "8x8", 4, 71.0),
+        ("BYOL", "8x8", 4, 70.1),
+        ("BYOL", "16x4", 4, 71.1),
     ):
         yield _row(
-            f"{method.lower()}_slow_r50_8x8_rho{rho}",
-            f"videomoco_models/{method}_SlowR50_8x8_T{rho}_epoch_00200.pyth",
+            f"{method.lower()}_slow_r50_{clip}_rho{rho}",
+            f"videomoco_models/{method}_SlowR50_{clip}_T{rho}_epoch_00200.pyth",
             "contrastive_ssl/linear_k400_Slow_8x8_R50_syn0",
             top1,
             data="Kinetics-400, without labels",
             metric="linear probe on Kinetics-400",
             source="projects/contrastive_ssl/README.md",
+            words=() if clip == "8x8" else ("DATA.NUM_FRAMES", "16", "DATA.SAMPLING_RATE", "4"),
+            note=_BACKBONE_ONLY,
         )
-    yield _row(
-        "byol_slow_r50_16x4_rho4",
-        "videomoco_models/BYOL_SlowR50_16x4_T4_epoch_00200.pyth",
-        "contrastive_ssl/linear_k400_Slow_8x8_R50_syn0",
-        71.1,
-        data="Kinetics-400, without labels",
-        metric="linear probe on Kinetics-400",
-        source="projects/contrastive_ssl/README.md",
-        words=("DATA.NUM_FRAMES", "16", "DATA.SAMPLING_RATE", "4"),
-    )
 
 
 @register_rows

@@ -1,7 +1,7 @@
 """The zoo: published weights by name, and the one place that turns a path into a local file.
 
-Wherever a CHECKPOINT_FILE_PATH is read, a path, an http(s) address and ``zoo://NAME`` all work:
-each is a handler of an iopath ``PathManager``.
+Wherever a CHECKPOINT_FILE_PATH is read, a path, an http(s) address, ``package://PACKAGE/PATH`` and
+``zoo://NAME`` all work: each is a handler of an iopath ``PathManager``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import IO, Any
 from iopath.common.file_io import PathHandler, PathManager
 
 from slowfast.config import CfgNode, Problem, UserError, register_check
+from slowfast.config.paths import PACKAGE_SCHEME
 from slowfast.config.projects import describe_missing
 from slowfast.utils.download import (
     DownloadHandler,
@@ -23,6 +24,7 @@ from slowfast.utils.download import (
     is_url,
     on_all_ranks,
 )
+from slowfast.utils.package_files import PackageHandler, checked_package_file
 from slowfast.utils.registry import Registry
 
 __all__ = [
@@ -38,7 +40,13 @@ __all__ = [
 
 _SCHEME = "zoo://"
 
-ZOO_REGISTRY = Registry("zoo row", "zoo://")
+
+class _ZooRegistry(Registry):
+    def describe_unknown(self, name: str) -> str:
+        return f"{super().describe_unknown(name)} All are in MODEL_ZOO.md."
+
+
+ZOO_REGISTRY = _ZooRegistry("zoo row", "zoo://")
 ZOO_REGISTRY.__doc__ = """
 ``() -> ZooRow``; filled by ``@register_rows`` from functions that return several rows.
 """
@@ -50,8 +58,9 @@ class ZooRow:
 
     Attributes:
         name: What stands behind ``zoo://``.
-        url: Address of the file.
-        config: The shipped YAML that builds its model, as for ``--cfg``.
+        url: Address of the file: https, or ``package://PACKAGE/PATH`` for one that is installed
+            with a project.
+        config: The YAML that builds its model, as for ``--cfg``.
         format: Whose names and container it has, for the table; how keys are renamed is found out
             when they are read.
         data: What it was trained on.
@@ -83,6 +92,11 @@ class ZooRow:
     def published_hash(self) -> str:
         """The publisher's hash or its beginning, or "" where none is known."""
         return self.sha256 or hash_in_name(self.url)
+
+    @property
+    def is_packaged(self) -> bool:
+        """Whether the file is installed with a project, so that nothing is downloaded."""
+        return self.url.startswith(PACKAGE_SCHEME)
 
 
 def register_rows(rows: Callable[[], Iterable[ZooRow]]) -> Callable[[], Iterable[ZooRow]]:
@@ -164,7 +178,8 @@ class ZooHandler(PathHandler):
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
         self._check_kwargs(kwargs)
         row = find_row(path)
-        return str(fetch(row.url, sha256=row.published_hash))
+        get = checked_package_file if row.is_packaged else fetch
+        return str(get(row.url, sha256=row.published_hash))
 
     def _open(
         self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any
@@ -175,14 +190,15 @@ class ZooHandler(PathHandler):
         return Path(self._get_local_path(path)).open(mode)
 
     def _exists(self, path: str, **kwargs: Any) -> bool:
-        return cached_path(find_row(path).url).is_file()
+        row = find_row(path)
+        return path_manager().isfile(row.url) if row.is_packaged else cached_path(row.url).is_file()
 
     def _isfile(self, path: str, **kwargs: Any) -> bool:
         return self._exists(path)
 
 
 def path_manager() -> PathManager:
-    """Build a manager of paths that knows addresses and the zoo.
+    """Build a manager of paths that knows addresses, installed packages and the zoo.
 
     Returns:
         iopath's manager; it reports nothing to anybody.
@@ -190,6 +206,7 @@ def path_manager() -> PathManager:
     manager = PathManager()
     manager.set_logging(False)
     manager.register_handler(DownloadHandler())
+    manager.register_handler(PackageHandler())
     manager.register_handler(ZooHandler())
     return manager
 
@@ -198,7 +215,7 @@ def resolve(path: str | Path) -> Path:
     """Turn what a user wrote into a file or folder of this machine. Every rank must call it.
 
     Args:
-        path: A path, an http(s) address or ``zoo://NAME``.
+        path: A path, an http(s) address, ``package://PACKAGE/PATH`` or ``zoo://NAME``.
 
     Returns:
         The local path; a path that was local is returned as it is and may not exist.
@@ -206,7 +223,7 @@ def resolve(path: str | Path) -> Path:
     Raises:
         UserError: If a file cannot be fetched, here or on another rank.
     """
-    if not (is_url(path) or str(path).startswith(_SCHEME)):
+    if not (is_url(path) or str(path).startswith((_SCHEME, PACKAGE_SCHEME))):
         return Path(path)
     return on_all_ranks(lambda: Path(path_manager().get_local_path(str(path))))
 

@@ -1,0 +1,30 @@
+"""Names that nobody registered: the message is short, and names what was meant."""
+
+import pytest
+
+from slowfast.utils.registry import Registry, nearest
+
+
+def test_few_names_are_listed():
+    assert nearest("rde", ["green", "red"]) == "Known: green, red. Did you mean 'red'?"
+    assert nearest("xyz", ["green", "red"]) == "Known: green, red."
+    assert nearest("xyz", []) == "Known: none."
+
+
+def test_of_many_names_only_those_that_are_meant():
+    names = [f"zoo_{kind}_{size}" for kind in ("moco", "byol") for size in range(30)]
+    assert nearest("zoo_moco_77", names) == "60 are known. Did you mean 'zoo_moco_7'?"
+    assert nearest("qqqqqq", names) == "60 are known."
+
+
+def test_a_part_of_a_name_finds_all_that_have_it():
+    names = ["zoo_moco_rho2", "zoo_moco_rho4", "mocha"]
+    assert nearest("MoCo", names).endswith("Did you mean 'zoo_moco_rho2' or 'zoo_moco_rho4'?")
+    assert nearest("o", names).endswith("rho4.")  # too little to go by
+
+
+def test_an_unknown_name_is_a_key_error_that_names_the_key():
+    colours = Registry("colour", "MODEL.COLOUR")
+    colours.register(lambda: None)
+    with pytest.raises(KeyError, match=r"MODEL.COLOUR: unknown colour 'red'. Known: <lambda>."):
+        colours.get("red")
