@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "slowfast/__init__.py").read_text())[1]
 PROJECTS = {"stica": "projects/stica/stica"}
+# Files that a project ships beside its package, found as package://NAME/PATH.
+WEIGHTS = {"stica_weights": "projects/stica/weights"}
 CONFIGS = ["slowfast_configs"] + [
     ".".join(["slowfast_configs", *p.relative_to(ROOT / "configs").parts])
     for p in sorted((ROOT / "configs").rglob("*"))
@@ -23,9 +25,17 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE", "THIRD_PARTY_NOTICES.md"],
     python_requires=">=3.11",
-    packages=[*find_packages(include=["slowfast", "slowfast.*"]), *PROJECTS, *CONFIGS],
-    package_dir={"slowfast_configs": "configs", **PROJECTS},
-    package_data={name: ["*.yaml"] for name in CONFIGS},
+    packages=[
+        *find_packages(include=["slowfast", "slowfast.*"]),
+        *PROJECTS,
+        *WEIGHTS,
+        *CONFIGS,
+    ],
+    package_dir={"slowfast_configs": "configs", **PROJECTS, **WEIGHTS},
+    package_data={
+        **{name: ["*.yaml"] for name in CONFIGS},
+        **{name: ["*", "*/*"] for name in WEIGHTS},
+    },
     install_requires=[
         "torch>=2.6",
         "fvcore",
@@ -58,6 +68,7 @@ setup(
             "slowfast-run=slowfast.cli.run_net:main",
             "slowfast-sweep=slowfast.cli.sweep_net:main",
             "slowfast-prepare=slowfast.cli.prepare_data:main",
+            "slowfast-export=slowfast.cli.export_weights:main",
         ],
         "slowfast.projects": ["stica=stica"],
     },

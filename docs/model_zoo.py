@@ -10,7 +10,9 @@ import stica.zoo
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import load_config
+from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
 from slowfast.models.complexity import count_complexity
+from slowfast.models.zoo.packaged import read_package_results
 from slowfast.models.zoo.rows import ZOO_REGISTRY, ZooRow
 
 TARGET = Path(__file__).parent.parent / "MODEL_ZOO.md"
@@ -63,6 +65,20 @@ STICA = """**StiCA's own weights were never released**: its authors' page has sa
 2021. What is published of its parent GDT fits the same two towers and heads; to have StiCA's
 weights, train them: `configs/StiCA/R2plus1D_pretrain.yaml`. These rows need `PROJECTS: ["stica"]`.
 """
+
+OWN = """These were trained here, for a computer without a GPU; they are float16 and lie in the
+repository and in the wheel, each in a folder with its configurations, its training's log, its
+results and a page that says how it was made. No network is needed. The results are those of the
+float16 file, stored by the evaluation itself:
+
+    python tools/run_net.py --cfg package://{package}/NAME/evaluate.yaml   # measures
+    python tools/export_weights.py --verify NAME                               # and compares
+
+To the last digit on the same machine; another kind of processor may decide one clip otherwise. Data
+that is not built in is named by `DATA.PATH_TO_DATA_DIR` after either.
+"""
+
+PROJECT_FILES = {"stica_weights": "projects/stica/weights"}
 
 NOT_LISTED = """## Published, but not listed
 
@@ -117,13 +133,14 @@ def render(counted: dict[str, dict[str, int]]) -> str:
     """
     parts = [INTRODUCTION]
     for module, title in GROUPS.items():
-        rows = rows_of(module)
+        rows = [row for row in rows_of(module) if not row.is_packaged]
         parts.append(f"## {title}\n")
         if module == stica.zoo.__name__:
             parts.append(STICA)
         parts.append(_facts(rows))
         parts.append(_table(rows, counted))
         parts.append(_notes(rows))
+        parts.append(own_section([r for r in rows_of(module) if r.is_packaged], counted))
     return "\n".join([*(part for part in parts if part), NOT_LISTED])
 
 
@@ -156,6 +173,52 @@ def _table(rows: list[ZooRow], counted: dict[str, dict[str, int]]) -> str:
             f"| {cost} | {published} | [{row.format}]({row.url}){hash_}{tried} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def own_section(rows: list[ZooRow], counted: dict[str, dict[str, int]]) -> str:
+    """Render the weights that are installed with a project.
+
+    Args:
+        rows: These alone; there may be none.
+        counted: From ``measure``.
+
+    Returns:
+        Markdown, or "" without rows.
+    """
+    if not rows:
+        return ""
+    package = rows[0].url.removeprefix(PACKAGE_SCHEME).partition("/")[0]
+    lines = [
+        "| `zoo://` | trained on | licence | M parameters | G, clip | folder, file | measured |",
+        "|---" * 7 + "|",
+    ]
+    for row in rows:
+        work = counted[key_of(row)]
+        cost = f"{work['multiply_adds'] / 1e9:.3f} at {work['frames']} x {work['side']}²"
+        place = f"{PROJECT_FILES.get(package, package)}/{row.name}"
+        megabytes = find_package_file(row.url).stat().st_size / 1e6
+        lines.append(
+            f"| `{row.name}` | {row.data} | {row.licence} | {work['parameters'] / 1e6:.2f} "
+            f"| {cost} | [{place}]({place}), {megabytes:.2f} MB, SHA-256 "
+            f"`{row.published_hash[:12]}...` | {'; '.join(_headline(row))} |"
+        )
+    words = OWN.replace("{package}", package)
+    table = "\n".join(lines)
+    return f"### Small weights of our own\n\n{words}\n{table}\n\n{_notes(rows)}".rstrip() + "\n"
+
+
+def _headline(row: ZooRow) -> list[str]:
+    """Format the stored results that a row names; all where it names none."""
+    wanted = [name for name in row.metric.split(", ") if name]
+    cells = []
+    for record in read_package_results(row).get("records", []):
+        if wanted and record["metric"] not in wanted:
+            continue
+        percent = [100 * value for value in (record["value"], *(record["interval"] or ()))]
+        interval = f" [{percent[1]:.1f}, {percent[2]:.1f}]" if record["interval"] else ""
+        guess = "" if record["chance"] is None else f", chance {100 * record['chance']:.1f}"
+        cells.append(f"{record['metric']} {percent[0]:.1f} %{interval}{guess}")
+    return cells or ["not yet"]
 
 
 def _quote(word: str) -> str:

@@ -142,6 +142,14 @@ def wheel(folder: Path) -> None:
         env=env,
     )
     assert where.count(str(folder / "site")) == 2, where
+    code = (
+        "import stica\nfrom slowfast.models.zoo.rows import resolve, zoo_rows\n"
+        "print(resolve('package://stica_weights/README.md'))\n"
+        "print(*[resolve(f'zoo://{row.name}') for row in zoo_rows() if row.is_packaged])"
+    )
+    shipped = len(list((ROOT / "projects" / "stica" / "weights").glob("*/row.yaml")))
+    where = run([sys.executable, "-c", code], cwd=folder, env={**env, "SLOWFAST_OFFLINE": "1"})
+    assert where.count(str(folder / "site" / "stica_weights")) == 1 + shipped, where
     words = [*DEMO, *TINY, "TRAIN.MAX_STEPS", "2", "TEST.ENABLE", "False"]
     words += ["TRAIN.EVAL_BEFORE", "False", "OUTPUT_DIR", str(folder / "wheel")]
     command = [

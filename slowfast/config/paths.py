@@ -1,4 +1,4 @@
-"""Finds configuration files: on disk, or among the shipped ones."""
+"""Finds configuration files: on disk, among the shipped ones, or in an installed package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,58 @@ from pathlib import Path
 
 from slowfast.config.problems import UserError
 
-__all__ = ["find_config", "shipped_configs"]
+__all__ = [
+    "PACKAGE_SCHEME",
+    "find_config",
+    "find_package_file",
+    "package_folder",
+    "shipped_configs",
+]
+
+PACKAGE_SCHEME = "package://"
+"""``package://PACKAGE/PATH`` names a file of an installed package, wherever that lies."""
+
+
+def package_folder(package: str) -> Path | None:
+    """Locate the folder of an installed package that holds files, without importing it.
+
+    Args:
+        package: Its name.
+
+    Returns:
+        The folder (of a checkout, or package data), or None when it is not installed.
+    """
+    spec = find_spec(package)
+    locations = list(spec.submodule_search_locations or []) if spec else []
+    folders = [Path(location) for location in locations if Path(location).is_dir()]
+    return folders[0] if folders else None
+
+
+def find_package_file(address: str) -> Path:
+    """Find a file of an installed package.
+
+    Args:
+        address: ``package://PACKAGE/PATH``.
+
+    Returns:
+        The file, which exists.
+
+    Raises:
+        UserError: If the package is not installed or has no such file.
+    """
+    package, _, inside = address.removeprefix(PACKAGE_SCHEME).partition("/")
+    if not package.isidentifier() or not inside:
+        raise UserError(f"{address}: expected {PACKAGE_SCHEME}PACKAGE/FILE.")
+    folder = package_folder(package)
+    if folder is None:
+        raise UserError(
+            f"{address}: the package '{package}' is not installed. In a checkout: "
+            "python -m pip install -e ."
+        )
+    file = folder / inside
+    if not file.is_file():
+        raise UserError(f"{address}: no such file in {folder}.")
+    return file
 
 
 def shipped_configs() -> Path | None:
@@ -17,17 +68,15 @@ def shipped_configs() -> Path | None:
     Returns:
         The folder (``configs/`` of a checkout, or package data), or None when not installed.
     """
-    spec = find_spec("slowfast_configs")
-    locations = list(spec.submodule_search_locations or []) if spec else []
-    folders = [Path(location) for location in locations if Path(location).is_dir()]
-    return folders[0] if folders else None
+    return package_folder("slowfast_configs")
 
 
 def find_config(name: str | Path, beside: Path | None = None) -> Path:
     """Find a YAML file.
 
     Args:
-        name: A path, or the name of a shipped configuration with or without ``configs/`` in front.
+        name: A path, the name of a shipped configuration with or without ``configs/`` in front, or
+            ``package://PACKAGE/PATH``.
         beside: A file whose folder is searched too.
 
     Returns:
@@ -36,6 +85,8 @@ def find_config(name: str | Path, beside: Path | None = None) -> Path:
     Raises:
         UserError: If there is none; names the closest shipped configuration.
     """
+    if str(name).startswith(PACKAGE_SCHEME):
+        return find_package_file(str(name))
     path = Path(name)
     shipped = shipped_configs()
     inside = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path

@@ -21,6 +21,7 @@ from slowfast.config.problems import UserError
 __all__ = [
     "ENTRY_POINT_GROUP",
     "describe_missing",
+    "import_installed_projects",
     "import_project",
     "inactive_project",
     "owner_of_section",
@@ -50,6 +51,18 @@ def import_project(name: str) -> ModuleType:
     if not callable(getattr(module, "add_config", None)):
         raise UserError(f"'{name}' is not a project: it has no add_config(cfg).")
     return module
+
+
+def import_installed_projects() -> None:
+    """Import every installed project, so that what they register can be found by its name.
+
+    For tools that are given a name and no configuration.
+
+    Raises:
+        UserError: If one of them is broken.
+    """
+    for point in _installed_points():
+        import_project(point.module)
 
 
 def owner_of_section(section: str) -> str | None:

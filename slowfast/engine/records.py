@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from slowfast.config import CfgNode
 from slowfast.engine.protocols import Result
@@ -25,6 +25,7 @@ __all__ = [
     "Measurement",
     "format_table",
     "hash_config",
+    "hash_state",
     "hash_weights",
     "identify",
     "store_results",
@@ -112,12 +113,24 @@ def hash_weights(model: nn.Module) -> str:
         16 hexadecimal digits: names, types, shapes and bytes of parameters and buffers; the same on
         every device and for every kind of file that they were loaded from.
     """
-    state = hashlib.blake2b(digest_size=8)
-    for name, value in sorted(model.state_dict().items()):
-        state.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+    return hash_state(model.state_dict())
+
+
+def hash_state(state: Mapping[str, Tensor]) -> str:
+    """Name weights by their content, as ``hash_weights`` names those of a model.
+
+    Args:
+        state: Key -> tensor, of the types that the model has.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         values = value.detach().cpu().contiguous().flatten()
-        state.update(values.view(torch.uint8).numpy().data)
-    return state.hexdigest()
+        digest.update(values.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def hash_config(cfg: CfgNode) -> str:

@@ -24,7 +24,7 @@ from iopath.common.file_io import PathHandler, file_lock
 from slowfast.config import UserError
 from slowfast.utils import distributed
 from slowfast.utils.http_transfer import Limits, TransferError, transfer
-from slowfast.utils.io import cache_dir, read_json, write_json
+from slowfast.utils.io import cache_dir, file_sha256, read_json, write_json
 
 __all__ = [
     "OFFLINE_VARIABLE",
@@ -42,7 +42,6 @@ OFFLINE_VARIABLE = "SLOWFAST_OFFLINE"
 _PREFIXES = ("http://", "https://")
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[A-Za-z0-9.]+$")
 _DATE = re.compile(r"(19|20)[0-9]{6}")
-_CHUNK_BYTES = 1 << 20
 
 
 class Record(NamedTuple):
@@ -179,7 +178,7 @@ def _check(file: Path, expected: str, url: str, target: Path | None = None) -> N
     known = read_json(path)
     origin = "the publisher" if expected else "the first download"
     wanted = expected or known.get("sha256", "")
-    got = _sha256(file)
+    got = file_sha256(file)
     if not got.startswith(wanted.lower()):
         raise _DamagedError(
             f"its SHA-256 begins with {got[: max(12, len(expected))]}, that of {origin} with "
@@ -191,14 +190,6 @@ def _check(file: Path, expected: str, url: str, target: Path | None = None) -> N
 
 def _record_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.json")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _refuse_offline(url: str, target: Path, reason: str) -> None:

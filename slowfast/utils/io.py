@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -10,7 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["append_csv_row", "atomic_path", "cache_dir", "read_json", "write_json"]
+__all__ = [
+    "append_csv_row",
+    "atomic_path",
+    "cache_dir",
+    "file_sha256",
+    "read_json",
+    "write_json",
+]
 
 CACHE_VARIABLE = "SLOWFAST_CACHE"
 
@@ -68,6 +76,19 @@ def read_json(path: Path) -> Any:
         Its content, or an empty dict when there is no such file.
     """
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's content.
+
+    Args:
+        path: The file to read.
+
+    Returns:
+        Its SHA-256 in hexadecimal.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def append_csv_row(path: Path, header: list[str], row: list[Any]) -> None:

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.weights_package import PACKAGE, make_package, register_package
 
+from slowfast.models.zoo.packaged import packaged_rows
 from slowfast.models.zoo.rows import zoo_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -35,8 +37,8 @@ def test_every_row_is_on_the_page_and_says_whether_it_was_tried(page_maker):
     assert set(lines) - {"zoo://"} == {row.name for row in published(page_maker)}
     for row in published(page_maker):
         line = lines[row.name]
-        assert row.url in line
-        assert row.published_hash in line
+        assert row.published_hash[:12] in line
+        assert (f"projects/stica/weights/{row.name}" if row.is_packaged else row.url) in line
         assert ("address not tried" in line) is not row.is_tried
     assert "StiCA's own weights were never released" in page
     assert "Rev-MViT" in page.split("## Published, but not listed")[1]
@@ -45,6 +47,34 @@ def test_every_row_is_on_the_page_and_says_whether_it_was_tried(page_maker):
 def test_the_rows_of_the_framework_and_its_project_are_all_there(page_maker):
     listed = {row.name for row in published(page_maker)}
     assert {row.name for row in zoo_rows()} == listed
+
+
+def test_weights_of_our_own_stand_with_their_results(page_maker, tmp_path, monkeypatch):
+    root = make_package(tmp_path, monkeypatch)
+    register_package()
+    assert page_maker.own_section([], {}) == ""
+    for name, facts in (("tiny-a", "metrics: [knn_top1, few_shot_1]\n"), ("tiny-b", "")):
+        (root / name).mkdir()
+        (root / name / f"{name}.pyth").write_bytes(bytes(20_000))
+        (root / name / f"{name}.pyth.sha256").write_text(f"{'ab' * 32}  {name}.pyth\n")
+        (root / name / "row.yaml").write_text(f"data: noise\nlicence: CC0\n{facts}")
+    records = [
+        {"metric": "top1_acc", "value": 0.5, "chance": 0.1, "interval": [0.4, 0.6]},
+        {"metric": "knn_top1", "value": 0.25, "chance": 0.1, "interval": [0.125, 0.5]},
+        {"metric": "few_shot_1", "value": 0.125, "chance": None, "interval": None},
+    ]
+    (root / "tiny-a" / "results.json").write_text(json.dumps({"records": records}))
+    rows = list(packaged_rows(PACKAGE))
+    work = {"parameters": 1_234_567, "multiply_adds": 45_600_000, "frames": 9, "side": 36}
+    page = page_maker.own_section(rows, {page_maker.key_of(row): work for row in rows})
+    first, second = (line for line in page.splitlines() if line.startswith("| `tiny"))
+    assert first == (
+        "| `tiny-a` | noise | CC0 | 1.23 | 0.046 at 9 x 36² | "
+        f"[{PACKAGE}/tiny-a]({PACKAGE}/tiny-a), 0.02 MB, SHA-256 `abababababab...` | "
+        "knn_top1 25.0 % [12.5, 50.0], chance 10.0; few_shot_1 12.5 % |"
+    )
+    assert second.endswith("| not yet |")
+    assert f"--cfg package://{PACKAGE}/NAME/evaluate.yaml" in page
 
 
 def assert_counted_right(page_maker, rows):

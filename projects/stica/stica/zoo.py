@@ -1,4 +1,6 @@
-"""Published weights of StiCA's relatives. StiCA's own were never released ("soon" since 2021).
+"""Weights of StiCA's relatives, and small ones of ours. StiCA's own were never released.
+
+Its authors' page says "soon" since 2021. What lies in ``projects/stica/weights`` was trained here.
 
 GDT (Patrick et al., 2020) is its parent and has the same two towers; AVID-CMA (Morgado et al., CVPR
 2021) has towers of its own, which ``stica.avid`` builds.
@@ -8,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from slowfast.models.zoo.packaged import packaged_rows
 from slowfast.models.zoo.rows import ZooRow, register_rows
 
-__all__ = ["avid_cma", "gdt"]
+__all__ = ["avid_cma", "gdt", "small"]
 
 _FILES = "https://dl.fbaipublicfiles.com"
 
@@ -68,3 +71,13 @@ def avid_cma() -> Iterator[ZooRow]:
             note="The audio tower loads too (AUDIO.ARCH avid_conv2d_10), but AUDIO makes another "
             "spectrogram than it was trained on.",
         )
+
+
+@register_rows
+def small() -> Iterator[ZooRow]:
+    """List the small weights that come with this project.
+
+    Yields:
+        One row per folder of ``projects/stica/weights``.
+    """
+    yield from packaged_rows("stica_weights")

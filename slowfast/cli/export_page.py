@@ -1,0 +1,103 @@
+"""The README.md of a folder of published weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from slowfast.models.zoo.packaged import RowFacts
+
+__all__ = ["render_page"]
+
+_FILES = """| file | what |
+|---|---|
+| `{name}.pyth` | `model_state` (float16), `cfg`, `epoch`; plain values (`weights_only=True`) |
+| `{name}.pyth.sha256` | `sha256sum -c {name}.pyth.sha256` |
+| `config.yaml` | the training's complete configuration, without places on its machine |
+| `evaluate.yaml` | the evaluation |
+| `results.json` | what that gave (format: docs/results.md) |
+| `json_stats.log` | the training's log |
+| `row.yaml` | what this page says in words |
+"""
+
+
+def render_page(
+    folder: Path, facts: RowFacts, content: dict[str, Any], results: dict[str, Any]
+) -> str:
+    """Render the page.
+
+    Args:
+        folder: Of the weights.
+        facts: What people say about them.
+        content: Of the weights' file.
+        results: Of the evaluation; empty before there are any.
+
+    Returns:
+        Markdown.
+    """
+    name, state = folder.name, content["model_state"]
+    cfg = yaml.safe_load(content["cfg"])
+    words = [f"{cfg['MODEL']['MODEL_NAME']}, {cfg['MODEL']['ARCH']}"]
+    words.append(f"{sum(value.numel() for value in state.values()) / 1e6:.2f} M values")
+    words.append(f"{content['epoch'] + 1} epochs")
+    sections = [
+        f"# {name}\n",
+        "<!-- Written by tools/export_weights.py from the files beside it. Do not edit. -->\n",
+        f"{', '.join(words)}. Trained on {facts.data}. Licence of the weights: {facts.licence}.\n",
+        *(f"{text}\n" for text in (facts.attribution, facts.note) if text),
+        _FILES.format(name=name),
+        _commands("How they were made", list(facts.commands)),
+        _use(folder, cfg),
+        f"## Results\n\n{results_table(results)}" if results else "Not measured yet.\n",
+    ]
+    return "\n".join(section for section in sections if section)
+
+
+def _commands(title: str, lines: list[str]) -> str:
+    body = "".join(f"    {line}\n" for line in lines)
+    return f"## {title}\n\n{body}" if lines else ""
+
+
+def _use(folder: Path, cfg: dict[str, Any]) -> str:
+    words = f' PROJECTS "{cfg["PROJECTS"]}"' if cfg["PROJECTS"] else ""
+    data = "" if cfg["DATA"]["DEMO_ACTIVE"] else " DATA.PATH_TO_DATA_DIR /path/to/data"
+    # Never a place of this machine: an absolute folder is left away.
+    place = Path(folder.name) if folder.is_absolute() else folder
+    return _commands(
+        "Use",
+        [
+            f"python tools/run_net.py --cfg YOUR.yaml{words} "
+            f"TRAIN.CHECKPOINT_FILE_PATH zoo://{folder.name}",
+            f"python tools/run_net.py --cfg {place.as_posix()}/evaluate.yaml{data}",
+            f"python tools/export_weights.py --verify {folder.name}{data}",
+        ],
+    ) + (
+        "\nThe second gives the numbers below, the third compares them: to the last digit on the "
+        "same machine;\nanother kind of processor may decide one clip otherwise: `--tolerance 1`.\n"
+    )
+
+
+def results_table(results: dict[str, Any]) -> str:
+    """Format the records of a results.json.
+
+    Args:
+        results: Its content.
+
+    Returns:
+        A table, one line per metric.
+    """
+    lines = ["| metric | value | 95 % interval | chance | of |", "|---" * 5 + "|"]
+    for record in results["records"]:
+        low_high = record["interval"]
+        interval = f"{_percent(low_high[0])} to {_percent(low_high[1])}" if low_high else ""
+        cells = [f"`{record['metric']}`", f"{_percent(record['value'])} %", interval]
+        cells += [f"{_percent(record['chance'])} %" if record["chance"] is not None else ""]
+        cells += [str(record["count"] or "")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"

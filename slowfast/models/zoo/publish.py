@@ -1,0 +1,141 @@
+"""From a training run's checkpoint to a small file to publish: weights alone, in float16."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from torch import Tensor
+
+from slowfast.config import UserError
+from slowfast.config.paths import PACKAGE_SCHEME
+from slowfast.utils.io import atomic_path
+
+__all__ = ["Narrowed", "narrow", "portable_config", "widen", "write_weights"]
+
+_MEGABYTE = 1_000_000
+_ADDRESSES = ("zoo://", "http://", "https://", PACKAGE_SCHEME)
+# Keys whose values are places even where they are relative.
+_PLACES = ("*.PATH_TO_*", "*.PATH_PREFIX", "*.CHECKPOINT_FILE_PATH", "*.SAVE_RESULTS_PATH")
+
+
+class Narrowed(NamedTuple):
+    """Weights in float16.
+
+    Attributes:
+        state: Key -> tensor; whole numbers and types other than float32 are as they were.
+        kept: Keys that stay float32: float16 cannot hold their values.
+    """
+
+    state: dict[str, Tensor]
+    kept: list[str]
+
+
+def narrow(state: Mapping[str, Tensor]) -> Narrowed:
+    """Cast float32 tensors to float16, rounding to the nearest.
+
+    Args:
+        state: Key -> tensor.
+
+    Returns:
+        Copies on the CPU that share no memory.
+
+    Raises:
+        UserError: If a value is not finite.
+    """
+    small: dict[str, Tensor] = {}
+    kept = []
+    for key, value in state.items():
+        value = value.detach().cpu()
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UserError(f"{key} holds values that are not finite: such weights are of no use.")
+        if value.dtype == torch.float32:
+            half = value.half()
+            if half.isfinite().all():
+                value = half
+            else:
+                kept.append(key)
+        small[key] = value.clone(memory_format=torch.contiguous_format)
+    return Narrowed(small, kept)
+
+
+def widen(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Cast float16 tensors to float32, exactly, as loading them into a model does.
+
+    Args:
+        state: Key -> tensor.
+
+    Returns:
+        Key -> tensor, as the model holds them.
+    """
+    return {
+        key: value.float() if value.dtype == torch.float16 else value
+        for key, value in state.items()
+    }
+
+
+def write_weights(path: Path, content: Mapping[str, Any], max_mb: float) -> None:
+    """Write a file of weights in one step, unless the published ones grow too large.
+
+    The bytes depend on the content alone, not on the file's name or the time.
+
+    Args:
+        path: ``ROOT/NAME/NAME.pyth``.
+        content: Tensors, plain numbers, strings and containers of them.
+        max_mb: Of all files ``ROOT/*/*.pyth`` together, in 10^6 bytes.
+
+    Raises:
+        UserError: If they would hold more; what was there stays.
+    """
+    others = [file for file in path.parent.parent.glob("*/*.pyth") if file != path]
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
+            torch.save(dict(content), file)  # given a path, torch writes its name into the file
+        own, rest = temporary.stat().st_size, sum(other.stat().st_size for other in others)
+        if own + rest > max_mb * _MEGABYTE:
+            raise UserError(
+                f"--max-mb: {path.name} holds {own / _MEGABYTE:.2f} MB and the others in "
+                f"{path.parent.parent} {rest / _MEGABYTE:.2f} MB, together more than {max_mb:g}. "
+                "Train a narrower model (RESNET.WIDTH_PER_GROUP), or allow more."
+            )
+
+
+def portable_config(text: str, name: str) -> str:
+    """Take from a run's complete configuration what only its machine knows.
+
+    Args:
+        text: YAML, as checkpoints hold it.
+        name: Of the weights.
+
+    Returns:
+        YAML without places of files, with OUTPUT_DIR ``output/NAME``; the demo overlay, which is
+        merged already, is not named again.
+
+    Raises:
+        UserError: If it is no configuration.
+    """
+    tree = yaml.safe_load(text)
+    if not isinstance(tree, dict):
+        raise UserError("the checkpoint holds no configuration (cfg): it is of another framework.")
+    tree = _blank(tree, "")
+    tree["OUTPUT_DIR"] = f"output/{name}"
+    if "DEMO_CFG" in tree.get("DATA", {}):
+        tree["DATA"]["DEMO_CFG"] = ""
+    return yaml.safe_dump(tree)
+
+
+def _blank(node: Any, key: str) -> Any:
+    if isinstance(node, dict):
+        prefix = f"{key}." if key else ""
+        return {name: _blank(value, f"{prefix}{name}") for name, value in node.items()}
+    if isinstance(node, list):
+        return [_blank(value, key) for value in node]
+    if not isinstance(node, str) or node.startswith(_ADDRESSES):
+        return node
+    is_place = any(fnmatchcase(key, pattern) for pattern in _PLACES)
+    is_absolute = PurePosixPath(node).is_absolute() or PureWindowsPath(node).is_absolute()
+    return "" if is_place or is_absolute or node.startswith("~") else node
