@@ -2,7 +2,7 @@
 r"""What the ablation says: the paper's claims as paired differences, a table and a figure.
 
     python tools/sweep_net.py --sweep configs/StiCA/sweeps/demo_ablation.yaml
-    python projects/stica/report_ablation.py output/sweeps/demo_ablation/results.json \
+    python projects/stica/report_ablation.py output/sweeps/demo_ablation/sweep.json \
         --out docs/evidence/demo_ablation
 
 Every claim is a contrast: a weighted sum of cells, taken for each seed, with its mean over seeds
@@ -76,7 +76,7 @@ CONTRASTS = (
 def main() -> None:
     """Read, compute, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, help="results.json of the sweep")
+    parser.add_argument("results", type=Path, help="sweep.json of the sweep")
     parser.add_argument("--metric", default="class_retrieval_r1")
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.md and OUT.png")
     args = parser.parse_args()
