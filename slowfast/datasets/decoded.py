@@ -14,7 +14,6 @@ import math
 import warnings
 import zipfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from slowfast.datasets.excerpt import ClipReader, Excerpt, open_row
 from slowfast.datasets.manifest import TO_END, Row
 from slowfast.datasets.media.reader import MediaError, MediaReader, open_media
-from slowfast.utils.io import atomic_path, cache_dir
+from slowfast.utils.io import Closing, atomic_path, cache_dir
 
 __all__ = ["DecodedFile", "DecodedFiles"]
 
@@ -35,7 +34,7 @@ _MARGIN = 256  # samples kept before and behind the track: the resampler rings
 _LOST_SAMPLES = 2048  # fewer may be missing at the ends, as codecs leave them out
 
 
-class DecodedFile:
+class DecodedFile(Closing):
     """A decoded file in memory; reads as ``MediaReader`` does.
 
     Args:
@@ -48,17 +47,6 @@ class DecodedFile:
 
     def __init__(self, path: str, content: dict[str, NDArray[Any]], sample_rate_hz: int) -> None:
         self.path, self._content, self._rate_hz = path, content, sample_rate_hz
-
-    def __enter__(self) -> DecodedFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Do nothing: no file is open."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.manifest import TO_END, Row
 from slowfast.datasets.media.reader import MediaError, open_media
+from slowfast.utils.io import Closing
 
 __all__ = ["ClipReader", "Excerpt", "open_row"]
 
@@ -56,7 +57,7 @@ class ClipReader(Protocol):
     ) -> None: ...
 
 
-class Excerpt:
+class Excerpt(Closing):
     """A media file of which nothing outside of a window is seen or heard.
 
     Times stay those of the file. Behind the window's end its last frame is held and the sound is
@@ -71,17 +72,6 @@ class Excerpt:
     def __init__(self, reader: ClipReader, start_sec: float, end_sec: float) -> None:
         self._reader, self._start_sec, self._end_sec = reader, start_sec, end_sec
         self.path = reader.path
-
-    def __enter__(self) -> Excerpt:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; nothing can be read any more."""

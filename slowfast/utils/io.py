@@ -9,9 +9,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 __all__ = [
+    "Closing",
     "append_csv_row",
     "atomic_path",
     "cache_dir",
@@ -34,6 +36,25 @@ def cache_dir(override: str = "") -> Path:
     """
     chosen = override or os.environ.get(CACHE_VARIABLE, "")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "slowfast"
+
+
+class Closing:
+    """Something open, which closes itself at the end of a ``with`` block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it."""
+        raise NotImplementedError
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from fvcore.common.registry import Registry as _FvcoreRegistry
+
+Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 _MOST_LISTED = 40
 _MOST_MEANT = 4
@@ -52,6 +54,23 @@ class Registry(_FvcoreRegistry):
     def __init__(self, name: str, config_key: str) -> None:
         super().__init__(name)
         self.config_key = config_key
+
+    def register_as(self, *names: str) -> Callable[[Builder], Builder]:
+        """Register what is decorated under names that need not be its own.
+
+        Args:
+            names: What a YAML may call it.
+
+        Returns:
+            The decorator.
+        """
+
+        def register(builder: Builder) -> Builder:
+            for name in names:
+                self._do_register(name, builder)
+            return builder
+
+        return register
 
     def names(self) -> list[str]:
         """Return the registered names, sorted."""

@@ -28,3 +28,14 @@ def test_an_unknown_name_is_a_key_error_that_names_the_key():
     colours.register(lambda: None)
     with pytest.raises(KeyError, match=r"MODEL.COLOUR: unknown colour 'red'. Known: <lambda>."):
         colours.get("red")
+
+
+def test_one_builder_under_several_names():
+    colours = Registry("colour", "MODEL.COLOUR")
+
+    @colours.register_as("Red", "PTVRed")
+    def red():
+        return (255, 0, 0)
+
+    assert colours.names() == ["PTVRed", "Red"]
+    assert colours.get("PTVRed") is red

@@ -27,7 +27,6 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -43,11 +42,12 @@ from slowfast.datasets.media.file import (
 from slowfast.datasets.media.packets import PacketSource
 from slowfast.datasets.media.probe import MediaInfo, track_spans
 from slowfast.datasets.media.video import VideoTrack
+from slowfast.utils.io import Closing
 
 __all__ = ["MediaError", "MediaInfo", "MediaReader", "open_media", "probe_media"]
 
 
-class MediaReader:
+class MediaReader(Closing):
     """An open media file. Use it in a ``with`` block; not for several threads at once.
 
     One decoder thread per track. Windows of one kind are best read in ascending order, all of the
@@ -73,17 +73,6 @@ class MediaReader:
             except BaseException:
                 self.close()
                 raise
-
-    def __enter__(self) -> MediaReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; nothing can be read any more."""

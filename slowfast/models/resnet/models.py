@@ -11,54 +11,18 @@ from fvcore.common.config import CfgNode
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.classifier import Classifier, build_classifier
 
-__all__ = [
-    "PTVCSN",
-    "PTVR2plus1D",
-    "PTVResNet",
-    "PTVSlowFast",
-    "ResNet",
-    "ResNet_nopool",
-    "SlowFast",
-]
+__all__ = ["build_resnet"]
 
 
-@MODEL_REGISTRY.register()
-def ResNet(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives
-    """Build a classifier on C2D, I3D or Slow."""
-    return build_classifier(cfg)
+@MODEL_REGISTRY.register_as("ResNet", "ResNet_nopool", "SlowFast")
+@MODEL_REGISTRY.register_as("PTVResNet", "PTVSlowFast", "PTVCSN", "PTVR2plus1D")
+def build_resnet(cfg: CfgNode) -> Classifier:
+    """Build a classifier on C2D, I3D, Slow, SlowFast, CSN or R(2+1)D with bottlenecks.
 
+    Args:
+        cfg: The configuration; MODEL.ARCH says which.
 
-@MODEL_REGISTRY.register()
-def ResNet_nopool(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives
-    """Build a classifier on C2D without pooling of frames."""
-    return build_classifier(cfg)
-
-
-@MODEL_REGISTRY.register()
-def SlowFast(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives
-    """Build a classifier on SlowFast."""
-    return build_classifier(cfg)
-
-
-@MODEL_REGISTRY.register()
-def PTVResNet(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives
-    """Build a classifier on C2D, I3D or Slow."""
-    return build_classifier(cfg)
-
-
-@MODEL_REGISTRY.register()
-def PTVSlowFast(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives
-    """Build a classifier on SlowFast."""
-    return build_classifier(cfg)
-
-
-@MODEL_REGISTRY.register()
-def PTVCSN(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives
-    """Build a classifier on CSN."""
-    return build_classifier(cfg)
-
-
-@MODEL_REGISTRY.register()
-def PTVR2plus1D(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives
-    """Build a classifier on R(2+1)D with bottlenecks."""
+    Returns:
+        The classifier.
+    """
     return build_classifier(cfg)
