@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 
 from slowfast import __version__
+from slowfast.cli.outcome import EXIT_USER_ERROR, finish
 
 __all__ = ["main", "parse_arguments"]
 
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 _EPILOG = """examples, in this order, NAME being a folder's name:
   %(prog)s --checkpoint output/run --out projects/P/weights/NAME \\
@@ -120,23 +119,8 @@ def main(words: list[str] | None = None) -> int:
     arguments = parse_arguments(sys.argv[1:] if words is None else words)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see run_net
     from slowfast.cli.export_job import run_command
-    from slowfast.config import UserError
 
-    try:
-        return run_command(arguments)
-    except UserError as error:
-        return _say(f"error: {error}", EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        return _say("interrupted", EXIT_INTERRUPTED)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _say(f"error: {where}{error.strerror or error}", EXIT_USER_ERROR)
-
-
-def _say(message: str, status: int) -> int:
-    sys.stdout.flush()
-    sys.stderr.write(f"{message}\n")
-    return status
+    return finish(lambda: run_command(arguments))
 
 
 if __name__ == "__main__":

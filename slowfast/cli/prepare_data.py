@@ -13,11 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slowfast import __version__
+from slowfast.cli.outcome import EXIT_USER_ERROR, finish
 
 __all__ = ["LEVELS", "PRESETS", "main", "parse_arguments"]
 
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 LEVELS = ("headers", "sample", "full")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
@@ -222,26 +221,11 @@ def main(words: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from slowfast.cli.prepare_job import run_command
-    from slowfast.config import UserError
 
-    try:
-        return run_command(arguments)
-    except UserError as error:
-        return _say(f"error: {error}", EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        return _say("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_INTERRUPTED
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _say(f"error: {where}{error.strerror or error}", EXIT_USER_ERROR)
-
-
-def _say(message: str, status: int) -> int:
-    sys.stdout.flush()
-    sys.stderr.write(f"{message}\n")
-    return status
+    return finish(
+        lambda: run_command(arguments),
+        interrupted="interrupted; the same command goes on from here",
+    )
 
 
 if __name__ == "__main__":

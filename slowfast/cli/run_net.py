@@ -6,11 +6,9 @@ import os
 import sys
 
 from slowfast.cli.arguments import parse_arguments
+from slowfast.cli.outcome import EXIT_INTERRUPTED, finish, say
 
 __all__ = ["main"]
-
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 
 def main(words: list[str] | None = None) -> int:
@@ -29,28 +27,17 @@ def main(words: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Heavy imports wait until the command line is known to be good: --help takes no second.
     from slowfast.cli.job import run_job
-    from slowfast.config import UserError
     from slowfast.engine.trainer import TrainingStoppedError
 
-    try:
-        for cfg_file in arguments.cfg_files:
-            run_job(cfg_file, arguments)
-    except TrainingStoppedError as stopped:
-        return _say(str(stopped), EXIT_INTERRUPTED)
-    except UserError as error:
-        return _say(f"error: {error}", EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        return _say("interrupted", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_INTERRUPTED
-    return 0
+    def run() -> int:
+        try:
+            for cfg_file in arguments.cfg_files:
+                run_job(cfg_file, arguments)
+        except TrainingStoppedError as stopped:
+            return say(str(stopped), EXIT_INTERRUPTED)
+        return 0
 
-
-def _say(message: str, status: int) -> int:
-    sys.stdout.flush()
-    sys.stderr.write(f"{message}\n")
-    return status
+    return finish(run)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from slowfast.cli.outcome import EXIT_INTERRUPTED, finish
 from slowfast.cli.sweep_configs import load_configs
 from slowfast.config.problems import UserError
 from slowfast.engine.sweep.local import LocalLauncher, find_gpus, lock_folder
@@ -31,8 +32,6 @@ __all__ = ["main", "parse_sweep_arguments"]
 RUN_COMMAND = (sys.executable, "-m", "slowfast.cli.run_net")
 
 EXIT_FAILED = 1
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 _EPILOG = """examples:
   %(prog)s --sweep sweeps/ablation.yaml --dry-run
@@ -88,18 +87,7 @@ def main(words: list[str] | None = None) -> int:
         run was started; 130 after Ctrl-C.
     """
     arguments = parse_sweep_arguments(sys.argv[1:] if words is None else words)
-    try:
-        return _run(arguments)
-    except UserError as error:
-        sys.stdout.flush()
-        sys.stderr.write(f"error: {error}\n")
-        return EXIT_USER_ERROR
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_INTERRUPTED
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return EXIT_INTERRUPTED
+    return finish(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:

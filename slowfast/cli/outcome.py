@@ -1,0 +1,55 @@
+"""How every command ends: with an exit status, and without a traceback for what a user can mend."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+__all__ = ["EXIT_INTERRUPTED", "EXIT_USER_ERROR", "finish", "say"]
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def finish(command: Callable[[], int], *, interrupted: str = "interrupted") -> int:
+    """Run a command to its end.
+
+    Args:
+        command: Does the work and returns the exit status.
+        interrupted: What to say after Ctrl-C.
+
+    Returns:
+        The command's status; 2 after a user's mistake or a file that cannot be read or written,
+        with one message; 130 when it was interrupted, or its reader went away.
+    """
+    from slowfast.config import UserError  # not above: --help needs nothing that is heavy
+
+    try:
+        return command()
+    except UserError as error:
+        return say(f"error: {error}", EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        return say(interrupted, EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        if not error.filename:  # no file that the user could look at
+            raise
+        return say(f"error: {error.filename}: {error.strerror or error}", EXIT_USER_ERROR)
+
+
+def say(message: str, status: int) -> int:
+    """Write the last message.
+
+    Args:
+        message: Goes to standard error, behind all that was printed.
+        status: The exit status.
+
+    Returns:
+        ``status``.
+    """
+    sys.stdout.flush()
+    sys.stderr.write(f"{message}\n")
+    return status
