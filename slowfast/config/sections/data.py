@@ -136,10 +136,14 @@ def _add_demo_set(cfg: CfgNode) -> None:
     cfg.DEMO_SET.SEED = 0
     # Some classes differ only in the order of their two events.
     cfg.DEMO_SET.ORDER_CLASSES = True
-    # Vary position, scale, colour, background, loudness and noise.
-    cfg.DEMO_SET.NUISANCE = True
+    # What varies from clip to clip without telling the class: place and size ("space"), times and
+    # tempo ("time"), "colour", "background", and grain, hiss, loudness and colouring of the sound
+    # ("noise"). []: nothing.
+    cfg.DEMO_SET.NUISANCE = ["space", "time", "colour", "background", "noise"]
     # Sound events happen when visual events do.
     cfg.DEMO_SET.SYNC = True
+    # Sound and picture of a clip share its tempo and size, heard as pitch.
+    cfg.DEMO_SET.SHARED_INSTANCE = True
     # Where the set is kept. Empty: $SLOWFAST_CACHE, else ~/.cache/slowfast.
     cfg.DEMO_SET.CACHE_DIR = ""
 

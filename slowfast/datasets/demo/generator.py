@@ -32,6 +32,7 @@ from slowfast.config import CfgNode, UserError
 from slowfast.datasets.demo.picture import FRAMES_PER_SEC, render_picture
 from slowfast.datasets.demo.plan import DemoSpec, class_events, plan_clip
 from slowfast.datasets.demo.sound import SAMPLE_RATE_HZ, render_sound
+from slowfast.utils.registry import nearest
 
 __all__ = [
     "DemoSpec",
@@ -81,18 +82,27 @@ def class_names(spec: DemoSpec) -> list[str]:
     return sorted(class_events(spec))
 
 
+NUISANCES = {
+    "space": "nuisance_space",
+    "time": "nuisance_time",
+    "colour": "nuisance_colour",
+    "background": "nuisance_background",
+    "noise": "noise",
+}
+"""What DEMO_SET.NUISANCE may list, and the switch of DemoSpec that it is."""
+
+
 def spec_from_cfg(cfg: CfgNode) -> DemoSpec:
     """Read the section DEMO_SET of the configuration.
 
     Args:
-        cfg: The configuration. ``NUISANCE: False`` switches off every nuisance (space, time,
-            colour, background, noise); ``SYNC: False`` also the sharing of tempo and size.
+        cfg: The configuration; ``NUISANCE`` lists what varies, of ``NUISANCES``.
 
     Returns:
         The specification of the set.
 
     Raises:
-        UserError: If a split would be empty.
+        UserError: If a split would be empty, or a nuisance is unknown.
     """
     section = cfg.DEMO_SET
     for key in ("NUM_TRAIN_PER_CLASS", "NUM_TEST_PER_CLASS"):
@@ -102,18 +112,19 @@ def spec_from_cfg(cfg: CfgNode) -> DemoSpec:
             )
     if section.SEED < 0:
         raise UserError(f"DEMO_SET.SEED: got {section.SEED}; expected 0 or more.")
+    unknown = sorted(set(section.NUISANCE) - set(NUISANCES))
+    if unknown:
+        raise UserError(
+            f"DEMO_SET.NUISANCE: unknown nuisance '{unknown[0]}'. {nearest(unknown[0], NUISANCES)}"
+        )
     return DemoSpec(
         num_train_per_class=section.NUM_TRAIN_PER_CLASS,
         num_test_per_class=section.NUM_TEST_PER_CLASS,
         seed=section.SEED,
         order_classes=section.ORDER_CLASSES,
         sync=section.SYNC,
-        shared_instance=section.SYNC,
-        nuisance_space=section.NUISANCE,
-        nuisance_time=section.NUISANCE,
-        nuisance_colour=section.NUISANCE,
-        nuisance_background=section.NUISANCE,
-        noise=section.NUISANCE,
+        shared_instance=section.SHARED_INSTANCE,
+        **{switch: name in section.NUISANCE for name, switch in NUISANCES.items()},
     )
 
 
