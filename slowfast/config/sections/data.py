@@ -137,8 +137,7 @@ def _add_demo_set(cfg: CfgNode) -> None:
     # Some classes differ only in the order of their two events.
     cfg.DEMO_SET.ORDER_CLASSES = True
     # What varies from clip to clip without telling the class: place and size ("space"), times and
-    # tempo ("time"), "colour", "background", and grain, hiss, loudness and colouring of the sound
-    # ("noise"). []: nothing.
+    # tempo ("time"), "colour", "background", and grain, hiss and loudness ("noise"). []: nothing.
     cfg.DEMO_SET.NUISANCE = ["space", "time", "colour", "background", "noise"]
     # Sound events happen when visual events do.
     cfg.DEMO_SET.SYNC = True

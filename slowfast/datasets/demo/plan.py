@@ -58,8 +58,7 @@ _SPLITS = ("train", "test")
 
 _FIRST_SEC, _LAST_SEC = 0.3, 2.7  # both events lie in between; a window of 2.6 s misses little
 _SHORTEST_SEC, _LONGEST_SEC, _SHORTEST_GAP_SEC = 0.6, 0.85, 0.1
-_TIME_SPREAD = 0.3
-_COLOURING_DB = 6.0
+_TIME_SPREAD = 0.55
 _FIXED_TIMES = ((0.5, 0.75), (1.75, 0.75))  # start and duration where times do not vary
 _FIXED_TEMPO_HZ = 1.7
 
@@ -81,8 +80,7 @@ class DemoSpec:
         nuisance_time: Times, lengths and tempo of events vary. Off: the same in all clips.
         nuisance_colour: Colours and contrast vary. Off: light and dark on one grey.
         nuisance_background: Moving texture, flicker, a wandering distractor. Off: plain.
-        noise: Picture grain; the sound's noise, its colouring as by a room and a microphone,
-            various loudness. Off: clean, one loudness.
+        noise: Picture grain, noise in the sound, various loudness. Off: clean, one loudness.
     """
 
     num_train_per_class: int = 60
@@ -137,9 +135,7 @@ class Scene:
         grain: Standard deviation of the picture's noise, grey levels.
         loudness: Root mean square of the events' sound; full scale is 1.
         noise: Root mean square of the sound's noise; full scale is 1.
-        colouring: Standard deviation of the gains of the sound's bands, dB; events and noise each
-            have gains of their own.
-        seed: For what is random in texture, distractor, noise and colouring.
+        seed: For what is random in texture, distractor and noise.
     """
 
     colour: tuple[float, ...]
@@ -151,7 +147,6 @@ class Scene:
     grain: float
     loudness: float
     noise: float
-    colouring: float
     seed: int
 
 
@@ -263,14 +258,14 @@ def _draw_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
     colour = rng.uniform(105, 150) + rng.uniform(-20, 20, 3)
     tint = rng.uniform(0.3, 1.0, 3)
     contrast, texture, flicker, distractor = rng.uniform((40, 4, 1, 20), (85, 10, 3, 40))
-    grain, loudness, hiss = rng.uniform((1, 0.03, 0.2), (3, 0.1, 0.6))
-    colouring, seed = _COLOURING_DB, int(rng.integers(2**31))
+    grain, loudness, hiss = rng.uniform((1, 0.05, 0.03), (3, 0.2, 0.12))
+    seed = int(rng.integers(2**31))
     if not spec.nuisance_colour:
         colour, tint, contrast = np.full(3, 127.0), np.ones(3), 65.0
     if not spec.nuisance_background:
         texture = flicker = distractor = 0.0
     if not spec.noise:
-        grain, loudness, hiss, colouring = 0.0, 0.1, 0.0, 0.0
+        grain, loudness, hiss = 0.0, 0.1, 0.0
     return Scene(
         colour=tuple(colour.tolist()),
         tint=tuple((tint / tint.max()).tolist()),
@@ -281,6 +276,5 @@ def _draw_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
         grain=float(grain),
         loudness=float(loudness),
         noise=float(loudness * hiss),
-        colouring=colouring,
         seed=seed,
     )

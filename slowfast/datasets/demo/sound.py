@@ -18,7 +18,6 @@ __all__ = ["SAMPLE_RATE_HZ", "render_sound"]
 SAMPLE_RATE_HZ = 16000
 _FADE_SEC = 0.01
 _LOWEST_HZ, _HIGHEST_HZ = 300.0, 750.0
-_BAND_EDGES_HZ = 60.0 * 2.0 ** np.arange(8)  # an octave apart: 60 Hz to 7.7 kHz
 
 Array = NDArray[np.float64]
 
@@ -52,34 +51,13 @@ def render_sound(plan: ClipPlan) -> NDArray[np.float32]:
     Returns:
         float32 (N,) in [-1, 1] at ``SAMPLE_RATE_HZ``.
     """
-    scene = plan.scene
-    rng = np.random.default_rng((scene.seed, 1))
-    hiss = _hiss(round(CLIP_SEC * SAMPLE_RATE_HZ), rng)
-    events = np.zeros_like(hiss)
+    rng = np.random.default_rng((plan.scene.seed, 1))
+    sound = plan.scene.noise * _hiss(round(CLIP_SEC * SAMPLE_RATE_HZ), rng)
     for event in plan.heard:
-        voice = _voice(event)
+        voice = plan.scene.loudness * _voice(event)
         start = round(event.start_sec * SAMPLE_RATE_HZ)
-        events[start : start + voice.size] += voice
-    noise = _colour(hiss, rng.normal(0, scene.colouring, _BAND_EDGES_HZ.size))
-    events = _colour(events, rng.normal(0, scene.colouring, _BAND_EDGES_HZ.size))
-    sound = scene.noise * noise + scene.loudness * events
+        sound[start : start + voice.size] += voice
     return np.clip(sound, -1, 1).astype(np.float32)
-
-
-def _colour(sound: Array, gains_db: Array) -> Array:
-    """Raise and lower bands as a room and a microphone do, keeping the power: (N,).
-
-    Args:
-        sound: (N,).
-        gains_db: Gains at ``_BAND_EDGES_HZ``, dB, (8,); between them they change evenly with pitch.
-    """
-    if not gains_db.any():
-        return sound
-    hertz = np.fft.rfftfreq(sound.size, 1 / SAMPLE_RATE_HZ)
-    decibels = np.interp(np.log(np.maximum(hertz, 1)), np.log(_BAND_EDGES_HZ), gains_db)
-    coloured = np.fft.irfft(np.fft.rfft(sound) * 10 ** (decibels / 20), sound.size)
-    same_power: Array = coloured * np.sqrt(np.sum(sound**2) / np.sum(coloured**2))
-    return same_power
 
 
 def _hiss(length: int, rng: np.random.Generator) -> Array:
