@@ -224,11 +224,13 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
 
 STOPPED = """
+import signal
 import sys
 from helpers import worker_targets
 from slowfast.cli.prepare_data import main
 from slowfast.datasets.prepare import copies
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored
     copies._encode = worker_targets.encode_until_stopped
     sys.exit(main(sys.argv[1:]))
 """
