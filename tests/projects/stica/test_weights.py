@@ -75,5 +75,6 @@ def test_their_evaluation_gives_their_results(row, capsys):
     cfg = configure(row)
     if not cfg.DATA.DEMO_ACTIVE:
         pytest.skip(f"needs data that is not built in: {row.data}")
-    assert main(["--verify", row.name, "--tolerance", "1", "NUM_GPUS", "0"]) == 0
+    # Other processors and numbers of threads round otherwise; a probe may choose another penalty.
+    assert main(["--verify", row.name, "--tolerance", "4", "NUM_GPUS", "0"]) == 0
     assert "as on record" in capsys.readouterr().out
