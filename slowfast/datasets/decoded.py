@@ -102,7 +102,12 @@ class DecodedFile(Closing):
 
         Returns:
             float32 (N,), zero outside of the track, and the share inside of it.
+
+        Raises:
+            ValueError: If the file was decoded at another rate.
         """
+        if sample_rate_hz != self._rate_hz:
+            raise ValueError(f"sample_rate_hz: got {sample_rate_hz}; it is kept at {self._rate_hz}.")
         out = np.zeros(num_samples, np.float32)
         if "sound" not in self._content:
             return out, 0.0

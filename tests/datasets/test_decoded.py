@@ -97,6 +97,12 @@ def test_settings_have_entries_of_their_own(tmp_path, clip):
         assert shape == (1, side or 64, side or 64, 3)
 
 
+def test_another_rate_is_refused(tmp_path, clip):
+    reader = files(tmp_path).open(Row(str(clip)))
+    with pytest.raises(ValueError, match="sample_rate_hz: got 8000; it is kept at 16000"):
+        reader.read_audio(0.0, 10, 8000)
+
+
 def test_what_a_file_lacks_is_said_as_the_reader_does(tmp_path):
     silent = tmp_path / "silent.mp4"
     write_media(silent, Video())
