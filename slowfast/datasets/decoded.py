@@ -107,7 +107,9 @@ class DecodedFile(Closing):
             ValueError: If the file was decoded at another rate.
         """
         if sample_rate_hz != self._rate_hz:
-            raise ValueError(f"sample_rate_hz: got {sample_rate_hz}; it is kept at {self._rate_hz}.")
+            raise ValueError(
+                f"sample_rate_hz: got {sample_rate_hz}; it is kept at {self._rate_hz}."
+            )
         out = np.zeros(num_samples, np.float32)
         if "sound" not in self._content:
             return out, 0.0
