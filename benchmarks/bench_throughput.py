@@ -41,7 +41,7 @@ from slowfast.models.optimizer import construct_optimizer
 from slowfast.utils.env import choose_device, describe_environment
 
 DEVICES = (1, 8, 64)
-KINETICS_CLIPS = 230976  # training videos of Kinetics-400 with sound that are usually still there
+KINETICS_CLIPS = 240_000  # a round number near Kinetics-400's training set; give your own
 BATCH = {"cuda": 8, "cpu": 2}  # 8: StiCA's recipe, on each GPU
 WARM_UP = {"cuda": 3, "cpu": 1}
 MIN_STEPS = 2

@@ -15,16 +15,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 import torch
-from iopath.common.file_io import PathHandler, file_lock
+from iopath.common.file_io import file_lock
 
 from slowfast.config import UserError
 from slowfast.utils import distributed
 from slowfast.utils.http_transfer import Limits, TransferError, transfer
 from slowfast.utils.io import cache_dir, file_sha256, read_json, write_json
+from slowfast.utils.path_handler import ReadOnlyHandler
 
 __all__ = [
     "OFFLINE_VARIABLE",
@@ -257,26 +258,15 @@ def on_all_ranks(work: Callable[[], Path]) -> Path:
     return path
 
 
-class DownloadHandler(PathHandler):
+class DownloadHandler(ReadOnlyHandler):
     """Reads http and https addresses through :func:`fetch`, for an iopath ``PathManager``."""
 
-    def _get_supported_prefixes(self) -> list[str]:
-        return list(_PREFIXES)
+    prefixes = _PREFIXES
 
-    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
-        self._check_kwargs(kwargs)
-        return str(fetch(path))
+    def local_file(self, address: str) -> Path:
+        """Return the file, downloaded unless it is in the cache."""
+        return fetch(address)
 
-    def _open(
-        self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any
-    ) -> IO[str] | IO[bytes]:
-        self._check_kwargs(kwargs)
-        if mode not in ("r", "rb"):
-            raise ValueError(f"{path} can only be read, not opened with mode '{mode}'.")
-        return Path(self._get_local_path(path)).open(mode)
-
-    def _exists(self, path: str, **kwargs: Any) -> bool:
-        return cached_path(path).is_file()
-
-    def _isfile(self, path: str, **kwargs: Any) -> bool:
-        return self._exists(path)
+    def is_here(self, address: str) -> bool:
+        """Say whether the file is in the cache."""
+        return cached_path(address).is_file()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
-
-from iopath.common.file_io import PathHandler
 
 from slowfast.config import UserError
 from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
 from slowfast.utils.io import file_sha256
+from slowfast.utils.path_handler import ReadOnlyHandler
 
 __all__ = ["PackageHandler", "checked_package_file"]
 
@@ -37,30 +35,18 @@ def checked_package_file(address: str, *, sha256: str = "") -> Path:
     return file
 
 
-class PackageHandler(PathHandler):
+class PackageHandler(ReadOnlyHandler):
     """Reads files of installed packages, for an iopath ``PathManager``."""
 
-    def _get_supported_prefixes(self) -> list[str]:
-        return [PACKAGE_SCHEME]
+    prefixes = (PACKAGE_SCHEME,)
 
-    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
-        self._check_kwargs(kwargs)
-        return str(find_package_file(path))
+    def local_file(self, address: str) -> Path:
+        """Return the file where it is installed."""
+        return find_package_file(address)
 
-    def _open(
-        self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any
-    ) -> IO[str] | IO[bytes]:
-        self._check_kwargs(kwargs)
-        if mode not in ("r", "rb"):
-            raise ValueError(f"{path} can only be read, not opened with mode '{mode}'.")
-        return find_package_file(path).open(mode)
-
-    def _exists(self, path: str, **kwargs: Any) -> bool:
+    def is_here(self, address: str) -> bool:
+        """Say whether it is installed."""
         try:
-            find_package_file(path)
+            return self.local_file(address).is_file()
         except UserError:
             return False
-        return True
-
-    def _isfile(self, path: str, **kwargs: Any) -> bool:
-        return self._exists(path)

@@ -11,8 +11,7 @@ What differs from the rest of this package (PAPER_TO_CODE.md has the reasons):
 * Lists of small crops are multiplied by the number of large ones twice, and all are embedded.
 * The loss compares fixed pairs in one direction (``released_loss``).
 
-With equal weights, inputs and boxes, maps, embeddings, loss terms and gradients are those of the
-published code (tests/stica/test_released.py).
+With equal weights, inputs and boxes all is as published (tests/projects/stica/test_released.py).
 
 Legend: B batch, V = 2 views, K crops, C channels, D embedding, T' H' W' feature map, L token steps.
 """

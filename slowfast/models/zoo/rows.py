@@ -9,22 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
-from iopath.common.file_io import PathHandler, PathManager
+from iopath.common.file_io import PathManager
 
 from slowfast.config import CfgNode, Problem, UserError, register_check
 from slowfast.config.paths import PACKAGE_SCHEME
 from slowfast.config.projects import describe_missing
 from slowfast.utils.download import (
     DownloadHandler,
-    cached_path,
     fetch,
     hash_in_name,
     is_url,
     on_all_ranks,
 )
 from slowfast.utils.package_files import PackageHandler, checked_package_file
+from slowfast.utils.path_handler import ReadOnlyHandler
 from slowfast.utils.registry import Registry
 
 __all__ = [
@@ -169,32 +168,20 @@ def check_zoo(cfg: CfgNode) -> list[Problem]:
     return problems
 
 
-class ZooHandler(PathHandler):
+class ZooHandler(ReadOnlyHandler):
     """Reads ``zoo://NAME``, for an iopath ``PathManager``."""
 
-    def _get_supported_prefixes(self) -> list[str]:
-        return [_SCHEME]
+    prefixes = (_SCHEME,)
 
-    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
-        self._check_kwargs(kwargs)
-        row = find_row(path)
+    def local_file(self, address: str) -> Path:
+        """Return the row's file, compared with the publisher's hash."""
+        row = find_row(address)
         get = checked_package_file if row.is_packaged else fetch
-        return str(get(row.url, sha256=row.published_hash))
+        return get(row.url, sha256=row.published_hash)
 
-    def _open(
-        self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any
-    ) -> IO[str] | IO[bytes]:
-        self._check_kwargs(kwargs)
-        if mode not in ("r", "rb"):
-            raise ValueError(f"{path} can only be read, not opened with mode '{mode}'.")
-        return Path(self._get_local_path(path)).open(mode)
-
-    def _exists(self, path: str, **kwargs: Any) -> bool:
-        row = find_row(path)
-        return path_manager().isfile(row.url) if row.is_packaged else cached_path(row.url).is_file()
-
-    def _isfile(self, path: str, **kwargs: Any) -> bool:
-        return self._exists(path)
+    def is_here(self, address: str) -> bool:
+        """Say whether the row's file is installed or in the cache."""
+        return path_manager().isfile(find_row(address).url)
 
 
 def path_manager() -> PathManager:
