@@ -19,7 +19,7 @@ NUISANCES = (
 )
 SPEC = DemoSpec(num_train_per_class=2, num_test_per_class=1)
 PLAIN = DemoSpec(**dict.fromkeys(NUISANCES, False))
-# Place and times vary, the rest is plain: what can be measured against what was planned.
+# Place and tempo vary, the rest is plain: what can be measured against what was planned.
 MOVING = dataclasses.replace(PLAIN, nuisance_space=True, nuisance_time=True)
 PAIRS = (("turn", "sparkle"), ("vee", "bubbles"))
 
@@ -91,6 +91,12 @@ def test_events_follow_each_other_inside_the_clip(seed):
     assert drawn.heard == drawn.seen
 
 
+def test_events_have_the_same_times_in_all_clips():
+    clips = [plan(DemoSpec(), ("vee", "bubbles"), seed) for seed in range(5)]
+    times = {tuple((e.start_sec, e.duration_sec) for e in clip.seen) for clip in clips}
+    assert len(times) == 1
+
+
 def test_draws_do_not_look_at_the_kinds():
     one, other = plan(DemoSpec(), ("turn", "sparkle")), plan(DemoSpec(), ("roll", "roll"))
     assert one.scene == other.scene
@@ -118,8 +124,8 @@ def test_without_shared_instance_the_sound_has_tempo_and_size_of_its_own():
 def test_a_nuisance_switch_fixes_its_draws_and_no_other(switch):
     fixed = {
         "nuisance_space": {"size", "centre"},
-        "nuisance_time": {"start_sec", "duration_sec", "tempo_hz"},
-        "nuisance_colour": {"colour", "tint", "contrast"},
+        "nuisance_time": {"tempo_hz"},
+        "nuisance_colour": {"colour", "tint", "contrasts"},
         "nuisance_background": {"texture", "flicker", "distractor"},
         "noise": {"grain", "loudness", "noise"},
     }[switch]
@@ -133,7 +139,7 @@ def test_a_nuisance_switch_fixes_its_draws_and_no_other(switch):
     for key in fields(off[0]).keys() - {"kind", "direction", "seed"}:
         if key in fixed:
             assert fields(off[0])[key] == fields(off[1])[key], key
-            assert fields(on[0])[key] != fields(on[1])[key], key
+            assert fields(on[0])[key] != fields(off[0])[key], key
         elif not (switch == "noise" and key == "noise"):
             assert [fields(p)[key] for p in off] == [fields(p)[key] for p in on], key
 
@@ -184,8 +190,12 @@ def test_order_classes_are_the_same_when_time_is_averaged_out(pair):
         np.sort(frames.reshape(len(frames), -1), axis=0),
         np.sort(swapped.reshape(len(frames), -1), axis=0),
     )
-    sounds = [render_sound(p).astype(float) for p in (one, other)]
-    spectra = [(np.abs(np.fft.rfft(s.reshape(12, -1), axis=1)) ** 2).sum(axis=0) for s in sounds]
+    spectra = []
+    for drawn in (one, other):
+        sound = render_sound(drawn).astype(float)
+        starts = [round(event.start_sec * SAMPLE_RATE_HZ) for event in drawn.heard]
+        parts = np.stack([sound[start : start + SAMPLE_RATE_HZ] for start in starts])
+        spectra.append((np.abs(np.fft.rfft(parts, axis=1)) ** 2).sum(axis=0))
     np.testing.assert_allclose(spectra[0], spectra[1], rtol=1e-3, atol=1e-6 * spectra[0].max())
 
 
@@ -195,7 +205,7 @@ def test_background_and_grain_are_there_only_when_switched_on():
     first = [render_picture(plan(spec, ("roll", "roll")))[0].astype(int) for spec in specs]
     plain, background, grain, colour = first
     assert (plain == 127).all()
-    assert background.std() > 3
+    assert 0.5 < background.std() < 10
     assert 0.5 < grain.std() < 4
     assert colour.std(axis=(0, 1)).max() == 0
     assert len(set(colour[0, 0])) > 1

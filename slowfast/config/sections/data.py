@@ -136,8 +136,8 @@ def _add_demo_set(cfg: CfgNode) -> None:
     cfg.DEMO_SET.SEED = 0
     # Some classes differ only in the order of their two events.
     cfg.DEMO_SET.ORDER_CLASSES = True
-    # What varies from clip to clip without telling the class: place and size ("space"), times and
-    # tempo ("time"), "colour", "background", and grain, hiss and loudness ("noise"). []: nothing.
+    # What varies from clip to clip without telling the class: place and size ("space"), tempo
+    # ("time"), "colour", "background", and grain, hiss and loudness ("noise"). []: nothing.
     cfg.DEMO_SET.NUISANCE = ["space", "time", "colour", "background", "noise"]
     # Sound events happen when visual events do.
     cfg.DEMO_SET.SYNC = True

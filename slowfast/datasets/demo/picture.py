@@ -26,7 +26,7 @@ _NUM_FRAMES = round(CLIP_SEC * FRAMES_PER_SEC)
 _FADE_SEC = 0.1
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.36, 0.56  # as shares of the picture's side
 _RIM = 0.12  # width of the disc's soft edge, as a share of its radius
-_NUM_BLOCKS = 6
+_NUM_BLOCKS = 5
 
 Array = NDArray[np.float32]
 
@@ -42,9 +42,9 @@ def render_picture(plan: ClipPlan) -> NDArray[np.uint8]:
     """
     rng = np.random.default_rng(plan.scene.seed)
     video = _background(plan.scene, rng)  # (T, H, W, 3)
-    amplitude = plan.scene.contrast * np.asarray(plan.scene.tint, np.float32)
-    for event in plan.seen:
-        _add_event(video, event, amplitude)
+    tint = np.asarray(plan.scene.tint, np.float32)
+    for event, contrast in zip(plan.seen, plan.scene.contrasts, strict=True):
+        _add_event(video, event, contrast * tint)
     video += plan.scene.grain * rng.standard_normal((*video.shape[:3], 1), np.float32)
     np.clip(np.rint(video, out=video), 0, 255, out=video)
     return video.astype(np.uint8)
@@ -137,7 +137,7 @@ def _vee(u: Array, v: Array, event: Event) -> Array:
 
 
 def _bubbles(u: Array, v: Array, event: Event) -> Array:
-    bumps: Array = np.cos(6 * u) + np.cos(6 * v)
+    bumps: Array = np.cos(5 * u) + np.cos(5 * v)
     return event.direction * 2.5 * bumps
 
 

@@ -20,10 +20,13 @@ bubbles_then_vee   bubbles, vee      the same two events in the other order
 =================  ================  =======================================================
 
 The last four differ in the order of their events alone: averaged over time, a class and its partner
-are the same. Everything else in a clip (times, tempo, place, size, colours, background, distractor,
-loudness, noise) is drawn without regard to the class. Picture and sound of a clip share times,
-tempo and size (small discs sound high), so that a clip's own sound can be told from the sounds of
-other clips of its class. No class depends on left and right: clips may be mirrored.
+are the same. Everything else in a clip (tempo, place, size, colours, background, distractor,
+loudness, noise) is drawn without regard to the class. Picture and sound of a clip share tempo and
+size (small discs sound high), so that a clip's own sound can be told from many sounds of other
+clips of its class. No class depends on left and right: clips may be mirrored.
+
+Events have the same times in all clips. Were they drawn for each clip, they would tell it from all
+others so well that a contrastive model may learn them first and nothing of what happens.
 
 In evaluation, a method that ignores order retrieves at best 80 % of the classes (it guesses within
 the two pairs); one that does not understand pictures stays at 10 %, because colour and amount of
@@ -56,10 +59,9 @@ KINDS = (
 _NUM_ALONE = 6
 _SPLITS = ("train", "test")
 
-_FIRST_SEC, _LAST_SEC = 0.3, 2.7  # both events lie in between; a window of 2.6 s misses little
+_TIMES_SEC = ((0.5, 0.75), (0.5 + 16 / 12, 0.75))  # start and duration; 16 frames lie between
+_FIRST_SEC, _LAST_SEC = 0.3, 2.7  # between these fall the times of a sound that has its own
 _SHORTEST_SEC, _LONGEST_SEC, _SHORTEST_GAP_SEC = 0.6, 0.85, 0.1
-_TIME_SPREAD = 0.55
-_FIXED_TIMES = ((0.5, 0.75), (1.75, 0.75))  # start and duration where times do not vary
 _FIXED_TEMPO_HZ = 1.7
 
 
@@ -73,12 +75,14 @@ class DemoSpec:
         seed: Sets of one seed are the same, byte for byte; sets of two seeds are independent.
         order_classes: Four of the ten classes differ in the order of two events alone. Off: these
             four show one kind of event twice, as the other six do.
-        sync: Sound events happen when the picture's events do. Off: at times of their own.
+        sync: Sound events happen when the picture's events do. Off: at times of their own, drawn
+            for each clip.
         shared_instance: Sound and picture share the clip's tempo and size (heard as pitch). Off:
             each draws its own.
         nuisance_space: Place and size of events vary. Off: in the middle, of middle size.
-        nuisance_time: Times, lengths and tempo of events vary. Off: the same in all clips.
-        nuisance_colour: Colours and contrast vary. Off: light and dark on one grey.
+        nuisance_time: The tempo of events varies. Off: the same in all clips.
+        nuisance_colour: Colours, and the contrast of each event, vary. Off: light and dark on one
+            grey.
         nuisance_background: Moving texture, flicker, a wandering distractor. Off: plain.
         noise: Picture grain, noise in the sound, various loudness. Off: clean, one loudness.
     """
@@ -128,7 +132,7 @@ class Scene:
     Attributes:
         colour: Mean colour of the picture, RGB, grey levels.
         tint: The colour direction of the events' light and dark, RGB; the largest is 1.
-        contrast: Amplitude of the events, grey levels.
+        contrasts: Amplitude of each event, grey levels.
         texture: Amplitude of the moving background, grey levels.
         flicker: Standard deviation of each frame's colour, grey levels.
         distractor: Amplitude of the wandering disc, grey levels.
@@ -140,7 +144,7 @@ class Scene:
 
     colour: tuple[float, ...]
     tint: tuple[float, ...]
-    contrast: float
+    contrasts: tuple[float, ...]
     texture: float
     flicker: float
     distractor: float
@@ -215,7 +219,7 @@ def draw_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator) 
     Returns:
         The plan of the clip.
     """
-    times, times_heard = _draw_times(spec, rng), _draw_times(spec, rng)
+    times_heard = _draw_times(rng)
     tempo, tempo_heard = rng.uniform(1.2, 2.2, 2).tolist()
     size, size_heard = rng.uniform(0, 1, 2).tolist()
     x, y = rng.uniform(0.36, 0.64, 2).tolist()
@@ -226,7 +230,7 @@ def draw_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator) 
         size = size_heard = x = y = 0.5
     seen = tuple(
         Event(kind, start, duration, tempo, size, (x, y), direction, seed)
-        for kind, (start, duration) in zip(kinds, times, strict=True)
+        for kind, (start, duration) in zip(kinds, _TIMES_SEC, strict=True)
     )
     heard = seen
     if not spec.sync:
@@ -239,14 +243,10 @@ def draw_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator) 
     return ClipPlan(seen, heard, _draw_scene(spec, rng))
 
 
-def _draw_times(spec: DemoSpec, rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
+def _draw_times(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
     """Draw start and duration, in seconds, of two events that follow each other."""
     durations = rng.uniform(_SHORTEST_SEC, _LONGEST_SEC, 2)
-    # Shares of the time to spare. Spread wider, the times would tell a clip from all others so well
-    # that a contrastive model learns them and nothing of what happens.
-    before, between, _ = 1 / 3 + _TIME_SPREAD * (rng.dirichlet((1, 1, 1)) - 1 / 3)
-    if not spec.nuisance_time:
-        return _FIXED_TIMES
+    before, between, _ = rng.dirichlet((1, 1, 1))  # shares of the time to spare
     spare = _LAST_SEC - _FIRST_SEC - _SHORTEST_GAP_SEC - durations.sum()
     first = _FIRST_SEC + spare * before
     second = first + durations[0] + _SHORTEST_GAP_SEC + spare * between
@@ -257,11 +257,14 @@ def _draw_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
     """Draw colours, background, loudness and noise of a clip."""
     colour = rng.uniform(105, 150) + rng.uniform(-20, 20, 3)
     tint = rng.uniform(0.3, 1.0, 3)
-    contrast, texture, flicker, distractor = rng.uniform((40, 4, 1, 20), (85, 10, 3, 40))
-    grain, loudness, hiss = rng.uniform((1, 0.05, 0.03), (3, 0.2, 0.12))
+    # One contrast for both events, and less for either: without, the ratio of their motions, which
+    # small pictures blur a little differently, would tell one order from the other.
+    contrasts = rng.uniform(75, 95) * rng.uniform(0.65, 1.0, 2)
+    texture, flicker, distractor = rng.uniform((1, 0, 5), (2, 0.2, 10))
+    grain, loudness, hiss = rng.uniform((1, 0.1, 0.03), (3, 0.2, 0.12))
     seed = int(rng.integers(2**31))
     if not spec.nuisance_colour:
-        colour, tint, contrast = np.full(3, 127.0), np.ones(3), 65.0
+        colour, tint, contrasts = np.full(3, 127.0), np.ones(3), np.full(2, 65.0)
     if not spec.nuisance_background:
         texture = flicker = distractor = 0.0
     if not spec.noise:
@@ -269,7 +272,7 @@ def _draw_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
     return Scene(
         colour=tuple(colour.tolist()),
         tint=tuple((tint / tint.max()).tolist()),
-        contrast=float(contrast),
+        contrasts=tuple(contrasts.tolist()),
         texture=float(texture),
         flicker=float(flicker),
         distractor=float(distractor),

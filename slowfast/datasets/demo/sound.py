@@ -17,7 +17,7 @@ __all__ = ["SAMPLE_RATE_HZ", "render_sound"]
 
 SAMPLE_RATE_HZ = 16000
 _FADE_SEC = 0.01
-_LOWEST_HZ, _HIGHEST_HZ = 300.0, 750.0
+_LOWEST_HZ, _HIGHEST_HZ = 140.0, 1250.0
 
 Array = NDArray[np.float64]
 
