@@ -21,6 +21,7 @@ CROP_KINDS = {
 _READOUTS = ("cls", "mean", "first")
 _POSITIONS = ("learned", "sinusoidal", "none")
 _HEAD_BN = ("group", "joint")
+_PAIRS = ("all", "released")
 _COMPAT = ("", "released")
 
 
@@ -66,6 +67,9 @@ def _add_feature_crop(cfg: CfgNode) -> None:
     # Draw positions for every sample and view. False: one draw per view for the whole global batch,
     # as released; it follows from the smallest aug_seed of all processes.
     cfg.FEATURE_CROP.PER_SAMPLE = True
+    # Draw among all valid positions. False: all but the last along each axis, as released; a crop
+    # that is one cell short of the map then never moves.
+    cfg.FEATURE_CROP.LAST_POSITION = True
     # The weight of crops in a classifier is the core's key; a YAML that says it here is told so.
     cfg.register_renamed_key("FEATURE_CROP.WEIGHT", "MODEL.FEATURE_AUG_WEIGHT")
 
@@ -104,6 +108,10 @@ def _add_stica(cfg: CfgNode) -> None:
     # Weight w of the within-modal terms: total = (1 - w) cross-modal + w within-modal. Released:
     # 0.5. A term that has nothing to compare is left out together with its weight.
     cfg.STICA.WITHIN_WEIGHT = 0.5
+    # Crops that the within-modal terms compare. "all": every crop of one view with every large crop
+    # of the other, both ways. "released": the last large crops of both views, and small crops of
+    # the second view with large ones of the first.
+    cfg.STICA.PAIRS = "all"
     # Dimensions of the embeddings. Released: 256.
     cfg.STICA.EMBED_DIM = 256
     # Hidden width of both projection heads. Released: 512.
@@ -141,6 +149,7 @@ def _check_choices(cfg: CfgNode) -> list[Problem]:
     choices = {
         "TEMPORAL_TRANSFORMER.READOUT": (cfg.TEMPORAL_TRANSFORMER.READOUT, _READOUTS),
         "TEMPORAL_TRANSFORMER.POSITIONS": (cfg.TEMPORAL_TRANSFORMER.POSITIONS, _POSITIONS),
+        "STICA.PAIRS": (cfg.STICA.PAIRS, _PAIRS),
         "STICA.HEAD_BN": (cfg.STICA.HEAD_BN, _HEAD_BN),
         "STICA.COMPAT": (cfg.STICA.COMPAT, _COMPAT),
     }

@@ -74,6 +74,8 @@ class FeatureCrop(nn.Module):
         time_small: Kind of the small crops in time.
         per_sample: Draw positions for every sample. Otherwise one draw per view serves the global
             batch.
+        last_position: Draw among all valid positions. Otherwise the last one of each axis is left
+            out, as in the released code, and a crop that is one cell short of the map never moves.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class FeatureCrop(nn.Module):
         time_large: CropKind,
         time_small: CropKind,
         per_sample: bool = True,
+        last_position: bool = True,
     ) -> None:
         super().__init__()
         self.kinds = {
@@ -100,7 +103,7 @@ class FeatureCrop(nn.Module):
                     "0 < SCALE < 1 (a crop as large as the map, or empty, is not a crop). NUM 0 "
                     "switches this kind off."
                 )
-        self.per_sample = per_sample
+        self.per_sample, self.last_position = per_sample, last_position
 
     def forward(
         self, maps: Sequence[Tensor], aug_seed: Tensor, boxes: Sequence[Boxes] | None = None
@@ -141,7 +144,7 @@ class FeatureCrop(nn.Module):
         return groups
 
     def draw(self, sizes: Sequence[Sequence[int]], aug_seed: Tensor, rows: int) -> list[Boxes]:
-        """Draw positions, each uniform over all valid ones.
+        """Draw positions, each uniform over all valid ones (but the last: ``last_position``).
 
         With ``per_sample`` False, the smallest seed of all processes stands for every sample: that
         depends neither on the order of the batch nor on how it is spread over processes.
@@ -190,7 +193,8 @@ class FeatureCrop(nn.Module):
         sides = [window for slot in space for window in slot] + time  # n windows
         axes = [height, width] * len(space) + [steps] * len(time)
         windows = torch.tensor(sides, dtype=torch.int64, device=aug_seed.device)
-        high = torch.tensor(axes, dtype=torch.int64, device=aug_seed.device) - windows + 1
+        high = torch.tensor(axes, dtype=torch.int64, device=aug_seed.device) - windows
+        high = high + int(self.last_position)
         starts = torch.stack(  # (B, V, n)
             [randint(aug_seed, STREAM_CROPS + v, high.numel(), high) for v in range(views)], dim=1
         )
@@ -380,4 +384,6 @@ def feature_crop(cfg: CfgNode) -> FeatureCrop:
     kinds = {
         name: CropKind(section[key].NUM, section[key].SCALE) for name, key in CROP_KINDS.items()
     }
-    return FeatureCrop(**kinds, per_sample=section.PER_SAMPLE)
+    return FeatureCrop(
+        **kinds, per_sample=section.PER_SAMPLE, last_position=section.LAST_POSITION
+    )

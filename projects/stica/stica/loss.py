@@ -96,7 +96,12 @@ def cross_modal_loss(
 
 
 def within_modal_loss(
-    large: Tensor, small: Tensor, temperature: float, valid: Tensor | None = None
+    large: Tensor,
+    small: Tensor,
+    temperature: float,
+    valid: Tensor | None = None,
+    *,
+    pairs: str = "all",
 ) -> Tensor:
     """Compare crops of one view with the large crops of the other, along one axis.
 
@@ -109,6 +114,9 @@ def within_modal_loss(
         small: float (V, S, B, D).
         temperature: STICA.TEMPERATURE_WITHIN.
         valid: bool (B,); None: all.
+        pairs: STICA.PAIRS. ``released``: the mean over the pairs of the released code, which are
+            the last large crops of both views (both ways, as one pair) and every small crop of the
+            second view as query with every large crop of the first as key.
 
     Returns:
         Scalar.
@@ -122,6 +130,14 @@ def within_modal_loss(
             f"DATA.TRAIN_CROP_NUM_SPATIAL: got {views} view; crops are compared between views. "
             "Set 2, or STICA.WITHIN_WEIGHT 0.0."
         )
+    if pairs == "released":
+        one, other = large[0, -1:], large[1, -1:]
+        both_ways = pairs_nce(other, one, temperature, valid)
+        both_ways = (both_ways + pairs_nce(one, other, temperature, valid)) / 2
+        count = small.shape[1] * large.shape[1]
+        if count == 0:
+            return both_ways
+        return (both_ways + count * pairs_nce(small[1], large[0], temperature, valid)) / (1 + count)
     crops = torch.cat([large, small], dim=1)  # (V, K + S, B, D)
     terms = [
         pairs_nce(crops[view], large[other], temperature, valid)
@@ -157,6 +173,7 @@ def stica_loss(
     temperature_cross: float,
     temperature_within: float,
     within_weight: float,
+    pairs: str = "all",
 ) -> dict[str, Tensor]:
     """Compute StiCA's total loss.
 
@@ -170,6 +187,7 @@ def stica_loss(
         temperature_cross: Temperature of the cross-modal term.
         temperature_within: Temperature of the within-modal terms.
         within_weight: w, 0 to 1.
+        pairs: See ``within_modal_loss``.
 
     Returns:
         ``loss`` and, of the terms that are there, ``loss_cross``, ``loss_within``, ``loss_space``
@@ -191,7 +209,7 @@ def stica_loss(
     }
     valid = valid_rows(batch, with_sound=False)
     within = {
-        name: within_modal_loss(large, small, temperature_within, valid)
+        name: within_modal_loss(large, small, temperature_within, valid, pairs=pairs)
         for name, (large, small) in axes.items()
         if large.shape[1] > 0
     }
@@ -211,7 +229,7 @@ def stica_loss(
 
 
 def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
-    """Build the loss from STICA.TEMPERATURE_* and STICA.WITHIN_WEIGHT.
+    """Build the loss from STICA.TEMPERATURE_*, STICA.WITHIN_WEIGHT and STICA.PAIRS.
 
     Args:
         cfg: The configuration.
@@ -224,6 +242,7 @@ def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
         temperature_cross=cfg.STICA.TEMPERATURE_CROSS,
         temperature_within=cfg.STICA.TEMPERATURE_WITHIN,
         within_weight=cfg.STICA.WITHIN_WEIGHT,
+        pairs=cfg.STICA.PAIRS,
     )
 
 

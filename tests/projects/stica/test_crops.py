@@ -290,8 +290,19 @@ def test_the_gradient_reaches_the_cells_of_a_crop_and_no_other():
 
 def test_built_from_the_configuration(cfg):
     cfg.FEATURE_CROP.PER_SAMPLE = False
+    cfg.FEATURE_CROP.LAST_POSITION = False
     crops = FEATURE_AUG_REGISTRY.get("feature_crop")(cfg)
     assert crops.kinds == KINDS
     assert crops.per_sample is False
+    assert crops.last_position is False
     assert slot_names({"a": 2, "b": 1}) == ("a_0", "a_1", "b_0")
     assert Boxes._fields == ("space", "time", "longest")
+
+
+def test_without_the_last_position_large_crops_stand_still():
+    crops = FeatureCrop(**KINDS, last_position=False)
+    boxes = crops.draw([(4, 7, 7)], torch.arange(200), 200)[0]
+    large, small = boxes.space[:, : KINDS["space_large"].num], boxes.space[:, -1]
+    assert torch.equal(large.unique(dim=0).unique(dim=1), torch.tensor([[[0, 6, 0, 6]]]))
+    assert small[:, 0].unique().tolist() == [0, 1, 2]  # 4 of 7 cells: 3 would be the last
+    assert boxes.time[:, 0].unique(dim=0).tolist() == [[0, 3]]

@@ -5,6 +5,7 @@ import torch
 from reference import stica as oracle
 from stica.loss import cross_modal_loss, pairs_nce, within_modal_loss
 from stica.model import STiCAOutputs
+from stica.released import released_loss
 
 from slowfast.models.build import LOSS_REGISTRY
 from slowfast.models.losses.info_nce import info_nce
@@ -196,3 +197,22 @@ def test_one_view_cannot_be_compared():
 def test_no_term_left(loss):
     with pytest.raises(ValueError, match=r"STICA\.WITHIN_WEIGHT: got 0\.5.*no term"):
         loss(_outputs((0, 0, 0, 0), audio=False), {})
+
+
+def test_released_pairs_are_those_of_the_released_loss():
+    outputs = _outputs((2, 3, 0, 0), audio=False)
+    expected = released_loss(outputs, {}, temperature_within=0.5, within_weight=1.0)
+    got = within_modal_loss(outputs.space_large, outputs.space_small, 0.5, pairs="released")
+    torch.testing.assert_close(got, expected["loss_within"])
+
+
+def test_released_pairs_by_their_key(cfg):
+    cfg.STICA.PAIRS = "released"
+    outputs = _outputs()
+    terms = LOSS_REGISTRY.get("stica")(cfg)(outputs, {})
+    expected = within_modal_loss(outputs.time_large, outputs.time_small, 0.5, pairs="released")
+    torch.testing.assert_close(terms["loss_time"], expected)
+    large_alone = within_modal_loss(
+        outputs.time_large, outputs.time_small[:, :0], 0.5, pairs="released"
+    )
+    assert large_alone != expected
