@@ -384,6 +384,4 @@ def feature_crop(cfg: CfgNode) -> FeatureCrop:
     kinds = {
         name: CropKind(section[key].NUM, section[key].SCALE) for name, key in CROP_KINDS.items()
     }
-    return FeatureCrop(
-        **kinds, per_sample=section.PER_SAMPLE, last_position=section.LAST_POSITION
-    )
+    return FeatureCrop(**kinds, per_sample=section.PER_SAMPLE, last_position=section.LAST_POSITION)
