@@ -10,7 +10,7 @@ __all__ = ["plot_sweep"]
 
 _COLUMNS = 3
 _MIN_SPAN = 10.0
-_MAX_PANELS = 24
+_MAX_PANELS = 30
 _COLOUR, _COLOUR_BASE, _COLOUR_CHANCE = "#1f5fa8", "#c4621a", "#888888"
 
 Result = dict[str, Any]
@@ -26,7 +26,7 @@ def plot_sweep(output_dir: Path) -> Path | None:
         output_dir: A sweep's folder, with ``sweep.json``.
 
     Returns:
-        ``sweep.png`` in it, or None when there is nothing to draw. Beyond 24 panels the rest is
+        ``sweep.png`` in it, or None when there is nothing to draw. Beyond 30 panels the rest is
         left out; ``metrics`` in the sweep's YAML chooses.
 
     Raises:
