@@ -97,6 +97,8 @@ def key_of(row: ZooRow) -> str:
     """Name what a row's network is built from; rows that share it cost the same."""
     pairs = zip(row.words[::2], row.words[1::2], strict=True)
     kept = [f"{key} {value}" for key, value in pairs if not key.startswith("TRAIN.")]
+    if row.is_packaged:  # its configuration comes with the weights, and changes with them
+        kept.append(row.published_hash[:12])
     return " ".join([row.config, *kept])
 
 
