@@ -6,7 +6,9 @@ r"""What the ablation says: the paper's claims as paired differences, a table an
         --out docs/evidence/demo_ablation
 
 Every claim is a contrast: a weighted sum of cells, taken for each seed, with its mean over seeds
-and 95 % Student t interval. A claim is seen where the interval lies above zero.
+and 95 % Student t interval. A claim is seen where the interval lies above zero. With the results of
+demo_controls.yaml and demo_released.yaml beside those of the ablation, the contrasts of their cells
+are told, too.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from slowfast.utils.statistics import mean_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CROPS = {
     "": "cross-modal only",
@@ -47,15 +52,18 @@ class Contrast(NamedTuple):
     weights: dict[str, float]
 
 
-def _main_effect(with_crops: str) -> dict[str, float]:
+_FULL = "transformer+both"
+
+
+def _main_effect(with_crops: str, prefix: str = "") -> dict[str, float]:
     return {
-        cell: weight / 2
+        prefix + cell: weight / 2
         for pooling in POOLINGS
         for cell, weight in ((pooling + with_crops, 1.0), (pooling, -1.0))
     }
 
 
-CONTRASTS = (
+CLAIMS = (
     Contrast("space crops help (both poolings)", _main_effect("+space")),
     Contrast("time crops help (both poolings)", _main_effect("+time")),
     Contrast("space and time crops help (both poolings)", _main_effect("+both")),
@@ -63,49 +71,120 @@ CONTRASTS = (
         "the transformer helps (all four crop settings)",
         {p + c: (0.25 if p == "transformer" else -0.25) for p in POOLINGS for c in CROPS},
     ),
-    Contrast("all of it helps", {"transformer+both": 1.0, "avg": -1.0}),
+    Contrast("all of it helps", {_FULL: 1.0, "avg": -1.0}),
     Contrast(
         "gains add up: all of it, less the gains of crops and transformer alone",
-        {"transformer+both": 1.0, "avg+both": -1.0, "transformer": -1.0, "avg": 1.0},
+        {_FULL: 1.0, "avg+both": -1.0, "transformer": -1.0, "avg": 1.0},
     ),
-    Contrast("read-out cls, not mean", {"transformer+both": 1.0, "transformer_mean+both": -1.0}),
-    Contrast("read-out cls, not first", {"transformer+both": 1.0, "transformer_first+both": -1.0}),
+    Contrast("read-out cls, not mean", {_FULL: 1.0, "transformer_mean+both": -1.0}),
+    Contrast("read-out cls, not first", {_FULL: 1.0, "transformer_first+both": -1.0}),
 )
+CONTROLS = (
+    Contrast("some classes differ in order alone: transformer", {_FULL: 1.0, "avg+both": -1.0}),
+    Contrast(
+        "no classes differ in order alone: transformer",
+        {"no_order-transformer+both": 1.0, "no_order-avg+both": -1.0},
+    ),
+    Contrast("events vary in space: space crops", {_FULL: 1.0, "transformer+time": -1.0}),
+    Contrast(
+        "nothing varies in space: space crops",
+        {"no_space-transformer+both": 1.0, "no_space-transformer+time": -1.0},
+    ),
+    Contrast(
+        "fixed positions, not learned", {_FULL: 1.0, "learned_positions-transformer+both": -1}
+    ),
+    Contrast("fixed positions, not none", {_FULL: 1.0, "no_positions-transformer+both": -1.0}),
+    Contrast("twice the epochs: all of it", {"longer-transformer+both": 1.0, "longer-avg": -1.0}),
+    Contrast(
+        "R(2+1)D: space and time crops (average)", {"r2plus1d-avg+both": 1.0, "r2plus1d-avg": -1.0}
+    ),
+    Contrast(
+        "R(2+1)D: transformer (with crops)",
+        {"r2plus1d-transformer+both": 1.0, "r2plus1d-avg+both": -1.0},
+    ),
+    Contrast("R(2+1)D: all of it", {"r2plus1d-transformer+both": 1.0, "r2plus1d-avg": -1.0}),
+)
+RELEASED = tuple(
+    Contrast(decision, {_FULL: 1.0, f"released-{cell}": -1.0})
+    for decision, cell in (
+        ("crops at all positions, not all but the last", "bounds"),
+        ("crops drawn for each sample, not once", "shared_draw"),
+        ("pairs of the paper, not of the code", "pairing"),
+        ("read-out, positions, value projection, not the code's", "readout"),
+        ("all four", "all_four"),
+    )
+)
+GROUPS = {
+    "claim": CLAIMS,
+    "control": CONTROLS,
+    "as described, not as released": RELEASED,
+}
+"""What is told of the runs: title -> contrasts."""
 
 
 def main() -> None:
     """Read, compute, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, help="sweep.json of the sweep")
-    parser.add_argument("--metric", default="class_retrieval_r1")
+    parser.add_argument(
+        "results", type=Path, nargs="+", help="sweep.json of the ablation, and of its controls"
+    )
+    parser.add_argument(
+        "--metric", nargs="+", default=["class_retrieval_r1", "linear_probe_top1"],
+        help="default: %(default)s",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.md and OUT.png")
     args = parser.parse_args()
-    values, chance = read_values(args.results, args.metric)
-    text = "\n".join([cell_table(values, chance), "", claim_table(values)])
-    args.out.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
-    draw(values, chance, args.metric, args.out.with_suffix(".png"))
-    sys.stdout.write(text + "\n")
+    try:
+        measured = {metric: read_values(args.results, metric) for metric in args.metric}
+    except ValueError as error:
+        parser.error(str(error))
+    parts = []
+    for metric, (values, chance) in measured.items():
+        parts += [f"**`{metric}`**", cell_table(values, chance)]
+        parts += [table for title in GROUPS if (table := contrast_table(values, title))]
+    text = "\n\n".join(parts) + "\n"
+    args.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    draw(measured, args.out.with_suffix(".png"))
+    sys.stdout.write(text)
 
 
-def read_values(path: Path, metric: str) -> tuple[dict[str, dict[int, float]], float]:
+def read_values(paths: Sequence[Path], metric: str) -> tuple[dict[str, dict[int, float]], float]:
     """Read one metric of all finished runs.
 
     Args:
-        path: The sweep's JSON.
+        paths: The sweeps' JSON.
         metric: Its name.
 
     Returns:
         cell -> seed -> value, and the value of chance.
+
+    Raises:
+        ValueError: If no run measured it, a file is missing, or two sweeps have a cell of
+            the same name.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
     values: dict[str, dict[int, float]] = defaultdict(dict)
-    for run in content["runs"]:
-        if metric in run["metrics"]:
-            value = run["metrics"][metric]
-            values[next(iter(run["cell"].values()))][run["seed"]] = (
-                value["value"] if isinstance(value, dict) else value
-            )
-    chance = next(r["chance"] for r in content["results"] if r["metric"] == metric)
+    chance = None
+    for path in paths:
+        if not path.is_file():
+            raise ValueError(f"{path}: there is no such file; tools/sweep_net.py ends with it.")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        before = set(values)
+        for run in content["runs"]:
+            if metric in run["metrics"]:
+                cell, value = next(iter(run["cell"].values())), run["metrics"][metric]
+                if cell in before:
+                    raise ValueError(
+                        f"{path}: got another cell {cell!r}, expected each in one sweep only; "
+                        "name a sweep once."
+                    )
+                values[cell][run["seed"]] = value["value"] if isinstance(value, dict) else value
+        found = [r["chance"] for r in content["results"] if r["metric"] == metric]
+        chance = found[0] if chance is None and found else chance
+    if chance is None:
+        raise ValueError(
+            f"--metric {metric}: no run of {', '.join(map(str, paths))} measured it; the sweep's "
+            "table.md says what was measured (TEST.PROTOCOLS)."
+        )
     return dict(values), chance
 
 
@@ -144,38 +223,41 @@ def cell_table(values: dict[str, dict[int, float]], chance: float) -> str:
     return "\n".join(lines)
 
 
-def claim_table(values: dict[str, dict[int, float]]) -> str:
-    """Tabulate the claims, in Markdown.
+def contrast_table(values: dict[str, dict[int, float]], title: str) -> str:
+    """Tabulate the contrasts of one group, in Markdown.
 
     Args:
         values: cell -> seed -> value.
+        title: One of ``GROUPS``.
 
     Returns:
-        The table.
+        The table; empty if no contrast has all its cells in two seeds.
     """
     lines = [
-        "| claim | difference (points) | 95 % interval | seeds | seen |",
+        f"| {title} | difference (points) | 95 % interval | seeds | seen |",
         "|---|--:|--:|--:|---|",
     ]
-    for claim, weights in CONTRASTS:
-        found = contrast(values, weights)
-        if len(found) < 2:
-            continue
+    for name, found in _measured_contrasts(values, title):
         mean, low, high = (100 * x for x in mean_interval(found))
         seen = "yes" if low > 0 else "the opposite" if high < 0 else "not shown"
         lines.append(
-            f"| {claim} | {mean:+.1f} | {low:+.1f} to {high:+.1f} | {len(found)} | {seen} |"
+            f"| {name} | {mean:+.1f} | {low:+.1f} to {high:+.1f} | {len(found)} | {seen} |"
         )
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def draw(values: dict[str, dict[int, float]], chance: float, metric: str, path: Path) -> None:
-    """Draw cells with intervals and single runs, and the claims beside them.
+def _measured_contrasts(
+    values: dict[str, dict[int, float]], title: str
+) -> list[tuple[str, list[float]]]:
+    told = [(name, contrast(values, weights)) for name, weights in GROUPS[title]]
+    return [(name, found) for name, found in told if len(found) > 1]
+
+
+def draw(measured: dict[str, tuple[dict[str, dict[int, float]], float]], path: Path) -> None:
+    """Draw, for each metric, cells with intervals and single runs, and the contrasts beside them.
 
     Args:
-        values: cell -> seed -> value.
-        chance: Value of chance.
-        metric: Name of the metric.
+        measured: metric -> (cell -> seed -> value, value of chance).
         path: Picture to write.
     """
     import matplotlib as mpl
@@ -183,55 +265,78 @@ def draw(values: dict[str, dict[int, float]], chance: float, metric: str, path: 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
+    values = next(iter(measured.values()))[0]
+    rows = sum(len(_measured_contrasts(values, title)) for title in GROUPS)
+    figure, axes = plt.subplots(
+        len(measured), 2, figsize=(12.5, len(measured) * max(4.2, 0.36 * rows)),
+        width_ratios=(1, 1.1), constrained_layout=True, squeeze=False,
+    )  # fmt: skip
+    for (left, right), (metric, (values, chance)) in zip(axes, measured.items(), strict=True):
+        _draw_cells(left, values, chance)
+        left.set_ylabel(f"{metric}, %")
+        _draw_contrasts(right, values)
+    axes[0][0].set_title("Cells: mean, 95 % interval, single seeds", fontsize=11)
+    axes[0][1].set_title("Contrasts: mean and 95 % interval", fontsize=11)
+    axes[0][0].legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 0.12))
+    figure.savefig(path, dpi=130)
+
+
+def _draw_cells(axes: Axes, values: dict[str, dict[int, float]], chance: float) -> None:
     colours = {"avg": "#8c8c8c", "transformer": "#0072b2"}
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11.5, 4.2), width_ratios=(1, 1), constrained_layout=True
-    )
     for offset, (pooling, name) in zip((-0.13, 0.13), POOLINGS.items(), strict=True):
         for x, crops in enumerate(CROPS):
             runs = [100 * v for v in values.get(pooling + crops, {}).values()]
             if len(runs) < 2:
                 continue
             mean, low, high = mean_interval(runs)
-            left.errorbar(
+            axes.errorbar(
                 x + offset, mean, [[mean - low], [high - mean]], fmt="o", color=colours[pooling],
                 capsize=4, markersize=7, label=f"{name} over time" if x == 0 else None,
             )  # fmt: skip
-            left.plot([x + offset + 0.07] * len(runs), runs, ".", color=colours[pooling], alpha=0.4)
-    left.axhline(100 * chance, color="black", linewidth=0.8, linestyle=":")
-    left.text(3.4, 100 * chance + 0.6, "chance", ha="right", fontsize=9)
-    left.set_xticks(range(len(CROPS)), CROPS.values())
-    left.set_ylabel(f"{metric}, %")
-    left.set_title("Cells: mean, 95 % interval, single seeds", fontsize=11)
-    left.legend(frameon=False, loc="upper left")
-    shown = [(c.claim, contrast(values, c.weights)) for c in CONTRASTS]
-    shown = [(claim, found) for claim, found in shown if len(found) > 1]
-    for y, (_, found) in enumerate(reversed(shown)):
+            axes.plot([x + offset + 0.07] * len(runs), runs, ".", color=colours[pooling], alpha=0.4)
+    axes.axhline(100 * chance, color="black", linewidth=0.8, linestyle=":")
+    axes.text(3.4, 100 * chance + 0.6, "chance", ha="right", fontsize=9)
+    axes.set_xticks(range(len(CROPS)), list(CROPS.values()))
+    axes.set_ylim(bottom=0)
+    _tidy(axes, "y")
+
+
+def _draw_contrasts(axes: Axes, values: dict[str, dict[int, float]]) -> None:
+    shown = [
+        (title, name, found)
+        for title in GROUPS
+        for name, found in _measured_contrasts(values, title)
+    ]
+    lines = {title: i for i, (title, _, _) in enumerate(shown)}  # the last of each group
+    for i, (_, _, found) in enumerate(shown):
         mean, low, high = (100 * v for v in mean_interval(found))
-        colour = "#009e73" if low > 0 else "#d55e00" if high < 0 else "#8c8c8c"
-        right.errorbar(
-            mean,
-            y,
-            xerr=[[mean - low], [high - mean]],
-            fmt="o",
-            color=colour,
-            capsize=4,
-            markersize=7,
-        )
-    right.axvline(0, color="black", linewidth=0.8)
-    right.set_yticks(range(len(shown)), [_wrap(claim) for claim, _ in reversed(shown)], fontsize=9)
-    right.set_xlabel("difference over the same seeds, points")
-    right.set_title("Claims", fontsize=11)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y" if axes is left else "x", alpha=0.25)
-    figure.savefig(path, dpi=130)
+        axes.errorbar(
+            mean, i, xerr=[[mean - low], [high - mean]], fmt="o", capsize=4, markersize=6,
+            color="#009e73" if low > 0 else "#d55e00" if high < 0 else "#8c8c8c",
+        )  # fmt: skip
+    for title, last in lines.items():
+        if last + 1 < len(shown):
+            axes.axhline(last + 0.5, color="black", linewidth=0.6)
+        axes.text(
+            1.0, last + 0.45, title, fontsize=8, style="italic", ha="right", va="bottom",
+            transform=axes.get_yaxis_transform(),
+        )  # fmt: skip
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [_wrap(name) for _, name, _ in shown], fontsize=8)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_xlabel("difference over the same seeds, points")
+    _tidy(axes, "x")
+
+
+def _tidy(axes: Axes, grid: Literal["x", "y"]) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, alpha=0.25)
 
 
 def _wrap(claim: str) -> str:
     words, lines = claim.split(), [""]
     for word in words:
-        if len(lines[-1]) + len(word) > 34:
+        if len(lines[-1]) + len(word) > 44:
             lines.append("")
         lines[-1] += f"{word} "
     return "\n".join(line.strip() for line in lines)
