@@ -80,7 +80,9 @@ def load_config(
     demo_changes: list[Change] = []
     wanted = cfg.clone()
     _merge(wanted, from_user)  # only to see what it asks for; its mistakes are named below
-    if wanted.DATA.DEMO_CFG and not wanted.DATA.PATH_TO_DATA_DIR:
+    data = wanted.DATA
+    # The config.yaml of a run on the demo set has the overlay in it, and what was set over it.
+    if data.DEMO_CFG and not data.PATH_TO_DATA_DIR and not data.DEMO_ACTIVE:
         overlay = flatten(_read_yaml(find_config(wanted.DATA.DEMO_CFG, beside=file)))
         demo_changes, found = _apply_demo(cfg, overlay)
         problems += found

@@ -164,6 +164,14 @@ def test_demo_overlay_only_without_data(tmp_path):
     assert not real.demo_changes
 
 
+def test_the_config_of_a_demo_run_is_that_run(tmp_path):
+    write(tmp_path / "demo.yaml", "LOG_PERIOD: 77\n")
+    config = write(tmp_path / "x.yaml", "DATA:\n  DEMO_CFG: demo.yaml\n")
+    run = load_config(config, ["LOG_PERIOD", "5"], validate=False).cfg
+    again = load_config(write(tmp_path / "config.yaml", run.dump()), validate=False).cfg
+    assert again.dump() == run.dump()
+
+
 def test_loading_does_not_import_torch():
     code = (
         "import sys; from slowfast.config import load_config; "
