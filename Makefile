@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 CONFIG := configs/StiCA/R2plus1D_pretrain.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format smoke bench docs wheel clean
+.PHONY: help demo test test-all check format smoke bench ablation controls docs wheel clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,24 @@ smoke: $(VENV)/.dev  ## the wheel outside of the clone, and each command a user 
 
 bench: $(VENV)/.dev  ## measure; writes benchmarks/results/*.json
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+SWEEP  := $(BIN)/python tools/sweep_net.py --jobs 2 --sweep configs/StiCA/sweeps
+REPORT := $(BIN)/python projects/stica/report_ablation.py
+OF     := output/sweeps/demo
+
+ablation: $(VENV)/.dev  ## which idea helps: table and figure of projects/stica/RESULTS.md (35 minutes)
+	$(SWEEP)/demo_ablation.yaml
+	$(REPORT) $(OF)_ablation/sweep.json --out docs/evidence/demo_ablation
+	cp $(OF)_ablation/sweep.json docs/evidence/demo_ablation.json
+
+controls: ablation  ## its controls, and the released code's decisions (another hour)
+	$(SWEEP)/demo_controls.yaml
+	$(SWEEP)/demo_released.yaml
+	$(REPORT) $(OF)_ablation/sweep.json $(OF)_controls/sweep.json $(OF)_released/sweep.json \
+	    --out docs/evidence/demo_controls
+	cp $(OF)_controls/sweep.json docs/evidence/demo_controls.json
+	cp $(OF)_released/sweep.json docs/evidence/demo_released.json
+	$(BIN)/python projects/stica/report_factors.py $(OF)_ablation --out docs/evidence/demo_factors
 
 docs: $(VENV)/.dev  ## generate docs/configuration.md
 	$(BIN)/python docs/generate.py

@@ -38,6 +38,7 @@ READOUTS = {
     "transformer_mean+both": "mean",
     "transformer_first+both": "first",
 }
+ABLATION = {pooling + crops for pooling in POOLINGS for crops in CROPS} | set(READOUTS)
 
 
 class Contrast(NamedTuple):
@@ -249,8 +250,14 @@ def contrast_table(values: dict[str, dict[int, float]], title: str) -> str:
 def _measured_contrasts(
     values: dict[str, dict[int, float]], title: str
 ) -> list[tuple[str, list[float]]]:
-    told = [(name, contrast(values, weights)) for name, weights in GROUPS[title]]
-    return [(name, found) for name, found in told if len(found) > 1]
+    measured = [
+        (name, found, set(weights) <= ABLATION)
+        for name, weights in GROUPS[title]
+        if len(found := contrast(values, weights)) > 1
+    ]
+    if title != "claim" and all(of_ablation for _, _, of_ablation in measured):
+        return []  # the sweep of this group was not given
+    return [(name, found) for name, found, _ in measured]
 
 
 def draw(measured: dict[str, tuple[dict[str, dict[int, float]], float]], path: Path) -> None:
@@ -314,7 +321,7 @@ def _draw_contrasts(axes: Axes, values: dict[str, dict[int, float]]) -> None:
             mean, i, xerr=[[mean - low], [high - mean]], fmt="o", capsize=4, markersize=6,
             color="#009e73" if low > 0 else "#d55e00" if high < 0 else "#8c8c8c",
         )  # fmt: skip
-    for title, last in lines.items():
+    for title, last in lines.items() if len(lines) > 1 else ():
         if last + 1 < len(shown):
             axes.axhline(last + 0.5, color="black", linewidth=0.6)
         axes.text(

@@ -100,6 +100,8 @@ def test_controls_stand_beside_the_ablation(report, tmp_path):
     assert told["no classes differ in order alone: transformer"] == "not shown"
     assert not any("R(2+1)D" in name or "positions" in name for name in told)
     assert "+10.0 |" in report.contrast_table(values, "as described, not as released")
+    alone, _ = report.read_values(paths[:1], METRIC)
+    assert report.contrast_table(alone, "control") == ""
 
 
 def test_a_cell_in_two_sweeps_is_refused(report, tmp_path):
