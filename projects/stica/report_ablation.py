@@ -292,15 +292,18 @@ def _draw_cells(axes: Axes, values: dict[str, dict[int, float]], chance: float) 
     colours = {"avg": "#8c8c8c", "transformer": "#0072b2"}
     for offset, (pooling, name) in zip((-0.13, 0.13), POOLINGS.items(), strict=True):
         for x, crops in enumerate(CROPS):
-            runs = [100 * v for v in values.get(pooling + crops, {}).values()]
+            runs = list(values.get(pooling + crops, {}).values())
             if len(runs) < 2:
                 continue
-            mean, low, high = mean_interval(runs)
+            mean, low, high = share_interval(runs)
             axes.errorbar(
                 x + offset, mean, [[mean - low], [high - mean]], fmt="o", color=colours[pooling],
                 capsize=4, markersize=7, label=f"{name} over time" if x == 0 else None,
             )  # fmt: skip
-            axes.plot([x + offset + 0.07] * len(runs), runs, ".", color=colours[pooling], alpha=0.4)
+            points = [100 * run for run in runs]
+            axes.plot(
+                [x + offset + 0.07] * len(runs), points, ".", color=colours[pooling], alpha=0.4
+            )
     axes.axhline(100 * chance, color="black", linewidth=0.8, linestyle=":")
     axes.text(3.4, 100 * chance + 0.6, "chance", ha="right", fontsize=9)
     axes.set_xticks(range(len(CROPS)), list(CROPS.values()))
@@ -349,11 +352,24 @@ def _wrap(claim: str) -> str:
     return "\n".join(line.strip() for line in lines)
 
 
+def share_interval(shares: Sequence[float]) -> tuple[float, float, float]:
+    """Compute mean and 95 % Student t interval of shares; what lies beyond 0 and 1 is cut off.
+
+    Args:
+        shares: From 0 to 1, at least two.
+
+    Returns:
+        Mean, lower and upper end, in percent.
+    """
+    mean, low, high = mean_interval(shares)
+    return 100 * mean, 100 * max(low, 0.0), 100 * min(high, 1.0)
+
+
 def _show(values: Iterable[float]) -> str:
     values = list(values)
     if len(values) < 2:
         return f"{100 * values[0]:.1f}" if values else ""
-    mean, low, high = (100 * x for x in mean_interval(values))
+    mean, low, high = share_interval(values)
     return f"{mean:.1f} ({low:.1f} to {high:.1f})"
 
 

@@ -168,6 +168,7 @@ def tabulate(measured: list[dict[str, float]]) -> str:
             scale, digits, unit = (100, 1, " %") if share else (1, 2, "")
             if len(values) > 1:
                 mean, low, high = (scale * x for x in mean_interval(values))
+                high = min(high, scale)  # neither a share nor R2 is above 1
                 texts.append(f"{mean:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})")
             else:
                 texts.append(f"{scale * values[0]:.{digits}f}{unit}")

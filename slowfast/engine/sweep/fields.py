@@ -15,6 +15,7 @@ from slowfast.engine.sweep.records import Overrides
 from slowfast.utils.registry import nearest
 
 __all__ = [
+    "BASE",
     "check_names",
     "read_numbers",
     "read_overrides",
@@ -23,6 +24,9 @@ __all__ = [
     "slug",
     "split_by_stage",
 ]
+
+BASE = "_BASE_"
+"""Names the YAML whose fields a sweep starts from, as in a run config."""
 
 _PLAIN = (bool, int, float, str)
 
@@ -55,17 +59,19 @@ def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """Read a sweep's YAML.
+def read_yaml(file: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
+    """Read a sweep's YAML, and the one that its ``_BASE_`` names.
 
     Args:
         file: The file.
+        above: Files that it is the base of.
 
     Returns:
-        Its top level. Keys are strings as written.
+        Its top level. Keys are strings as written. Of the base's keys the file's own win, of
+        ``overrides`` each by itself.
 
     Raises:
-        UserError: If it is not YAML, holds a key twice, or is not a mapping.
+        UserError: If it is not YAML, holds a key twice, is not a mapping, or its base is missing.
     """
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader
@@ -73,7 +79,21 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, Mapping):
         raise UserError(f"{file} must hold 'key: value' lines at its top level.")
-    return dict(content)
+    own = dict(content)
+    if BASE not in own:
+        return own
+    base_file = file.parent / str(own.pop(BASE))
+    if not base_file.is_file():
+        raise UserError(
+            f"{file}: {BASE}: there is no {base_file}; paths start at the file's folder."
+        )
+    if base_file.resolve() in [path.resolve() for path in (*above, file)]:
+        raise UserError(f"{file}: {BASE}: {base_file} is, by way of its own {BASE}, based on this.")
+    base = read_yaml(base_file, (*above, file))
+    overrides = [part.get("overrides") or {} for part in (base, own)]
+    if all(isinstance(part, Mapping) for part in overrides):  # otherwise the field's check tells
+        own["overrides"] = {**flatten(overrides[0]), **flatten(overrides[1])}
+    return {**base, **own}
 
 
 def check_names(where: str, names: Sequence[str], known: Sequence[str]) -> list[Problem]:

@@ -55,6 +55,38 @@ slurm: {timeout_min: 60}
     assert (sweep.metrics, sweep.jobs, sweep.slurm) == (("top1_acc",), 3, {"timeout_min": 60})
 
 
+def write_base(folder, text, name="base.yaml"):
+    (folder / name).write_text(text)
+
+
+def test_a_base_is_what_a_sweep_starts_from(tmp_path):
+    write_base(
+        tmp_path, PLAIN + "seeds: [1, 2]\noverrides: {SOLVER: {MAX_EPOCH: 2, BASE_LR: 0.1}}\n"
+    )
+    own = "_BASE_: base.yaml\nseeds: [3]\noverrides: {SOLVER.BASE_LR: 0.2, LOG_PERIOD: 5}\n"
+    sweep = load(tmp_path, own)
+    (stage,) = sweep.stages
+    assert (str(sweep.output_dir), stage.cfg, stage.seeds) == ("out", "a.yaml", (3,))
+    assert stage.overrides == {"SOLVER.MAX_EPOCH": 2, "SOLVER.BASE_LR": 0.2, "LOG_PERIOD": 5}
+
+
+def test_a_base_may_have_one_and_overrides_that_are_none_are_told(tmp_path):
+    write_base(tmp_path, "_BASE_: first.yaml\nseeds: [4]\n")
+    write_base(tmp_path, PLAIN + "jobs: 3\n", "first.yaml")
+    sweep = load(tmp_path, "_BASE_: base.yaml\n")
+    assert (sweep.jobs, sweep.stages[0].seeds) == (3, (4,))
+    with pytest.raises(UserError, match="overrides"):
+        load(tmp_path, "_BASE_: base.yaml\noverrides: 3\n")
+
+
+def test_bases_that_do_not_work(tmp_path):
+    with pytest.raises(UserError, match=r"_BASE_: there is no .*gone.yaml; paths start at"):
+        load(tmp_path, PLAIN + "_BASE_: gone.yaml\n")
+    write_base(tmp_path, "_BASE_: sweep.yaml\n")
+    with pytest.raises(UserError, match="by way of its own _BASE_, based on this"):
+        load(tmp_path, PLAIN + "_BASE_: base.yaml\n")
+
+
 def test_several_configs_and_named_runs_are_axes(tmp_path):
     text = "cfg: [x/a.yaml, x/b.yaml]\noutput_dir: out\ncompare: a\n"
     sweep = load(tmp_path, text)

@@ -1,0 +1,64 @@
+"""The ablation's tables in RESULTS.md are those that the scripts make of the results on file."""
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+EVIDENCE = ROOT / "docs" / "evidence"
+RESULTS = (ROOT / "projects/stica/RESULTS.md").read_text(encoding="utf-8")
+SWEEPS = ("demo_ablation", "demo_controls", "demo_released")
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"projects/stica/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tables(text):
+    return [part for part in text.strip().split("\n\n") if part.startswith("|")]
+
+
+@pytest.mark.parametrize(("out", "sweeps"), [("demo_ablation", 1), ("demo_controls", 3)])
+def test_the_report_is_made_of_the_results(out, sweeps, tmp_path, monkeypatch, capsys):
+    report = load("report_ablation")
+    paths = [str(EVIDENCE / f"{name}.json") for name in SWEEPS[:sweeps]]
+    monkeypatch.setattr(sys, "argv", ["report", *paths, "--out", str(tmp_path / out)])
+    report.main()
+    assert (EVIDENCE / f"{out}.md").read_text(encoding="utf-8") == capsys.readouterr().out
+
+
+def test_the_factors_are_tabulated():
+    measured = json.loads((EVIDENCE / "demo_factors.json").read_text(encoding="utf-8"))
+    text = (EVIDENCE / "demo_factors.md").read_text(encoding="utf-8")
+    assert load("report_factors").tabulate(measured) == text
+    assert tables(text)[0] in RESULTS
+
+
+def test_the_page_has_the_tables_of_the_reports():
+    for table in tables((EVIDENCE / "demo_ablation.md").read_text(encoding="utf-8")):
+        assert table in RESULTS
+    told = tables((EVIDENCE / "demo_controls.md").read_text(encoding="utf-8"))
+    others = [t for t in told if t.startswith(("| control", "| as described"))]
+    assert len(others) == 4  # two groups, two metrics
+    for table in others:
+        assert table in RESULTS
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_run_has_finished_and_none_names_a_machine(name):
+    text = (EVIDENCE / f"{name}.json").read_text(encoding="utf-8")
+    assert {run["state"] for run in json.loads(text)["runs"]} == {"finished"}
+    assert not re.search(r'"/|[a-z]:\\\\', text)
+
+
+def test_the_seeds_are_not_those_that_were_tuned_on():
+    for name in SWEEPS:
+        text = (EVIDENCE / f"{name}.json").read_text(encoding="utf-8")
+        assert {run["seed"] for run in json.loads(text)["runs"]} == {61, 62, 63, 64, 65}
