@@ -273,7 +273,8 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
         fetch("http://127.0.0.1:9/x.pyth", limits=QUICK)
 
 
-def _fetch_in_a_process(url, results):
+def _fetch_in_a_process(url, results, together):
+    together.wait(timeout=30)
     try:
         results.put(fetch(url, limits=QUICK).read_bytes() == CONTENT)
     except UserError as error:
@@ -282,10 +283,9 @@ def _fetch_in_a_process(url, results):
 
 def _fetch_in_processes(url, count=3):
     context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    processes = [
-        context.Process(target=_fetch_in_a_process, args=(url, results)) for _ in range(count)
-    ]
+    results, together = context.Queue(), context.Barrier(count)  # a busy machine starts them late
+    words = (url, results, together)
+    processes = [context.Process(target=_fetch_in_a_process, args=words) for _ in range(count)]
     for process in processes:
         process.start()
     answers = [results.get(timeout=30) for _ in processes]
@@ -301,7 +301,7 @@ def test_of_several_processes_one_downloads():
 
 
 def test_a_failure_is_told_to_those_who_waited_for_it():
-    with serve(CONTENT, statuses=(404,) * 9, silent_sec=0.3) as server:
+    with serve(CONTENT, statuses=(404,) * 9, silent_sec=1.0) as server:
         answers = _fetch_in_processes(server.url())
         assert len(server.requests) == 1
     assert all("404" in answer for answer in answers)
