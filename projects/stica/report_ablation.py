@@ -7,8 +7,8 @@ r"""What the ablation says: the paper's claims as paired differences, a table an
 
 Every claim is a contrast: a weighted sum of cells, taken for each seed, with its mean over seeds
 and 95 % Student t interval. A claim is seen where the interval lies above zero. With the results of
-demo_controls.yaml and demo_released.yaml beside those of the ablation, the contrasts of their cells
-are told, too.
+demo_controls.yaml, demo_released.yaml and demo_r2plus1d.yaml beside those of the ablation, the
+contrasts of their cells are told, too.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class Contrast(NamedTuple):
 _FULL = "transformer+both"
 
 
-def _main_effect(with_crops: str, prefix: str = "") -> dict[str, float]:
+def _main_effect(with_crops: str) -> dict[str, float]:
     return {
-        prefix + cell: weight / 2
+        cell: weight / 2
         for pooling in POOLINGS
         for cell, weight in ((pooling + with_crops, 1.0), (pooling, -1.0))
     }
