@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-PREFIX = "json_stats: "
+from slowfast.visualization.curves import read_stats
 
 
 def main() -> None:
@@ -36,26 +36,12 @@ def main() -> None:
         folder = args.sweep / run["name"]
         batch = yaml.safe_load((folder / "config.yaml").read_text())["TRAIN"]["BATCH_SIZE"]
         cell = ", ".join(f"{axis} {value}" for axis, value in run["cell"].items())
-        value = last_epoch(folder / "json_stats.log")[args.term]
-        chance = math.log(batch)
-        measured.append({"cell": cell, "seed": run["seed"], args.term: value, "plateau": chance})
+        epochs = [stats for stats in read_stats(folder) if stats["_type"] == "train_epoch"]
+        value, plateau = epochs[-1][args.term], math.log(batch)
+        measured.append({"cell": cell, "seed": run["seed"], args.term: value, "plateau": plateau})
     args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
     args.out.with_suffix(".md").write_text(tabulate(measured, args.term))
     sys.stdout.write(tabulate(measured, args.term))
-
-
-def last_epoch(log: Path) -> dict[str, Any]:
-    """Read what the last epoch's means were.
-
-    Args:
-        log: ``json_stats.log`` of a training.
-
-    Returns:
-        The last entry of the type ``train_epoch``.
-    """
-    lines = log.read_text(encoding="utf-8").splitlines()
-    entries = [json.loads(line.removeprefix(PREFIX)) for line in lines if line.startswith(PREFIX)]
-    return next(entry for entry in reversed(entries) if entry["_type"] == "train_epoch")
 
 
 def tabulate(measured: list[dict[str, Any]], term: str) -> str:
