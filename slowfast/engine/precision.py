@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from slowfast.config import CfgNode
 from slowfast.utils.env import choose_dtype
@@ -15,6 +17,30 @@ from slowfast.utils.env import choose_dtype
 __all__ = ["Precision"]
 
 logger = logging.getLogger(__name__)
+
+
+class _ShortConvolutionsInFloat32(TorchFunctionMode):
+    """Compute 3D convolutions in float32 whose kernel is longer in time than their input.
+
+    With reduced precision on the CPU, the weight gradient of such a convolution (a kernel of 3 over
+    2 time steps, with padding) is read from memory that was never written (PyTorch 2.13, oneDNN):
+    arbitrary numbers, NaN and inf among them. These layers are the last and smallest ones of a
+    backbone, so float32 costs next to nothing.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call ``func``, in float32 if it is such a convolution of (B, C, T, H, W)."""
+        kwargs = kwargs or {}
+        if func is torch.conv3d and len(args) >= 2 and args[0].shape[2] < args[1].shape[2]:
+            with torch.autocast("cpu", enabled=False):
+                return func(*(a.float() if isinstance(a, Tensor) else a for a in args), **kwargs)
+        return func(*args, **kwargs)
 
 
 class Precision:
@@ -55,9 +81,15 @@ class Precision:
         """Whether anything is reduced."""
         return self.dtype != torch.float32
 
-    def autocast(self) -> torch.autocast:
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
         """Return the context for a forward pass."""
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.is_mixed)
+        with contextlib.ExitStack() as stack:
+            device = self.device.type
+            stack.enter_context(torch.autocast(device, dtype=self.dtype, enabled=self.is_mixed))
+            if self.is_mixed and device == "cpu":
+                stack.enter_context(_ShortConvolutionsInFloat32())
+            yield
 
     @contextlib.contextmanager
     def no_grad_autocast(self) -> Iterator[None]:

@@ -62,13 +62,14 @@ def json_stats(stats: dict[str, Any]) -> str:
     """Format statistics as one ``json_stats`` line, keys sorted, floats to five decimals.
 
     Args:
-        stats: Plain values.
+        stats: Plain values. What is not finite, such as the gradient norm of a step that loss
+            scaling skipped, becomes ``null``: JSON has no word for it.
 
     Returns:
         ``json_stats: {...}``.
     """
     rounded = {k: _round(v) for k, v in stats.items()}
-    return f"json_stats: {simplejson.dumps(rounded, sort_keys=True, use_decimal=False)}"
+    return f"json_stats: {simplejson.dumps(rounded, sort_keys=True, use_decimal=False, ignore_nan=True)}"
 
 
 def log_json_stats(stats: dict[str, Any], output_dir: Path) -> None:

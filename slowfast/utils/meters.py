@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections import deque
@@ -26,8 +27,13 @@ class TermMeter:
         self._size = window
 
     def update(self, terms: dict[str, float]) -> None:
-        """Add one iteration's terms."""
+        """Add one iteration's terms, leaving out those that are not finite.
+
+        A step that loss scaling skips has a gradient norm of inf, which would hide all others.
+        """
         for name, value in terms.items():
+            if not math.isfinite(value):
+                continue
             self._window.setdefault(name, deque(maxlen=self._size)).append(value)
             self._sum[name] = self._sum.get(name, 0.0) + value
             self._count[name] = self._count.get(name, 0) + 1
