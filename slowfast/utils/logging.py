@@ -69,7 +69,8 @@ def json_stats(stats: dict[str, Any]) -> str:
         ``json_stats: {...}``.
     """
     rounded = {k: _round(v) for k, v in stats.items()}
-    return f"json_stats: {simplejson.dumps(rounded, sort_keys=True, use_decimal=False, ignore_nan=True)}"
+    text = simplejson.dumps(rounded, sort_keys=True, use_decimal=False, ignore_nan=True)
+    return f"json_stats: {text}"
 
 
 def log_json_stats(stats: dict[str, Any], output_dir: Path) -> None:

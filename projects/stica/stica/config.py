@@ -22,6 +22,7 @@ _READOUTS = ("cls", "mean", "first")
 _POSITIONS = ("learned", "sinusoidal", "none")
 _HEAD_BN = ("group", "joint")
 _PAIRS = ("all", "released")
+_WITHIN_HEADS = ("shared", "own")
 _COMPAT = ("", "released")
 
 
@@ -42,7 +43,7 @@ def _add_feature_crop(cfg: CfgNode) -> None:
     # The size of a crop is the whole number nearest to SCALE times the axis (halves up), at least 1
     # and at most the axis less 1, so that every crop can move, whatever the map: 6/7 and 4/7 are 6
     # and 4 cells of 7, 3 and 2 of 4, 9 and 6 of 10; 3/4 and 2/4 are 3 and 2 steps of 4, 6 and 4 of
-    # 8. NUM is per view.
+    # 8. SCALE 1.0 is the whole axis: views are then compared without being cropped. NUM is per view.
     cfg.FEATURE_CROP = CfgNode()
     cfg.FEATURE_CROP.SPACE_LARGE = CfgNode()
     # Large crops in space: all time steps of a part of the cells. Queries and keys.
@@ -112,6 +113,9 @@ def _add_stica(cfg: CfgNode) -> None:
     # of the other, both ways. "released": the last large crops of both views, and small crops of
     # the second view with large ones of the first.
     cfg.STICA.PAIRS = "all"
+    # Projection head of the crops: "shared" (that of the whole clips, which meet the audio; paper,
+    # released) or "own" (another one, so that the two terms meet in the pooled features only).
+    cfg.STICA.WITHIN_HEAD = "shared"
     # Dimensions of the embeddings. Released: 256.
     cfg.STICA.EMBED_DIM = 256
     # Hidden width of both projection heads. Released: 512.
@@ -150,6 +154,7 @@ def _check_choices(cfg: CfgNode) -> list[Problem]:
         "TEMPORAL_TRANSFORMER.READOUT": (cfg.TEMPORAL_TRANSFORMER.READOUT, _READOUTS),
         "TEMPORAL_TRANSFORMER.POSITIONS": (cfg.TEMPORAL_TRANSFORMER.POSITIONS, _POSITIONS),
         "STICA.PAIRS": (cfg.STICA.PAIRS, _PAIRS),
+        "STICA.WITHIN_HEAD": (cfg.STICA.WITHIN_HEAD, _WITHIN_HEADS),
         "STICA.HEAD_BN": (cfg.STICA.HEAD_BN, _HEAD_BN),
         "STICA.COMPAT": (cfg.STICA.COMPAT, _COMPAT),
     }
@@ -182,8 +187,9 @@ def _check_ranges(cfg: CfgNode) -> list[Problem]:
         kind = cfg.FEATURE_CROP[section]
         ranges[f"FEATURE_CROP.{section}.NUM"] = (kind.NUM >= 0, "0 or more")
         ranges[f"FEATURE_CROP.{section}.SCALE"] = (
-            0 < kind.SCALE < 1,
-            "a fraction of the map between 0 and 1, both excluded; NUM 0 switches the crop off",
+            0 < kind.SCALE <= 1,
+            "a fraction of the map, above 0 and at most 1 (the whole map); NUM 0 switches the "
+            "crop off",
         )
     return [
         Problem(key, f"got {_value(cfg, key)!r}, expected {expected}")

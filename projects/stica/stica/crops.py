@@ -42,7 +42,7 @@ class CropKind(NamedTuple):
 
     Attributes:
         num: Crops per view.
-        scale: Extent over the axis, 0 < scale < 1.
+        scale: Extent over the axis, 0 < scale <= 1; 1 is the whole map.
     """
 
     num: int
@@ -96,12 +96,11 @@ class FeatureCrop(nn.Module):
             "time_small": time_small,
         }
         for name, kind in self.kinds.items():
-            if kind.num < 0 or not 0 < kind.scale < 1:
+            if kind.num < 0 or not 0 < kind.scale <= 1:
                 key = f"FEATURE_CROP.{CROP_KINDS[name]}"
                 raise ValueError(
                     f"{key}: got NUM {kind.num}, SCALE {kind.scale}; expected NUM >= 0 and "
-                    "0 < SCALE < 1 (a crop as large as the map, or empty, is not a crop). NUM 0 "
-                    "switches this kind off."
+                    "0 < SCALE <= 1 (1 is the whole map). NUM 0 switches this kind off."
                 )
         self.per_sample, self.last_position = per_sample, last_position
 
@@ -194,7 +193,7 @@ class FeatureCrop(nn.Module):
         axes = [height, width] * len(space) + [steps] * len(time)
         windows = torch.tensor(sides, dtype=torch.int64, device=aug_seed.device)
         high = torch.tensor(axes, dtype=torch.int64, device=aug_seed.device) - windows
-        high = high + int(self.last_position)
+        high = (high + int(self.last_position)).clamp(min=1)  # the whole has one position
         starts = torch.stack(  # (B, V, n)
             [randint(aug_seed, STREAM_CROPS + v, high.numel(), high) for v in range(views)], dim=1
         )
@@ -218,7 +217,8 @@ class FeatureCrop(nn.Module):
 def crop_size(axis: int, scale: float, key: str) -> int:
     """Size of a crop along an axis of the feature map.
 
-    The whole number nearest to ``scale * axis`` (halves up), at least 1 and at most ``axis - 1``.
+    The whole number nearest to ``scale * axis`` (halves up), at least 1 and at most ``axis - 1``;
+    a scale of 1 is the whole axis.
 
     Args:
         axis: Length of the axis, in cells or steps.
@@ -229,8 +229,10 @@ def crop_size(axis: int, scale: float, key: str) -> int:
         The size, in cells or steps.
 
     Raises:
-        ValueError: If the axis is a single cell or step.
+        ValueError: If the axis is a single cell or step, and the crop is not the whole.
     """
+    if scale == 1:
+        return axis
     if axis < 2:
         is_time = ".TIME_" in key
         unit, remedy = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
@@ -64,6 +65,7 @@ class SpaceTimeCropAttend(nn.Module):
         audio_backbone: ``(N, 1, F, S) -> BackboneOutput``; None for no sound. Whole clips are
             embedded only to be compared with sound, so without it they are left out in training.
         head_audio: As ``head_video``, for the sound.
+        head_crops: As ``head_video``, for the crops; None: crops pass ``head_video``, too.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class SpaceTimeCropAttend(nn.Module):
         feature_aug: nn.Module | None = None,
         audio_backbone: nn.Module | None = None,
         head_audio: nn.Module | None = None,
+        head_crops: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -83,6 +86,7 @@ class SpaceTimeCropAttend(nn.Module):
         self.feature_aug = feature_aug
         self.audio_backbone = audio_backbone
         self.head_audio = head_audio
+        self.head_crops = head_crops
 
     def forward(self, batch: Mapping[str, Any]) -> STiCAOutputs:
         """Embed exactly what the loss compares.
@@ -112,8 +116,7 @@ class SpaceTimeCropAttend(nn.Module):
         slots = len(names)
         # Views apart, so that each view of each slot is a block of its own for batch norm.
         blocks = pooled.unflatten(0, (slots, batch_size, views)).transpose(1, 2)
-        embedded = self.head_video(blocks.flatten(0, 2), groups=slots * views)
-        embedded = embedded.unflatten(0, (slots, views, batch_size)).transpose(0, 1)  # (V, ., B, D)
+        embedded = self._project(blocks, names).transpose(0, 1)  # (V, slots, B, D)
         crops = {
             kind: embedded[:, [i for i, name in enumerate(names) if name.startswith(kind)]]
             for kind in CROP_KINDS
@@ -122,6 +125,16 @@ class SpaceTimeCropAttend(nn.Module):
             return STiCAOutputs(None, None, **crops)
         _, audio = self.embed_audio(batch["audio"][:, 0])  # (B, D)
         return STiCAOutputs(embedded[:, 0], audio, **crops)
+
+    def _project(self, blocks: Tensor, names: list[str]) -> Tensor:
+        """Embed slots: float (slots, V, B, C) -> (slots, V, B, D), each head in one call."""
+        wholes = len(names) if self.head_crops is None else names.count("full")
+        embedded = []
+        for head, part in ((self.head_video, blocks[:wholes]), (self.head_crops, blocks[wholes:])):
+            if head is not None and len(part):
+                rows = head(part.flatten(0, 2), groups=part.shape[0] * part.shape[1])
+                embedded.append(rows.unflatten(0, part.shape[:3]))
+        return torch.cat(embedded)
 
     def embed(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Compute features and embeddings of whole clips and their sound, for evaluation.
@@ -212,14 +225,21 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
     if uses_audio(cfg):
         audio_backbone = BACKBONE_REGISTRY.get(cfg.AUDIO.ARCH)(cfg)
         head_audio = build_head(audio_backbone.out_channels[0], dim, cfg)
-    crops = FEATURE_AUG_REGISTRY.get(cfg.MODEL.FEATURE_AUG)(cfg) if uses_crops(cfg) else None
+    head_video = build_head(pooling.dim_out, dim, cfg)
+    crops = head_crops = None
+    if uses_crops(cfg):
+        crops = FEATURE_AUG_REGISTRY.get(cfg.MODEL.FEATURE_AUG)(cfg)
+        # Without audio the crops are all there is, and one head is enough.
+        if cfg.STICA.WITHIN_HEAD == "own" and audio_backbone is not None:
+            head_crops = build_head(pooling.dim_out, dim, cfg)
     return SpaceTimeCropAttend(
         backbone,
         pooling,
-        build_head(pooling.dim_out, dim, cfg),
+        head_video,
         feature_aug=crops,
         audio_backbone=audio_backbone,
         head_audio=head_audio,
+        head_crops=head_crops,
     )
 
 

@@ -43,7 +43,7 @@ def test_defaults_are_the_released_numbers_and_this_projects_decisions(cfg):
     ("key", "value", "message"),
     [
         ("FEATURE_CROP.SPACE_LARGE.NUM", -1, "got -1, expected 0 or more"),
-        ("FEATURE_CROP.SPACE_LARGE.SCALE", 1.0, "got 1.0, expected a fraction"),
+        ("FEATURE_CROP.SPACE_LARGE.SCALE", 1.1, "got 1.1, expected a fraction"),
         ("FEATURE_CROP.TIME_SMALL.SCALE", 0.0, "got 0.0, expected a fraction"),
         ("TEMPORAL_TRANSFORMER.LAYERS", 0, "set MODEL.POOLING avg"),
         ("TEMPORAL_TRANSFORMER.HEADS", 0, "at least 1"),
@@ -55,6 +55,7 @@ def test_defaults_are_the_released_numbers_and_this_projects_decisions(cfg):
         ("STICA.TEMPERATURE_CROSS", 0.0, "positive"),
         ("STICA.TEMPERATURE_WITHIN", -0.5, "positive"),
         ("STICA.WITHIN_WEIGHT", 1.5, "from 0 to 1"),
+        ("STICA.WITHIN_HEAD", "two", "got 'two', expected one of 'shared', 'own'"),
         ("STICA.EMBED_DIM", 0, "at least 1"),
         ("STICA.HEAD_DIM", 0, "at least 1"),
         ("STICA.HEAD_DROPOUT", 1.0, "HEAD_DROPOUT < 1"),

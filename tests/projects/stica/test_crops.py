@@ -13,6 +13,7 @@ from stica.crops import (
 )
 
 from slowfast.models.build import FEATURE_AUG_REGISTRY
+from slowfast.models.contracts import full_tokens
 
 KINDS = {
     "space_large": CropKind(2, 6 / 7),
@@ -232,7 +233,19 @@ def test_a_single_cell_cannot_be_cropped_in_space():
         FeatureCrop(**KINDS)([_randn(2, 3, 4, 1, 1)], torch.tensor([1, 2]))
 
 
-@pytest.mark.parametrize("kind", [CropKind(-1, 0.5), CropKind(1, 1.0), CropKind(1, 0.0)])
+@pytest.mark.parametrize("last_position", [True, False])
+@pytest.mark.parametrize("size", [(4, 7, 7), (1, 1, 1)])
+def test_a_scale_of_one_is_the_whole_map(size, last_position):
+    whole = CropKind(1, 1.0)
+    crops = _only(last_position=last_position, space_large=whole, time_large=whole)
+    feature_map = _randn(2, 3, *size)
+    for group in crops([feature_map], torch.tensor([1, 2])):
+        expected = full_tokens(feature_map)
+        torch.testing.assert_close(group.tokens[0].values, expected.values, rtol=0, atol=1e-12)
+        assert torch.equal(group.tokens[0].positions, expected.positions)
+
+
+@pytest.mark.parametrize("kind", [CropKind(-1, 0.5), CropKind(1, 1.1), CropKind(1, 0.0)])
 def test_impossible_kinds_are_refused(kind):
     with pytest.raises(ValueError, match=r"FEATURE_CROP\.SPACE_SMALL: got NUM"):
         FeatureCrop(**{**KINDS, "space_small": kind})

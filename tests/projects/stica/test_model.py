@@ -53,6 +53,11 @@ def _model(cfg, *, dims=(C,), steps=None, crops=True, sound=True):
         feature_aug=FEATURE_AUG_REGISTRY.get("feature_crop")(cfg) if crops else None,
         audio_backbone=audio,
         head_audio=head(6, cfg.STICA.EMBED_DIM, cfg) if sound else None,
+        head_crops=(
+            head(pooling.dim_out, cfg.STICA.EMBED_DIM, cfg)
+            if cfg.STICA.WITHIN_HEAD == "own"
+            else None
+        ),
     ).double()
     with torch.no_grad():  # attention must matter
         for param in model.pooling.parameters():
@@ -98,19 +103,53 @@ def test_the_whole_objective_agrees_with_the_oracle(cfg, pooling):
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("frames", "side"), [(4, 7), (2, 3), (3, 5)])
+@pytest.mark.parametrize("within_head", ["shared", "own"])
+def test_steps_of_training_agree_with_the_oracle(cfg, frames, side, within_head):
+    """Loss and every gradient, also on maps so small that large crops are half of them."""
+    cfg.TEMPORAL_TRANSFORMER.LAYERS, cfg.TEMPORAL_TRANSFORMER.HEADS = 1, 2
+    cfg.STICA.WITHIN_HEAD = within_head
+    model = _model(cfg)
+    plain = copy.deepcopy(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    criterion = LOSS_REGISTRY.get("stica")(cfg)
+    losses = []
+    for step in range(4):
+        batch = _batch(frames=frames, side=side, seed=step)
+        optimizer.zero_grad()
+        loss = criterion(model(batch), batch)["loss"]
+        loss.backward()
+        plain.zero_grad()
+        expected = _oracle_loss(plain, batch)
+        expected.backward()
+        torch.testing.assert_close(loss, expected, rtol=0, atol=1e-8)
+        theirs = dict(plain.named_parameters())
+        for name, param in model.named_parameters():
+            torch.testing.assert_close(
+                param.grad, theirs[name].grad, rtol=0, atol=1e-7, msg=f"{name}, step {step}"
+            )
+        optimizer.step()
+        with torch.no_grad():
+            for param in plain.parameters():
+                param -= 0.1 * param.grad
+        losses.append(loss.item())
+    assert len(set(losses)) == len(losses)
+
+
 def _oracle_loss(model, batch):
     """Crop by crop and sample by sample, from the maps on."""
     maps = model.backbone(batch["video"].flatten(0, 1)).maps[0]
     boxes = model.feature_aug.draw([maps.shape[2:]], batch["aug_seed"], B * V)[0]
     pooling = dict(model.pooling.pathways[0].named_parameters())
     head = dict(model.head_video.named_parameters())
+    head_crops = dict((model.head_crops or model.head_video).named_parameters())
 
     def pool(steps, positions):
         if not pooling:
             return sum(steps) / len(steps)
         return oracle.transform(steps, positions, pooling, layers=1, heads=2, readout="cls")
 
-    def group(view, cut):
+    def group(view, cut, head=head_crops):
         rows = []
         for b in range(B):
             steps, positions = cut(maps[b * V + view], b * V + view)
@@ -135,7 +174,7 @@ def _oracle_loss(model, batch):
 
         return cut
 
-    video = [group(v, whole) for v in range(V)]
+    video = [group(v, whole, head) for v in range(V)]
     sound = model.audio_backbone(batch["audio"][:, 0]).maps[0].mean(dim=(2, 3))
     audio = oracle.project_group(list(sound), dict(model.head_audio.named_parameters()))
     space_slots = [[group(v, space(k)) for k in range(6)] for v in range(V)]
@@ -319,6 +358,27 @@ def test_what_cannot_matter_is_not_built(cfg, values, absent):
     model = build_model(cfg)
     parts = {"audio_backbone", "head_audio", "feature_aug"}
     assert {part for part in parts if getattr(model, part) is None} == absent
+
+
+def test_a_head_of_their_own_for_crops_changes_nothing_else_at_the_start(cfg):
+    batch = {
+        "video": torch.randn(2, 2, 3, 16, 48, 48),
+        "audio": torch.randn(2, 1, 1, 80, 99),
+        "aug_seed": torch.tensor([3, 4]),
+    }
+    models = {}
+    for name in ("shared", "own"):
+        cfg.STICA.WITHIN_HEAD = name
+        torch.manual_seed(0)
+        models[name] = build_model(cfg)
+    assert models["shared"].head_crops is None
+    assert models["own"].head_crops is not models["own"].head_video
+    shared, own = (models[name](batch) for name in ("shared", "own"))
+    assert torch.equal(shared.video, own.video)
+    assert torch.equal(shared.audio, own.audio)
+    assert not torch.equal(shared.space_large, own.space_large)
+    cfg.AUDIO.ENABLE = False  # crops alone: one head is enough
+    assert build_model(cfg).head_crops is None
 
 
 def test_boxes_can_be_given(cfg):
