@@ -16,14 +16,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 import slowfast.cli.registrations  # noqa: F401
-from slowfast.config import load_config
+from slowfast.config import CfgNode, load_config
 from slowfast.config.projects import import_project
 from slowfast.datasets.demo.generator import class_names, spec_from_cfg
 from slowfast.datasets.demo.plan import class_events, plan_clip
@@ -45,6 +47,7 @@ COLUMNS = {
     "tempo": "tempo",
 }
 """What is measured -> the column's title."""
+SHARES = ("kinds", "order")
 RIDGE_PENALTIES = np.logspace(-1, 4, 11)
 
 Array = NDArray[np.float64]
@@ -68,8 +71,32 @@ def main() -> None:
         told = " ".join(f"{name} {value:.2f}" for name, value in values.items())
         sys.stderr.write(f"{number} of {len(runs)}  {run['name']}: {told}\n")
     args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
-    args.out.with_suffix(".md").write_text(tabulate(measured))
-    sys.stdout.write(tabulate(measured))
+    table = tabulate(measured, COLUMNS, SHARES)
+    args.out.with_suffix(".md").write_text(table)
+    sys.stdout.write(table)
+
+
+def load_run(folder: Path) -> tuple[CfgNode, nn.Module]:
+    """Load the model that a finished run ended with.
+
+    Args:
+        folder: OUTPUT_DIR of the run.
+
+    Returns:
+        Its configuration, for the CPU, and the model.
+
+    Raises:
+        FileNotFoundError: If its checkpoint is gone.
+    """
+    cfg = load_config(folder / "config.yaml", ["NUM_GPUS", "0"]).cfg
+    for name in cfg.PROJECTS:
+        import_project(name)
+    model = build_model(cfg)
+    checkpoint = find_last_checkpoint(folder, cfg.TASK)
+    if checkpoint is None:
+        raise FileNotFoundError(f"{folder}: there is no checkpoint, although the run has finished.")
+    load_weights(model, checkpoint, key="OUTPUT_DIR")
+    return cfg, model
 
 
 def measure(folder: Path) -> dict[str, float]:
@@ -84,14 +111,7 @@ def measure(folder: Path) -> dict[str, float]:
     Raises:
         FileNotFoundError: If its checkpoint is gone.
     """
-    cfg = load_config(folder / "config.yaml", ["NUM_GPUS", "0"]).cfg
-    for name in cfg.PROJECTS:
-        import_project(name)
-    model = build_model(cfg)
-    checkpoint = find_last_checkpoint(folder, cfg.TASK)
-    if checkpoint is None:
-        raise FileNotFoundError(f"{folder}: there is no checkpoint, although the run has finished.")
-    load_weights(model, checkpoint, key="OUTPUT_DIR")
+    cfg, model = load_run(folder)
     evaluation = Evaluation(cfg, model, Precision.from_cfg(cfg, torch.device("cpu")))
     train, test = evaluation.features("gallery"), evaluation.features("test")
     spec = spec_from_cfg(cfg)
@@ -150,22 +170,25 @@ def r2(train: Array, train_targets: Array, test: Array, test_targets: Array) -> 
     return told
 
 
-def tabulate(measured: list[dict[str, float]]) -> str:
+def tabulate(
+    measured: list[dict[str, float]], columns: Mapping[str, str], shares: Collection[str]
+) -> str:
     """Tabulate mean and 95 % Student t interval over seeds, in Markdown.
 
     Args:
-        measured: Cell, seed and ``COLUMNS`` of each run.
+        measured: Cell, seed and ``columns`` of each run.
+        columns: What is measured -> the column's title.
+        shares: Those of them that are told in percent; the others are R2.
 
     Returns:
         The table.
     """
-    lines = [f"| | {' | '.join(COLUMNS.values())} |", "|---|" + "--:|" * len(COLUMNS)]
+    lines = [f"| | {' | '.join(columns.values())} |", "|---|" + "--:|" * len(columns)]
     for cell in dict.fromkeys(run["cell"] for run in measured):
         texts = []
-        for column in COLUMNS:
+        for column in columns:
             values = [run[column] for run in measured if run["cell"] == cell]
-            share = column in ("kinds", "order")
-            scale, digits, unit = (100, 1, " %") if share else (1, 2, "")
+            scale, digits, unit = (100, 1, " %") if column in shares else (1, 2, "")
             if len(values) > 1:
                 mean, low, high = (scale * x for x in mean_interval(values))
                 high = min(high, scale)  # neither a share nor R2 is above 1

@@ -43,7 +43,7 @@ def _add_feature_crop(cfg: CfgNode) -> None:
     # The size of a crop is the whole number nearest to SCALE times the axis (halves up), at least 1
     # and at most the axis less 1, so that every crop can move, whatever the map: 6/7 and 4/7 are 6
     # and 4 cells of 7, 3 and 2 of 4, 9 and 6 of 10; 3/4 and 2/4 are 3 and 2 steps of 4, 6 and 4 of
-    # 8. SCALE 1.0 is the whole axis: views are then compared without being cropped. NUM is per view.
+    # 8. SCALE 1.0 is the whole axis: views are compared without being cropped. NUM is per view.
     cfg.FEATURE_CROP = CfgNode()
     cfg.FEATURE_CROP.SPACE_LARGE = CfgNode()
     # Large crops in space: all time steps of a part of the cells. Queries and keys.

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+r"""What frozen video features know of a clip besides its class.
+
+    python projects/stica/report_shortcuts.py output/sweeps/words_ablation \
+        --out docs/evidence/words_shortcuts
+
+For clips cut out of longer recordings (the source is the file's name, as in the folders that
+tools/grid_words.py writes), of every finished run of a sweep:
+
+* source: the share of training clips whose nearest other training clip comes from the same
+  recording;
+* color, light: R2 of a ridge regression of the clip's mean red minus mean blue, and of its mean
+  brightness, fitted on the training clips and measured on the test clips;
+* across, down: R2 for where a crop lies in the frame. Every clip is embedded once, cropped at a
+  place that this script draws within the margin between DATA.DECODING_SHORT_SIZE and
+  DATA.TEST_CROP_SIZE;
+* moved: the share of test clips whose nearest training clip is of the same class when both are
+  cropped at such places.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from report_factors import load_run, r2, tabulate
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slowfast.config import CfgNode
+from slowfast.datasets.device import build_prepare_batch
+from slowfast.datasets.loader import construct_loader
+
+COLUMNS = {
+    "source": "nearest clip is of the same recording",
+    "color": "color (R2)",
+    "light": "brightness (R2)",
+    "across": "place, across (R2)",
+    "down": "place, down (R2)",
+    "moved": "class R@1, crops moved",
+}
+"""What is measured -> the column's title."""
+SHARES = ("source", "moved")
+SEED = 1
+"""Of the places of moved crops."""
+
+
+def main() -> None:
+    """Measure all finished runs of a sweep, and tabulate them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sweep", type=Path, help="folder of a sweep over one set of clips")
+    parser.add_argument("--out", type=Path, required=True, help="written: OUT.json and OUT.md")
+    args = parser.parse_args()
+    record = args.sweep / "sweep.json"
+    if not record.is_file():
+        parser.error(f"{record}: there is no such file; tools/sweep_net.py ends with it.")
+    runs = [run for run in json.loads(record.read_text())["runs"] if run["state"] == "finished"]
+    measured = []
+    for number, run in enumerate(runs, start=1):
+        values = measure(args.sweep / run["name"])
+        cell = next(iter(run["cell"].values()))
+        measured.append({"cell": cell, "seed": run["seed"], **values})
+        told = " ".join(f"{name} {value:.2f}" for name, value in values.items())
+        sys.stderr.write(f"{number} of {len(runs)}  {run['name']}: {told}\n")
+    table = tabulate(measured, COLUMNS, SHARES)
+    args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
+    args.out.with_suffix(".md").write_text(table)
+    sys.stdout.write(table)
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Measure the model of one run on the clips that it was trained on.
+
+    Args:
+        folder: OUTPUT_DIR of the run.
+
+    Returns:
+        The value of each of ``COLUMNS``.
+
+    Raises:
+        FileNotFoundError: If its checkpoint is gone.
+    """
+    cfg, model = load_run(folder)
+    train, test = (embed(cfg, model, split) for split in ("gallery", "test"))
+    near = _cosine(train.centered, train.centered).fill_diagonal_(-1).argmax(dim=1).tolist()
+    source = [train.source[i] == own for i, own in zip(near, train.source, strict=True)]
+    moved = train.label[_cosine(test.moved, train.moved).argmax(dim=1)] == test.label
+
+    def read(features: str, targets: str) -> list[float]:
+        return r2(
+            *(getattr(t, name).numpy() for t in (train, test) for name in (features, targets))
+        )
+
+    return {
+        "source": sum(source) / len(source),
+        **dict(zip(("color", "light"), read("centered", "look"), strict=True)),
+        **dict(zip(("across", "down"), read("moved", "place"), strict=True)),
+        "moved": float(moved.double().mean()),
+    }
+
+
+class Clips(NamedTuple):
+    """One split, embedded twice.
+
+    Attributes:
+        source: N names of files, without suffix.
+        label: int64 (N,).
+        look: float (N, 2), mean red less mean blue and mean brightness of the frames, 0 to 255.
+        place: float (N, 2), column and row of the corner of the moved crop, in pixels.
+        centered: float (N, C), features of the crop in the middle.
+        moved: float (N, C), features of the crop at ``place``.
+    """
+
+    source: list[str]
+    label: Tensor
+    look: Tensor
+    place: Tensor
+    centered: Tensor
+    moved: Tensor
+
+
+def embed(cfg: CfgNode, model: nn.Module, split: str) -> Clips:
+    """Embed each clip of a split cropped in the middle, and cropped at a place of its own.
+
+    Args:
+        cfg: Of the run.
+        model: An EmbeddingModel.
+        split: "gallery" or "test".
+
+    Returns:
+        The clips; places follow from SEED alone.
+    """
+    side, cfg = cfg.DATA.TEST_CROP_SIZE, cfg.clone()
+    cfg.merge_from_list(["DATA.TEST_CROP_SIZE", cfg.DATA.DECODING_SHORT_SIZE])
+    cfg.merge_from_list(["TEST.NUM_ENSEMBLE_VIEWS", 1, "TEST.NUM_SPATIAL_CROPS", 1])
+    loader, prepare = construct_loader(cfg, split), build_prepare_batch(cfg, train=False)
+    manifest = loader.dataset.dataset.manifest
+    margin = cfg.DATA.DECODING_SHORT_SIZE - side
+    draw = np.random.default_rng(SEED)
+    model.eval()
+    parts: list[tuple[Tensor, ...]] = []
+    for batch in loader:
+        color = batch["video"].double().mean(dim=(1, 2, 3, 4))  # (B, V, T, H, W, 3) -> (B, 3)
+        look = torch.stack([color[:, 0] - color[:, 2], color.mean(dim=1)], dim=1)
+        place = torch.from_numpy(draw.integers(0, margin + 1, (len(color), 2)))
+        middle = torch.full_like(place, margin // 2)
+        video = prepare(batch)["video"]  # (B, 1, 3, T, H, W)
+        with torch.no_grad():
+            features = [
+                model.embed({"video": _crop(video, corners, side)})["video"][:, 0].double()
+                for corners in (middle, place)
+            ]
+        parts.append((batch["index"], batch["label"], look, place.double(), *features))
+    index, *values = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Clips([Path(manifest.path(i)).stem for i in index.tolist()], *values)
+
+
+def _crop(video: Tensor, corners: Tensor, side: int) -> Tensor:
+    """Crop each clip of (B, V, 3, T, H, W) at its own column and row (B, 2)."""
+    return torch.stack(
+        [
+            clip[..., row : row + side, column : column + side]
+            for clip, (column, row) in zip(video, corners.tolist(), strict=True)
+        ]
+    )
+
+
+def _cosine(one: Tensor, other: Tensor) -> Tensor:
+    return F.normalize(one, dim=1) @ F.normalize(other, dim=1).T
+
+
+if __name__ == "__main__":
+    main()
