@@ -1,47 +1,37 @@
 """How a data folder is laid out, and the files of its splits.
 
-Three layouts are recognised: ``SPLIT.csv`` (see ``csv_rows``); class folders
+Three layouts are recognized: ``SPLIT.csv`` (see ``csv_rows``); class folders
 ``SPLIT/CLASS/file``; and a plain folder of media files without labels, split by a hash of each
-file's relative path.
+file's relative path. What is a split, a class and a media file is decided in ``files``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import UserError
-from slowfast.datasets.csv_rows import CsvFormat, read_csv
+from slowfast.datasets.csv_rows import CLASSES_FILE, CsvFormat, read_classes, read_csv, splits_in
+from slowfast.datasets.files import (
+    MEDIA_SUFFIXES,
+    SPLITS,
+    VIDEO_SUFFIXES,
+    class_folders,
+    find_splits,
+    is_ignored,
+    media_files,
+    subfolders,
+    unsplit,
+)
 from slowfast.datasets.manifest import NO_LABEL, Manifest, Row, share_manifest
 
-__all__ = [
-    "AUDIO_SUFFIXES",
-    "MEDIA_SUFFIXES",
-    "VIDEO_SUFFIXES",
-    "Layout",
-    "find_layout",
-    "load_manifest",
-    "media_files",
-]
+__all__ = ["Layout", "find_layout", "load_manifest"]
 
-VIDEO_SUFFIXES = frozenset(
-    (
-        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg"),
-        *(".ts", ".m2ts", ".mts", ".3gp", ".ogv", ".gif", ".vob"),
-    )
-)
-"""Suffixes of video files, lower case."""
-
-AUDIO_SUFFIXES = frozenset((".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac"))
-"""Suffixes of sound files, lower case."""
-
-MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
-"""Suffixes of everything that can be read, lower case."""
-
-_SPLIT_NAMES = {"train": ("train",), "val": ("val", "valid", "validate"), "test": ("test",)}
+logger = logging.getLogger(__name__)
 
 
 class Layout(NamedTuple):
@@ -50,38 +40,46 @@ class Layout(NamedTuple):
     Attributes:
         kind: "csv", "class_folders" or "folder".
         sources: Split name -> csv file or folder. Only splits that exist.
+        unread: Names of files and folders that belong to no split.
     """
 
     kind: str
     sources: dict[str, Path]
+    unread: tuple[str, ...] = ()
 
 
-def find_layout(root: Path) -> Layout:
-    """Recognise how a data folder is laid out.
+def find_layout(root: Path, form: CsvFormat | None = None) -> Layout:
+    """Recognize how a data folder is laid out.
 
     Args:
         root: DATA.PATH_TO_DATA_DIR.
+        form: How csv files are read; None: by default.
 
     Returns:
         The layout with the splits that exist.
 
     Raises:
-        UserError: If the folder is missing.
+        UserError: If the folder is missing, or several files or folders mean the same split.
     """
     if not root.is_dir():
         raise UserError(f"DATA.PATH_TO_DATA_DIR: no such folder: {root}.")
-    csvs = {s: root / f"{s}.csv" for s in _SPLIT_NAMES if (root / f"{s}.csv").is_file()}
-    if csvs:
-        return Layout("csv", csvs)
-    folders = {
-        split: root / name
-        for split, names in _SPLIT_NAMES.items()
-        for name in names
-        if (root / name).is_dir()
+    csvs = {
+        entry.stem: entry
+        for entry in sorted(root.iterdir())
+        if entry.suffix.lower() == ".csv" and not is_ignored(entry.name) and entry.is_file()
     }
-    if "train" in folders or "test" in folders:
-        return Layout("class_folders", folders)
-    return Layout("folder", {"train": root, "test": root})
+    by_name = find_splits(csvs, root)
+    if by_name:
+        unread = sorted(csvs[name].name for name in csvs.keys() - set(by_name.values()))
+        return Layout("csv", {s: csvs[name] for s, name in by_name.items()}, tuple(unread))
+    if listed := _list_of_all_splits(csvs.values(), form or CsvFormat()):
+        return listed
+    folders = subfolders(root)
+    found = find_splits(folders, root)
+    others = (*(f for f in folders if f not in found.values()), *(f.name for f in csvs.values()))
+    if found:
+        return Layout("class_folders", {s: root / name for s, name in found.items()}, others)
+    return Layout("folder", {"train": root, "test": root}, tuple(f.name for f in csvs.values()))
 
 
 def load_manifest(
@@ -92,17 +90,19 @@ def load_manifest(
     separator: str = " ",
     skip_rows: int = 0,
     test_fraction: float = 0.1,
+    suffixes: frozenset[str] = VIDEO_SUFFIXES,
 ) -> Manifest:
-    """List the files of one split.
+    """List the files of one split; the log tells what was understood.
 
     Args:
         root: DATA.PATH_TO_DATA_DIR.
         split: "train", "val" or "test". Where one of val and test is missing, test falls back to
-            val; val does not fall back.
+            val.
         prefix: DATA.PATH_PREFIX, for the relative paths of a csv.
         separator: DATA.PATH_LABEL_SEPARATOR.
         skip_rows: DATA.SKIP_ROWS.
         test_fraction: DATA.FOLDER_TEST_FRACTION, for a plain folder.
+        suffixes: Of the files that count in folders: those with frames, or any with audio.
 
     Returns:
         The manifest, memory-mapped from the cache folder where that can be written.
@@ -110,7 +110,8 @@ def load_manifest(
     Raises:
         UserError: If the split is missing or empty, or a row cannot be read.
     """
-    layout = find_layout(root)
+    form = CsvFormat(prefix, separator, skip_rows, MEDIA_SUFFIXES)
+    layout = find_layout(root, form)
     source_split = "val" if split == "test" and "test" not in layout.sources else split
     source = layout.sources.get(source_split)
     if source is None:
@@ -118,65 +119,109 @@ def load_manifest(
         raise UserError(f"DATA.PATH_TO_DATA_DIR: {root} has no {split} split (found: {have}).")
     class_names: list[str] = []
     if layout.kind == "csv":
-        rows = read_csv(source, root, CsvFormat(prefix, separator, skip_rows, MEDIA_SUFFIXES))
+        class_names = read_classes(root / CLASSES_FILE)
+        form = form._replace(labels={name: label for label, name in enumerate(class_names)})
+        rows = read_csv(source, root, form, source_split)
     elif layout.kind == "class_folders":
-        class_names = _class_names(layout)
-        rows = _class_folder_rows(source, class_names)
+        class_names = _class_names(layout, suffixes)
+        rows = _class_folder_rows(source, class_names, suffixes)
     else:
-        rows = _folder_rows(source, source_split, test_fraction)
+        rows = _folder_rows(source, source_split, test_fraction, suffixes)
     manifest = Manifest.from_rows(rows, class_names)
     if not len(manifest):
-        raise UserError(
-            f"DATA.PATH_TO_DATA_DIR: the {split} split of {root} ({layout.kind}: {source}) is "
-            f"empty. Files are found by their suffix: {' '.join(sorted(MEDIA_SUFFIXES))}."
-        )
+        raise UserError(_describe_empty(root, split, layout, source, suffixes))
+    _log(manifest, source_split, layout, source, form)
     return share_manifest(manifest)
 
 
-def media_files(folder: Path, suffixes: frozenset[str] = MEDIA_SUFFIXES) -> Iterator[str]:
-    """Walk a folder in sorted order; dangling links are listed, so that they are reported.
-
-    Args:
-        folder: Where to start. Links to folders are followed, but not back to where they lie in.
-        suffixes: Of the files wanted, lower case.
-
-    Yields:
-        Paths that start with ``folder``.
-    """
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not _is_loop(parent, name))
-        for name in sorted(files):
-            dot = name.rfind(".")  # millions of files: no object for each
-            if dot > 0 and name[dot:].lower() in suffixes:
-                yield f"{parent}{os.sep}{name}"
+def _list_of_all_splits(csvs: Iterable[Path], form: CsvFormat) -> Layout | None:
+    """Find the one csv whose column ``split`` names the splits."""
+    named = {file: splits_in(file, form, form.dialect(file)) for file in csvs}
+    lists = [file for file, splits in named.items() if splits]
+    if len(lists) > 1:
+        raise UserError(
+            "DATA.PATH_TO_DATA_DIR: several csv files have a column split: "
+            f"{', '.join(map(str, lists))}. Keep one of them there."
+        )
+    if not lists:
+        return None
+    unread = tuple(file.name for file in named if file not in lists)
+    return Layout("csv", {s: lists[0] for s in SPLITS if s in named[lists[0]]}, unread)
 
 
-def _is_loop(parent: str, name: str) -> bool:
-    """Whether a folder is a link to one that holds it, which a walk would never leave."""
-    path = Path(parent, name)
-    return path.is_symlink() and Path(parent).resolve().is_relative_to(path.resolve())
+def _log(manifest: Manifest, split: str, layout: Layout, source: Path, form: CsvFormat) -> None:
+    num_classes = len(manifest.class_names) or len(set(manifest.labels[manifest.labels >= 0]))
+    how = {
+        "csv": lambda: f"csv, columns: {form.dialect(source)}",
+        "class_folders": lambda: "a folder per class" if manifest.class_names else "no classes",
+        "folder": lambda: "no folders of splits: a hash of each name decides between the two",
+    }[layout.kind]()
+    unlabeled = int((manifest.labels < 0).sum())
+    logger.info(
+        "%s split: %d files%s of %d classes from %s (%s); splits: %s%s",
+        split,
+        len(manifest),
+        f", {unlabeled} of them without label," if unlabeled else "",
+        num_classes,
+        source,
+        how,
+        ", ".join(f"{name} ({path.name})" for name, path in layout.sources.items()),
+        f"; not read: {', '.join(layout.unread)}" if layout.unread else "",
+    )
 
 
-def _class_names(layout: Layout) -> list[str]:
-    names = {
-        entry.name
-        for folder in layout.sources.values()
-        for entry in folder.iterdir()
-        if entry.is_dir()
-    }
+def _describe_empty(
+    root: Path, split: str, layout: Layout, source: Path, suffixes: frozenset[str]
+) -> str:
+    text = f"DATA.PATH_TO_DATA_DIR: the {split} split of {root} ({layout.kind}: {source}) is empty."
+    if layout.kind == "csv":
+        return text
+    others = sum(1 for _ in media_files(source, MEDIA_SUFFIXES - suffixes))
+    hint = f" {others} files of audio alone are there: read them by the name audio_folder."
+    found = f" Files are found by their suffix: {' '.join(sorted(suffixes))}."
+    return text + (hint if others else "") + found
+
+
+def _class_names(layout: Layout, suffixes: frozenset[str]) -> list[str]:
+    """Return the sorted names of the classes of all splits: folders with media in them."""
+    names: set[str] = set()
+    empty: set[str] = set()
+    for folder in layout.sources.values():
+        with_media, without = class_folders(folder, suffixes)
+        names |= set(with_media)
+        empty |= set(without)
+    if empty - names:
+        logger.warning(
+            "folders without media are no classes (%d): %s",
+            len(empty - names),
+            ", ".join(sorted(empty - names)[:5]),
+        )
     return sorted(names)
 
 
-def _class_folder_rows(folder: Path, class_names: list[str]) -> Iterator[Row]:
+def _class_folder_rows(
+    folder: Path, class_names: list[str], suffixes: frozenset[str]
+) -> Iterator[Row]:
     if not class_names:
-        yield from (Row(path, NO_LABEL) for path in media_files(folder))
+        yield from (Row(path, NO_LABEL) for path in media_files(folder, suffixes))
+        return
+    beside = [e.name for e in os.scandir(folder) if Path(e.name).suffix.lower() in suffixes]
+    if beside:
+        logger.warning(
+            "left out, as they lie beside the class folders of %s: %d files, such as %s",
+            folder,
+            len(beside),
+            min(beside),
+        )
     for label, name in enumerate(class_names):
         if (folder / name).is_dir():
-            yield from (Row(path, label) for path in media_files(folder / name))
+            yield from (Row(path, label) for path in media_files(folder / name, suffixes))
 
 
-def _folder_rows(root: Path, split: str, test_fraction: float) -> Iterator[Row]:
-    for path in media_files(root):
+def _folder_rows(
+    root: Path, split: str, test_fraction: float, suffixes: frozenset[str]
+) -> Iterator[Row]:
+    for path in unsplit(media_files(root, suffixes), root):
         digest = hashlib.blake2b(os.fsencode(os.path.relpath(path, root)), digest_size=8).digest()
         is_test = int.from_bytes(digest) < test_fraction * 2**64
         if is_test == (split == "test"):

@@ -19,6 +19,7 @@ __all__ = [
     "cache_dir",
     "file_sha256",
     "read_json",
+    "text_encoding",
     "write_json",
 ]
 
@@ -74,6 +75,30 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def text_encoding(path: Path) -> str:
+    """Tell the encoding of a text by its first bytes.
+
+    Args:
+        path: The file.
+
+    Returns:
+        "utf-16" or "utf-16-le" or "utf-16-be", as PowerShell and Excel write it, else "utf-8-sig",
+        which reads UTF-8 with and without a byte order mark.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(256)
+    except OSError:
+        return "utf-8-sig"  # opening it again says what is wrong
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\0" in head[1::2] and b"\0" not in head[::2]:
+        return "utf-16-le"
+    if b"\0" in head[::2] and b"\0" not in head[1::2]:
+        return "utf-16-be"
+    return "utf-8-sig"
 
 
 def write_json(path: Path, content: Any) -> None:

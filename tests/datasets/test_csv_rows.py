@@ -6,8 +6,9 @@ import pytest
 from helpers.data_files import listed, touch, write
 
 from slowfast.config import UserError
-from slowfast.datasets.csv_rows import CsvFormat, read_csv
-from slowfast.datasets.layouts import MEDIA_SUFFIXES, load_manifest
+from slowfast.datasets.csv_rows import CsvFormat, parse_sec, read_classes, read_csv
+from slowfast.datasets.files import MEDIA_SUFFIXES
+from slowfast.datasets.layouts import load_manifest
 from slowfast.datasets.manifest import Row
 
 
@@ -107,3 +108,99 @@ def test_a_first_line_that_is_no_header_is_a_file(root):
 def test_what_a_line_below_a_header_can_get_wrong(root, line, message):
     with pytest.raises(UserError, match=message):
         rows(root, "path,label,start_sec,end_sec,offset,size", line)
+
+
+# As people write them
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("/v/a b.mp4 0 \n/v/c.mp4 1\t\n", {}),  # space behind the label
+        ("/v/a b.mp4  0\n  /v/c.mp4   1\n", {}),  # several spaces
+        ("/v/a b.mp4 0\r\n/v/c.mp4 1\r\n", {}),
+        ("/v/a b.mp4 0\r/v/c.mp4 1\r", {}),
+        ("\ufeff/v/a b.mp4 0\n/v/c.mp4 1\n", {}),
+        ("/v/a b.mp4\t0\n/v/c.mp4\t1\n", {"separator": "\t"}),
+        ("/v/a b.mp4\t0\n/v/c.mp4\t1\n", {"separator": "\\t"}),
+        ("/v/a b.mp4, 0\n/v/c.mp4 ,1 \n", {"separator": ","}),
+        ("/v/a b.mp4 0.0\n/v/c.mp4 1.0\n", {}),
+        ("file,label\n/v/a b.mp4,0\n/v/c.mp4,1\n", {}),
+        ("video_path,label\n/v/a b.mp4,0\n/v/c.mp4,1\n", {}),
+        ("Filename;Class\n/v/a b.mp4;0\n/v/c.mp4;1\n", {}),
+        ("path label\n/v/a b.mp4 0\n/v/c.mp4 1\n", {}),
+        ("path\tlabel\n/v/a b.mp4\t0\n/v/c.mp4\t1\n", {}),
+        (",path,label\n0,/v/a b.mp4,0.0\n1,/v/c.mp4,1.0\n", {}),  # pandas with its index
+        ("path,label,fps,width\n/v/a b.mp4,0,25,640\n/v/c.mp4,1,30,320\n", {}),
+        ("\ufefflabel,path\n0,/v/a b.mp4\n1,/v/c.mp4\n", {}),
+        ("width\tpath\tlabel\n\t/v/a b.mp4\t0\n640\t/v/c.mp4\t1\n", {}),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+def test_dialects(root, text, form, encoding):
+    (root / "train.csv").write_bytes(text.encode(encoding))
+    found = list(read_csv(root / "train.csv", root, CsvFormat(suffixes=MEDIA_SUFFIXES, **form)))
+    assert found == [Row("/v/a b.mp4", 0), Row("/v/c.mp4", 1)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a.mp4,0", "b.mp4,1"], r"SEPARATOR: got ' ', but .* end in , and a number, .*; use ','"),
+        (["a.mp4\t0", "b.mp4\t1"], r"SEPARATOR: got ' ', but .* in a tab .*; use '\\t'"),
+        (["a b.mp4;0", "c.mp4;1"], r"SEPARATOR: .* use ';'"),
+        (["what,class?", "a.mp4,0", "b.mp4,1"], r"SEPARATOR: .* use ','"),
+        (["clip number", "a.mp4 0", "b.mp4 1"], r"train.csv:1: 'clip number' looks like a header"),
+        (["path,label", "a.mp4,jump"], r"train.csv:2: column label: got 'jump'.*classes.txt"),
+        (["a.mp4 jump", "b.mp4 1"], r"train.csv:1: expected 'path label'.*no classes.txt"),
+        (["a.mp4 0.5"], r"train.csv:1: expected 'path label' with an integer label"),
+    ],
+)
+def test_what_can_be_told_is_told(root, lines, message):
+    with pytest.raises(UserError, match=message):
+        rows(root, *lines)
+
+
+@pytest.mark.parametrize("separator", ["", ", ", "tab"])
+def test_separators_are_one_character(root, separator):
+    with pytest.raises(UserError, match=r"PATH_LABEL_SEPARATOR: got .*, expected one character"):
+        rows(root, "a.mp4 0", separator=separator)
+
+
+def test_columns_that_are_not_read_are_named(root):
+    file = write(root / "train.csv", "path,label,fps", "/v/a.mp4,0,25")
+    assert str(CsvFormat().dialect(file)) == ("path, label; separator: ,; columns not read: fps")
+
+
+def test_times_of_hours_minutes_and_seconds(root):
+    lines = ["path,start,end", "/v/a.mp4,00:01:05.5,1:00:00", "/v/b.mp4,1:05,70.25"]
+    assert rows(root, *lines) == [
+        Row("/v/a.mp4", -1, 65.5, 3600.0),
+        Row("/v/b.mp4", -1, 65.0, 70.25),
+    ]
+    assert [parse_sec(text) for text in ("7", "0:07", "90:00")] == [7.0, 7.0, 5400.0]
+    for text in ("1:2:3:4", "1:61", "a:00", "", "1:-5"):
+        with pytest.raises(ValueError, match=r".*"):
+            parse_sec(text)
+
+
+def test_names_of_classes(root):
+    labels = {"air drumming": 0, "jump": 1}
+    lines = ["path,label", "/v/a.mp4,air drumming", "/v/b.mp4,jump", "/v/c.mp4,"]
+    assert rows(root, *lines, labels=labels) == [
+        Row("/v/a.mp4", 0),
+        Row("/v/b.mp4", 1),
+        Row("/v/c.mp4", -1),
+    ]
+    with pytest.raises(UserError, match=r"train.csv:2: 'jumpp' is no class of .*mean 'jump'"):
+        rows(root, "path,label", "/v/a.mp4,jumpp", labels=labels)
+
+
+@pytest.mark.parametrize(
+    "lines", [["b c", "a"], ["0 b c", "1 a"], ["1 b c", "2 a"], ["0,b c", "1\ta"]]
+)
+def test_lists_of_classes(root, lines):
+    assert read_classes(write(root / "classes.txt", *lines)) == ["b c", "a"]
+    assert read_classes(root / "none.txt") == []
+    with pytest.raises(UserError, match=r"the class 'a' is listed twice"):
+        read_classes(write(root / "classes.txt", "a", "a"))

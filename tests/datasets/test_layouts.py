@@ -1,13 +1,13 @@
 """Layouts of a data folder: csv files, class folders, a plain folder; odd names, clear errors."""
 
 import os
-from pathlib import Path
 
 import pytest
-from helpers.data_files import listed, touch, write
+from helpers.data_files import listed, names, touch, write
 
 from slowfast.config import UserError
-from slowfast.datasets.layouts import AUDIO_SUFFIXES, find_layout, load_manifest, media_files
+from slowfast.datasets.files import MEDIA_SUFFIXES, media_files
+from slowfast.datasets.layouts import find_layout, load_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -79,16 +79,6 @@ def test_links_to_folders_are_followed_but_not_in_circles(root):
     ]
 
 
-def test_files_are_found_by_the_suffixes_asked_for(root):
-    for name in ("b.WAV", "a.ogg", "c.mp4", "d.txt"):
-        touch(root / name)
-    assert [Path(path).name for path in media_files(root)] == ["a.ogg", "b.WAV", "c.mp4"]
-    assert [Path(path).name for path in media_files(root, AUDIO_SUFFIXES)] == [
-        "a.ogg",
-        "b.WAV",
-    ]
-
-
 def test_names_that_are_not_unicode_survive(root):
     name = os.fsdecode(b"caf\xe9.mp4")
     touch(root / "train" / "a" / name)
@@ -104,3 +94,113 @@ def test_missing_and_empty_folders(root):
     ):
         load_manifest(root, "train")
     assert find_layout(root).kind == "folder"
+
+
+def test_hidden_and_empty_folders_are_no_classes(root, caplog):
+    for name in ("jump/1.mp4", "run/2.mp4", ".ipynb_checkpoints/1-checkpoint.mp4"):
+        touch(root / "train" / name)
+    (root / "train" / "empty_class").mkdir()
+    touch(root / "test" / "run" / "._3.mp4")
+    touch(root / "test" / "run" / "3.mp4")
+    train, test = load_manifest(root, "train"), load_manifest(root, "test")
+    assert train.class_names == test.class_names == ["jump", "run"]
+    assert names(train) == [("1.mp4", 0), ("2.mp4", 1)]
+    assert names(test) == [("3.mp4", 1)]
+    assert "folders without media are no classes (1): empty_class" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "split"),
+    [
+        ("Train", "Test", "test"),
+        ("training", "testing", "test"),
+        ("TRAIN", "validation", "val"),
+        ("training", "Validation", "test"),  # testing falls back to val
+        ("videos_train", "videos_val", "val"),
+    ],
+)
+def test_split_folders_of_other_names(root, train, test, split):
+    for name in (f"{train}/jump/1.mp4", f"{train}/run/2.mp4", f"{test}/run/3.mp4"):
+        touch(root / name)
+    assert names(load_manifest(root, "train")) == [("1.mp4", 0), ("2.mp4", 1)]
+    assert names(load_manifest(root, split)) == [("3.mp4", 1)]
+
+
+def test_csv_files_of_other_names(root):
+    write(root / "Train.csv", "/v/1.mp4 0")
+    write(root / "validate.csv", "/v/2.mp4 1")
+    assert listed(load_manifest(root, "train")) == [("/v/1.mp4", 0)]
+    assert listed(load_manifest(root, "test")) == [("/v/2.mp4", 1)]
+    write(root / "val.csv", "/v/3.mp4 1")
+    with pytest.raises(UserError, match=r"several val splits: val, validate"):
+        load_manifest(root, "train")
+
+
+def test_splits_below_another_folder_are_refused(root):
+    for name in ("kinetics/train/jump/1.mp4", "kinetics/val/jump/2.mp4"):
+        touch(root / name)
+    with pytest.raises(UserError, match=r"further down, which would be mixed: .*Expected: folders"):
+        load_manifest(root, "train")
+
+
+def test_only_val(root):
+    touch(root / "val" / "jump" / "1.mp4")
+    assert len(load_manifest(root, "test")) == 1
+    with pytest.raises(UserError, match=r"has no train split \(found: val\)"):
+        load_manifest(root, "train")
+
+
+def test_audio_beside_video_is_no_video(root):
+    for name in ("a.mp4", "a.wav", "b.mp4", "b.WAV", "c.m4a"):
+        touch(root / "train" / "x" / name)
+    assert names(load_manifest(root, "train")) == [("a.mp4", 0), ("b.mp4", 0)]
+    assert len(load_manifest(root, "train", suffixes=MEDIA_SUFFIXES)) == 5
+
+
+def test_audio_alone_is_told_to_a_task_that_needs_video(root):
+    touch(root / "train" / "x" / "a.wav")
+    with pytest.raises(UserError, match=r"1 files of audio alone are there: .* audio_folder"):
+        load_manifest(root, "train")
+
+
+def test_the_log_tells_what_was_understood(root, caplog):
+    caplog.set_level("INFO")
+    for name in ("train/jump/1.mp4", "train/run/2.mp4", "test/run/3.mp4", "extra/run/4.mp4"):
+        touch(root / name)
+    touch(root / "train" / "stray.mp4")
+    load_manifest(root, "train")
+    assert "train split: 2 files of 2 classes" in caplog.text
+    assert "splits: train (train), test (test); not read: extra" in caplog.text
+    assert "left out, as they lie beside the class folders of" in caplog.text
+    caplog.clear()
+    write(root / "train.csv", "/v/1.mp4,0", "/v/2.mp4,4", "/v/3.mp4")
+    load_manifest(root, "train", separator=",")
+    assert "train split: 3 files, 1 of them without label, of 2 classes" in caplog.text
+    assert "csv, columns: path, label; separator: ," in caplog.text
+
+
+def test_one_csv_with_a_column_of_splits(root):
+    lines = ["path,label,split", "/v/1.mp4,0,train", "/v/2.mp4,1,validate", "/v/3.mp4,1,Test"]
+    write(root / "annotations.csv", *lines)
+    assert set(find_layout(root).sources) == {"train", "val", "test"}
+    for split, number in (("train", 1), ("val", 2), ("test", 3)):
+        assert [p for p, _ in listed(load_manifest(root, split))] == [f"/v/{number}.mp4"]
+
+
+def test_a_column_of_splits_is_never_ignored(root):
+    lines = ["path,label,split", "/v/1.mp4,0,train", "/v/2.mp4,1,test"]
+    write(root / "train.csv", *lines)
+    write(root / "test.csv", *lines)
+    assert listed(load_manifest(root, "train")) == [("/v/1.mp4", 0)]
+    assert listed(load_manifest(root, "test")) == [("/v/2.mp4", 1)]
+    write(root / "test.csv", *lines, "/v/3.mp4,0,holdout")
+    with pytest.raises(UserError, match=r"test.csv:4: column split: got 'holdout', expected train"):
+        load_manifest(root, "test")
+
+
+def test_names_of_classes_from_a_list(root):
+    write(root / "classes.txt", "air drumming", "jump")
+    write(root / "train.csv", "/v/a b.mp4 air drumming", "/v/2.mp4 jump", "/v/3.mp4 1")
+    manifest = load_manifest(root, "train")
+    assert manifest.class_names == ["air drumming", "jump"]
+    assert listed(manifest) == [("/v/a b.mp4", 0), ("/v/2.mp4", 1), ("/v/3.mp4", 1)]

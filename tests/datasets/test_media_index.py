@@ -3,7 +3,7 @@
 import pytest
 from helpers.data_files import touch
 
-from slowfast.datasets.layouts import MEDIA_SUFFIXES
+from slowfast.datasets.files import MEDIA_SUFFIXES
 from slowfast.datasets.sets.media_index import MediaIndex
 
 

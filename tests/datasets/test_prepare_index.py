@@ -92,6 +92,32 @@ def test_folders_of_splits_are_kept(tmp_path):
     assert any("nothing was drawn" in remark for remark in index.remarks)
 
 
+@pytest.mark.parametrize(
+    ("train", "test"), [("Train", "Test"), ("training", "TESTING"), ("a_train", "a_test")]
+)
+def test_folders_of_splits_by_other_names(tmp_path, train, test):
+    there = [f"{train}/b/1.mp4", f"{train}/a/2.mp4", f"{test}/b/3.mp4"]
+    index = make_index(tmp_path, reports_of(tmp_path, *there), [], IndexSettings())
+    assert index.rows == {
+        "train": [(str(tmp_path / there[0]), 1), (str(tmp_path / there[1]), 0)],
+        "test": [(str(tmp_path / there[2]), 1)],
+    }
+
+
+def test_splits_further_down_are_refused(tmp_path):
+    there = ["k400/train/b/1.mp4", "k400/val/b/2.mp4"]
+    with pytest.raises(UserError, match="further down, which would be mixed"):
+        make_index(tmp_path, reports_of(tmp_path, *there), [], IndexSettings())
+
+
+def test_audio_beside_videos_is_left_out(tmp_path):
+    audio = dataclasses.replace(report(tmp_path / "a/1.wav"), picture=None)
+    index = make_index(tmp_path, [report(tmp_path / "a/1.mp4"), audio], [], ALL_TRAIN)
+    assert paths(index, "train") == [str(tmp_path / "a/1.mp4")]
+    assert index.left_out == {"audio alone, among videos": [audio.path]}
+    assert paths(make_index(tmp_path, [audio], [], ALL_TRAIN), "train") == [audio.path]
+
+
 def test_each_class_is_drawn_by_its_share(tmp_path):
     settings = IndexSettings(val_fraction=0.2, test_fraction=0.1)
     index = make_index(tmp_path, classes(tmp_path, 20), [], settings)

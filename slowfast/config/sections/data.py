@@ -22,7 +22,7 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.PATH_TO_DATA_DIR = ""
     # Joined in front of the relative paths of a csv.
     cfg.DATA.PATH_PREFIX = ""
-    # Separates path and label in a csv.
+    # Separates path and label in a csv without a header: one character; a backslash and a t are a tab.
     cfg.DATA.PATH_LABEL_SEPARATOR = " "
     # Lines to skip at the top of a csv.
     cfg.DATA.SKIP_ROWS = 0

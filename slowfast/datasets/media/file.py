@@ -30,6 +30,14 @@ _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Dispositio
 
 _MAX_SAMPLE_RATE_HZ = 1_000_000
 
+_IMAGE_BRANDS = frozenset(("avif", "mif1", "msf1", "heic", "heix", "heim", "heis"))
+"""Of mp4 files that hold a still image."""
+
+_RAW = frozenset(("h264", "hevc", "vvc", "evc", "h261", "h263", "obu", "cavsvideo", "avs2", "avs3"))
+"""Formats of streams without a container: nothing tells when a frame appears."""
+
+_MOTION_JPEG_SUFFIXES = frozenset((".mjpeg", ".mjpg"))
+
 
 class MediaError(Exception):
     """A file cannot give what was asked of it, through its own fault.
@@ -119,11 +127,21 @@ def open_container(location: MediaLocation) -> InputContainer:
     """
     with file_faults(location.path):
         location.check()
-        return av.open(
-            location.url,
-            metadata_errors="replace",
-            container_options={"protocol_whitelist": "file,subfile"},
-        )
+        container = _open(location)
+        is_motion_jpeg = location.path.suffix.lower() in _MOTION_JPEG_SUFFIXES
+        if is_motion_jpeg and container.format.name == "jpeg_pipe":  # FFmpeg sees one image
+            container.close()
+            container = _open(location, "mjpeg")
+        return container
+
+
+def _open(location: MediaLocation, container_format: str | None = None) -> InputContainer:
+    return av.open(
+        location.url,
+        format=container_format,
+        metadata_errors="replace",
+        container_options={"protocol_whitelist": "file,subfile"},
+    )
 
 
 class Span(NamedTuple):
@@ -221,6 +239,21 @@ def is_plausible_rate(sample_rate_hz: int) -> bool:
     return 0 < sample_rate_hz <= _MAX_SAMPLE_RATE_HZ
 
 
+def _refuse_format(location: MediaLocation, container: InputContainer) -> None:
+    """Refuse still images, of any format, and streams without timestamps."""
+    name = container.format.name
+    brand = container.metadata.get("major_brand", "").strip()
+    if name == "image2" or name.endswith("_pipe") or brand in _IMAGE_BRANDS:
+        raise MediaError(location.path, "it is a still image, neither video nor sound")
+    if name in _RAW:
+        source = location.path.name
+        raise MediaError(
+            location.path,
+            f"it is a raw {name} stream without timestamps; put it in a container: "
+            f"ffmpeg -f {name} -i {source} {location.path.stem}.mp4",
+        )
+
+
 class MediaFile:
     """An open file with its chosen tracks. One of them is read at a time.
 
@@ -242,9 +275,11 @@ class MediaFile:
     def __init__(self, location: MediaLocation) -> None:
         self.location = location
         self.container = open_container(location)
-        if self.container.format.name.endswith("_pipe"):  # such as png_pipe
+        try:
+            _refuse_format(location, self.container)
+        except MediaError:
             self.container.close()
-            raise MediaError(location.path, "it is a still image, neither video nor sound")
+            raise
         self.video_index = _pick_track(self.container, "video")
         self.audio_index = _pick_track(self.container, "audio")
         self.pristine = True

@@ -68,6 +68,11 @@ PROBLEMS: dict[str, ProblemKind] = {
     "empty": ProblemKind("error", "file is empty", _GET_AGAIN),
     "not_media": ProblemKind("error", "not a media file, or damaged beyond reading", _GET_AGAIN),
     "still_image": ProblemKind("error", "still image", "Leave it out: it has no time."),
+    "raw_stream": ProblemKind(
+        "error",
+        "raw stream without timestamps",
+        "Put it in a container: ffmpeg -i STREAM VIDEO.mp4.",
+    ),
     "no_tracks": ProblemKind("error", "neither video nor sound that can be decoded", _GET_AGAIN),
     "undecodable": ProblemKind("error", "hardly any of it can be decoded", _GET_AGAIN),
     "unreadable": ProblemKind("error", "cannot be read", _GET_AGAIN),
@@ -120,6 +125,7 @@ _OWN_REASONS = {
     "it is not a regular file": "not_a_file",
     "it is 0 bytes long": "empty",
     "it is a still image": "still_image",
+    "it is a raw ": "raw_stream",
     "it has neither video nor sound": "no_tracks",
     "damaged:": "undecodable",
 }

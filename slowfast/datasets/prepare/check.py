@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slowfast.config import UserError
+from slowfast.datasets.files import MEDIA_SUFFIXES, media_files, walk_files
 from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.inspect.packets import Beat
 from slowfast.datasets.inspect.report import LEVELS, MediaReport
-from slowfast.datasets.layouts import MEDIA_SUFFIXES, media_files
 from slowfast.datasets.media.problems import SEVERITIES, problem
 from slowfast.datasets.prepare.workers import Done, run_tasks
 from slowfast.utils.io import atomic_path
@@ -92,7 +92,7 @@ def count_others(folder: Path) -> Counter[str]:
     Returns:
         How many there are of each suffix, "" for none.
     """
-    names = (name for _, _, files in os.walk(folder) for name in files)
+    names = (name for _, files in walk_files(folder) for name in files)
     counts = Counter(Path(name).suffix.lower() for name in names)
     return Counter({s: count for s, count in counts.items() if s not in MEDIA_SUFFIXES})
 

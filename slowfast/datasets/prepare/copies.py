@@ -14,8 +14,8 @@ from typing import NamedTuple
 import av
 
 from slowfast.config import UserError
+from slowfast.datasets.files import AUDIO_SUFFIXES
 from slowfast.datasets.inspect.packets import Beat
-from slowfast.datasets.layouts import AUDIO_SUFFIXES
 from slowfast.datasets.media.problems import describe_fault
 from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.prepare.encode import encode_media

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import UserError
+from slowfast.datasets.files import SPLITS, find_splits, unsplit
 from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import MediaReport
 from slowfast.datasets.manifest import NO_LABEL
@@ -22,9 +23,6 @@ from slowfast.utils.io import atomic_path, read_json, write_json
 
 __all__ = ["Index", "IndexSettings", "make_index", "write_index"]
 
-SPLITS = ("train", "val", "test")
-
-_SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "test": "test"}
 _CLASSES, _RECORD = "classes.txt", "index.json"
 _DRAWN_FROM = 3
 """Of so many files of a class at least one goes to each split that is asked for."""
@@ -107,16 +105,23 @@ def make_index(
             "on, together less than 1."
         )
     names = {report.path: os.path.relpath(report.path, folder.absolute()) for report in reports}
-    has_splits = any(_parts(name)[0] in _SPLIT_FOLDERS for name in names.values())
-    classes = _classes(names.values(), has_splits) if settings.use_labels else {}
+    folders = {_parts(name)[0] for name in names.values() if len(_parts(name)) > 1}
+    splits = {name: split for split, name in find_splits(folders, folder).items()}
+    has_splits = bool(splits)
+    if not has_splits:
+        deque(unsplit(names, folder.absolute()), maxlen=0)  # raises where splits are further down
+    classes = _classes(names.values(), splits) if settings.use_labels else {}
     class_names = sorted(set(classes.values()))
     groups = _groups(duplicates)
+    has_videos = any(report.picture is not None for report in reports)
     left_out: dict[str, list[str]] = defaultdict(list)
     files: list[_File] = []
     for report in reports:
         name, group = names[report.path], groups.get(report.path, report.path)
-        split = _SPLIT_FOLDERS.get(_parts(name)[0]) if has_splits else None
+        split = splits.get(_parts(name)[0])
         reason = _why_not(report, group, settings) or _why_nowhere(name, split, has_splits)
+        if not reason and has_videos and report.picture is None:
+            reason = "audio alone, among videos"
         if reason:
             left_out[reason].append(report.path)
             continue
@@ -146,17 +151,17 @@ def _parts(name: str) -> tuple[str, ...]:
     return Path(name).parts
 
 
-def _classes(names: Iterable[str], has_splits: bool) -> dict[str, str]:
+def _classes(names: Iterable[str], splits: Mapping[str, str]) -> dict[str, str]:
     """Find the class of each file: the folder below the split's, or the topmost one.
 
     Returns:
         Class by relative path; empty when a file lies in no such folder.
     """
-    depth = 1 if has_splits else 0
+    depth = 1 if splits else 0
     classes = {}
     for name in names:
         parts = _parts(name)
-        if has_splits and parts[0] not in _SPLIT_FOLDERS:
+        if splits and parts[0] not in splits:
             continue
         if len(parts) < depth + 2:
             return {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.audio_dataset import TestSounds, TrainSounds, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.layouts import MEDIA_SUFFIXES, media_files
+from slowfast.datasets.files import MEDIA_SUFFIXES, media_files
 from slowfast.datasets.manifest import Manifest, Row, share_manifest
 from slowfast.datasets.sets.entries import Entry, by_name, check_disjoint, entries_to_manifest
 from slowfast.datasets.sets.kinetics import kinetics, manifest_from_cfg
@@ -67,7 +67,7 @@ def _manifest(cfg: CfgNode, split: str) -> Manifest:
         return _fold_manifest(cfg, split, root, require_fold(cfg, "dcase2014", num_folds))
     require_fold(cfg, "dcase2014", 0)
     if not folders:
-        return manifest_from_cfg(cfg, split)
+        return manifest_from_cfg(cfg, split, MEDIA_SUFFIXES)
     return _official_manifest(require_split("dcase2014", split, folders), folders)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.audio_dataset import TestSounds, TrainSounds, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.layouts import MEDIA_SUFFIXES
+from slowfast.datasets.files import MEDIA_SUFFIXES
 from slowfast.datasets.manifest import Manifest
 from slowfast.datasets.sets.entries import Entry, by_name, check_disjoint, entries_to_manifest
 from slowfast.datasets.sets.media_index import MediaIndex

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from slowfast.datasets.layouts import VIDEO_SUFFIXES, media_files
+from slowfast.datasets.files import VIDEO_SUFFIXES, media_files
 
 __all__ = ["MediaIndex"]
 

@@ -1,0 +1,198 @@
+"""How a csv is written: its encoding, its separator, and what its header names."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from slowfast.config import UserError
+from slowfast.utils.io import text_encoding
+
+__all__ = ["Dialect", "as_integer", "find_dialect", "read_lines", "split_cells"]
+
+_COLUMNS = {
+    "path": (
+        *("path", "file", "filename", "file_name", "filepath", "file_path", "video", "video_path"),
+        *("video_file", "video_name", "videoname", "audio", "audio_path", "audio_file"),
+    ),
+    "label": (
+        *("label", "class", "class_id", "class_idx", "class_index", "class_name", "category"),
+        *("target", "label_id", "label_name", "labels", "action"),
+    ),
+    "youtube_id": ("youtube_id", "ytid", "yt_id", "video_id", "videoid"),
+    "start_sec": (
+        *("start_sec", "time_start", "start_time", "starttime", "start_seconds", "start"),
+        *("t_start",),
+    ),
+    "end_sec": ("end_sec", "time_end", "end_time", "endtime", "end_seconds", "end", "t_end"),
+    "offset": ("offset",),
+    "size": ("size",),
+    "split": ("split", "subset"),
+}
+"""What a header may call its columns, lower case; the first names win."""
+
+_SEPARATORS = (",", "\t", ";", "|", " ")
+_NAMES = {" ": "a space", "\t": "a tab"}
+_NUM_SAMPLED = 200
+
+
+class Dialect(NamedTuple):
+    """How a csv is written.
+
+    Attributes:
+        encoding: Of its text.
+        separator: Between its cells.
+        columns: What each cell of a row is, "" where it is not read; None: there is no header, and
+            a row is a path and a label.
+        unread: Columns of the header that are not read.
+    """
+
+    encoding: str
+    separator: str
+    columns: list[str] | None = None
+    unread: tuple[str, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a row is split at its last separator: paths may hold it."""
+        return self.columns is None or (self.separator != "," and self.columns == ["path", "label"])
+
+    def __str__(self) -> str:
+        columns = ["path", "label"] if self.columns is None else [c for c in self.columns if c]
+        text = f"{', '.join(columns)}; separator: {_NAMES.get(self.separator, self.separator)}"
+        return text + (f"; columns not read: {', '.join(self.unread)}" if self.unread else "")
+
+
+def read_lines(file: Path, encoding: str, skip_rows: int = 0) -> Iterator[tuple[int, str]]:
+    """Read the lines of a text that are not blank.
+
+    Args:
+        file: The text.
+        encoding: Its encoding.
+        skip_rows: Lines to leave out at its top.
+
+    Yields:
+        Number, from 1, and text of each line, without spaces around it.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
+    try:
+        with file.open(encoding=encoding, errors=errors, newline="") as lines:
+            for number, line in enumerate(lines, start=1):
+                text = line.strip(" \r\n\ufeff")  # no tab: it may stand for an empty cell
+                if number > skip_rows and text.strip():
+                    yield number, text
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}.") from error
+
+
+def find_dialect(
+    file: Path, separator: str, *, skip_rows: int = 0, suffixes: frozenset[str] = frozenset()
+) -> Dialect:
+    """Find out how a csv is written from its first lines.
+
+    Args:
+        file: The csv.
+        separator: DATA.PATH_LABEL_SEPARATOR; a backslash and a t are
+            a tab. A header may use another.
+        skip_rows: DATA.SKIP_ROWS.
+        suffixes: Of media files: a line with such a name is no header.
+
+    Returns:
+        The dialect.
+
+    Raises:
+        UserError: If the lines are separated by something else, or have an unknown header.
+    """
+    separator = {"\\t": "\t"}.get(separator, separator)
+    if len(separator) != 1:
+        raise UserError(
+            f"DATA.PATH_LABEL_SEPARATOR: got {separator!r}, expected one character, or '\\t'."
+        )
+    encoding = text_encoding(file)
+    lines = itertools.islice(read_lines(file, encoding, skip_rows), _NUM_SAMPLED)
+    sample = [text for _, text in lines]
+    if not sample:
+        return Dialect(encoding, separator)
+    for candidate in dict.fromkeys((separator, *_SEPARATORS)):
+        columns = _columns(sample[0], candidate)
+        if columns:
+            names = split_cells(sample[0], candidate)
+            unread = [n for n, column in zip(names, columns, strict=True) if n and not column]
+            return Dialect(encoding, candidate, columns, tuple(unread))
+    _check_separator(file, separator, sample, suffixes)
+    return Dialect(encoding, separator)
+
+
+def split_cells(line: str, separator: str) -> list[str]:
+    """Split a line into its cells, without space around them; csv quoting is understood."""
+    reader = csv.reader([line], delimiter=separator, skipinitialspace=separator == " ")
+    return [cell.strip() for cell in next(reader)]
+
+
+def as_integer(text: str) -> int | None:
+    """Read an integer, which spreadsheets and pandas may write as 3.0; None if it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def _columns(line: str, separator: str) -> list[str] | None:
+    """Return what each cell of a header is; None if a line is no header."""
+    names = [
+        n.lower().lstrip("# ").replace(" ", "_").replace("-", "_")
+        for n in split_cells(line, separator)
+    ]
+    columns = [""] * len(names)
+    for column, aliases in _COLUMNS.items():
+        first = next((alias for alias in aliases if alias in names), None)
+        if first is not None:
+            columns[names.index(first)] = column
+    has_file = "path" in columns or "youtube_id" in columns
+    return columns if has_file and (len(names) > 1 or names == ["path"]) else None
+
+
+def _check_separator(
+    file: Path, separator: str, sample: Sequence[str], suffixes: frozenset[str]
+) -> None:
+    """Refuse lines that are no path and label, where it can be told what they are instead."""
+    if _is_labelled(sample[0], separator) or all(_names_media(line, suffixes) for line in sample):
+        return
+    body = sample[1:] or sample
+    for other in (separator, *_SEPARATORS):
+        if all(_is_labelled(line, other) for line in body):
+            break
+    else:
+        return
+    where = "DATA.PATH_LABEL_SEPARATOR"
+    if other != separator and not any(_is_labelled(line, separator) for line in body):
+        shown = "\\t" if other == "\t" else other
+        raise UserError(
+            f"{where}: got {separator!r}, but the lines of {file} end in "
+            f"{_NAMES.get(other, other)} and a number, such as {body[0]!r}; use '{shown}'."
+        )
+    first = sample[0].rpartition(separator)[0] or sample[0]
+    if other == separator and len(sample) > 1 and not _names_media(first, suffixes):
+        raise UserError(
+            f"{file}:1: {sample[0]!r} looks like a header, but names no column 'path'. Call the "
+            "columns path and label, or leave it out with DATA.SKIP_ROWS 1."
+        )
+
+
+def _names_media(line: str, suffixes: frozenset[str]) -> bool:
+    return Path(line.strip('"')).suffix.lower() in suffixes
+
+
+def _is_labelled(line: str, separator: str) -> bool:
+    return separator in line and as_integer(line.rpartition(separator)[2]) is not None
