@@ -3,6 +3,7 @@
 import slowfast.datasets.checks
 import slowfast.datasets.sets.audio_folder
 import slowfast.datasets.sets.audioset
+import slowfast.datasets.sets.ave
 import slowfast.datasets.sets.dcase2014
 import slowfast.datasets.sets.demo_set
 import slowfast.datasets.sets.esc50

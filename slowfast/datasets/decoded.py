@@ -138,6 +138,7 @@ class DecodedFiles(NamedTuple):
         sample_rate_hz: Rate that sound is resampled to.
         with_video: Keep the frames.
         with_sound: Keep the sound.
+        frame_folder_fps: DATA.FRAME_FOLDER_FPS; folders of frames are read as they are.
     """
 
     folder: Path
@@ -145,6 +146,7 @@ class DecodedFiles(NamedTuple):
     sample_rate_hz: int
     with_video: bool = True
     with_sound: bool = True
+    frame_folder_fps: float = 30.0
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, *, with_video: bool = True) -> DecodedFiles | None:
@@ -157,6 +159,7 @@ class DecodedFiles(NamedTuple):
             cfg.AUDIO.SAMPLE_RATE,
             with_video=with_video,
             with_sound=cfg.AUDIO.ENABLE,
+            frame_folder_fps=float(cfg.DATA.FRAME_FOLDER_FPS),
         )
 
     def open(self, row: Row) -> ClipReader:
@@ -171,6 +174,8 @@ class DecodedFiles(NamedTuple):
         Raises:
             MediaError: If the file is missing, damaged or holds nothing that can be decoded.
         """
+        if Path(row.path).is_dir():
+            return open_row(row, self.frame_folder_fps)
         kept = self._place(row)
         content = _load(kept)
         if content is None:
@@ -187,7 +192,7 @@ class DecodedFiles(NamedTuple):
             stat = Path(row.path).stat()
         except OSError as error:
             raise MediaError(row.path, f"cannot be read: {error.strerror}") from error
-        what = (row.path, row.offset, row.size, stat.st_size, stat.st_mtime_ns, *self[1:])
+        what = (row.path, row.offset, row.size, stat.st_size, stat.st_mtime_ns, *self[1:5])
         name = hashlib.sha256(repr(what).encode()).hexdigest()
         return self.folder / name[:2] / f"{name[2:34]}.npz"
 

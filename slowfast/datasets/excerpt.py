@@ -5,6 +5,7 @@ Legend: T frames, N samples, H W height and width.
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.datasets.manifest import TO_END, Row
+from slowfast.datasets.media.frames import FrameFolder
 from slowfast.datasets.media.reader import MediaError, open_media
 from slowfast.utils.io import Closing
 
@@ -22,7 +24,7 @@ _LAST_INSTANT_SEC = 1e-3
 
 
 class ClipReader(Protocol):
-    """What data sets need of an open file: ``MediaReader``, ``DecodedFile`` or ``Excerpt``."""
+    """What data sets need of an open file or folder: see ``MediaReader``."""
 
     path: str
 
@@ -142,11 +144,12 @@ class Excerpt(Closing):
         return first, last
 
 
-def open_row(row: Row) -> ClipReader:
-    """Open the media file of a manifest's row.
+def open_row(row: Row, frame_folder_fps: float = 30.0) -> ClipReader:
+    """Open the media file of a manifest's row, or its folder of frames.
 
     Args:
         row: The row.
+        frame_folder_fps: DATA.FRAME_FOLDER_FPS.
 
     Returns:
         A reader of the row's window, to be closed.
@@ -155,5 +158,9 @@ def open_row(row: Row) -> ClipReader:
         MediaError: If the file is missing, damaged or holds nothing that can be decoded.
     """
     size = None if row.size == TO_END else row.size
-    reader = open_media(row.path, offset=row.offset, size=size)
+    reader: ClipReader
+    if Path(row.path).is_dir():
+        reader = FrameFolder(row.path, frame_folder_fps)
+    else:
+        reader = open_media(row.path, offset=row.offset, size=size)
     return Excerpt(reader, row.start_sec, row.end_sec) if row.has_window else reader

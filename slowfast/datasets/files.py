@@ -15,14 +15,17 @@ from slowfast.config import UserError
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "FRAME_NAME",
     "MEDIA_SUFFIXES",
     "SPLITS",
     "VIDEO_SUFFIXES",
     "class_folders",
     "find_splits",
+    "is_frame_folder",
     "is_ignored",
     "media_files",
     "split_of",
+    "split_within",
     "subfolders",
     "unsplit",
     "walk_files",
@@ -48,6 +51,9 @@ AUDIO_SUFFIXES = frozenset(
 
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 """Suffixes of everything that can be read, lower case."""
+
+FRAME_NAME = re.compile(r"(.*?)(\d+)\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.DOTALL)
+"""What frames are called: anything, their number, and a suffix."""
 
 SPLITS = ("train", "val", "test")
 
@@ -90,20 +96,42 @@ def walk_files(folder: Path | str) -> Iterator[tuple[str, list[str]]]:
         yield parent, sorted(name for name in files if not is_ignored(name))
 
 
-def media_files(folder: Path | str, suffixes: Collection[str] = MEDIA_SUFFIXES) -> Iterator[str]:
+def media_files(
+    folder: Path | str, suffixes: Collection[str] = MEDIA_SUFFIXES, *, frames: bool = False
+) -> Iterator[str]:
     """List the media files below a folder; dangling links are listed, so that they are reported.
 
     Args:
         folder: Where to start.
         suffixes: Of the files wanted, lower case.
+        frames: Whether folders of extracted frames below ``folder`` count as videos, unless files
+            of audio are wanted.
 
     Yields:
         Paths that start with ``folder``, in sorted order.
     """
     for parent, files in walk_files(folder):
+        if frames and parent != str(folder) and ".wav" not in suffixes and is_frame_folder(files):
+            yield parent
+            continue
         for name in files:  # millions of files: no object for each
             if name[name.rfind(".") :].lower() in suffixes:
                 yield f"{parent}{os.sep}{name}"
+
+
+def is_frame_folder(files: Iterable[str]) -> bool:
+    """Whether a folder with these files holds the frames of one video, and maybe its audio.
+
+    Args:
+        files: Names.
+
+    Returns:
+        True for two or more numbered images without a video file beside them.
+    """
+    suffixes = {name[name.rfind(".") :].lower() for name in files if "." in name}
+    if VIDEO_SUFFIXES & suffixes:
+        return False
+    return sum(1 for name in files if FRAME_NAME.fullmatch(name)) > 1
 
 
 def subfolders(folder: Path) -> list[str]:
@@ -123,7 +151,7 @@ def class_folders(folder: Path, suffixes: Collection[str]) -> tuple[list[str], l
     """
     found: tuple[list[str], list[str]] = ([], [])
     for name in subfolders(folder):
-        is_empty = next(media_files(folder / name, suffixes), None) is None
+        is_empty = next(media_files(folder / name, suffixes, frames=True), None) is None
         found[is_empty].append(name)
     return found
 
@@ -152,7 +180,7 @@ def find_splits(names: Iterable[str], where: Path) -> dict[str, str]:
     names = sorted(set(names))
     found = [(split, name) for name in names if (split := split_of(name))]
     if not found:
-        found = [(split, name) for name in names if (split := _split_within(name))]
+        found = [(split, name) for name in names if (split := split_within(name))]
         if len({split for split, _ in found}) < 2:
             return {}
     by_split: dict[str, str] = {}
@@ -167,7 +195,7 @@ def find_splits(names: Iterable[str], where: Path) -> dict[str, str]:
     return by_split
 
 
-def _split_within(name: str) -> str | None:
+def split_within(name: str) -> str | None:
     """Return the one split that is a word of a name; None if there is none, or several."""
     words = {split_of(word) for word in re.split(r"[\W_\d]+", name)} - {None}
     return words.pop() if len(words) == 1 else None

@@ -1,8 +1,9 @@
 """How a data folder is laid out, and the files of its splits.
 
-Three layouts are recognized: ``SPLIT.csv`` (see ``csv_rows``); class folders
-``SPLIT/CLASS/file``; and a plain folder of media files without labels, split by a hash of each
-file's relative path. What is a split, a class and a media file is decided in ``files``.
+Four layouts are recognized: ``SPLIT.csv`` (see ``csv_rows``); class folders
+``SPLIT/CLASS/file``; tars of WebDataset (see ``tars``); and a plain folder of media files without
+labels, split by a hash of each file's relative path. What is a split, a class and a media file is
+decided in ``files``.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from slowfast.datasets.files import (
     unsplit,
 )
 from slowfast.datasets.manifest import NO_LABEL, Manifest, Row, share_manifest
+from slowfast.datasets.tars import index_tars, tars_in, tars_of_split
 
-__all__ = ["Layout", "find_layout", "load_manifest"]
+__all__ = ["Layout", "find_layout", "load_manifest", "pick_split"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Layout(NamedTuple):
     """How a data folder is laid out.
 
     Attributes:
-        kind: "csv", "class_folders" or "folder".
+        kind: "csv", "class_folders", "tars" or "folder".
         sources: Split name -> csv file or folder. Only splits that exist.
         unread: Names of files and folders that belong to no split.
     """
@@ -77,8 +79,13 @@ def find_layout(root: Path, form: CsvFormat | None = None) -> Layout:
     folders = subfolders(root)
     found = find_splits(folders, root)
     others = (*(f for f in folders if f not in found.values()), *(f.name for f in csvs.values()))
+    if found and all(tars_in(root / name) for name in found.values()):
+        return Layout("tars", {s: root / name for s, name in found.items()}, others)
     if found:
         return Layout("class_folders", {s: root / name for s, name in found.items()}, others)
+    if tars_in(root):
+        there = [s for s in SPLITS if tars_of_split(root, s)] or ["train", "test"]
+        return Layout("tars", dict.fromkeys(there, root), tuple(folders))
     return Layout("folder", {"train": root, "test": root}, tuple(f.name for f in csvs.values()))
 
 
@@ -91,6 +98,7 @@ def load_manifest(
     skip_rows: int = 0,
     test_fraction: float = 0.1,
     suffixes: frozenset[str] = VIDEO_SUFFIXES,
+    lists: Path | None = None,
 ) -> Manifest:
     """List the files of one split; the log tells what was understood.
 
@@ -103,6 +111,7 @@ def load_manifest(
         skip_rows: DATA.SKIP_ROWS.
         test_fraction: DATA.FOLDER_TEST_FRACTION, for a plain folder.
         suffixes: Of the files that count in folders: those with frames, or any with audio.
+        lists: DATA.PATH_TO_SPLIT_DIR, the folder of the csv files; None: ``root``.
 
     Returns:
         The manifest, memory-mapped from the cache folder where that can be written.
@@ -111,17 +120,16 @@ def load_manifest(
         UserError: If the split is missing or empty, or a row cannot be read.
     """
     form = CsvFormat(prefix, separator, skip_rows, MEDIA_SUFFIXES)
-    layout = find_layout(root, form)
-    source_split = "val" if split == "test" and "test" not in layout.sources else split
-    source = layout.sources.get(source_split)
-    if source is None:
-        have = ", ".join(sorted(layout.sources)) or "none"
-        raise UserError(f"DATA.PATH_TO_DATA_DIR: {root} has no {split} split (found: {have}).")
+    layout = find_layout(lists or root, form)
+    source_split, source = pick_split(layout, lists or root, split)
     class_names: list[str] = []
-    if layout.kind == "csv":
-        class_names = read_classes(root / CLASSES_FILE)
+    if layout.kind in ("csv", "tars"):
+        class_names = read_classes((lists or root) / CLASSES_FILE)
         form = form._replace(labels={name: label for label, name in enumerate(class_names)})
+    if layout.kind == "csv":
         rows = read_csv(source, root, form, source_split)
+    elif layout.kind == "tars":
+        return _tar_manifest(layout, source_split, form, class_names, suffixes, test_fraction)
     elif layout.kind == "class_folders":
         class_names = _class_names(layout, suffixes)
         rows = _class_folder_rows(source, class_names, suffixes)
@@ -132,6 +140,54 @@ def load_manifest(
         raise UserError(_describe_empty(root, split, layout, source, suffixes))
     _log(manifest, source_split, layout, source, form)
     return share_manifest(manifest)
+
+
+def pick_split(layout: Layout, root: Path, split: str) -> tuple[str, Path]:
+    """Return the split whose files are listed, and where from; testing falls back to val.
+
+    Args:
+        layout: What is there.
+        root: The folder, for the message.
+        split: "train", "val" or "test".
+
+    Returns:
+        The split and its csv file or folder.
+
+    Raises:
+        UserError: If there is no such split.
+    """
+    name = "val" if split == "test" and "test" not in layout.sources else split
+    if name not in layout.sources:
+        have = ", ".join(sorted(layout.sources)) or "none"
+        raise UserError(f"DATA.PATH_TO_DATA_DIR: {root} has no {split} split (found: {have}).")
+    return name, layout.sources[name]
+
+
+def _tar_manifest(
+    layout: Layout,
+    split: str,
+    form: CsvFormat,
+    class_names: list[str],
+    suffixes: frozenset[str],
+    test_fraction: float,
+) -> Manifest:
+    """List the samples of WebDataset tars."""
+    source = layout.sources[split]
+    tars = tars_of_split(source, split)
+    chosen = None if tars else (lambda name: _is_test(name, test_fraction) == (split == "test"))
+    manifest = index_tars(tars or tars_in(source), suffixes, class_names, chosen)
+    if not len(manifest):
+        raise UserError(
+            f"DATA.PATH_TO_DATA_DIR: the {split} split, tars of {source}, is empty. Members are "
+            f"found by their suffix: {' '.join(sorted(suffixes))}."
+        )
+    _log(manifest, split, layout, source, form)
+    return manifest
+
+
+def _is_test(name: str, test_fraction: float) -> bool:
+    digest = hashlib.blake2b(os.fsencode(name), digest_size=8).digest()
+    return int.from_bytes(digest) < test_fraction * 2**64
 
 
 def _list_of_all_splits(csvs: Iterable[Path], form: CsvFormat) -> Layout | None:
@@ -154,6 +210,7 @@ def _log(manifest: Manifest, split: str, layout: Layout, source: Path, form: Csv
     how = {
         "csv": lambda: f"csv, columns: {form.dialect(source)}",
         "class_folders": lambda: "a folder per class" if manifest.class_names else "no classes",
+        "tars": lambda: "tars of WebDataset, read in place",
         "folder": lambda: "no folders of splits: a hash of each name decides between the two",
     }[layout.kind]()
     unlabeled = int((manifest.labels < 0).sum())
@@ -203,7 +260,7 @@ def _class_folder_rows(
     folder: Path, class_names: list[str], suffixes: frozenset[str]
 ) -> Iterator[Row]:
     if not class_names:
-        yield from (Row(path, NO_LABEL) for path in media_files(folder, suffixes))
+        yield from (Row(path, NO_LABEL) for path in media_files(folder, suffixes, frames=True))
         return
     beside = [e.name for e in os.scandir(folder) if Path(e.name).suffix.lower() in suffixes]
     if beside:
@@ -215,14 +272,14 @@ def _class_folder_rows(
         )
     for label, name in enumerate(class_names):
         if (folder / name).is_dir():
-            yield from (Row(path, label) for path in media_files(folder / name, suffixes))
+            yield from (
+                Row(path, label) for path in media_files(folder / name, suffixes, frames=True)
+            )
 
 
 def _folder_rows(
     root: Path, split: str, test_fraction: float, suffixes: frozenset[str]
 ) -> Iterator[Row]:
-    for path in unsplit(media_files(root, suffixes), root):
-        digest = hashlib.blake2b(os.fsencode(os.path.relpath(path, root)), digest_size=8).digest()
-        is_test = int.from_bytes(digest) < test_fraction * 2**64
-        if is_test == (split == "test"):
+    for path in unsplit(media_files(root, suffixes, frames=True), root):
+        if _is_test(os.path.relpath(path, root), test_fraction) == (split == "test"):
             yield Row(path, NO_LABEL)

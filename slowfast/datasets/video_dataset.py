@@ -46,6 +46,7 @@ class ClipSettings(NamedTuple):
         audio_sec: Length of the sound, in seconds; 0: no sound is read.
         sample_rate_hz: Rate that sound is resampled to.
         decoded: Where files are kept decoded; None: they are not.
+        frame_folder_fps: Of folders of extracted frames, in Hz.
     """
 
     num_frames: int
@@ -55,6 +56,7 @@ class ClipSettings(NamedTuple):
     audio_sec: float = 0.0
     sample_rate_hz: int = 24000
     decoded: DecodedFiles | None = None
+    frame_folder_fps: float = 30.0
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> ClipSettings:
@@ -67,6 +69,7 @@ class ClipSettings(NamedTuple):
             audio_sec=cfg.AUDIO.CLIP_SEC if cfg.AUDIO.ENABLE else 0.0,
             sample_rate_hz=cfg.AUDIO.SAMPLE_RATE,
             decoded=DecodedFiles.from_cfg(cfg),
+            frame_folder_fps=float(cfg.DATA.FRAME_FOLDER_FPS),
         )
 
     @property
@@ -77,7 +80,9 @@ class ClipSettings(NamedTuple):
 
     def open(self, row: Row) -> ClipReader:
         """Open a row's file, to be closed."""
-        return open_row(row) if self.decoded is None else self.decoded.open(row)
+        if self.decoded is not None:
+            return self.decoded.open(row)
+        return open_row(row, self.frame_folder_fps)
 
     def read_frames(self, reader: ClipReader, start_sec: float) -> np.ndarray:
         """Read the frames of a clip: uint8 (T, H, W, 3)."""

@@ -148,4 +148,5 @@ def test_the_key_turns_it_on(monkeypatch, tmp_path):
         cfg.AUDIO.SAMPLE_RATE,
         True,
         cfg.AUDIO.ENABLE,
+        30.0,
     )

@@ -22,17 +22,21 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.PATH_TO_DATA_DIR = ""
     # Joined in front of the relative paths of a csv.
     cfg.DATA.PATH_PREFIX = ""
-    # Separates path and label in a csv without a header: one character; a backslash and a t are a tab.
+    # Separates path and label in a csv without a header: one character; a backslash and a t are
+    # a tab.
     cfg.DATA.PATH_LABEL_SEPARATOR = " "
     # Lines to skip at the top of a csv.
     cfg.DATA.SKIP_ROWS = 0
+    # Frame rate of folders of extracted frames (img_00001.jpg, ...), in Hz.
+    cfg.DATA.FRAME_FOLDER_FPS = 30.0
     # Of a plain folder without splits, this share of the files becomes the test split; which files
     # is decided by a hash of their relative path.
     cfg.DATA.FOLDER_TEST_FRACTION = 0.1
     # Official fold to train and test on, from 1. UCF-101, HMDB-51: number of the split; ESC-50: the
     # fold that is tested while the others train. 0: for data sets without folds.
     cfg.DATA.FOLD = 0
-    # Folder of the official split files. Empty: found inside of PATH_TO_DATA_DIR.
+    # Folder of the official split files, or of the csv files. Empty: found inside of
+    # PATH_TO_DATA_DIR.
     cfg.DATA.PATH_TO_SPLIT_DIR = ""
     # Train on this many videos of each class, drawn from RNG_SEED. 0: on all of them.
     cfg.DATA.TRAIN_VIDEOS_PER_CLASS = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config import CfgNode, UserError
+from slowfast.utils.io import text_encoding
 
 __all__ = [
     "data_root",
@@ -179,7 +180,9 @@ def read_json_file(file: Path, kind: type) -> Any:
 
 def _open(file: Path) -> Any:
     try:
-        return file.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+        encoding = text_encoding(file)
+        errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
+        return file.open(encoding=encoding, errors=errors, newline="")
     except OSError as error:
         raise UserError(
             f"{file}: cannot read the split file: {error.strerror}. It belongs to the official "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Iterable, Iterator
 
 from slowfast.datasets.manifest import Row
@@ -55,6 +56,9 @@ def by_segment(index: MediaIndex, sample: Iterable[Entry]) -> Locate:
         return _are_whole_videos(index, sample)
 
     def locate(entry: Entry) -> Row | None:
+        if not math.isfinite(entry.end_sec):  # the list does not say when
+            path = _find_video(index, entry)
+            return None if path is None else Row(path, entry.label)
         path = next(filter(None, map(index.find_stem, _trimmed_stems(entry))), None)
         if path is not None:
             return Row(path, entry.label)

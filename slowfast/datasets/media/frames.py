@@ -1,0 +1,154 @@
+"""A folder of extracted frames (``img_00001.jpg``, ...) as a video, with an audio file beside it.
+
+Legend: T frames, N samples, H W height and width.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from slowfast.datasets.files import AUDIO_SUFFIXES, FRAME_NAME, is_ignored
+from slowfast.datasets.media.file import MediaError, file_faults
+from slowfast.datasets.media.reader import MediaReader, open_media
+from slowfast.utils.io import Closing
+
+__all__ = ["FrameFolder"]
+
+_SLACK_SEC = 5e-4  # as of MediaReader.read_video
+
+
+class FrameFolder(Closing):
+    """Numbered images as a video; reads as ``MediaReader`` does.
+
+    Frame n is shown from (n - first) / fps on, so that a missing number holds the frame before it.
+    Audio is a file in the folder, or one beside it with the same name; both start together.
+
+    Args:
+        path: The folder.
+        fps: Frame rate, in Hz.
+
+    Attributes:
+        path: As given.
+
+    Raises:
+        MediaError: If it holds no numbered images, or those of several videos.
+    """
+
+    def __init__(self, path: str | Path, fps: float) -> None:
+        self.path, self._fps = str(path), fps
+        self._names, self._numbers = _find_frames(self.path)
+        self._audio_path = _find_audio(Path(path))
+        self._audio: MediaReader | None = None
+
+    def close(self) -> None:
+        """Close the audio file, if it was opened."""
+        if self._audio is not None:
+            self._audio.close()
+
+    @property
+    def video_extent_sec(self) -> tuple[float, float]:
+        """First and last instant of the video, in seconds."""
+        return 0.0, float(self._numbers[-1] + 1) / self._fps
+
+    @property
+    def audio_extent_sec(self) -> tuple[float, float]:
+        """First and last instant of the audio, in seconds.
+
+        Raises:
+            MediaError: If there is no audio file.
+        """
+        audio = self._open_audio()
+        if audio is None:
+            raise MediaError(self.path, "it has no sound that can be decoded")
+        return audio.audio_extent_sec
+
+    def read_video(
+        self, times_sec: NDArray[np.floating], *, short_side: int | None = None
+    ) -> NDArray[np.uint8]:
+        """Return the frame on display at each instant.
+
+        Args:
+            times_sec: (T,), ascending, in seconds.
+            short_side: Frames are scaled to this short side, never up, in pixels; None: full size.
+
+        Returns:
+            uint8 (T, H, W, 3), RGB.
+
+        Raises:
+            MediaError: If an image cannot be read, or has another size than the first.
+        """
+        ticks = np.floor((np.asarray(times_sec, np.float64) + _SLACK_SEC) * self._fps)
+        shown = np.maximum(np.searchsorted(self._numbers, ticks, side="right") - 1, 0)
+        distinct, slots = np.unique(shown, return_inverse=True)
+        frames = [self._read_frame(int(index), short_side) for index in distinct]
+        if len({frame.shape for frame in frames}) > 1:
+            raise MediaError(self.path, "its frames are of several sizes")
+        return np.stack(frames)[slots]
+
+    def read_audio(
+        self, start_sec: float, num_samples: int, sample_rate_hz: int
+    ) -> tuple[NDArray[np.float32], float]:
+        """Return a window of the audio; zeros and 0 where there is none.
+
+        Args:
+            start_sec: Where it starts, in seconds.
+            num_samples: N.
+            sample_rate_hz: Wanted rate.
+
+        Returns:
+            float32 (N,) in [-1, 1], and the share of the window that lies inside the track.
+        """
+        audio = self._open_audio()
+        if audio is None:
+            return np.zeros(num_samples, np.float32), 0.0
+        return audio.read_audio(start_sec, num_samples, sample_rate_hz)
+
+    def _open_audio(self) -> MediaReader | None:
+        if self._audio is None and self._audio_path is not None:
+            self._audio = open_media(self._audio_path)
+        return self._audio
+
+    def _read_frame(self, index: int, short_side: int | None) -> NDArray[np.uint8]:
+        file = Path(self.path, self._names[index])
+        with file_faults(file):
+            content = np.fromfile(file, np.uint8)
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+        if image is None:
+            raise MediaError(self.path, f"its frame {file.name} cannot be decoded")
+        height, width = image.shape[:2]
+        if short_side is not None and short_side < min(height, width):
+            scale = short_side / min(height, width)
+            size = (round(width * scale), round(height * scale))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def _find_frames(folder: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the names of the frames by their number, and the numbers, counted from the first."""
+    series: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
+    with file_faults(folder):
+        for name in (file.name for file in Path(folder).iterdir()):
+            match = None if is_ignored(name) else FRAME_NAME.fullmatch(name)
+            if match:
+                series[match[1], match[3].lower()].append((int(match[2]), name))
+    flowless = {key: frames for key, frames in series.items() if "flow" not in key[0].lower()}
+    if not flowless:
+        raise MediaError(folder, "it is a folder without numbered images")
+    if len(flowless) > 1:
+        names = ", ".join(sorted(min(frames)[1] for frames in flowless.values())[:3])
+        raise MediaError(folder, f"it is a folder with frames of several series: {names}")
+    frames = sorted(*flowless.values())
+    numbers = np.array([number for number, _ in frames])
+    return [name for _, name in frames], numbers - numbers[0]
+
+
+def _find_audio(folder: Path) -> Path | None:
+    """Return the audio file in a folder, or the one beside it that is called as it is."""
+    inside = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in AUDIO_SUFFIXES]
+    beside = [folder.with_name(folder.name + suffix) for suffix in sorted(AUDIO_SUFFIXES)]
+    return next((f for f in (*inside, *beside) if f.is_file() and not is_ignored(f.name)), None)

@@ -1,0 +1,163 @@
+"""The samples of WebDataset's tars: members whose names agree up to the first dot.
+
+Media members are read in place, as slices of their tar. The label of a sample is its member
+``.cls`` (a number, or a name that ``classes.txt`` lists), or ``label`` of its ``.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from slowfast.config import UserError
+from slowfast.datasets.csv_rows import parse_label
+from slowfast.datasets.files import is_ignored, split_of, split_within
+from slowfast.datasets.manifest import NO_LABEL, Manifest, Row
+from slowfast.utils.io import cache_dir
+
+__all__ = ["index_tars", "tars_in", "tars_of_split"]
+
+logger = logging.getLogger(__name__)
+
+Chosen = Callable[[str], bool]
+"""Whether a sample is wanted, by ``TAR/KEY``."""
+
+
+def tars_in(folder: Path) -> list[Path]:
+    """Return the sorted tars of a folder, without those of its subfolders."""
+    there = folder.glob("*.tar")
+    return sorted(file for file in there if file.is_file() and not is_ignored(file.name))
+
+
+def tars_of_split(folder: Path, split: str) -> list[Path]:
+    """Return the tars of a split: all of ``train/``, or ``train-000.tar``, ``a_train_0.tar``, ...
+
+    Args:
+        folder: Where they are.
+        split: "train", "val" or "test".
+
+    Returns:
+        The tars; none if their names, and that of the folder, name no split.
+
+    Raises:
+        UserError: If some are named after a split and others are not.
+    """
+    tars = tars_in(folder)
+    splits = [split_within(file.stem) for file in tars]
+    if not any(splits):
+        return tars if (split_of(folder.name) or split_within(folder.name)) == split else []
+    if None in splits:
+        stray = tars[splits.index(None)]
+        raise UserError(
+            f"DATA.PATH_TO_DATA_DIR: {stray} names no split, as other tars beside it do. Expected "
+            "names such as train-000.tar, or folders train, val, test."
+        )
+    return [file for file, name in zip(tars, splits, strict=True) if name == split]
+
+
+def index_tars(
+    tars: list[Path],
+    suffixes: frozenset[str],
+    class_names: list[str],
+    chosen: Chosen | None = None,
+) -> Manifest:
+    """List the media members of tars; the index is kept in the cache until a tar changes.
+
+    Args:
+        tars: The tars, in order.
+        suffixes: Of the members wanted, lower case.
+        class_names: Of ``classes.txt``; may be empty.
+        chosen: Which samples are wanted; None: all.
+
+    Returns:
+        The manifest, memory-mapped from the cache folder where that can be written.
+
+    Raises:
+        UserError: If a tar is damaged or compressed, or a label cannot be read.
+    """
+    stamps = [(str(tar.absolute()), tar.stat().st_size, tar.stat().st_mtime_ns) for tar in tars]
+    what = json.dumps([1, stamps, sorted(suffixes), class_names])
+    folder = cache_dir() / "manifests" / f"tars-{hashlib.sha256(what.encode()).hexdigest()[:24]}"
+    if chosen is None and folder.exists():
+        return Manifest.open(folder)
+    labels = {name: label for label, name in enumerate(class_names)}
+    rows = (
+        row
+        for tar in tars
+        for key, row in _read_tar(tar, suffixes, labels)
+        if chosen is None or chosen(f"{tar.name}/{key}")
+    )
+    manifest = Manifest.from_rows(rows, class_names)
+    if chosen is not None or not len(manifest):
+        return manifest
+    try:
+        manifest.save(folder)
+        return Manifest.open(folder)
+    except OSError as error:
+        logger.warning("the index of the tars is not kept, as %s cannot be used: %s", folder, error)
+        return manifest
+
+
+def _read_tar(
+    tar: Path, suffixes: frozenset[str], labels: Mapping[str, int]
+) -> Iterator[tuple[str, Row]]:
+    """Yield key and row of each media member; members of a sample follow each other."""
+    media: list[tuple[int, int]] = []
+    last, label = "", NO_LABEL
+    for file, member in _members(tar):
+        name = PurePosixPath(member.name)
+        if not member.isfile() or any(is_ignored(part) for part in name.parts if part != "."):
+            continue
+        key = str(name.parent / name.name.partition(".")[0])
+        if key != last:
+            yield from ((last, _row(tar, part, label)) for part in media)
+            media, last, label = [], key, NO_LABEL
+        suffix = name.suffix.lower()
+        if suffix in suffixes:
+            if member.issparse():
+                raise UserError(f"{tar}: {member.name} is sparse, which cannot be read in place.")
+            media.append((member.offset_data, member.size))
+        elif suffix in (".cls", ".json"):
+            found = _label(file, member, suffix, labels, f"{tar}:{member.name}")
+            label = found if suffix == ".cls" or label == NO_LABEL else label
+    yield from ((last, _row(tar, part, label)) for part in media)
+
+
+def _members(tar: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    try:
+        with tarfile.open(tar, "r:") as file:
+            while (member := file.next()) is not None:
+                yield file, member
+                file.members = []  # type: ignore[attr-defined]  # of millions, none is kept
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(
+            f"{tar}: cannot be read as a tar: {error}. Expected: an uncompressed tar that is whole."
+        ) from error
+
+
+def _row(tar: Path, part: tuple[int, int], label: int) -> Row:
+    return Row(str(tar), label, offset=part[0], size=part[1])
+
+
+def _label(
+    file: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    suffix: str,
+    labels: Mapping[str, int],
+    where: str,
+) -> int:
+    content = file.extractfile(member)
+    text = b"" if content is None else content.read()
+    if suffix == ".cls":
+        return parse_label(text.decode(errors="replace").strip(), labels, where)
+    try:
+        facts: Any = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{where}: not valid json: {error}.") from error
+    value = facts.get("label") if isinstance(facts, dict) else None
+    return NO_LABEL if value is None else parse_label(str(value).strip(), labels, where)
