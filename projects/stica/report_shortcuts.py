@@ -4,8 +4,8 @@ r"""What frozen video features know of a clip besides its class.
     python projects/stica/report_shortcuts.py output/sweeps/words_ablation \
         --out docs/evidence/words_shortcuts
 
-For clips cut out of longer recordings (the source is the file's name, as in the folders that
-tools/grid_words.py writes), of every finished run of a sweep:
+For every finished run of a sweep over SPLIT/CLASS/NAME.mp4, where clips of one NAME were cut out of
+one recording:
 
 * source: the share of training clips whose nearest other training clip comes from the same
   recording;

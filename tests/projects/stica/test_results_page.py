@@ -37,7 +37,8 @@ def test_the_report_is_made_of_the_results(out, sweeps, tmp_path, monkeypatch, c
 def test_the_factors_are_tabulated():
     measured = json.loads((EVIDENCE / "demo_factors.json").read_text(encoding="utf-8"))
     text = (EVIDENCE / "demo_factors.md").read_text(encoding="utf-8")
-    assert load("report_factors").tabulate(measured) == text
+    report = load("report_factors")
+    assert report.tabulate(measured, report.COLUMNS, report.SHARES) == text
     assert tables(text)[0] in RESULTS
 
 
