@@ -9,7 +9,8 @@ What holds of every file:
 
 * Time is in seconds on the file's own clock, whose zero is the first instant presented. Frames and
   sound are placed by their timestamps, so late tracks, edit lists and containers that start at
-  1.4 s need no care. AVI stores no timestamps: there the picture may be two frames late.
+  1.4 s need no care. AVI and its like store decoding times only: there the n-th frame shown
+  appears at the n-th of them.
 * Pictures come upright and with square pixels: rotation metadata and sample aspect ratio are
   honoured (the height of coded frames is kept, their width is stretched). Mirroring is not.
 * Colours follow the file's matrix and range; where it names no matrix, BT.601, as FFmpeg does.
