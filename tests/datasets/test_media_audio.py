@@ -1,3 +1,4 @@
+import av
 import numpy as np
 import pytest
 from helpers.media_files import Audio, Video, write_media
@@ -87,3 +88,42 @@ def test_sound_stays_inside_full_scale(tmp_path):
         sound, _ = reader.read_audio(0.2, RATE // 2, RATE)
     assert np.isfinite(sound).all()
     assert abs(sound).max() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "layout"),
+    [
+        ("surround.mp4", "aac", "7.1"),  # planar
+        ("surround.mkv", "libopus", "7.1"),
+        ("ring.mp4", "aac", "hexadecagonal"),
+        ("surround.wav", "pcm_s16le", "22.2"),  # packed
+        ("surround.mka", "pcm_f32le", "7.1.2"),
+    ],
+)
+def test_many_channels(tmp_path, name, codec, layout):
+    """A tone in all of eight channels and more, planar and packed, is that tone."""
+    rate, seconds = 48000, 1
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate * seconds) / rate).astype(np.float32)
+    channels = len(av.AudioLayout(layout).channels)
+    # Packed: PyAV cannot write more than seven planes, either.
+    whole = av.AudioFrame.from_ndarray(tone.repeat(channels)[None], format="flt", layout=layout)
+    whole.sample_rate = rate
+    with av.open(str(tmp_path / name), "w") as out:
+        stream = out.add_stream(codec, rate=rate, layout=layout)
+        converter = av.AudioResampler(stream.codec_context.format, layout, rate)
+        fifo, position = av.AudioFifo(), 0
+        for part in converter.resample(whole):
+            part.pts = None
+            fifo.write(part)
+        size = stream.codec_context.frame_size or 1024
+        while (frame := fifo.read(size) or fifo.read(size, partial=True)) is not None:
+            frame.pts, position = position, position + frame.samples
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with open_media(tmp_path / name) as reader:
+        assert reader.info.channels == channels
+        sound, share = reader.read_audio(0.25, rate // 2, rate)
+    assert share == 1.0
+    spectrum = abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    assert spectrum.argmax() * rate / len(sound) == pytest.approx(440, abs=2)
+    assert 0.4 < abs(sound).max() < 0.8
