@@ -4,7 +4,7 @@ import pytest
 from helpers.media_files import Audio, Video, write_media
 from reference.plain_decode import decode_audio
 
-from slowfast.datasets.media.reader import open_media
+from slowfast.datasets.media.reader import open_media, probe_media
 
 RATE = 24000
 NOISE = 0.3 * np.random.default_rng(0).standard_normal((2, 88200)).astype(np.float32)
@@ -127,3 +127,41 @@ def test_many_channels(tmp_path, name, codec, layout):
     spectrum = abs(np.fft.rfft(sound * np.hanning(len(sound))))
     assert spectrum.argmax() * rate / len(sound) == pytest.approx(440, abs=2)
     assert 0.4 < abs(sound).max() < 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("sound.aac", "aac", {}),
+        ("sound.mp3", "libmp3lame", {"write_xing": "0"}),
+        ("sound.ac3", "ac3", {}),
+        ("sound.mp2", "mp2", {}),
+        ("sound.eac3", "eac3", {}),
+        ("sound.ts", "aac", {}),
+        ("sound.mpg", "mp2", {}),
+        ("sound.mka", "aac", {}),
+        ("sound.ogg", "libopus", {}),
+    ],
+)
+def test_a_length_that_is_only_estimated_is_not_believed(tmp_path, name, codec, options):
+    """Six seconds of almost nothing, which take few bytes, and eight of noise."""
+    rate = 24000 if name.endswith(("aac", "ts", "mka")) else 48000
+    noise = 0.3 * np.random.default_rng(0).standard_normal(14 * rate).astype(np.float32)
+    noise[: 6 * rate] *= 1e-4
+    path = write_media(
+        tmp_path / name,
+        Audio(codec, rate, "mono", {"b": "32k"} if codec == "aac" else {}, samples=noise[None]),
+        options=options,
+    )
+    with av.open(str(path)) as media:
+        decoded = sum(f.samples for f in media.decode(audio=0)) / rate
+    assert decoded == pytest.approx(14, abs=0.2)
+    info = probe_media(path)
+    assert info.audio_end_sec - info.audio_start_sec == pytest.approx(decoded, abs=0.07)
+    with open_media(path) as reader:
+        sound, share = reader.read_audio(info.audio_end_sec - 0.7, 12000, 24000)
+        assert share == 1.0
+        assert abs(sound).mean() > 0.1
+        quiet, share = reader.read_audio(3.0, 12000, 24000)
+        assert share == 1.0
+        assert abs(quiet).mean() < 0.01

@@ -20,6 +20,11 @@ from slowfast.datasets.media.file import (
 
 __all__ = ["MediaInfo", "track_spans"]
 
+_WITH_TABLE = frozenset(
+    "aiff ape asf avi caf flac gif matroska mov nut ogg rm tta voc w64 wav wv xwma".split()
+)
+"""Formats that store how long a track lasts, by FFmpeg's names (mp4 is one with mov)."""
+
 _TAILS_SEC = (1.0, 10.0, math.inf)
 """Packets are looked at from so long before the file's end, in turn, to find a track's end."""
 
@@ -114,10 +119,11 @@ def track_spans(file: MediaFile) -> dict[int, Span]:
 def _declares_its_end(stream: Stream) -> bool:
     """Whether a track's duration can be trusted.
 
-    Of MPEG program streams FFmpeg only estimates it. With a varying frame rate mp4 adds up
-    durations in the order of decoding, which may miss the last frames.
+    Of formats without a table FFmpeg estimates it, from the bit rate of the first packets or from
+    the last packet that it happens to find. With a varying frame rate mp4 adds up durations in the
+    order of decoding, which may miss the last frames.
     """
-    if stream.container.format.name == "mpeg":
+    if not _WITH_TABLE.intersection(stream.container.format.name.split(",")):
         return False
     return stream.type == "audio" or stream.average_rate == stream.guessed_rate
 

@@ -60,6 +60,11 @@ class MediaProblem(NamedTuple):
 _GET_AGAIN = "Get the file again, or leave it out."
 _ENCODE = "Re-encode it (prepare_data.py encode)."
 _NOTHING = ""
+JOIN = (
+    "It was joined from several recordings, and only the first is read. Give it one clock: "
+    "ffmpeg -i FILE OUT.mp4"
+)
+"""What to do about a file whose time starts again."""
 
 PROBLEMS: dict[str, ProblemKind] = {
     "missing": ProblemKind("error", "file is missing", "Mend the link or the list that names it."),
@@ -85,7 +90,7 @@ PROBLEMS: dict[str, ProblemKind] = {
         "warning", "damaged in part", _GET_AGAIN + " Or re-encode what is left."
     ),
     "truncated": ProblemKind("warning", "cut short", _GET_AGAIN + " Or re-encode what is left."),
-    "restarts": ProblemKind("warning", "time jumps back inside the file", _ENCODE),
+    "restarts": ProblemKind("warning", "time jumps back inside the file", JOIN),
     "no_sound": ProblemKind("warning", "no sound track", "Leave it out with --require-sound."),
     "silent": ProblemKind("warning", "silent throughout", "Leave it out with --require-sound."),
     "faint": ProblemKind("warning", "very quiet throughout", "Listen to it: is that the sound?"),
