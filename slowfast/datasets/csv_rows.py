@@ -55,12 +55,16 @@ def read_csv(file: Path, root: Path, form: CsvFormat) -> Iterator[Row]:
         UserError: If a line cannot be read; it is named.
     """
     base = Path(form.prefix) if form.prefix else None
+    form = form._replace(separator=form.separator.replace("\\t", "\t"))
     columns: list[str] | None = None
-    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+    with file.open("rb") as start:
+        encoding = _ENCODINGS.get(start.read(2), "utf-8")
+    errors = "surrogateescape" if encoding == "utf-8" else "strict"
+    with file.open(encoding=encoding, errors=errors, newline="") as lines:
         is_first = True
         for number, line in enumerate(lines, start=1):
-            text = line.rstrip("\r\n")
-            if number <= form.skip_rows or not text.strip():
+            text = line.removeprefix("\ufeff").strip()
+            if number <= form.skip_rows or not text:
                 continue
             if is_first:
                 is_first = False
@@ -77,10 +81,24 @@ def read_csv(file: Path, root: Path, form: CsvFormat) -> Iterator[Row]:
             yield row._replace(path=str(full))
 
 
+_ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+"""First bytes of a csv -> its encoding, where it is not UTF-8 (with or without a mark)."""
+
+_PATH_NAMES = frozenset({"file", "filename", "filepath", "file_path", "video", "video_path"})
+_LABEL_NAMES = frozenset({"class", "target", "y", "label_id", "class_id"})
+_INDEX_NAMES = frozenset({"", "unnamed: 0", "index"})
+"""What other programs call the path, the label, and a first column that only counts rows."""
+
+
 def _header(line: str) -> list[str] | None:
     """Return the columns a line names, None if it is no header."""
-    names = [name.strip().lower() for name in line.lstrip("\ufeff").split(",")]
-    return names if "path" in names and set(names) <= set(CSV_COLUMNS) else None
+    names = [name.strip().strip('"').lower() for name in line.split(",")]
+    if names[0] in _INDEX_NAMES and len(names) > 1:
+        names[0] = _IGNORED
+    names = ["path" if name in _PATH_NAMES else name for name in names]
+    names = ["label" if name in _LABEL_NAMES else name for name in names]
+    known = {*CSV_COLUMNS, _IGNORED}
+    return names if names.count("path") == 1 and set(names) <= known else None
 
 
 def _split_line(line: str, form: CsvFormat, where: str) -> Row:
@@ -93,21 +111,52 @@ def _split_line(line: str, form: CsvFormat, where: str) -> Row:
         path, found, label = line.rpartition(separator)
         if not found:
             path, label = line, ""
-    if not label:
-        return Row(path, NO_LABEL)
-    try:
-        return Row(path, int(label))
-    except ValueError:
-        if Path(line).suffix.lower() in form.suffixes:
-            return Row(line, NO_LABEL)  # A path with a space in it and no label.
-        raise UserError(
-            f"{where}: expected 'path{separator}label' with an integer label, got {line!r}. "
-            "DATA.PATH_LABEL_SEPARATOR is what stands between the two."
-        ) from None
+    path, label = path.strip(), label.strip()
+    if label:
+        try:
+            return Row(path, _integer(label))
+        except ValueError:
+            if Path(line).suffix.lower() not in form.suffixes:
+                raise _not_path_and_label(line, separator, where) from None
+            path = line  # a path with a space in it and no label
+    other = next((s for s in _SEPARATORS if s != separator and _is_label_after(s, path)), None)
+    if other is not None:
+        raise _not_path_and_label(line, separator, where, other)
+    return Row(path, NO_LABEL)
+
+
+_IGNORED = "(ignored)"
+_SEPARATORS = (",", "\t", ";", "|", " ")
+
+
+def _is_label_after(separator: str, line: str) -> bool:
+    path, _, label = line.rpartition(separator)
+    return bool(path) and bool(Path(path.strip()).suffix) and label.strip().isdigit()
+
+
+def _integer(text: str) -> int:
+    """Read a whole number, also as tables with gaps hold it: ``3.0``."""
+    value = float(text)
+    if not value.is_integer():
+        raise ValueError(text)
+    return int(value)
+
+
+def _not_path_and_label(
+    line: str, separator: str, where: str, other: str | None = None
+) -> UserError:
+    hint = (
+        "" if other is None else f" It looks like {other!r}: DATA.PATH_LABEL_SEPARATOR {other!r}."
+    )
+    return UserError(
+        f"{where}: expected 'path{separator}label' with an integer label, got {line!r}. "
+        f"DATA.PATH_LABEL_SEPARATOR is what stands between the two.{hint} A first line that names "
+        f"columns may hold {', '.join(CSV_COLUMNS)}, separated by commas."
+    )
 
 
 _NUMBERS: dict[str, tuple[Callable[[str], Any], Any]] = {
-    "label": (int, NO_LABEL),
+    "label": (_integer, NO_LABEL),
     "start_sec": (float, 0.0),
     "end_sec": (float, math.inf),
     "offset": (int, 0),

@@ -107,3 +107,38 @@ def test_a_first_line_that_is_no_header_is_a_file(root):
 def test_what_a_line_below_a_header_can_get_wrong(root, line, message):
     with pytest.raises(UserError, match=message):
         rows(root, "path,label,start_sec,end_sec,offset,size", line)
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        ("/v/a.mp4 1 \n/v/b.mp4 0\t\n", {}),  # spaces at the end
+        ("/v/a.mp4  1\n /v/b.mp4   0\n", {}),  # several spaces
+        ("\ufeff/v/a.mp4 1\r\n/v/b.mp4 0\r\n", {}),  # a byte order mark without a header
+        ("/v/a.mp4\t1\n/v/b.mp4\t0\n", {"separator": "\\t"}),  # as typed on a command line
+        ("/v/a.mp4\t1\n/v/b.mp4\t0\n", {"separator": "\t"}),
+        ("/v/a.mp4 | 1\n/v/b.mp4 | 0\n", {"separator": "|"}),
+        ("/v/a.mp4 1.0\n/v/b.mp4 0.0\n", {}),
+        ("file,label\n/v/a.mp4,1\n/v/b.mp4,0\n", {}),
+        ("video_path,target\n/v/a.mp4,1\n/v/b.mp4,0\n", {}),
+        (",path,label\n0,/v/a.mp4,1.0\n1,/v/b.mp4,0.0\n", {}),  # pandas
+        ('\ufeff"path","label"\n"/v/a.mp4","1"\n"/v/b.mp4","0"\n', {}),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_tables_as_people_write_them(root, content, form, encoding):
+    (root / "train.csv").write_bytes(content.encode(encoding))
+    read = list(read_csv(root / "train.csv", root, CsvFormat(suffixes=MEDIA_SUFFIXES, **form)))
+    assert [(row.path, row.label) for row in read] == [("/v/a.mp4", 1), ("/v/b.mp4", 0)]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_another_separator_is_named(root, separator):
+    with pytest.raises(UserError, match=r"DATA\.PATH_LABEL_SEPARATOR") as caught:
+        rows(root, f"/v/a.mp4{separator}1")
+    assert f"looks like {separator!r}" in str(caught.value)
+
+
+def test_a_label_is_a_whole_number(root):
+    with pytest.raises(UserError, match=r"integer label, got '/v/a.mp4 0.5'"):
+        rows(root, "/v/a.mp4 0.5")

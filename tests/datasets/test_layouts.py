@@ -7,7 +7,13 @@ import pytest
 from helpers.data_files import listed, touch, write
 
 from slowfast.config import UserError
-from slowfast.datasets.layouts import AUDIO_SUFFIXES, find_layout, load_manifest, media_files
+from slowfast.datasets.layouts import (
+    AUDIO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    find_layout,
+    load_manifest,
+    media_files,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +110,55 @@ def test_missing_and_empty_folders(root):
     ):
         load_manifest(root, "train")
     assert find_layout(root).kind == "folder"
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "split"),
+    [
+        ("Train", "Test", "test"),
+        ("training", "testing", "test"),
+        ("TRAIN", "Validation", "val"),
+        ("train", "validation", "test"),  # the only other split there is
+        ("training", "valid", "val"),
+    ],
+)
+def test_splits_have_any_usual_name_and_are_never_mixed(root, train, other, split):
+    for name in (f"{train}/a/1.mp4", f"{train}/b/2.mp4", f"{other}/a/3.mp4"):
+        touch(root / name)
+    assert find_layout(root).kind == "class_folders"
+    assert listed(load_manifest(root, "train")) == [
+        (str(root / train / "a/1.mp4"), 0),
+        (str(root / train / "b/2.mp4"), 1),
+    ]
+    assert listed(load_manifest(root, split)) == [(str(root / other / "a/3.mp4"), 0)]
+
+
+def test_a_split_that_is_missing_or_there_twice_is_an_error(root):
+    touch(root / "validation/a/1.mp4")
+    with pytest.raises(UserError, match=r"has no train split \(found: val\)"):
+        load_manifest(root, "train")
+    touch(root / "val/a/1.mp4")
+    with pytest.raises(UserError, match=r"both name the val split"):
+        load_manifest(root, "val")
+
+
+def test_hidden_and_empty_folders_are_no_classes(root, caplog):
+    for name in ("jump/1.mp4", "run/2.mp4", ".ipynb_checkpoints/1.mp4", "run/.thumbs/3.mp4"):
+        touch(root / "train" / name)
+    touch(root / "train/run/._2.mp4")
+    (root / "train/empty_class").mkdir()
+    touch(root / "train/notes/readme.txt")
+    with caplog.at_level("INFO"):
+        manifest = load_manifest(root, "train")
+    assert manifest.class_names == ["jump", "run"]
+    assert [Path(path).name for path, _ in listed(manifest)] == ["1.mp4", "2.mp4"]
+    assert "without media files: empty_class, notes" in caplog.text
+    assert "train split: 2 files, 2 classes" in caplog.text
+
+
+def test_audio_beside_its_video_is_not_listed_for_video(root):
+    for name in ("train/a/1.mp4", "train/a/1.wav", "train/b/2.wav"):
+        touch(root / name)
+    manifest = load_manifest(root, "train", suffixes=VIDEO_SUFFIXES)
+    assert listed(manifest) == [(str(root / "train/a/1.mp4"), 0)]
+    assert manifest.class_names == ["a"]

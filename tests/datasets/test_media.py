@@ -4,11 +4,13 @@ import tarfile
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from helpers.media_files import X264, Audio, Video, numbered_frame, read_numbers, write_media
 from reference.plain_decode import decode_video
 
+from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.media import video as media_video
 from slowfast.datasets.media.reader import MediaError, MediaReader, open_media, probe_media
 
@@ -351,3 +353,20 @@ def test_a_closed_reader_says_so(clip):
     for read in (lambda: reader.read_video([0.0]), lambda: reader.read_audio(0.0, 9, RATE)):
         with pytest.raises(ValueError, match="closed"):
             read()
+
+
+@pytest.mark.parametrize(("name", "codec"), [("raw.h264", "libx264"), ("raw.hevc", "libx265")])
+def test_a_raw_stream_says_so(tmp_path, name, codec):
+    """Raspberry Pi and IP cameras write such files."""
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else X264
+    path = write_media(tmp_path / name, Video(codec, options=options, ticks=range(9)))
+    with pytest.raises(MediaError, match=r"raw h.* stream without timestamps.*ffmpeg -i"):
+        open_media(path)
+    assert inspect_media(path).codes == {"raw_stream"}
+
+
+@pytest.mark.parametrize("name", ["still.jpg", "still_001.jpg", "still.png", "still.bmp"])
+def test_a_still_image_is_no_video(tmp_path, name):
+    cv2.imwrite(str(tmp_path / name), np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(MediaError, match="it is a still image"):
+        open_media(tmp_path / name)

@@ -242,7 +242,8 @@ class MediaFile:
     def __init__(self, location: MediaLocation) -> None:
         self.location = location
         self.container = open_container(location)
-        if self.container.format.name.endswith("_pipe"):  # such as png_pipe
+        name = self.container.format.name
+        if name == "image2" or name.endswith("_pipe"):  # such as png_pipe
             self.container.close()
             raise MediaError(location.path, "it is a still image, neither video nor sound")
         self.video_index = _pick_track(self.container, "video")

@@ -73,6 +73,9 @@ PROBLEMS: dict[str, ProblemKind] = {
     "empty": ProblemKind("error", "file is empty", _GET_AGAIN),
     "not_media": ProblemKind("error", "not a media file, or damaged beyond reading", _GET_AGAIN),
     "still_image": ProblemKind("error", "still image", "Leave it out: it has no time."),
+    "raw_stream": ProblemKind(
+        "error", "raw stream without timestamps", "Put it into a container: ffmpeg -i FILE OUT.mp4"
+    ),
     "no_tracks": ProblemKind("error", "neither video nor sound that can be decoded", _GET_AGAIN),
     "undecodable": ProblemKind("error", "hardly any of it can be decoded", _GET_AGAIN),
     "unreadable": ProblemKind("error", "cannot be read", _GET_AGAIN),
@@ -113,7 +116,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "low_rate": ProblemKind("note", "few frames per second", "Nothing: frames are repeated."),
     "sparse_keyframes": ProblemKind("note", "keyframes far apart: slow to read", _ENCODE),
     "no_timestamps": ProblemKind(
-        "note", "container without timestamps", "Nothing: the picture may be two frames late."
+        "note", "container without timestamps", "Nothing: frames are dated by their order."
     ),
     "several_tracks": ProblemKind("note", "several tracks of a kind", _NOTHING),
     "small": ProblemKind("note", "small picture", "Nothing: crops are enlarged."),
@@ -125,6 +128,7 @@ _OWN_REASONS = {
     "it is not a regular file": "not_a_file",
     "it is 0 bytes long": "empty",
     "it is a still image": "still_image",
+    "it is a raw": "raw_stream",
     "it has neither video nor sound": "no_tracks",
     "damaged:": "undecodable",
 }

@@ -48,6 +48,10 @@ from slowfast.utils.io import Closing
 __all__ = ["MediaError", "MediaInfo", "MediaReader", "open_media", "probe_media"]
 
 
+_WITHOUT_TIMES = frozenset({"cavsvideo", "evc", "h264", "hevc", "vc1", "vvc"})
+"""Formats that are a codec's own bytes, of whose packets FFmpeg gives no times."""
+
+
 class MediaReader(Closing):
     """An open media file. Use it in a ``with`` block; not for several threads at once.
 
@@ -179,6 +183,13 @@ class MediaReader(Closing):
                 self._video = VideoTrack(source, span)
             else:
                 self._audio = AudioTrack(source, span)
+        name = file.container.format.name
+        if self._video is None and file.video_index is not None and name in _WITHOUT_TIMES:
+            raise MediaError(
+                self.path,
+                f"it is a raw {name} stream without timestamps. Put it into a container: "
+                "ffmpeg -i FILE OUT.mp4",
+            )
         if self._video is None and self._audio is None:
             raise MediaError(self.path, "it has neither video nor sound that can be decoded")
         self._zero_sec = min(span.start_sec for span in spans.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from slowfast.config import CfgNode
 from slowfast.datasets.audio_dataset import TestSounds, TrainSounds, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.layouts import MEDIA_SUFFIXES
 from slowfast.datasets.sets.kinetics import kinetics, manifest_from_cfg
 
 __all__ = ["audio_folder"]
@@ -21,7 +22,7 @@ def audio_folder(cfg: CfgNode, split: str) -> TrainSounds | TestSounds:
     Returns:
         The data set.
     """
-    return build_audio_dataset(cfg, manifest_from_cfg(cfg, split), split)
+    return build_audio_dataset(cfg, manifest_from_cfg(cfg, split, MEDIA_SUFFIXES), split)
 
 
 audio_folder.splits = kinetics.splits

@@ -67,7 +67,7 @@ def _manifest(cfg: CfgNode, split: str) -> Manifest:
         return _fold_manifest(cfg, split, root, require_fold(cfg, "dcase2014", num_folds))
     require_fold(cfg, "dcase2014", 0)
     if not folders:
-        return manifest_from_cfg(cfg, split)
+        return manifest_from_cfg(cfg, split, MEDIA_SUFFIXES)
     return _official_manifest(require_split("dcase2014", split, folders), folders)
 
 

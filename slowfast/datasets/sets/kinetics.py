@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slowfast.config import CfgNode
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.layouts import find_layout, load_manifest
+from slowfast.datasets.layouts import VIDEO_SUFFIXES, find_layout, load_manifest
 from slowfast.datasets.manifest import Manifest
 from slowfast.datasets.sets.split_files import data_root
 from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
@@ -14,12 +14,15 @@ __all__ = ["kinetics", "manifest_from_cfg"]
 _LAYOUT = "train.csv, with train/CLASS/file, or with just videos"
 
 
-def manifest_from_cfg(cfg: CfgNode, split: str) -> Manifest:
+def manifest_from_cfg(
+    cfg: CfgNode, split: str, suffixes: frozenset[str] = VIDEO_SUFFIXES
+) -> Manifest:
     """List the files of a split as the configuration says.
 
     Args:
         cfg: The configuration.
         split: One of ``build.SPLITS``.
+        suffixes: Of the files to list in folders. Audio extracted beside its video is not.
 
     Returns:
         The manifest.
@@ -34,6 +37,7 @@ def manifest_from_cfg(cfg: CfgNode, split: str) -> Manifest:
         separator=cfg.DATA.PATH_LABEL_SEPARATOR,
         skip_rows=cfg.DATA.SKIP_ROWS,
         test_fraction=cfg.DATA.FOLDER_TEST_FRACTION,
+        suffixes=suffixes,
     )
 
 
