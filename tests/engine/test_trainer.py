@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import random
 import re
 import signal
+import threading
 
 import pytest
 import torch
@@ -73,6 +75,37 @@ def test_workers_do_not_change_the_run(tmp_path):
     two = run(tmp_path / "2", "DATA_LOADER.NUM_WORKERS", 2)
     for name, value in weights(none).items():
         assert torch.equal(value, weights(two)[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_killed_workers_change_neither_losses_nor_weights(tmp_path, number):
+    """Twenty deaths at random moments: decoding, idle, in the backward pass."""
+    words = ("DATA_LOADER.NUM_WORKERS", 2, "SOLVER.MAX_EPOCH", 60)
+    quiet = run(tmp_path / "quiet", *words)
+    deaths, over = [], threading.Event()
+    draw = random.Random(int(number))
+
+    def kill():
+        while len(deaths) < 20 and not over.wait(draw.uniform(0.05, 0.4)):
+            workers = multiprocessing.active_children()
+            if workers:
+                victim = draw.choice(workers).pid
+                os.kill(victim, number)
+                deaths.append(victim)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        disturbed = run(tmp_path / "disturbed", *words)
+    finally:
+        over.set()
+        killer.join()
+    assert len(set(deaths)) >= 5
+    assert losses(tmp_path / "disturbed") == losses(tmp_path / "quiet")
+    for name, value in weights(quiet).items():
+        assert torch.equal(value, weights(disturbed)[name]), name
+    assert not (tmp_path / "disturbed" / "bad_media.csv").exists()
 
 
 def test_accumulation_averages_gradients(tmp_path):
