@@ -280,7 +280,12 @@ def construct_train_loader(cfg: CfgNode) -> ResilientLoader[TrainBatches]:
         UserError: If the data is missing or too small for one step.
     """
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
-    guarded = GuardedDataset(dataset, policy=cfg.DATA.BAD_FILE_POLICY, seed=cfg.RNG_SEED)
+    guarded = GuardedDataset(
+        dataset,
+        policy=cfg.DATA.BAD_FILE_POLICY,
+        seed=cfg.RNG_SEED,
+        max_fraction=cfg.DATA.MAX_BAD_FRACTION,
+    )
     return ResilientLoader(guarded, _train_batches(cfg, guarded), *_support(cfg, "train", guarded))
 
 

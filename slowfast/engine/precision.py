@@ -123,6 +123,12 @@ class Precision:
         norm = nn.utils.clip_grad_norm_(parameters, limit)
         if clip_value is not None:
             nn.utils.clip_grad_value_(parameters, clip_value)
+        before = self.scaler.get_scale()
         self.scaler.step(optimizer)
         self.scaler.update()
+        if self.scaler.get_scale() < before:
+            logger.info(
+                "a gradient overflowed float16: the step was skipped, the loss scale is %g now",
+                self.scaler.get_scale(),
+            )
         return norm

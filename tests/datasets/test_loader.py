@@ -127,6 +127,19 @@ def test_nothing_but_bad_files_stops_at_once(tmp_path):
         indices(loader)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_limit_that_was_set_decides(tmp_path, workers):
+    """Three of four files are bad, nine of ten may be: replacements are drawn until one is good."""
+    dataset = Behaving(40, **{f"i{i}": "bad" for i in range(40) if i % 4})
+    guarded = GuardedDataset(dataset, policy="replace", seed=1, max_fraction=0.9)
+    plan = {"length": 40, "batch_size": 4, "rank": 0, "world_size": 1, "seed": 5, "max_epoch": 3}
+    log = BadMediaLog(tmp_path, split="train", num_files=40, max_fraction=0.9)
+    loader = ResilientLoader(guarded, TrainBatches(**plan), LoaderSettings(workers), log)
+    seen = indices(loader)
+    assert len(seen) == 30
+    assert all(index % 4 == 0 for batch in seen for index in batch)
+
+
 def test_a_worker_that_dies_takes_one_file_with_it(tmp_path):
     loader = make_loader(tmp_path, Behaving(i4="kill"), workers=2)
     assert indices(loader) == [[0, 1, 2], [3, 5], [6, 7, 8], [9, 10, 11]]
