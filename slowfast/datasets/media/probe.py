@@ -25,6 +25,9 @@ _WITH_TABLE = frozenset(
 )
 """Formats that store how long a track lasts, by FFmpeg's names (mp4 is one with mov)."""
 
+_PADDING_SEC = 0.1
+"""The encoder's padding at an MP3's end is shorter; a header that knows it leaves it out."""
+
 _TAILS_SEC = (1.0, 10.0, math.inf)
 """Packets are looked at from so long before the file's end, in turn, to find a track's end."""
 
@@ -109,11 +112,19 @@ def track_spans(file: MediaFile) -> dict[int, Span]:
         missing = [index for index in starts if index not in ends]
         if missing:
             ends |= _last_ticks(file.location, missing, tail_sec)
-    return {
-        index: Span(start, max(start, ends[index]), ticks_per_sec(file.container.streams[index]))
-        for index, start in starts.items()
-        if index in ends
-    }
+    spans = {}
+    for index in starts.keys() & ends.keys():
+        stream, start = file.container.streams[index], starts[index]
+        end = _without_padding(stream, start, ends[index])
+        spans[index] = Span(start, max(start, end), ticks_per_sec(stream))
+    return spans
+
+
+def _without_padding(stream: Stream, start: int, end: int) -> int:
+    """Take the end that an MP3's header states where the packets end just behind it."""
+    declared = start + (stream.duration or 0)
+    is_near = 0 < end - declared < _PADDING_SEC * ticks_per_sec(stream)
+    return declared if is_near and stream.container.format.name == "mp3" else end
 
 
 def _declares_its_end(stream: Stream) -> bool:
