@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +54,26 @@ Array = NDArray[np.float64]
 
 
 def main() -> None:
-    """Measure all finished runs of a sweep, and tabulate them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sweep", type=Path, help="folder of a sweep over demo sets")
+    """Measure all finished runs of a sweep over demo sets, and tabulate them."""
+    report(__doc__, measure, COLUMNS, SHARES)
+
+
+def report(
+    description: str,
+    measure: Callable[[Path], dict[str, float]],
+    columns: Mapping[str, str],
+    shares: Collection[str],
+) -> None:
+    """Be a command that measures all finished runs of a sweep, and tabulates them.
+
+    Args:
+        description: Of the command; the first line is shown.
+        measure: OUTPUT_DIR of a run -> the value of each column.
+        columns: What is measured -> the column's title.
+        shares: See ``tabulate``.
+    """
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("sweep", type=Path, help="folder of a sweep")
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json and OUT.md")
     args = parser.parse_args()
     record = args.sweep / "sweep.json"
@@ -70,8 +87,8 @@ def main() -> None:
         measured.append({"cell": cell, "seed": run["seed"], **values})
         told = " ".join(f"{name} {value:.2f}" for name, value in values.items())
         sys.stderr.write(f"{number} of {len(runs)}  {run['name']}: {told}\n")
+    table = tabulate(measured, columns, shares)
     args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
-    table = tabulate(measured, COLUMNS, SHARES)
     args.out.with_suffix(".md").write_text(table)
     sys.stdout.write(table)
 

@@ -4,8 +4,8 @@ r"""What frozen video features know of a clip besides its class.
     python projects/stica/report_shortcuts.py output/sweeps/words_ablation \
         --out docs/evidence/words_shortcuts
 
-For clips cut out of longer recordings (the source is the file's name, as in the folders that
-tools/grid_words.py writes), of every finished run of a sweep:
+For every finished run of a sweep over SPLIT/CLASS/NAME.mp4, where clips of one NAME were cut out of
+one recording:
 
 * source: the share of training clips whose nearest other training clip comes from the same
   recording;
@@ -20,15 +20,12 @@ tools/grid_words.py writes), of every finished run of a sweep:
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from report_factors import load_run, r2, tabulate
+from report_factors import load_run, r2, report
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -51,26 +48,8 @@ SEED = 1
 
 
 def main() -> None:
-    """Measure all finished runs of a sweep, and tabulate them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sweep", type=Path, help="folder of a sweep over one set of clips")
-    parser.add_argument("--out", type=Path, required=True, help="written: OUT.json and OUT.md")
-    args = parser.parse_args()
-    record = args.sweep / "sweep.json"
-    if not record.is_file():
-        parser.error(f"{record}: there is no such file; tools/sweep_net.py ends with it.")
-    runs = [run for run in json.loads(record.read_text())["runs"] if run["state"] == "finished"]
-    measured = []
-    for number, run in enumerate(runs, start=1):
-        values = measure(args.sweep / run["name"])
-        cell = next(iter(run["cell"].values()))
-        measured.append({"cell": cell, "seed": run["seed"], **values})
-        told = " ".join(f"{name} {value:.2f}" for name, value in values.items())
-        sys.stderr.write(f"{number} of {len(runs)}  {run['name']}: {told}\n")
-    table = tabulate(measured, COLUMNS, SHARES)
-    args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
-    args.out.with_suffix(".md").write_text(table)
-    sys.stdout.write(table)
+    """Measure all finished runs of a sweep over one set of clips, and tabulate them."""
+    report(__doc__, measure, COLUMNS, SHARES)
 
 
 def measure(folder: Path) -> dict[str, float]:

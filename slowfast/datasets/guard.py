@@ -7,6 +7,7 @@ quarantine list: all samples of that file are set aside, be they its other clips
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -22,7 +23,10 @@ from slowfast.utils.random import STREAM_REPLACEMENT, sample_rng
 
 __all__ = ["GuardedDataset", "GuardedSample", "Heartbeat", "LoadedBatch", "collate"]
 
-MAX_REPLACEMENTS = 10
+_MIN_REPLACEMENTS = 10
+
+_UNLUCKY = 1e-9
+"""So unlikely may it be that all replacements are bad, where no more files are than allowed."""
 
 
 class GuardedSample(NamedTuple):
@@ -88,12 +92,21 @@ class GuardedDataset(Dataset[GuardedSample]):
         policy: "replace" (training: another sample, drawn from the seed), "drop" (evaluation) or
             "error".
         seed: RNG_SEED, for the replacement.
+        max_fraction: DATA.MAX_BAD_FRACTION; decides how many replacements in a row are tried.
         heartbeat: Table to write to, or None.
     """
 
     def __init__(
-        self, dataset: Any, *, policy: str, seed: int, heartbeat: Heartbeat | None = None
+        self,
+        dataset: Any,
+        *,
+        policy: str,
+        seed: int,
+        max_fraction: float = 0.0,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
+        share = min(max(max_fraction, 0.01), 0.99)
+        self._attempts = max(_MIN_REPLACEMENTS, math.ceil(math.log(_UNLUCKY) / math.log(share)))
         self.dataset, self._policy, self._seed, self.heartbeat = dataset, policy, seed, heartbeat
         self.num_files = len(dataset.manifest) if hasattr(dataset, "row") else len(dataset)
         self.quarantine = torch.zeros(self.num_files, dtype=torch.bool).share_memory_()
@@ -112,7 +125,7 @@ class GuardedDataset(Dataset[GuardedSample]):
     def __getitem__(self, key: Key) -> GuardedSample:
         epoch, index = key
         bad: list[BadMedia] = []
-        for attempt in range(MAX_REPLACEMENTS):
+        for attempt in range(self._attempts):
             try:
                 return GuardedSample(self._decode(epoch, index), bad)
             except MediaError as error:
@@ -124,8 +137,9 @@ class GuardedDataset(Dataset[GuardedSample]):
                     return GuardedSample(None, bad)
                 index = self._replacement(key, attempt)
         fatal = (
-            f"{MAX_REPLACEMENTS} files in a row could not be used, the last: {bad[-1].path}: "
-            f"{bad[-1].reason}. Check DATA.PATH_TO_DATA_DIR and DATA.PATH_PREFIX."
+            f"{self._attempts} files in a row could not be used, the last: {bad[-1].path}: "
+            f"{bad[-1].reason}. Check DATA.PATH_TO_DATA_DIR, DATA.PATH_PREFIX and, if so many "
+            "files are bad, DATA.MAX_BAD_FRACTION."
         )
         return GuardedSample(None, bad, fatal)
 

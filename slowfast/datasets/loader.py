@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -33,7 +33,14 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_POLL_SEC = 2.0
+_POLL_SEC = 0.5
+
+_DEATHS_OF_A_FILE = 3
+"""So many workers must die of a file in a row before it is set aside: one may be killed for another
+reason, such as a lack of memory, and that must not change what is trained on."""
+
+_DEATHS_IN_A_ROW = 10
+"""After so many deaths without a batch in between the run ends."""
 
 Batches = TypeVar("Batches", TrainBatches, EvaluationBatches)
 
@@ -55,7 +62,10 @@ class LoaderSettings(NamedTuple):
 
 
 class ResilientLoader(Generic[Batches]):
-    """Iterates over collated batches; sets a file that hangs or kills its worker aside.
+    """Iterates over collated batches; restarts workers, sets a file that hangs or kills them aside.
+
+    After a restart the same batches come again, so a worker that dies without a bad file changes
+    nothing.
 
     Args:
         dataset: The guarded data set.
@@ -73,6 +83,8 @@ class ResilientLoader(Generic[Batches]):
     ) -> None:
         self.batches: Batches = batches
         self.dataset, self.bad_media, self._settings = dataset, bad_media, settings
+        self._suspects: dict[int, tuple[int, int]] = {}  # file -> deaths, batch by which it is done
+        self._deaths = 0  # since the last batch
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -88,7 +100,7 @@ class ResilientLoader(Generic[Batches]):
 
     def _loaded(self) -> Generator[LoadedBatch]:
         """Yield every batch once, restarting the workers where needed."""
-        iterator = iter(self._new_loader())
+        iterator = self._start()
         try:
             while True:
                 try:
@@ -97,15 +109,29 @@ class ResilientLoader(Generic[Batches]):
                     return
                 except (RuntimeError, OSError, EOFError) as error:
                     culprits = self._find_culprits(iterator, error)
-                    if culprits:
+                    if culprits is not None:
                         self._stop(iterator)
                         self._set_aside(culprits)
-                        iterator = iter(self._new_loader())
+                        iterator = self._start()
                     continue
                 self.batches.position += 1
+                self._deaths = 0
                 yield loaded
         finally:
             self._stop(iterator)
+
+    def _start(self) -> Any:
+        """Start the workers; their deaths are noticed when a batch is asked for, and only then.
+
+        Torch's own signal handler would raise in whatever the main thread is doing, mostly in the
+        backward pass.
+        """
+        is_main_thread = threading.current_thread() is threading.main_thread()
+        before = signal.getsignal(signal.SIGCHLD) if is_main_thread else None
+        iterator = iter(self._new_loader())
+        if is_main_thread:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
+        return iterator
 
     def _new_loader(self) -> DataLoader[Any]:
         workers = self._settings.num_workers
@@ -126,44 +152,61 @@ class ResilientLoader(Generic[Batches]):
             generator=torch.Generator(),
         )
 
-    def _find_culprits(self, iterator: Any, error: Exception) -> dict[int, str]:
-        """Find the samples that are to blame; none while everybody is merely slow."""
+    def _find_culprits(self, iterator: Any, error: Exception) -> dict[int, str] | None:
+        """Find the samples to set aside before a restart; None while everybody is merely slow."""
         heartbeat = self.dataset.heartbeat
         text = str(error)
         # A batch that a worker made just before it died cannot be received: that is an OSError.
         is_broken = isinstance(error, OSError | EOFError)
         dead = _dead_workers(iterator, wait_sec=1.0 if is_broken else 0.0)
         if heartbeat is not None and dead and (is_broken or "exited unexpectedly" in text):
-            codes = {heartbeat.current(i): iterator._workers[i].exitcode for i in dead}
+            codes = {i: iterator._workers[i].exitcode for i in dead}
+            logger.warning(
+                "restarting the data workers: one died (%s)",
+                "; ".join(death_reason(code) for code in codes.values()),
+            )
+            self._deaths += 1
+            at_work = {heartbeat.current(i): death_reason(code) for i, code in codes.items()}
             culprits = {
-                index: death_reason(code) for index, code in codes.items() if index is not None
+                index: reason
+                for index, reason in at_work.items()
+                if index is not None and self._is_guilty(self.dataset.row(index))
             }
-            if culprits:
-                return culprits
-            raise UserError(
-                f"a data worker died outside of decoding ({text.splitlines()[0]}). Often the "
-                "machine is out of memory: lower DATA_LOADER.NUM_WORKERS, "
-                "DATA_LOADER.PREFETCH_FACTOR or TRAIN.BATCH_SIZE."
-            ) from error
+            if not culprits and self._deaths >= _DEATHS_IN_A_ROW:
+                raise UserError(
+                    f"data workers died {self._deaths} times in a row without a batch in between "
+                    f"({text.splitlines()[0]}). Often the machine is out of memory: lower "
+                    "DATA_LOADER.NUM_WORKERS, DATA_LOADER.PREFETCH_FACTOR or TRAIN.BATCH_SIZE."
+                ) from error
+            return culprits
         if heartbeat is not None and "timed out" in text:
             limit = self._settings.file_timeout_sec
             reason = overdue_reason(limit, "DATA.FILE_TIMEOUT_SEC")
-            return dict.fromkeys(heartbeat.overdue(limit), reason)
+            return dict.fromkeys(heartbeat.overdue(limit), reason) or None
         raise error
+
+    def _is_guilty(self, file: int) -> bool:
+        """Count a death while a file was decoded; True when it was one too many in a row."""
+        position = self.batches.position
+        deaths, done_by = self._suspects.get(file, (0, position))
+        if position > done_by:  # it was decoded since
+            deaths = 0
+        ahead = self._settings.num_workers * self._settings.prefetch_factor
+        self._suspects[file] = deaths + 1, position + ahead
+        return deaths + 1 >= _DEATHS_OF_A_FILE
 
     def _set_aside(self, culprits: dict[int, str]) -> None:
         for index, reason in culprits.items():
             self.dataset.quarantine[self.dataset.row(index)] = True
-            self.bad_media.add(self.dataset.bad_media(index, reason))
-        logger.warning("restarting the data workers after %s", "; ".join(culprits.values()))
+            bad = self.dataset.bad_media(index, reason)
+            self.bad_media.add(bad)
+            logger.warning("set aside: %s: %s", bad.path, reason)
 
     @staticmethod
     def _stop(iterator: Any) -> None:
         """End the workers; torch asks them first, and one that hangs is killed after 5 s."""
         if hasattr(iterator, "_shutdown_workers"):
-            with contextlib.suppress(RuntimeError):  # as in _dead_workers
-                iterator._shutdown_workers()
-            iterator._shutdown_workers()  # nothing left to do, unless the first was broken off
+            iterator._shutdown_workers()
         for worker in getattr(iterator, "_workers", []):
             if worker.is_alive():
                 worker.kill()
@@ -173,9 +216,7 @@ def _dead_workers(iterator: Any, wait_sec: float) -> list[int]:
     """Number the workers that have ended; one that is just ending is given a moment."""
     workers = list(getattr(iterator, "_workers", []))
     for worker in workers:
-        # torch's signal handler may report the death here, in the middle of the waiting.
-        with contextlib.suppress(RuntimeError):
-            worker.join(wait_sec / len(workers))
+        worker.join(wait_sec / len(workers))
     return [number for number, worker in enumerate(workers) if not worker.is_alive()]
 
 
@@ -239,7 +280,12 @@ def construct_train_loader(cfg: CfgNode) -> ResilientLoader[TrainBatches]:
         UserError: If the data is missing or too small for one step.
     """
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
-    guarded = GuardedDataset(dataset, policy=cfg.DATA.BAD_FILE_POLICY, seed=cfg.RNG_SEED)
+    guarded = GuardedDataset(
+        dataset,
+        policy=cfg.DATA.BAD_FILE_POLICY,
+        seed=cfg.RNG_SEED,
+        max_fraction=cfg.DATA.MAX_BAD_FRACTION,
+    )
     return ResilientLoader(guarded, _train_batches(cfg, guarded), *_support(cfg, "train", guarded))
 
 

@@ -38,8 +38,9 @@ class _ShortConvolutionsInFloat32(TorchFunctionMode):
         """Call ``func``, in float32 if it is such a convolution of (B, C, T, H, W)."""
         kwargs = kwargs or {}
         if func is torch.conv3d and len(args) >= 2 and args[0].shape[2] < args[1].shape[2]:
+            wide: list[Any] = [a.float() if isinstance(a, Tensor) else a for a in args]
             with torch.autocast("cpu", enabled=False):
-                return func(*(a.float() if isinstance(a, Tensor) else a for a in args), **kwargs)
+                return func(*wide, **kwargs)
         return func(*args, **kwargs)
 
 
@@ -122,6 +123,12 @@ class Precision:
         norm = nn.utils.clip_grad_norm_(parameters, limit)
         if clip_value is not None:
             nn.utils.clip_grad_value_(parameters, clip_value)
+        before = self.scaler.get_scale()
         self.scaler.step(optimizer)
         self.scaler.update()
+        if self.scaler.get_scale() < before:
+            logger.info(
+                "a gradient overflowed float16: the step was skipped, the loss scale is %g now",
+                self.scaler.get_scale(),
+            )
         return norm

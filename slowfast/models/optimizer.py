@@ -5,6 +5,7 @@ A group carries, as in PySlowFast, ``layer_decay`` (a factor on the rate) and ``
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ __all__ = [
     "parameter_groups",
     "set_lr",
 ]
+
+logger = logging.getLogger(__name__)
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
@@ -196,16 +199,37 @@ def set_lr(optimizer: Optimizer, lr: float) -> None:
         group["lr"] = lr * group.get("layer_decay", 1.0)
 
 
+_OF_ONE_KIND = frozenset({"momentum", "betas", "nesterov", "alpha", "rho"})
+"""Settings that tell one kind of optimizer from another."""
+
+_OF_THE_SCHEDULE = frozenset({"lr", "initial_lr"})
+"""Settings that change with every step anyway."""
+
+
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Restore an optimiser; torch itself does not look at the shapes until the first step.
+    """Restore an optimizer; torch itself does not look at the shapes until the first step.
+
+    What the configuration says now (weight decay, momentum, betas) holds, not what it said when the
+    state was saved; each change is logged.
 
     Args:
         optimizer: Changed in place.
         state: Its ``state_dict()``, from a checkpoint.
 
     Raises:
-        ValueError: If groups, parameters or shapes differ; nothing is changed then.
+        ValueError: If it is of another kind of optimizer, or if groups, parameters or shapes
+            differ; nothing is changed then.
     """
+    wanted = [
+        {key: value for key, value in group.items() if key != "params"}
+        for group in optimizer.param_groups
+    ]
+    saved = {key for group in state["param_groups"] for key in group}
+    if saved & _OF_ONE_KIND != {key for group in wanted for key in group} & _OF_ONE_KIND:
+        raise ValueError(
+            "SOLVER.OPTIMIZING_METHOD was another: it has "
+            f"{', '.join(sorted(saved & _OF_ONE_KIND)) or 'no momentum'}"
+        )
     params = [p for group in optimizer.param_groups for p in group["params"]]
     names = [index for group in state["param_groups"] for index in group["params"]]
     if len(params) != len(names):
@@ -218,3 +242,13 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
                     f"{tuple(param.shape)}"
                 )
     optimizer.load_state_dict(state)
+    changes: dict[str, None] = {}  # a set that keeps the order
+    for group, values in zip(optimizer.param_groups, wanted, strict=True):
+        for key, value in values.items():
+            old = group.get(key)
+            same = list(old) == list(value) if isinstance(value, tuple) and old else old == value
+            if key not in _OF_THE_SCHEDULE and not same:
+                changes[f"{key} {old} -> {value}"] = None
+            group[key] = value
+    if changes:
+        logger.info("the configuration has changed since: %s", ", ".join(changes))

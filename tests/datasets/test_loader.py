@@ -1,7 +1,9 @@
 """The loader: bad, hanging and killing files are set aside, everything else arrives in order."""
 
 import csv
+import multiprocessing
 import os
+import signal
 import time
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from torch.utils.data import Dataset
 
 from slowfast.config import UserError
+from slowfast.datasets import loader as loader_module
 from slowfast.datasets.bad_media import BadMedia, BadMediaLog
 from slowfast.datasets.guard import GuardedDataset, Heartbeat
 from slowfast.datasets.loader import LoaderSettings, ResilientLoader
@@ -124,12 +127,75 @@ def test_nothing_but_bad_files_stops_at_once(tmp_path):
         indices(loader)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_limit_that_was_set_decides(tmp_path, workers):
+    """Three of four files are bad, nine of ten may be: replacements are drawn until one is good."""
+    dataset = Behaving(40, **{f"i{i}": "bad" for i in range(40) if i % 4})
+    guarded = GuardedDataset(dataset, policy="replace", seed=1, max_fraction=0.9)
+    plan = {"length": 40, "batch_size": 4, "rank": 0, "world_size": 1, "seed": 5, "max_epoch": 3}
+    log = BadMediaLog(tmp_path, split="train", num_files=40, max_fraction=0.9)
+    loader = ResilientLoader(guarded, TrainBatches(**plan), LoaderSettings(workers), log)
+    seen = indices(loader)
+    assert len(seen) == 30
+    assert all(index % 4 == 0 for batch in seen for index in batch)
+
+
 def test_a_worker_that_dies_takes_one_file_with_it(tmp_path):
     loader = make_loader(tmp_path, Behaving(i4="kill"), workers=2)
     assert indices(loader) == [[0, 1, 2], [3, 5], [6, 7, 8], [9, 10, 11]]
     (row,) = records(tmp_path)
     assert row["path"] == "/videos/4.mp4"
     assert row["reason"] == "its worker process died (exit code 7)"
+
+
+class KilledOnce(Behaving):
+    """Workers that are killed from outside, at these samples, once each."""
+
+    def __init__(self, folder, *at, number=signal.SIGKILL):
+        super().__init__()
+        self.folder, self.at, self.number = folder, at, number
+
+    def __getitem__(self, key):
+        mark = self.folder / str(key[1])
+        if key[1] in self.at and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), self.number)
+            time.sleep(60)
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_worker_that_dies_without_a_bad_file_changes_nothing(tmp_path, number):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    loader = make_loader(tmp_path, KilledOnce(marks, 1, 4, 5, 10, number=number), workers=2)
+    assert indices(loader) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    assert len(list(marks.iterdir())) == 4
+    assert not (tmp_path / "bad_media.csv").exists()
+
+
+def test_an_idle_worker_that_dies_changes_nothing(tmp_path):
+    """Nor does its death raise anything outside of the loader, in the backward pass for example."""
+    loader = make_loader(tmp_path, Behaving(), workers=2)
+    batches = iter(loader)
+    seen = [next(batches)["index"].tolist()]
+    (before,) = {child.pid for child in multiprocessing.active_children()[:1]}
+    for child in multiprocessing.active_children():
+        os.kill(child.pid, signal.SIGKILL)
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        sum(range(1000))  # the signal handler would raise here
+    assert before not in {child.pid for child in multiprocessing.active_children()}
+    seen += [batch["index"].tolist() for batch in batches]
+    assert seen == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    assert not (tmp_path / "bad_media.csv").exists()
+
+
+def test_workers_that_only_die_end_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(loader_module, "_start_worker", lambda number: os._exit(3))
+    monkeypatch.setattr(loader_module, "_DEATHS_IN_A_ROW", 2)
+    with pytest.raises(UserError, match=r"died 2 times in a row.*DATA_LOADER\.NUM_WORKERS"):
+        indices(make_loader(tmp_path, Behaving(), workers=1))
 
 
 def test_a_file_that_hangs_is_given_up(tmp_path):

@@ -1,9 +1,10 @@
+import av
 import numpy as np
 import pytest
 from helpers.media_files import Audio, Video, write_media
 from reference.plain_decode import decode_audio
 
-from slowfast.datasets.media.reader import open_media
+from slowfast.datasets.media.reader import open_media, probe_media
 
 RATE = 24000
 NOISE = 0.3 * np.random.default_rng(0).standard_normal((2, 88200)).astype(np.float32)
@@ -87,3 +88,80 @@ def test_sound_stays_inside_full_scale(tmp_path):
         sound, _ = reader.read_audio(0.2, RATE // 2, RATE)
     assert np.isfinite(sound).all()
     assert abs(sound).max() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "layout"),
+    [
+        ("surround.mp4", "aac", "7.1"),  # planar
+        ("surround.mkv", "libopus", "7.1"),
+        ("ring.mp4", "aac", "hexadecagonal"),
+        ("surround.wav", "pcm_s16le", "22.2"),  # packed
+        ("surround.mka", "pcm_f32le", "7.1.2"),
+    ],
+)
+def test_many_channels(tmp_path, name, codec, layout):
+    """A tone in all of eight channels and more, planar and packed, is that tone."""
+    rate, seconds = 48000, 1
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate * seconds) / rate).astype(np.float32)
+    channels = len(av.AudioLayout(layout).channels)
+    # Packed: PyAV cannot write more than seven planes, either.
+    whole = av.AudioFrame.from_ndarray(tone.repeat(channels)[None], format="flt", layout=layout)
+    whole.sample_rate = rate
+    with av.open(str(tmp_path / name), "w") as out:
+        stream = out.add_stream(codec, rate=rate, layout=layout)
+        converter = av.AudioResampler(stream.codec_context.format, layout, rate)
+        fifo, position = av.AudioFifo(), 0
+        for part in converter.resample(whole):
+            part.pts = None
+            fifo.write(part)
+        size = stream.codec_context.frame_size or 1024
+        while (frame := fifo.read(size) or fifo.read(size, partial=True)) is not None:
+            frame.pts, position = position, position + frame.samples
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with open_media(tmp_path / name) as reader:
+        assert reader.info.channels == channels
+        sound, share = reader.read_audio(0.25, rate // 2, rate)
+    assert share == 1.0
+    spectrum = abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    assert spectrum.argmax() * rate / len(sound) == pytest.approx(440, abs=2)
+    assert 0.4 < abs(sound).max() < 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("sound.aac", "aac", {}),
+        ("sound.mp3", "libmp3lame", {"write_xing": "0"}),
+        ("sound.ac3", "ac3", {}),
+        ("sound.mp2", "mp2", {}),
+        ("sound.eac3", "eac3", {}),
+        ("sound.ts", "aac", {}),
+        ("sound.mpg", "mp2", {}),
+        ("sound.mka", "aac", {}),
+        ("sound.ogg", "libopus", {}),
+    ],
+)
+def test_a_length_that_is_only_estimated_is_not_believed(tmp_path, name, codec, options):
+    """Six seconds of almost nothing, which take few bytes, and eight of noise."""
+    rate = 24000 if name.endswith(("aac", "ts", "mka")) else 48000
+    noise = 0.3 * np.random.default_rng(0).standard_normal(14 * rate).astype(np.float32)
+    noise[: 6 * rate] *= 1e-4
+    path = write_media(
+        tmp_path / name,
+        Audio(codec, rate, "mono", {"b": "32k"} if codec == "aac" else {}, samples=noise[None]),
+        options=options,
+    )
+    with av.open(str(path)) as media:
+        decoded = sum(f.samples for f in media.decode(audio=0)) / rate
+    assert decoded == pytest.approx(14, abs=0.2)
+    info = probe_media(path)
+    assert info.audio_end_sec - info.audio_start_sec == pytest.approx(decoded, abs=0.07)
+    with open_media(path) as reader:
+        sound, share = reader.read_audio(info.audio_end_sec - 0.7, 12000, 24000)
+        assert share == 1.0
+        assert abs(sound).mean() > 0.1
+        quiet, share = reader.read_audio(3.0, 12000, 24000)
+        assert share == 1.0
+        assert abs(quiet).mean() < 0.01

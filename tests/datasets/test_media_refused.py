@@ -42,7 +42,7 @@ def test_a_still_image_is_no_video_of_any_format(tmp_path, suffix, size):
 )
 def test_a_raw_stream_is_named_with_what_to_do(tmp_path, suffix, codec, container):
     path = write_stream(tmp_path / f"stream.{suffix}", codec, container)
-    expected = rf"raw {container} stream without timestamps; .* ffmpeg -f {container} -i stream\."
+    expected = rf"raw {container} stream without timestamps\. .*ffmpeg -i FILE OUT.mp4"
     with pytest.raises(MediaError, match=expected):
         open_media(path)
     report = inspect_media(path)

@@ -294,3 +294,22 @@ def test_the_command_line_knows_the_settings():
     )
     assert arguments.audio_rate == defaults.audio_rate_hz
     assert arguments.audio_kbps == defaults.audio_kbps
+
+
+@pytest.mark.parametrize(
+    ("name", "tracks"),
+    [
+        ("joined.ts", (VIDEO, AUDIO)),
+        ("joined.mpg", (Video("mpeg2video", options={"g": "12"}), Audio("mp2", options={}))),
+        ("joined_audio.ts", (AUDIO,)),
+    ],
+)
+def test_joined_recordings_are_refused_with_advice_that_works(tmp_path, name, tracks):
+    """Nothing of them is lost silently: only the first recording could be read."""
+    part = write_media(tmp_path / f"part_{name}", *tracks)
+    path = tmp_path / name
+    path.write_bytes(2 * part.read_bytes())
+    with pytest.raises(MediaError, match=r"time starts again after [12]\.\d s.*ffmpeg -i"):
+        copy_of(path)
+    assert not list(tmp_path.glob("copy*"))
+    copy_of(part)

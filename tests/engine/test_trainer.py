@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import random
 import re
 import signal
+import threading
 
 import pytest
 import torch
@@ -73,6 +75,67 @@ def test_workers_do_not_change_the_run(tmp_path):
     two = run(tmp_path / "2", "DATA_LOADER.NUM_WORKERS", 2)
     for name, value in weights(none).items():
         assert torch.equal(value, weights(two)[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_killed_workers_change_neither_losses_nor_weights(tmp_path, number):
+    """Twenty deaths at random moments: decoding, idle, in the backward pass."""
+    words = ("DATA_LOADER.NUM_WORKERS", 2, "SOLVER.MAX_EPOCH", 60)
+    quiet = run(tmp_path / "quiet", *words)
+    deaths, over = [], threading.Event()
+    draw = random.Random(int(number))
+
+    def kill():
+        while len(deaths) < 20 and not over.wait(draw.uniform(0.05, 0.4)):
+            workers = multiprocessing.active_children()
+            if workers:
+                victim = draw.choice(workers).pid
+                os.kill(victim, number)
+                deaths.append(victim)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        disturbed = run(tmp_path / "disturbed", *words)
+    finally:
+        over.set()
+        killer.join()
+    assert len(set(deaths)) >= 5
+    assert losses(tmp_path / "disturbed") == losses(tmp_path / "quiet")
+    for name, value in weights(quiet).items():
+        assert torch.equal(value, weights(disturbed)[name]), name
+    assert not (tmp_path / "disturbed" / "bad_media.csv").exists()
+
+
+@pytest.mark.parametrize(("before", "after"), [("adamw", "sgd"), ("sgd", "adamw")])
+def test_another_optimizer_cannot_resume(tmp_path, before, after):
+    words = ("SOLVER.MAX_EPOCH", 2)
+    run(tmp_path, *words, "SOLVER.OPTIMIZING_METHOD", before, until=2)
+    with pytest.raises(UserError, match=r"SOLVER\.OPTIMIZING_METHOD was another: it has"):
+        run(tmp_path, *words, "SOLVER.OPTIMIZING_METHOD", after)
+
+
+def test_settings_of_the_optimizer_that_changed_are_applied_and_said(tmp_path, caplog):
+    words = ("SOLVER.OPTIMIZING_METHOD", "adamw", "SOLVER.MAX_EPOCH", 2)
+    run(tmp_path, *words, until=2)
+    with caplog.at_level("INFO"):
+        changed = run(tmp_path, *words, "SOLVER.WEIGHT_DECAY", 0.5, "SOLVER.BETAS", [0.5, 0.6])
+    group = changed.optimizer.param_groups[0]
+    assert (group["weight_decay"], tuple(group["betas"])) == (0.5, (0.5, 0.6))
+    assert "weight_decay 0.0001 -> 0.5" in caplog.text
+    assert "-> (0.5, 0.6)" in caplog.text
+
+
+def test_float16_skips_steps_that_overflow_and_goes_on(tmp_path):
+    """The first loss scale is far too large for float16, on purpose."""
+    words = ("TRAIN.MIXED_PRECISION", True, "TRAIN.MIXED_PRECISION_DTYPE", "fp16", "LOG_PERIOD", 1)
+    trainer = run(tmp_path, *words, "SOLVER.MAX_EPOCH", 8)
+    first = trainer.precision.scaler
+    assert first.get_scale() < 2.0**16
+    stats = [s for s in read_stats(tmp_path) if s["_type"] == "train_iter"]
+    assert all(s["loss"] > 0 for s in stats)
+    assert all(value.isfinite().all() for value in weights(trainer).values())
 
 
 def test_accumulation_averages_gradients(tmp_path):

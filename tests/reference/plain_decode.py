@@ -24,6 +24,11 @@ def decode_video(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
             times.append(float(frame.pts * stream.time_base))
             picture = frame.to_ndarray(format="rgb24", interpolation=SCALING)
             pictures.append(np.rot90(picture, round(frame.rotation / 90)))
+    with av.open(str(path)) as media:
+        if media.format.name == "avi":  # it holds decoding times only: the n-th is the n-th shown
+            stream = media.streams.video[0]
+            ticks = sorted(packet.dts for packet in media.demux(stream) if packet.size)
+            times = [float(k * stream.time_base) for k in ticks[: len(times)]]
     return np.array(times), np.stack(pictures), tick
 
 

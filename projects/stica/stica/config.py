@@ -22,6 +22,7 @@ _READOUTS = ("cls", "mean", "first")
 _POSITIONS = ("learned", "sinusoidal", "none")
 _HEAD_BN = ("group", "joint")
 _PAIRS = ("all", "released")
+_CROP_KEYS = ("video", "audio")
 _WITHIN_HEADS = ("shared", "own")
 _COMPAT = ("", "released")
 
@@ -113,6 +114,11 @@ def _add_stica(cfg: CfgNode) -> None:
     # of the other, both ways. "released": the last large crops of both views, and small crops of
     # the second view with large ones of the first.
     cfg.STICA.PAIRS = "all"
+    # What crops are contrasted with: "video" (large crops of the other view; paper, released) or
+    # "audio" (the clip's audio, as whole clips are, at TEMPERATURE_CROSS; ours: crops are then
+    # further views of the cross-modal term, and no term asks that two clips of one kind differ in
+    # what only the video shows). WITHIN_WEIGHT is their weight in either case.
+    cfg.STICA.CROP_KEYS = "video"
     # Projection head of the crops: "shared" (that of the whole clips, which meet the audio; paper,
     # released) or "own" (another one, so that the two terms meet in the pooled features only).
     cfg.STICA.WITHIN_HEAD = "shared"
@@ -154,6 +160,7 @@ def _check_choices(cfg: CfgNode) -> list[Problem]:
         "TEMPORAL_TRANSFORMER.READOUT": (cfg.TEMPORAL_TRANSFORMER.READOUT, _READOUTS),
         "TEMPORAL_TRANSFORMER.POSITIONS": (cfg.TEMPORAL_TRANSFORMER.POSITIONS, _POSITIONS),
         "STICA.PAIRS": (cfg.STICA.PAIRS, _PAIRS),
+        "STICA.CROP_KEYS": (cfg.STICA.CROP_KEYS, _CROP_KEYS),
         "STICA.WITHIN_HEAD": (cfg.STICA.WITHIN_HEAD, _WITHIN_HEADS),
         "STICA.HEAD_BN": (cfg.STICA.HEAD_BN, _HEAD_BN),
         "STICA.COMPAT": (cfg.STICA.COMPAT, _COMPAT),
@@ -247,7 +254,17 @@ def _check_terms(cfg: CfgNode) -> list[Problem]:
                 )
             )
     has_within = has_within and any(crops[f"{axis}_LARGE"].NUM > 0 for axis in ("SPACE", "TIME"))
-    if has_within and cfg.DATA.TRAIN_CROP_NUM_SPATIAL < 2:
+    to_audio = cfg.STICA.CROP_KEYS == "audio"
+    if has_within and to_audio and not (cfg.AUDIO.ENABLE and weight < 1):
+        problems.append(
+            Problem(
+                "STICA.CROP_KEYS",
+                f"got 'audio' with AUDIO.ENABLE {cfg.AUDIO.ENABLE} and STICA.WITHIN_WEIGHT "
+                f"{weight}: there is no audio to compare crops with. Set AUDIO.ENABLE True and a "
+                "weight below 1, or 'video'",
+            )
+        )
+    if has_within and not to_audio and cfg.DATA.TRAIN_CROP_NUM_SPATIAL < 2:
         problems.append(
             Problem(
                 "DATA.TRAIN_CROP_NUM_SPATIAL",

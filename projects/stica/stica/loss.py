@@ -82,7 +82,7 @@ def cross_modal_loss(
     ``1/2 NCE(video, audio) + 1/2 NCE(audio, video)``.
 
     Args:
-        video: float (V, B, D), whole clips.
+        video: float (V, B, D), whole clips, or V crops.
         audio: float (B, D).
         temperature: STICA.TEMPERATURE_CROSS.
         valid: bool (B,), samples with sound; None: all.
@@ -174,12 +174,14 @@ def stica_loss(
     temperature_within: float,
     within_weight: float,
     pairs: str = "all",
+    crop_keys: str = "video",
 ) -> dict[str, Tensor]:
     """Compute StiCA's total loss.
 
     ``total = (1 - w) cross + w within``, where ``within`` is the mean over the axes (space, time)
     that have large crops. A term without embeddings is left out together with its weight, so that
-    what is left has weight 1.
+    what is left has weight 1. With ``crop_keys`` "audio" (ours, not the paper's) every crop is
+    contrasted with the audio as whole clips are, and ``crops`` takes the place of ``within``.
 
     Args:
         outputs: Embeddings of the model.
@@ -188,10 +190,11 @@ def stica_loss(
         temperature_within: Temperature of the within-modal terms.
         within_weight: w, 0 to 1.
         pairs: See ``within_modal_loss``.
+        crop_keys: STICA.CROP_KEYS, "video" or "audio".
 
     Returns:
-        ``loss`` and, of the terms that are there, ``loss_cross``, ``loss_within``, ``loss_space``
-        and ``loss_time``, detached.
+        ``loss`` and, of the terms that are there, ``loss_cross``, ``loss_within`` or
+        ``loss_crops``, ``loss_space`` and ``loss_time``, detached.
 
     Raises:
         ValueError: If no term is left.
@@ -207,16 +210,25 @@ def stica_loss(
         "loss_space": (outputs.space_large, outputs.space_small),
         "loss_time": (outputs.time_large, outputs.time_small),
     }
-    valid = valid_rows(batch, with_sound=False)
-    within = {
-        name: within_modal_loss(large, small, temperature_within, valid, pairs=pairs)
-        for name, (large, small) in axes.items()
-        if large.shape[1] > 0
-    }
-    if within:
-        terms["loss_within"] = torch.stack(list(within.values())).mean()
-        weighted.append((within_weight, terms["loss_within"]))
-        terms |= within
+    axes = {name: crops for name, crops in axes.items() if crops[0].shape[1] > 0}
+    if crop_keys == "audio" and outputs.audio is not None:
+        title, valid = "loss_crops", valid_rows(batch, with_sound=True)
+        of_axes = {
+            name: cross_modal_loss(
+                torch.cat(crops, dim=1).flatten(0, 1), outputs.audio, temperature_cross, valid
+            )
+            for name, crops in axes.items()
+        }
+    else:
+        title, valid = "loss_within", valid_rows(batch, with_sound=False)
+        of_axes = {
+            name: within_modal_loss(*crops, temperature_within, valid, pairs=pairs)
+            for name, crops in axes.items()
+        }
+    if of_axes:
+        terms[title] = torch.stack(list(of_axes.values())).mean()
+        weighted.append((within_weight, terms[title]))
+        terms |= of_axes
     total_weight = sum(weight for weight, _ in weighted)
     if total_weight == 0:
         raise ValueError(
@@ -229,7 +241,7 @@ def stica_loss(
 
 
 def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
-    """Build the loss from STICA.TEMPERATURE_*, STICA.WITHIN_WEIGHT and STICA.PAIRS.
+    """Build the loss from STICA.TEMPERATURE_*, WITHIN_WEIGHT, PAIRS and CROP_KEYS.
 
     Args:
         cfg: The configuration.
@@ -243,6 +255,7 @@ def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
         temperature_within=cfg.STICA.TEMPERATURE_WITHIN,
         within_weight=cfg.STICA.WITHIN_WEIGHT,
         pairs=cfg.STICA.PAIRS,
+        crop_keys=cfg.STICA.CROP_KEYS,
     )
 
 

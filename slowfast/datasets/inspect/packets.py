@@ -11,7 +11,7 @@ import numpy as np
 from slowfast.datasets.media.file import MediaFile, MediaLocation, file_faults, ticks_per_sec
 from slowfast.datasets.media.packets import PacketSource
 
-__all__ = ["Beat", "PacketFacts", "walk_packets"]
+__all__ = ["Beat", "PacketFacts", "find_restart", "walk_packets"]
 
 Beat = Callable[[], None]
 """Called now and then, to show that work goes on."""
@@ -71,6 +71,40 @@ def walk_packets(path: str | Path, zero_sec: float, beat: Beat) -> PacketFacts |
             return _walk(PacketSource(file, file.video_index), zero_sec, beat)
         finally:
             file.close()
+
+
+def find_restart(path: str | Path, beat: Beat) -> float | None:
+    """Find where time starts again inside a file, as in recordings that were simply joined.
+
+    Args:
+        path: The file.
+        beat: Called now and then.
+
+    Returns:
+        How much of a track precedes it, in seconds; None where time only goes on.
+
+    Raises:
+        MediaError: If the file cannot be opened.
+    """
+    with file_faults(path):
+        file = MediaFile(MediaLocation(Path(path)))
+        try:
+            for index in (file.video_index, file.audio_index):
+                if index is None:
+                    continue
+                source = PacketSource(file, index)
+                source.rewind()
+                times: list[float] = []
+                while (packet := source.next_packet()) is not None:
+                    beat()
+                    if packet.dts is not None:
+                        times.append(packet.dts / ticks_per_sec(source.stream))
+                back = np.flatnonzero(np.diff(times) < -_JUMP_BACK_SEC)
+                if len(back):
+                    return times[back[0]] - times[0]
+        finally:
+            file.close()
+    return None
 
 
 def _walk(source: PacketSource, zero_sec: float, beat: Beat) -> PacketFacts | None:

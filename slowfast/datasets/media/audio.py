@@ -60,6 +60,10 @@ _FULL_SCALE = {
 }
 """Zero and full scale of the sample formats, packed or planar (the same name with a p)."""
 
+_MAX_PLANES = 7
+"""Of planar samples of more channels PyAV (18.1) counts too many planes, and reads memory that is
+not the frame's: FFmpeg's list of planes has no end mark then."""
+
 _COUNTED_SEC = 60.0
 """So long from the start of an Ogg file Vorbis is decoded from there, to count samples: FFmpeg's
 times of its packets may be wrong by a block (up to 10 ms)."""
@@ -325,10 +329,13 @@ def downmix(frames: list[AudioFrame]) -> FloatArray:
     Returns:
         float32 (n,), finite, in [-1, 1] unless the codec overshoots.
     """
-    if frames[0].format.name.rstrip("p") not in _FULL_SCALE:
-        frames = [av.AudioResampler(format="fltp").resample(frame)[0] for frame in frames]
-    offset, scale = _FULL_SCALE[frames[0].format.name.rstrip("p")]
-    channels = frames[0].layout.channels
+    channels, sample_format = frames[0].layout.channels, frames[0].format
+    packed = sample_format.name.removesuffix("p")
+    is_readable = not sample_format.is_planar or len(channels) <= _MAX_PLANES
+    if packed not in _FULL_SCALE or not is_readable:
+        packed = packed if packed in _FULL_SCALE else "flt"
+        frames = [av.AudioResampler(format=packed).resample(frame)[0] for frame in frames]
+    offset, scale = _FULL_SCALE[packed]
     values = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
     if not frames[0].format.is_planar:
         values = values.reshape(-1, len(channels)).T  # (C, n)

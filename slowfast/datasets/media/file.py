@@ -33,9 +33,6 @@ _MAX_SAMPLE_RATE_HZ = 1_000_000
 _IMAGE_BRANDS = frozenset(("avif", "mif1", "msf1", "heic", "heix", "heim", "heis"))
 """Of mp4 files that hold a still image."""
 
-_RAW = frozenset(("h264", "hevc", "vvc", "evc", "h261", "h263", "obu", "cavsvideo", "avs2", "avs3"))
-"""Formats of streams without a container: nothing tells when a frame appears."""
-
 _MOTION_JPEG_SUFFIXES = frozenset((".mjpeg", ".mjpg"))
 
 
@@ -239,19 +236,10 @@ def is_plausible_rate(sample_rate_hz: int) -> bool:
     return 0 < sample_rate_hz <= _MAX_SAMPLE_RATE_HZ
 
 
-def _refuse_format(location: MediaLocation, container: InputContainer) -> None:
-    """Refuse still images, of any format, and streams without timestamps."""
+def _is_still_image(container: InputContainer) -> bool:
     name = container.format.name
     brand = container.metadata.get("major_brand", "").strip()
-    if name == "image2" or name.endswith("_pipe") or brand in _IMAGE_BRANDS:
-        raise MediaError(location.path, "it is a still image, neither video nor sound")
-    if name in _RAW:
-        source = location.path.name
-        raise MediaError(
-            location.path,
-            f"it is a raw {name} stream without timestamps; put it in a container: "
-            f"ffmpeg -f {name} -i {source} {location.path.stem}.mp4",
-        )
+    return name == "image2" or name.endswith("_pipe") or brand in _IMAGE_BRANDS
 
 
 class MediaFile:
@@ -275,11 +263,9 @@ class MediaFile:
     def __init__(self, location: MediaLocation) -> None:
         self.location = location
         self.container = open_container(location)
-        try:
-            _refuse_format(location, self.container)
-        except MediaError:
+        if _is_still_image(self.container):
             self.container.close()
-            raise
+            raise MediaError(location.path, "it is a still image, neither video nor sound")
         self.video_index = _pick_track(self.container, "video")
         self.audio_index = _pick_track(self.container, "audio")
         self.pristine = True

@@ -20,6 +20,14 @@ from slowfast.datasets.media.file import (
 
 __all__ = ["MediaInfo", "track_spans"]
 
+_WITH_TABLE = frozenset(
+    "aiff ape asf avi caf flac gif matroska mov nut ogg rm tta voc w64 wav wv xwma".split()
+)
+"""Formats that store how long a track lasts, by FFmpeg's names (mp4 is one with mov)."""
+
+_PADDING_SEC = 0.1
+"""The encoder's padding at an MP3's end is shorter; a header that knows it leaves it out."""
+
 _TAILS_SEC = (1.0, 10.0, math.inf)
 """Packets are looked at from so long before the file's end, in turn, to find a track's end."""
 
@@ -104,20 +112,29 @@ def track_spans(file: MediaFile) -> dict[int, Span]:
         missing = [index for index in starts if index not in ends]
         if missing:
             ends |= _last_ticks(file.location, missing, tail_sec)
-    return {
-        index: Span(start, max(start, ends[index]), ticks_per_sec(file.container.streams[index]))
-        for index, start in starts.items()
-        if index in ends
-    }
+    spans = {}
+    for index in starts.keys() & ends.keys():
+        stream, start = file.container.streams[index], starts[index]
+        end = _without_padding(stream, start, ends[index])
+        spans[index] = Span(start, max(start, end), ticks_per_sec(stream))
+    return spans
+
+
+def _without_padding(stream: Stream, start: int, end: int) -> int:
+    """Take the end that an MP3's header states where the packets end just behind it."""
+    declared = start + (stream.duration or 0)
+    is_near = 0 < end - declared < _PADDING_SEC * ticks_per_sec(stream)
+    return declared if is_near and stream.container.format.name == "mp3" else end
 
 
 def _declares_its_end(stream: Stream) -> bool:
     """Whether a track's duration can be trusted.
 
-    Of MPEG program streams FFmpeg only estimates it. With a varying frame rate mp4 adds up
-    durations in the order of decoding, which may miss the last frames.
+    Of formats without a table FFmpeg estimates it, from the bit rate of the first packets or from
+    the last packet that it happens to find. With a varying frame rate mp4 adds up durations in the
+    order of decoding, which may miss the last frames.
     """
-    if stream.container.format.name == "mpeg":
+    if not _WITH_TABLE.intersection(stream.container.format.name.split(",")):
         return False
     return stream.type == "audio" or stream.average_rate == stream.guessed_rate
 

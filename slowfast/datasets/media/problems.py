@@ -60,6 +60,11 @@ class MediaProblem(NamedTuple):
 _GET_AGAIN = "Get the file again, or leave it out."
 _ENCODE = "Re-encode it (prepare_data.py encode)."
 _NOTHING = ""
+JOIN = (
+    "It was joined from several recordings, and only the first is read. Give it one clock: "
+    "ffmpeg -i FILE OUT.mp4"
+)
+"""What to do about a file whose time starts again."""
 
 PROBLEMS: dict[str, ProblemKind] = {
     "missing": ProblemKind("error", "file is missing", "Mend the link or the list that names it."),
@@ -69,9 +74,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "not_media": ProblemKind("error", "not a media file, or damaged beyond reading", _GET_AGAIN),
     "still_image": ProblemKind("error", "still image", "Leave it out: it has no time."),
     "raw_stream": ProblemKind(
-        "error",
-        "raw stream without timestamps",
-        "Put it in a container: ffmpeg -i STREAM VIDEO.mp4.",
+        "error", "raw stream without timestamps", "Put it into a container: ffmpeg -i FILE OUT.mp4"
     ),
     "no_tracks": ProblemKind("error", "neither video nor sound that can be decoded", _GET_AGAIN),
     "undecodable": ProblemKind("error", "hardly any of it can be decoded", _GET_AGAIN),
@@ -90,7 +93,7 @@ PROBLEMS: dict[str, ProblemKind] = {
         "warning", "damaged in part", _GET_AGAIN + " Or re-encode what is left."
     ),
     "truncated": ProblemKind("warning", "cut short", _GET_AGAIN + " Or re-encode what is left."),
-    "restarts": ProblemKind("warning", "time jumps back inside the file", _ENCODE),
+    "restarts": ProblemKind("warning", "time jumps back inside the file", JOIN),
     "no_sound": ProblemKind("warning", "no sound track", "Leave it out with --require-sound."),
     "silent": ProblemKind("warning", "silent throughout", "Leave it out with --require-sound."),
     "faint": ProblemKind("warning", "very quiet throughout", "Listen to it: is that the sound?"),
@@ -113,7 +116,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "low_rate": ProblemKind("note", "few frames per second", "Nothing: frames are repeated."),
     "sparse_keyframes": ProblemKind("note", "keyframes far apart: slow to read", _ENCODE),
     "no_timestamps": ProblemKind(
-        "note", "container without timestamps", "Nothing: the picture may be two frames late."
+        "note", "container without timestamps", "Nothing: frames are dated by their order."
     ),
     "several_tracks": ProblemKind("note", "several tracks of a kind", _NOTHING),
     "small": ProblemKind("note", "small picture", "Nothing: crops are enlarged."),
@@ -125,7 +128,7 @@ _OWN_REASONS = {
     "it is not a regular file": "not_a_file",
     "it is 0 bytes long": "empty",
     "it is a still image": "still_image",
-    "it is a raw ": "raw_stream",
+    "it is a raw": "raw_stream",
     "it has neither video nor sound": "no_tracks",
     "damaged:": "undecodable",
 }

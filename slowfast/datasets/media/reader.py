@@ -9,7 +9,8 @@ What holds of every file:
 
 * Time is in seconds on the file's own clock, whose zero is the first instant presented. Frames and
   sound are placed by their timestamps, so late tracks, edit lists and containers that start at
-  1.4 s need no care. AVI stores no timestamps: there the picture may be two frames late.
+  1.4 s need no care. AVI and its like store decoding times only: there the n-th frame shown
+  appears at the n-th of them.
 * Pictures come upright and with square pixels: rotation metadata and sample aspect ratio are
   honoured (the height of coded frames is kept, their width is stretched). Mirroring is not.
 * Colours follow the file's matrix and range; where it names no matrix, BT.601, as FFmpeg does.
@@ -45,6 +46,10 @@ from slowfast.datasets.media.video import VideoTrack
 from slowfast.utils.io import Closing
 
 __all__ = ["MediaError", "MediaInfo", "MediaReader", "open_media", "probe_media"]
+
+
+_WITHOUT_TIMES = frozenset({"cavsvideo", "evc", "h264", "hevc", "vc1", "vvc"})
+"""Formats that are a codec's own bytes, of whose packets FFmpeg gives no times."""
 
 
 class MediaReader(Closing):
@@ -178,6 +183,13 @@ class MediaReader(Closing):
                 self._video = VideoTrack(source, span)
             else:
                 self._audio = AudioTrack(source, span)
+        name = file.container.format.name
+        if self._video is None and file.video_index is not None and name in _WITHOUT_TIMES:
+            raise MediaError(
+                self.path,
+                f"it is a raw {name} stream without timestamps. Put it into a container: "
+                "ffmpeg -i FILE OUT.mp4",
+            )
         if self._video is None and self._audio is None:
             raise MediaError(self.path, "it has neither video nor sound that can be decoded")
         self._zero_sec = min(span.start_sec for span in spans.values())

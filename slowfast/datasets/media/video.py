@@ -10,7 +10,7 @@ Legend: T frames, H W height and width.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -21,9 +21,11 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from slowfast.datasets.media.display_order import DisplayOrder
 from slowfast.datasets.media.file import MediaError, Span
 from slowfast.datasets.media.packets import PacketSource
 from slowfast.datasets.media.picture import Picture
+from slowfast.datasets.media.window import Window
 
 __all__ = ["VideoTrack"]
 
@@ -43,7 +45,21 @@ _TOLERANCE_SEC = 5e-4
 _MAX_REORDERED = 32
 """Decoders hold back fewer frames than that."""
 
+_DECODE_TIMES_ONLY = frozenset({"avi"})
+"""Formats that never store when a frame appears. Other files that do not are known by their frames,
+which come out of the decoder with times that go back."""
+
+_FRAMES_TO_TELL = 64
+"""Frames from the beginning that tell whether times go back."""
+
+_STATEFUL_PIXELS = frozenset({"pal8"})
+"""Pixel formats of which a packet does not hold all: the palette came before it."""
+
 _NEVER, _FOREVER = -(2**62), 2**62
+
+
+class _TimesGoBackError(Exception):
+    """The container's times are not those at which frames appear."""
 
 
 class _Shown(NamedTuple):
@@ -51,50 +67,6 @@ class _Shown(NamedTuple):
 
     pts: int
     frame: VideoFrame
-
-
-class _Window:
-    """Which frames are shown at ascending instants: for each the last that starts by then.
-
-    Args:
-        limits: The instants, in ticks.
-        end: Where the track ends, in ticks.
-
-    Attributes:
-        target: Where decoding has to start: the first instant, or the last one of the track.
-    """
-
-    def __init__(self, limits: list[int], end: int) -> None:
-        self.limits = limits
-        self.target = min(limits[0], end - 1)
-        self.clear()
-
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """First and last instant."""
-        return self.limits[0], self.limits[-1]
-
-    def clear(self) -> None:
-        """Forget the packets that came by."""
-        self._latest = [_NEVER] * len(self.limits)
-
-    def slot(self, pts: int) -> int:
-        """Return the first instant that a frame could be shown at; ``len(limits)``: at none."""
-        return bisect_left(self.limits, pts)
-
-    def may_show(self, pts: int | None) -> bool:
-        """Whether a packet's frame may be shown; note that the packet has come by.
-
-        It is not when a packet was seen whose frame starts later and still before the instant. A
-        frame with B-frames before it is decoded before them, so this nearly always is known.
-        """
-        slot = len(self.limits) if pts is None else self.slot(pts)
-        if pts is None or slot == len(self.limits):
-            return True
-        if self._latest[slot] > pts:
-            return False
-        self._latest[slot] = pts
-        return True
 
 
 class VideoTrack:
@@ -128,6 +100,11 @@ class VideoTrack:
         aspect = float(stream.sample_aspect_ratio or 1.0)
         self._picture = Picture(stream.width, stream.height, aspect)
         self._first_sec: float | None = None
+        self._order: DisplayOrder | None = None
+        self._shown_later = False  # some packet was
+        self._may_go_back = bool(stream.codec_context.has_b_frames)
+        if self._may_go_back and source.file.container.format.name in _DECODE_TIMES_ONLY:
+            self._order = DisplayOrder(self._period)
         self.span = span
         self.num_damaged = 0
         self._forget()
@@ -170,12 +147,18 @@ class VideoTrack:
         Raises:
             MediaError: If damage leaves no frame of the window.
         """
-        window = _Window(self._limits(times_sec), self.span.end)
-        try:
-            return self._read(window, short_side)
-        except BaseException:
-            self._forget()
-            raise
+        while True:
+            window = Window(self._limits(times_sec), self.span.end)
+            try:
+                frames = self._read(window, short_side)
+                if self._trusts_times():
+                    return frames
+            except _TimesGoBackError:
+                self._order = DisplayOrder(self._period)
+                self._forget()
+            except BaseException:
+                self._forget()
+                raise
 
     def read_all(self, short_side: int | None) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """Yield every whole frame of the track, once, in order of display.
@@ -186,6 +169,8 @@ class VideoTrack:
         Yields:
             When the frame appears, on the container's clock, in seconds, and uint8 (H, W, 3), RGB.
         """
+        if self._may_go_back and self._order is None:
+            self._learn_order()
         self._go_to_beginning()
         try:
             while (shown := self._next(None)) is not None:
@@ -193,7 +178,32 @@ class VideoTrack:
         finally:
             self._forget()
 
-    def _read(self, window: _Window, short_side: int | None) -> NDArray[np.uint8]:
+    def _trusts_times(self) -> bool:
+        """Whether frames that were read had the right times; if not, the next reading will.
+
+        Of a track with B-frames some packet is shown later than it is decoded. Where none was, some
+        frames are decoded from the beginning, once, to see whether times go back.
+        """
+        if not self._may_go_back or self._order is not None or self._shown_later:
+            return True
+        self._may_go_back = self._learn_order()
+        return not self._may_go_back
+
+    def _learn_order(self) -> bool:
+        """Decode some frames from the beginning, to know whether times go back."""
+        damaged = self.num_damaged
+        self._go_to_beginning()
+        try:
+            for _ in range(_FRAMES_TO_TELL):
+                if self._next(None) is None:
+                    break
+        except _TimesGoBackError:
+            self._order = DisplayOrder(self._period)
+        self._forget()
+        self.num_damaged = damaged
+        return self._order is not None
+
+    def _read(self, window: Window, short_side: int | None) -> NDArray[np.uint8]:
         out: NDArray[np.uint8] | None = None
         slots: list[int] = []
         shown_until = -math.inf
@@ -209,7 +219,7 @@ class VideoTrack:
         _repeat(out, slots)
         return out
 
-    def _lacks(self, window: _Window, shown_until: float) -> bool:
+    def _lacks(self, window: Window, shown_until: float) -> bool:
         """Whether a window has no frame of its own, the one before it being held for no reason.
 
         The reason is that no other comes. It does not count in a damaged file, nor when the track
@@ -231,7 +241,7 @@ class VideoTrack:
     def _hold(self, frame: VideoFrame) -> float:
         return max(frame.duration or 0, _MIN_HOLD_FRAMES * self._period)
 
-    def _fault(self, window: _Window) -> MediaError:
+    def _fault(self, window: Window) -> MediaError:
         start, end = ((t - self.span.start) / self.span.per_sec for t in window.bounds)
         return MediaError(
             self._source.file.location.path,
@@ -240,7 +250,7 @@ class VideoTrack:
 
     # Choosing frames
 
-    def _frames_of(self, window: _Window) -> Iterator[tuple[int, _Shown]]:
+    def _frames_of(self, window: Window) -> Iterator[tuple[int, _Shown]]:
         """Yield the frames shown in a window, each with the first instant it is shown at."""
         if not self._can_go_on(window.target):
             self._go_to(window)
@@ -257,7 +267,7 @@ class VideoTrack:
         if self._current is not None:
             yield window.slot(self._current.pts), self._current
 
-    def _next(self, window: _Window | None) -> _Shown | None:
+    def _next(self, window: Window | None) -> _Shown | None:
         """Return the next frame in order of display, None after the last."""
         while not self._ahead:
             packet = self._source.next_packet()
@@ -279,8 +289,11 @@ class VideoTrack:
         position = self._ahead[-1].pts if self._ahead else self._current.pts
         return target <= position or self._flushed or self._source.is_near(position, target)
 
-    def _go_to(self, window: _Window) -> None:
+    def _go_to(self, window: Window) -> None:
         """Seek so that decoding on passes a clean frame at or before the window."""
+        if self._source.context.pix_fmt in _STATEFUL_PIXELS:
+            self._go_to_beginning()
+            return
         for _ in self._source.seek_attempts(window.target, self.span.start):
             self._forget()
             window.clear()
@@ -292,27 +305,46 @@ class VideoTrack:
     def _go_to_beginning(self) -> None:
         self._source.rewind()
         self._forget()
+        if self._order is not None:
+            self._order.restart(at_beginning=True)
 
-    def _lands_before(self, window: _Window) -> bool:
+    def _lands_before(self, window: Window) -> bool:
         """Decode the first frame after a seek and check it: whole, and early enough.
 
         Frames that come out of the decoder before the keyframe's own are dropped: in an open group
         of pictures they refer to frames before the keyframe, which were not decoded.
         """
         target = window.target
-        while True:
-            packet = self._source.next_packet()
-            if packet is None or (packet.dts is not None and packet.dts > target):
+        packet = self._next_keyframe(target)
+        if packet is None:
+            return False
+        if self._order is not None:
+            # Frames have times from the second keyframe on: start one keyframe earlier.
+            if packet.dts is None or not self._source.seek(packet.dts - 1):
                 return False
-            if packet.is_keyframe:
-                break
-        if packet.pts is not None:
+            later, packet = packet.dts, self._next_keyframe(packet.dts - 1)
+            if packet is None or packet.dts is None or packet.dts >= later:
+                return False
+            self._order.restart(at_beginning=False)
+        elif packet.pts is not None:
             if packet.pts > target:
                 return False
             self._floor = packet.pts
         self._source.push_back(packet)
         self._current = self._next(window)
-        return self._current is not None and not self._damaged and self._current.pts <= target
+        if self._current is None or self._damaged or self._current.pts > target:
+            return False
+        # Containers call frames keyframes that are none; what is built on them would be wrong.
+        return self._current.frame.key_frame
+
+    def _next_keyframe(self, target: int) -> Packet | None:
+        """Return the next packet that is said to hold a keyframe; None if it is behind target."""
+        while True:
+            packet = self._source.next_packet()
+            if packet is None or (packet.dts is not None and packet.dts > target):
+                return None
+            if packet.is_keyframe:
+                return packet
 
     def _forget(self) -> None:
         """Forget the position: the next window starts with a seek."""
@@ -326,11 +358,15 @@ class VideoTrack:
 
     # Decoding
 
-    def _decode(self, packet: Packet | None, window: _Window | None) -> None:
+    def _decode(self, packet: Packet | None, window: Window | None) -> None:
         """Decode a packet, or flush the decoder, and queue the frames that are whole."""
         context = self._source.context
+        if self._order is not None and packet is not None:
+            self._order.send(packet)
+        elif packet is not None:
+            self._shown_later |= packet.pts != packet.dts
         pts = None if packet is None else packet.pts
-        if self._can_skip and packet is not None:
+        if self._can_skip and self._order is None and packet is not None:
             is_needed = window is None or window.may_show(pts)
             context.skip_frame = "DEFAULT" if is_needed else "NONREF"
         if pts is not None:
@@ -348,16 +384,27 @@ class VideoTrack:
         pts = frame.pts
         if pts is None:
             pts = self.span.start if self._last == _NEVER else self._last + round(self._period)
+        shown_at = pts if self._order is None else self._order.date(frame)
         if frame.is_corrupt:
             self._note_damage(pts)
         elif self._taint is not None and frame.key_frame and pts > self._taint:
             self._taint = None
         is_whole = self._taint is None or pts in self._whole
         self.num_damaged += not is_whole
-        if is_whole and pts >= self._floor and pts > self._last:
-            self._last = pts
+        if not is_whole or shown_at is None or shown_at < self._floor:
+            return
+        if shown_at > self._last:
+            self._last = shown_at
             self._picture.look_at(frame)
-            self._ahead.append(_Shown(pts, frame))
+            self._ahead.append(_Shown(shown_at, frame))
+        elif self._goes_back(shown_at):
+            raise _TimesGoBackError
+
+    def _goes_back(self, pts: int) -> bool:
+        """Whether a frame before the last one shows that the container's times are not right."""
+        if self._order is not None or not self._may_go_back or self._damaged:
+            return False
+        return self._last - pts < _MAX_REORDERED * self._period
 
     def _note_damage(self, pts: int | None) -> None:
         """Drop a damaged frame and all that is decoded from now to the next keyframe.

@@ -20,7 +20,8 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
-from slowfast.datasets.inspect.packets import Beat
+from slowfast.datasets.inspect.packets import Beat, find_restart
+from slowfast.datasets.media.problems import JOIN
 from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
 from slowfast.datasets.prepare.target import EncodeSettings, expected_mark, write_target
 
@@ -71,6 +72,9 @@ def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Bea
     """
     mark = expected_mark(source, settings)
     with write_target(target) as temporary:
+        restart_sec = find_restart(source, beat)
+        if restart_sec is not None:
+            raise MediaError(source, f"its time starts again after {restart_sec:.1f} s. {JOIN}")
         with open_media(source) as pictures, open_media(source) as sounds:
             copy = _write(pictures, sounds, temporary, settings, mark, beat)
         _verify(temporary, copy)

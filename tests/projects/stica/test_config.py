@@ -55,6 +55,7 @@ def test_defaults_are_the_released_numbers_and_this_projects_decisions(cfg):
         ("STICA.TEMPERATURE_CROSS", 0.0, "positive"),
         ("STICA.TEMPERATURE_WITHIN", -0.5, "positive"),
         ("STICA.WITHIN_WEIGHT", 1.5, "from 0 to 1"),
+        ("STICA.CROP_KEYS", "text", "got 'text', expected one of 'video', 'audio'"),
         ("STICA.WITHIN_HEAD", "two", "got 'two', expected one of 'shared', 'own'"),
         ("STICA.EMBED_DIM", 0, "at least 1"),
         ("STICA.HEAD_DIM", 0, "at least 1"),

@@ -161,6 +161,27 @@ def test_a_term_without_crops_is_left_out(loss, counts, names):
     assert terms["loss"].isfinite()
 
 
+def test_crops_against_audio(cfg):
+    cfg.STICA.CROP_KEYS, cfg.STICA.WITHIN_WEIGHT = "audio", 0.2
+    outputs, valid = _outputs(), [True, True, False, True, True]
+    batch = {"audio_valid": torch.tensor(valid)[:, None]}
+    terms = LOSS_REGISTRY.get("stica")(cfg)(outputs, batch)
+    space, time = (
+        oracle.cross_modal([crop for view in crops for crop in view], outputs.audio, 0.1, valid)
+        for crops in (
+            torch.cat([outputs.space_large, outputs.space_small], dim=1),
+            torch.cat([outputs.time_large, outputs.time_small], dim=1),
+        )
+    )
+    cross = oracle.cross_modal(outputs.video, outputs.audio, 0.1, valid)
+    expected = 0.8 * cross + 0.2 * (space + time) / 2
+    torch.testing.assert_close(terms["loss"], expected, rtol=0, atol=1e-6)
+    assert set(terms) == {"loss", "loss_cross", "loss_crops", "loss_space", "loss_time"}
+    gradients = zip(_gradients(terms["loss"], outputs), _gradients(expected, outputs), strict=True)
+    for a, b in gradients:
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+
+
 def test_without_sound_the_within_modal_term_has_weight_one(loss):
     terms = loss(_outputs(audio=False), {})
     assert set(terms) == {"loss", "loss_within", "loss_space", "loss_time"}

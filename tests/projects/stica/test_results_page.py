@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 EVIDENCE = ROOT / "docs" / "evidence"
 RESULTS = (ROOT / "projects/stica/RESULTS.md").read_text(encoding="utf-8")
+_NOT_SHARES = {"arm", "seed", "epochs", "loss_cross"}
 SWEEPS = ("demo_ablation", "demo_controls", "demo_released")
 
 
@@ -37,7 +38,8 @@ def test_the_report_is_made_of_the_results(out, sweeps, tmp_path, monkeypatch, c
 def test_the_factors_are_tabulated():
     measured = json.loads((EVIDENCE / "demo_factors.json").read_text(encoding="utf-8"))
     text = (EVIDENCE / "demo_factors.md").read_text(encoding="utf-8")
-    assert load("report_factors").tabulate(measured) == text
+    report = load("report_factors")
+    assert report.tabulate(measured, report.COLUMNS, report.SHARES) == text
     assert tables(text)[0] in RESULTS
 
 
@@ -68,3 +70,10 @@ def test_the_seeds_are_not_those_that_were_tuned_on():
     for name in SWEEPS:
         text = (EVIDENCE / f"{name}.json").read_text(encoding="utf-8")
         assert {run["seed"] for run in json.loads(text)["runs"]} == {61, 62, 63, 64, 65}
+
+
+def test_the_page_has_the_rows_of_the_spoken_words():
+    for row in json.loads((EVIDENCE / "words_tuning.json").read_text(encoding="utf-8")):
+        shares = [value for name, value in row.items() if name not in _NOT_SHARES]
+        cells = [row["arm"], *(f"{100 * x:.1f} %" for x in shares), f"{row['loss_cross']:.2f}"]
+        assert f"| {' | '.join(cells)} |" in RESULTS
