@@ -4,13 +4,11 @@ import tarfile
 from fractions import Fraction
 
 import av
-import cv2
 import numpy as np
 import pytest
 from helpers.media_files import X264, Audio, Video, numbered_frame, read_numbers, write_media
 from reference.plain_decode import decode_video
 
-from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.media import video as media_video
 from slowfast.datasets.media.reader import MediaError, MediaReader, open_media, probe_media
 
