@@ -12,9 +12,10 @@ import torch
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.cli import test_net, train_net
 from slowfast.cli.arguments import Arguments
-from slowfast.config import CfgNode, LoadedConfig, load_config
+from slowfast.config import CfgNode, LoadedConfig, Problem, load_config
 from slowfast.config.load import Change
 from slowfast.config.projects import import_project
+from slowfast.models.rehearsal import rehearse
 from slowfast.utils import distributed
 from slowfast.utils.env import choose_device, num_local_processes
 from slowfast.utils.launch import launch, local_world_size
@@ -52,7 +53,9 @@ def run_job(cfg_file: str, arguments: Arguments) -> None:
         assignments["SHARD_ID"] = arguments.shard_id
     if arguments.num_shards is not None:
         assignments["NUM_SHARDS"] = arguments.num_shards
-    loaded: LoadedConfig = load_config(cfg_file, arguments.overrides, assignments=assignments)
+    loaded: LoadedConfig = load_config(
+        cfg_file, arguments.overrides, assignments=assignments, last_check=_rehearse
+    )
     cfg = loaded.cfg
     on_gpu = cfg.NUM_GPUS != 0 and torch.cuda.is_available()
     launch(
@@ -64,6 +67,14 @@ def run_job(cfg_file: str, arguments: Arguments) -> None:
         init_method=arguments.init_method,
         backend=cfg.DIST_BACKEND if on_gpu else "gloo",
     )
+
+
+def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
+    """Try a step in shapes alone. Synchronized statistics need rows of other processes, too."""
+    processes = num_local_processes(cfg.NUM_GPUS, cfg.NUM_CPU_PROCESSES)
+    size = max(1, cfg.TRAIN.BATCH_SIZE // processes)
+    is_synchronized = cfg.BN.NORM_TYPE == "sync_batchnorm" and processes * cfg.NUM_SHARDS > 1
+    return rehearse(cfg, max(2, size) if is_synchronized else size, only_named=bool(found))
 
 
 def work(job: Job) -> None:

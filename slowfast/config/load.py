@@ -1,21 +1,21 @@
 """From YAML files and a command line to one frozen configuration.
 
 The order is fixed: the YAML chain is read for PROJECTS; each project is imported and adds its
-sections; then YAML, demo overlay and command line are merged; every registered check runs; all
-problems are reported at once.
+sections; then YAML, demo overlay and command line are merged; every registered check runs on what
+could be merged; all problems, of merging and of checks, are reported at once.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from fvcore.common.config import CfgNode
 
-from slowfast.config.checks import assert_and_infer_cfg
+from slowfast.config.checks import find_problems
 from slowfast.config.paths import find_config
 from slowfast.config.problems import ConfigError, Problem, UserError
 from slowfast.config.projects import import_project, owner_of_section
@@ -53,6 +53,7 @@ def load_config(
     *,
     assignments: Mapping[str, Any] | None = None,
     validate: bool = True,
+    last_check: Callable[[CfgNode, list[Problem]], list[Problem]] | None = None,
 ) -> LoadedConfig:
     """Load, merge and validate one configuration.
 
@@ -62,6 +63,7 @@ def load_config(
         overrides: ``KEY VALUE KEY VALUE ...`` from the command line; the last word wins.
         assignments: Values set last, such as the rank of this machine.
         validate: Run the registered checks. Problems of merging are always reported.
+        last_check: One more, too slow for every load; it is given what was found before, too.
 
     Returns:
         The frozen configuration with its origin.
@@ -88,10 +90,12 @@ def load_config(
         problems += found
     problems += _merge(cfg, from_user)
     problems += _merge(cfg, dict(assignments or {}))
+    if validate and not any(problem.key == "PROJECTS" for problem in problems):
+        problems += find_problems(cfg)
+        if last_check is not None:
+            problems += last_check(cfg, problems)
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)), source)  # a section is named once
-    if validate:
-        assert_and_infer_cfg(cfg, source)
     cfg.freeze()
     return LoadedConfig(cfg, source, demo_changes)
 

@@ -130,13 +130,28 @@ def find_dialect(
 
 
 def split_cells(line: str, separator: str) -> list[str]:
-    """Split a line into its cells, without space around them; csv quoting is understood."""
+    """Split a line into its cells, without space around them; csv quoting is understood.
+
+    Args:
+        line: One line.
+        separator: Between cells.
+
+    Returns:
+        The cells.
+    """
     reader = csv.reader([line], delimiter=separator, skipinitialspace=separator == " ")
     return [cell.strip() for cell in next(reader)]
 
 
 def as_integer(text: str) -> int | None:
-    """Read an integer, which spreadsheets and pandas may write as 3.0; None if it is none."""
+    """Read an integer, which spreadsheets and pandas may write as 3.0; None if it is none.
+
+    Args:
+        text: A cell.
+
+    Returns:
+        The number, or None.
+    """
     try:
         return int(text)
     except ValueError:

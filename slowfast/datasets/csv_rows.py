@@ -103,7 +103,19 @@ def read_table(
 
 
 def splits_in(file: Path, form: CsvFormat, dialect: Dialect) -> list[str]:
-    """Return the splits that a table's column ``split`` names; none without that column."""
+    """Return the splits that a table's column ``split`` names; none without that column.
+
+    Args:
+        file: The csv.
+        form: How to read it.
+        dialect: How it is written.
+
+    Returns:
+        Sorted names of splits, of SPLITS.
+
+    Raises:
+        UserError: If a cell of the column names no split.
+    """
     if "split" not in (dialect.columns or ()):
         return []
     return sorted({_split(cells["split"], where) for where, cells in _table(file, form, dialect)})

@@ -135,7 +135,14 @@ def is_frame_folder(files: Iterable[str]) -> bool:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Return the sorted names of a folder's subfolders that are not ignored."""
+    """Return the sorted names of a folder's subfolders that are not ignored.
+
+    Args:
+        folder: Any folder.
+
+    Returns:
+        The names.
+    """
     return sorted(e.name for e in os.scandir(folder) if e.is_dir() and not is_ignored(e.name))
 
 
@@ -157,7 +164,14 @@ def class_folders(folder: Path, suffixes: Collection[str]) -> tuple[list[str], l
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a name means: ``Training`` is "train"; None: no split's name."""
+    """Return the split that a name means: ``Training`` is "train"; None: no split's name.
+
+    Args:
+        name: Of a folder or a csv file, without its suffix.
+
+    Returns:
+        "train", "val", "test", or None.
+    """
     return _SPLIT_OF.get(name.casefold())
 
 
@@ -196,7 +210,14 @@ def find_splits(names: Iterable[str], where: Path) -> dict[str, str]:
 
 
 def split_within(name: str) -> str | None:
-    """Return the one split that is a word of a name; None if there is none, or several."""
+    """Return the one split that is a word of a name; None if there is none, or several.
+
+    Args:
+        name: Of a folder or a file, without its suffix.
+
+    Returns:
+        "train", "val", "test", or None.
+    """
     words = {split_of(word) for word in re.split(r"[\W_\d]+", name)} - {None}
     return words.pop() if len(words) == 1 else None
 

@@ -109,7 +109,7 @@ class GuardedDataset(Dataset[GuardedSample]):
         self._attempts = max(_MIN_REPLACEMENTS, math.ceil(math.log(_UNLUCKY) / math.log(share)))
         self.dataset, self._policy, self._seed, self.heartbeat = dataset, policy, seed, heartbeat
         self.num_files = len(dataset.manifest) if hasattr(dataset, "row") else len(dataset)
-        self.quarantine = torch.zeros(self.num_files, dtype=torch.bool).share_memory_()
+        self.quarantine = torch.zeros(self.num_files, dtype=torch.bool)  # workers share it
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Generator
@@ -34,6 +36,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _POLL_SEC = 0.5
+
+_SHARED_MEMORY = "/dev/shm"
 
 _DEATHS_OF_A_FILE = 3
 """So many workers must die of a file in a row before it is set aside: one may be killed for another
@@ -108,6 +112,7 @@ class ResilientLoader(Generic[Batches]):
                 except StopIteration:
                     return
                 except (RuntimeError, OSError, EOFError) as error:
+                    _raise_if_shared_memory_is_full(error)
                     culprits = self._find_culprits(iterator, error)
                     if culprits is not None:
                         self._stop(iterator)
@@ -128,7 +133,11 @@ class ResilientLoader(Generic[Batches]):
         """
         is_main_thread = threading.current_thread() is threading.main_thread()
         before = signal.getsignal(signal.SIGCHLD) if is_main_thread else None
-        iterator = iter(self._new_loader())
+        try:
+            iterator = iter(self._new_loader())
+        except RuntimeError as error:
+            _raise_if_shared_memory_is_full(error)
+            raise
         if is_main_thread:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
         return iterator
@@ -136,6 +145,8 @@ class ResilientLoader(Generic[Batches]):
     def _new_loader(self) -> DataLoader[Any]:
         workers = self._settings.num_workers
         self.dataset.heartbeat = Heartbeat(workers) if workers else None
+        if workers:
+            self.dataset.quarantine.share_memory_()
         polls = workers > 0 and self._settings.file_timeout_sec > 0
         timeout = min(_POLL_SEC, self._settings.file_timeout_sec) if polls else 0
         return DataLoader(
@@ -210,6 +221,21 @@ class ResilientLoader(Generic[Batches]):
         for worker in getattr(iterator, "_workers", []):
             if worker.is_alive():
                 worker.kill()
+
+
+def _raise_if_shared_memory_is_full(error: Exception) -> None:
+    if "unable to allocate shared memory" not in str(error):
+        return
+    size = ""
+    with contextlib.suppress(OSError):
+        status = os.statvfs(_SHARED_MEMORY)
+        size = f" of {status.f_blocks * status.f_frsize / 1e6:.3g} MB"
+    raise UserError(
+        f"DATA_LOADER.NUM_WORKERS: the data workers hand batches over in shared memory, and "
+        f"{_SHARED_MEMORY}{size} is full. Give the container more (docker run --shm-size=8g, or "
+        "--ipc=host), lower TRAIN.BATCH_SIZE or DATA_LOADER.PREFETCH_FACTOR, or load in the main "
+        "process (DATA_LOADER.NUM_WORKERS 0)."
+    ) from error
 
 
 def _dead_workers(iterator: Any, wait_sec: float) -> list[int]:

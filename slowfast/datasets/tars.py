@@ -29,7 +29,14 @@ Chosen = Callable[[str], bool]
 
 
 def tars_in(folder: Path) -> list[Path]:
-    """Return the sorted tars of a folder, without those of its subfolders."""
+    """Return the sorted tars of a folder, without those of its subfolders.
+
+    Args:
+        folder: Any folder.
+
+    Returns:
+        The files.
+    """
     there = folder.glob("*.tar")
     return sorted(file for file in there if file.is_file() and not is_ignored(file.name))
 

@@ -19,6 +19,7 @@ from slowfast.config import CfgNode, UserError
 from slowfast.datasets.device import build_prepare_batch
 from slowfast.datasets.labels import check_labels
 from slowfast.datasets.loader import construct_train_loader, local_batch_size
+from slowfast.datasets.manifest import manifest_digest
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
@@ -220,6 +221,7 @@ class Trainer:
                     "optimizer_state": self.optimizer.state_dict(),
                     "scaler_state": self.precision.scaler.state_dict(),
                     "cfg": self.cfg.dump(),
+                    "data": self._describe_data(),
                     "rng_states": states,
                     "world_size": distributed.world_size(),
                 },
@@ -268,7 +270,32 @@ class Trainer:
                 distributed.world_size(),
             )
 
+    def _describe_data(self) -> dict[str, Any]:
+        """Return how many clips the train split has, and which."""
+        return {
+            "num_clips": len(self.loader.dataset),
+            "digest": manifest_digest(self.loader.dataset),
+        }
+
+    def _check_data(self, before: dict[str, Any], path: str) -> None:
+        """Refuse to go on in the middle of another train split: its order would mean nothing."""
+        now = self._describe_data()
+        if not before or before == now:
+            return
+        difference = (
+            f"{before['num_clips']} clips then, {now['num_clips']} now"
+            if before["num_clips"] != now["num_clips"]
+            else f"{now['num_clips']} clips as then, but other files, labels or order"
+        )
+        raise UserError(
+            f"DATA.PATH_TO_DATA_DIR: the train split is not that of {path}: {difference}. Restore "
+            "the list of files. To train on the new one, choose another OUTPUT_DIR; with "
+            "TRAIN.CHECKPOINT_FILE_PATH and TRAIN.CHECKPOINT_EPOCH_RESET True it starts from these "
+            "weights."
+        )
+
     def _resume_progress(self, content: dict[str, Any], path: str) -> None:
+        self._check_data(content.get("data", {}), path)
         try:
             load_optimizer_state(self.optimizer, content["optimizer_state"])
         except (ValueError, KeyError) as error:

@@ -247,8 +247,8 @@ class GroupedBatchNorm1d(nn.BatchNorm1d):
         rows = x.shape[0] // groups
         if rows == 1 and not sync:
             raise ValueError(
-                "GroupedBatchNorm1d: got 1 row per group in training; batch statistics need at "
-                "least 2. Raise TRAIN.BATCH_SIZE, or set BN.NORM_TYPE sync_batchnorm."
+                "TRAIN.BATCH_SIZE: got 1 row for batch statistics in training, expected "
+                "at least 2. Raise it, or set BN.NORM_TYPE sync_batchnorm (several processes)."
             )
         return x.view(groups, rows, -1).transpose(0, 1).reshape(rows, -1)
 

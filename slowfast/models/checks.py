@@ -24,6 +24,8 @@ _POSITIVE = (
     "MODEL.ATTENTIVE_HEADS",
 )
 
+_COLORS = 3
+
 
 @register_check
 def check_names(cfg: CfgNode) -> list[Problem]:
@@ -81,6 +83,12 @@ def check_model(cfg: CfgNode) -> list[Problem]:
         section, name = key.split(".")
         if cfg[section][name] <= 0:
             problems.append(Problem(key, f"got {cfg[section][name]}, expected more than 0."))
+    channels = list(cfg.DATA.INPUT_CHANNEL_NUM)
+    if any(number != _COLORS for number in channels):
+        message = (
+            f"got {channels}, expected 3 for each pathway: frames are read as RGB, gray ones too."
+        )
+        problems.append(Problem("DATA.INPUT_CHANNEL_NUM", message))
     pooling = cfg.MODEL.POOLING
     frozen = cfg.MODEL.DETACH_FINAL_FC or cfg.MODEL.FREEZE_BACKBONE
     if frozen and cfg.TRAIN.ENABLE and not cfg.TRAIN.CHECKPOINT_FILE_PATH:

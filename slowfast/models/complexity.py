@@ -3,7 +3,7 @@
 The network is built a second time on the meta device, where tensors have shapes but no values, and
 shown one clip there. Torch's counter also counts attention.
 
-Legend: T frames, F mel bins, S spectrogram steps.
+Legend: T frames.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from slowfast.config import CfgNode
 from slowfast.models.build import build_model
+from slowfast.models.rehearsal import clip_batch
 
 __all__ = ["Complexity", "count_complexity", "describe_complexity"]
-
-_COLOURS = 3
 
 
 class Complexity(NamedTuple):
@@ -58,19 +56,9 @@ def count_complexity(cfg: CfgNode, side: int = 0) -> Complexity:
         model: Any = build_model(cfg).eval().requires_grad_(False)
         counter = FlopCounterMode(display=False)
         with torch.no_grad(), counter:
-            model.embed(_one_clip(cfg, side))
+            model.embed(clip_batch(cfg, side=side))
     parameters = sum(p.numel() for p in model.parameters())
     return Complexity(parameters, counter.get_total_flops() // 2, cfg.DATA.NUM_FRAMES, side)
-
-
-def _one_clip(cfg: CfgNode, side: int) -> dict[str, Tensor]:
-    """Make a batch of one clip as ``prepare_batch`` would give it, on the current device."""
-    batch = {"video": torch.zeros(1, 1, _COLOURS, cfg.DATA.NUM_FRAMES, side, side)}
-    if cfg.AUDIO.ENABLE:
-        steps = max(1, round(cfg.AUDIO.CLIP_SEC / cfg.AUDIO.HOP_SEC))
-        batch["audio"] = torch.zeros(1, 1, 1, cfg.AUDIO.NUM_MEL, steps)  # (B, A, 1, F, S)
-        batch["audio_valid"] = torch.ones(1, 1, dtype=torch.bool)
-    return batch
 
 
 def describe_complexity(cfg: CfgNode) -> str:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from slowfast.config import ConfigError, UserError, get_cfg, load_config
+from slowfast.config import ConfigError, Problem, UserError, get_cfg, load_config
 from slowfast.config.load import flatten
 
 
@@ -84,6 +84,19 @@ def test_each_mistake_is_named_once(tmp_path):
         load_config(config, words)
     named = [problem.key for problem in caught.value.problems]
     assert sorted(named) == ["LOG_PERIOD", "NO_SUCH", "SOLVER.MAX_STEPS", "STICA"]
+
+
+def test_unknown_keys_and_failed_checks_are_reported_together():
+    words = ["SOLVER.BASE_LRR", "1", "SOLVER.BASE_LR", "-1", "LOG_PERIOD", "x", "PROBE.KNN_K", "0"]
+
+    def last_check(cfg, found):
+        return [Problem("LAST", f"after {len(found)}")]
+
+    with pytest.raises(ConfigError) as caught:
+        load_config("StiCA/small_pretrain.yaml", words, last_check=last_check)
+    named = {problem.key: problem.message for problem in caught.value.problems}
+    assert set(named) == {"SOLVER.BASE_LRR", "SOLVER.BASE_LR", "LOG_PERIOD", "PROBE.KNN_K", "LAST"}
+    assert named["LAST"] == "after 4"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from torch.utils.data import Dataset
 
 from slowfast.config import UserError
@@ -250,6 +251,27 @@ def test_errors_of_the_code_itself_are_not_hidden(tmp_path):
 
     with pytest.raises(RuntimeError, match="a bug"):
         indices(make_loader(tmp_path, Broken(), workers=1))
+
+
+class TooLarge(Behaving):
+    def __getitem__(self, key):
+        raise RuntimeError(
+            "unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device"
+        )
+
+
+def test_full_shared_memory_is_named_with_what_to_do(tmp_path, monkeypatch):
+    expected = r"DATA_LOADER\.NUM_WORKERS: .*/dev/shm of .* MB is full.*--shm-size.*NUM_WORKERS 0"
+    with pytest.raises(UserError, match=expected):  # where a worker cannot hand over its batch
+        indices(make_loader(tmp_path, TooLarge(4), workers=2))
+
+    def full(self):
+        raise RuntimeError("unable to allocate shared memory(shm) for file </x>: No space left")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    with pytest.raises(UserError, match=expected):  # where workers cannot even be started
+        indices(make_loader(tmp_path, Behaving(4), workers=2))
+    assert indices(make_loader(tmp_path, Behaving(4), workers=0))
 
 
 def test_heartbeat():

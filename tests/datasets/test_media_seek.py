@@ -121,6 +121,22 @@ def test_presentation_times_are_missing(tmp_path, codec):
     check_random_windows(path)
 
 
+def test_recordings_that_are_joined_with_times_that_go_back_a_little(tmp_path):
+    """Behind the first 64 frames, which are those that tell whether the times can be believed."""
+    first, second = Video("mpeg2video", "yuv420p", _B, range(80), FPS), range(60, 90)
+    parts = [
+        write_media(tmp_path / "1.mpg", first),
+        write_media(tmp_path / "2.mpg", first._replace(ticks=second)),
+    ]
+    path = tmp_path / "joined.mpg"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with open_media(path) as reader:
+        times = [time for time, _ in reader.iter_video()]
+        assert 80 <= len(times) <= 110
+        assert (np.diff(times) > 0).all()
+        assert reader.read_video(np.array(times[70:100:5])).shape[0] == len(times[70:100:5])
+
+
 def check_random_windows(path, frames=FRAMES):
     _, expected, _ = decode_video(path)
     assert len(expected) == frames

@@ -116,6 +116,34 @@ def test_another_optimizer_cannot_resume(tmp_path, before, after):
         run(tmp_path, *words, "SOLVER.OPTIMIZING_METHOD", after)
 
 
+@pytest.mark.parametrize(
+    ("rows", "difference"),
+    [
+        (("a.mp4 0", "b.mp4 1"), "3 clips then, 2 now"),
+        (("a.mp4 0", "b.mp4 1", "c.mp4 2", "d.mp4 2"), "3 clips then, 4 now"),
+        (("a.mp4 0", "b.mp4 1", "e.mp4 2"), "3 clips as then, but other files"),
+        (("a.mp4 0", "b.mp4 2", "c.mp4 1"), "3 clips as then, but other files, labels"),
+        (("b.mp4 1", "a.mp4 0", "c.mp4 2"), "3 clips as then, but other files, labels or order"),
+    ],
+)
+def test_another_train_split_cannot_resume(tmp_path, rows, difference):
+    def trainer(folder, *lines):
+        folder.mkdir(exist_ok=True)
+        (folder / "train.csv").write_text("".join(f"{line}\n" for line in lines))
+        words = ("TRAIN.DATASET", "kinetics", "DATA.PATH_TO_DATA_DIR", str(folder))
+        words += ("TRAIN.BATCH_SIZE", 1, "DATA.NUM_FRAMES", 4, "SOLVER.MAX_EPOCH", 3)
+        return Trainer(synthetic_cfg(tmp_path, *words), CPU)
+
+    before = ("a.mp4 0", "b.mp4 1", "c.mp4 2")
+    first = trainer(tmp_path / "data", *before)
+    first.epoch, first.iteration = 1, 1
+    first.save()
+    with pytest.raises(UserError, match=rf"PATH_TO_DATA_DIR: .*{difference}") as caught:
+        trainer(tmp_path / "data", *rows)
+    assert "TRAIN.CHECKPOINT_EPOCH_RESET" in str(caught.value)
+    assert trainer(tmp_path / "moved", *before).iteration == 1  # the same files elsewhere
+
+
 def test_settings_of_the_optimizer_that_changed_are_applied_and_said(tmp_path, caplog):
     words = ("SOLVER.OPTIMIZING_METHOD", "adamw", "SOLVER.MAX_EPOCH", 2)
     run(tmp_path, *words, until=2)

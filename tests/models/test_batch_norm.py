@@ -105,7 +105,11 @@ def test_large_mean_does_not_cancel():
 
 @pytest.mark.parametrize(
     ("shape", "groups", "message"),
-    [((7, 3), 2, "equal blocks"), ((8, 3, 2), 2, "equal blocks"), ((2, 3), 2, "1 row per group")],
+    [
+        ((7, 3), 2, "equal blocks"),
+        ((8, 3, 2), 2, "equal blocks"),
+        ((2, 3), 2, r"TRAIN\.BATCH_SIZE: got 1 row"),
+    ],
 )
 def test_grouped_errors(shape, groups, message):
     with pytest.raises(ValueError, match=message):

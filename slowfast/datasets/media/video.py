@@ -9,6 +9,7 @@ Legend: T frames, H W height and width.
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_right
 from collections import deque
@@ -169,14 +170,23 @@ class VideoTrack:
         Yields:
             When the frame appears, on the container's clock, in seconds, and uint8 (H, W, 3), RGB.
         """
-        if self._may_go_back and self._order is None:
-            self._learn_order()
-        self._go_to_beginning()
-        try:
-            while (shown := self._next(None)) is not None:
-                yield shown.pts / self.span.per_sec, self._picture.to_rgb(shown.frame, short_side)
-        finally:
-            self._forget()
+        number = 0  # of frames that were yielded
+        while True:
+            self._go_to_beginning()
+            try:
+                for place in itertools.count():
+                    shown = self._next(None)
+                    if shown is None:
+                        return
+                    if place < number:
+                        continue
+                    number += 1
+                    rgb = self._picture.to_rgb(shown.frame, short_side)
+                    yield shown.pts / self.span.per_sec, rgb
+            except _TimesGoBackError:  # up to here they were right: go on behind that
+                self._order = DisplayOrder(self._period)
+            finally:
+                self._forget()
 
     def _trusts_times(self) -> bool:
         """Whether frames that were read had the right times; if not, the next reading will.
