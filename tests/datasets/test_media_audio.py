@@ -1,7 +1,7 @@
 import av
 import numpy as np
 import pytest
-from helpers.media_files import Audio, Video, write_media
+from helpers.media_files import Audio, Video, write_many_channels, write_media
 from reference.plain_decode import decode_audio
 
 from slowfast.datasets.media.reader import open_media, probe_media
@@ -102,24 +102,8 @@ def test_sound_stays_inside_full_scale(tmp_path):
 )
 def test_many_channels(tmp_path, name, codec, layout):
     """A tone in all of eight channels and more, planar and packed, is that tone."""
-    rate, seconds = 48000, 1
-    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate * seconds) / rate).astype(np.float32)
-    channels = len(av.AudioLayout(layout).channels)
-    # Packed: PyAV cannot write more than seven planes, either.
-    whole = av.AudioFrame.from_ndarray(tone.repeat(channels)[None], format="flt", layout=layout)
-    whole.sample_rate = rate
-    with av.open(str(tmp_path / name), "w") as out:
-        stream = out.add_stream(codec, rate=rate, layout=layout)
-        converter = av.AudioResampler(stream.codec_context.format, layout, rate)
-        fifo, position = av.AudioFifo(), 0
-        for part in converter.resample(whole):
-            part.pts = None
-            fifo.write(part)
-        size = stream.codec_context.frame_size or 1024
-        while (frame := fifo.read(size) or fifo.read(size, partial=True)) is not None:
-            frame.pts, position = position, position + frame.samples
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+    rate, channels = 48000, len(av.AudioLayout(layout).channels)
+    write_many_channels(tmp_path / name, codec, layout)
     with open_media(tmp_path / name) as reader:
         assert reader.info.channels == channels
         sound, share = reader.read_audio(0.25, rate // 2, rate)

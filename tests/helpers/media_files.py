@@ -114,6 +114,32 @@ def write_media(
     return path
 
 
+def write_many_channels(path: Path, codec: str, layout: str, seconds: float = 1.0) -> Path:
+    """Write a tone of 440 Hz in any number of channels.
+
+    Packed: PyAV cannot write more than seven planes.
+    """
+    rate = 48000
+    channels = len(av.AudioLayout(layout).channels)
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(rate * seconds)) / rate)
+    samples = tone.astype(np.float32).repeat(channels)[None]
+    whole = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
+    whole.sample_rate = rate
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=rate, layout=layout)
+        converter = av.AudioResampler(stream.codec_context.format, layout, rate)
+        fifo, position = av.AudioFifo(), 0
+        for part in converter.resample(whole):
+            part.pts = None
+            fifo.write(part)
+        size = stream.codec_context.frame_size or 1024
+        while (frame := fifo.read(size) or fifo.read(size, partial=True)) is not None:
+            frame.pts, position = position, position + frame.samples
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
 def _cover(out: Any, path: Path) -> Iterator[av.Packet]:
     stream = out.add_stream("png")
     stream.width, stream.height, stream.pix_fmt = 40, 40, "rgb24"
