@@ -58,9 +58,9 @@ FRAME_NAME = re.compile(r"(.*?)(\d+)\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.
 SPLITS = ("train", "val", "test")
 
 _ALIASES = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validate", "validation", "dev"),
-    "test": ("test", "testing"),
+    "train": ("train", "training", "trainset"),
+    "val": (*("val", "valid", "validate", "validation", "dev", "eval", "evaluation"), "valset"),
+    "test": ("test", "testing", "testset"),
 }
 _SPLIT_OF = {alias: split for split, aliases in _ALIASES.items() for alias in aliases}
 

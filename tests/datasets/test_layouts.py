@@ -117,6 +117,8 @@ def test_hidden_and_empty_folders_are_no_classes(root, caplog):
         ("TRAIN", "validation", "val"),
         ("training", "Validation", "test"),  # testing falls back to val
         ("videos_train", "videos_val", "val"),
+        ("train_set", "Evaluation-Set", "val"),
+        ("TrainSet", "testset", "test"),
     ],
 )
 def test_split_folders_of_other_names(root, train, test, split):
