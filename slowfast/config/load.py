@@ -167,6 +167,10 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
         if key not in known:
             problems.append(_unknown_key(cfg, key, known))
             continue
+        wrong = _wrong_elements(value, known[key])
+        if wrong:
+            problems.append(Problem(key, f"got {value!r}, expected a list of {wrong}."))
+            continue
         try:
             cfg.merge_from_list([key, _widen(value, known[key])])
         except (ValueError, AssertionError) as error:
@@ -174,6 +178,18 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
             got = f"{value!r} ({type(CfgNode._decode_cfg_value(value)).__name__})"
             problems.append(Problem(key, f"got {got}, expected {expected}. {error}".split("\n")[0]))
     return problems
+
+
+def _wrong_elements(value: Any, default: Any) -> str:
+    """Say what the elements of a list should be, which YACS does not look at; "": they are."""
+    elements = CfgNode._decode_cfg_value(value)
+    if not default or not isinstance(default, list) or not isinstance(elements, list | tuple):
+        return ""
+    for kinds, name in (((str,), "strings"), ((int,), "whole numbers"), ((int, float), "numbers")):
+        if all(isinstance(e, kinds) and not isinstance(e, bool) for e in default):
+            fits = all(isinstance(e, kinds) and not isinstance(e, bool) for e in elements)
+            return "" if fits else name
+    return ""
 
 
 def _widen(value: Any, default: Any) -> Any:

@@ -86,6 +86,22 @@ def test_each_mistake_is_named_once(tmp_path):
     assert sorted(named) == ["LOG_PERIOD", "NO_SUCH", "SOLVER.MAX_STEPS", "STICA"]
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "kind"),
+    [
+        ("TEST.PROTOCOLS", "[0]", "strings"),
+        ("DATA.INPUT_CHANNEL_NUM", "['a']", "whole numbers"),
+        ("DATA.TRAIN_JITTER_SCALES", "[1.5, 2.5]", "whole numbers"),
+        ("DATA.MEAN", "['a', 'b', 'c']", "numbers"),
+        ("PROBE.RANKS", "[True]", "whole numbers"),
+    ],
+)
+def test_elements_of_lists(key, text, kind):
+    with pytest.raises(ConfigError, match=rf"{key}: got .*, expected a list of {kind}\."):
+        load_config(None, [key, text])
+    load_config(None, ["DATA.MEAN", "[1, 0, 0.5]"], validate=False)  # numbers of both kinds
+
+
 def test_unknown_keys_and_failed_checks_are_reported_together():
     words = ["SOLVER.BASE_LRR", "1", "SOLVER.BASE_LR", "-1", "LOG_PERIOD", "x", "PROBE.KNN_K", "0"]
 
