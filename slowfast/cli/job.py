@@ -85,7 +85,7 @@ def work(job: Job) -> None:
     """
     cfg = job.cfg
     for name in cfg.PROJECTS:
-        import_project(name)
+        import_project(name, cfg.PROJECTS_PATH)
     setup_logging(
         Path(cfg.OUTPUT_DIR),
         is_main=distributed.is_main_process(),

@@ -77,6 +77,8 @@ def load_config(
     from_yaml = {} if file is None else flatten(_read_yaml(file))
     from_user, problems = _pair_up(overrides)
     cfg = get_cfg()
+    _make_absolute(from_yaml, file.parent if file else Path())
+    _make_absolute(from_user, Path())
     problems += _add_projects(cfg, from_yaml, from_user)
     problems += _merge(cfg, from_yaml)
     demo_changes: list[Change] = []
@@ -90,7 +92,7 @@ def load_config(
         problems += found
     problems += _merge(cfg, from_user)
     problems += _merge(cfg, dict(assignments or {}))
-    if validate and not any(problem.key == "PROJECTS" for problem in problems):
+    if validate and not any(problem.key.startswith("PROJECTS") for problem in problems):
         problems += find_problems(cfg)
         if last_check is not None:
             problems += last_check(cfg, problems)
@@ -142,18 +144,28 @@ def _pair_up(words: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
     return dict(zip(words[::2], words[1::2], strict=True)), []
 
 
+def _make_absolute(values: dict[str, Any], start: Path) -> None:
+    """Make the folders of PROJECTS_PATH absolute: config.yaml of a run is read from elsewhere."""
+    folders = CfgNode._decode_cfg_value(values.get("PROJECTS_PATH", []))
+    if isinstance(folders, list | tuple) and all(isinstance(f, str) for f in folders) and folders:
+        values["PROJECTS_PATH"] = [str((start / Path(f).expanduser()).absolute()) for f in folders]
+
+
 def _add_projects(
     cfg: CfgNode, from_yaml: Mapping[str, Any], from_user: Mapping[str, Any]
 ) -> list[Problem]:
-    value = from_user.get("PROJECTS", from_yaml.get("PROJECTS", []))
-    names = CfgNode._decode_cfg_value(value)
-    if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
-        message = f"got {value!r}, expected a list of package names such as ['name']."
-        return [Problem("PROJECTS", message)]
+    lists = []
+    for key, example in (("PROJECTS", "names"), ("PROJECTS_PATH", "folders")):
+        value = from_user.get(key, from_yaml.get(key, []))
+        names = CfgNode._decode_cfg_value(value)
+        if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+            message = f"got {value!r}, expected a list of {example} such as ['{example[:-1]}']."
+            return [Problem(key, message)]
+        lists.append(names)
     problems = []
-    for name in names:
+    for name in lists[0]:
         try:
-            import_project(name).add_config(cfg)
+            import_project(name, lists[1]).add_config(cfg)
         except UserError as error:
             problems.append(Problem("PROJECTS", str(error)))
     return problems

@@ -1,6 +1,7 @@
 """Projects: packages that register parts into the framework and add config sections.
 
-A project is an importable package with ``add_config(cfg)``; importing it registers its parts.
+A project is an importable module with ``add_config(cfg)``; importing it registers its parts. It is
+installed, or lies in a folder that PROJECTS_PATH names.
 Installed projects declare themselves by an entry point in the group ``slowfast.projects``, which is
 only used to say whose section an unknown key belongs to.
 """
@@ -9,8 +10,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -30,24 +33,39 @@ __all__ = [
 ENTRY_POINT_GROUP = "slowfast.projects"
 
 
-def import_project(name: str) -> ModuleType:
+def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
     """Import a project, which registers its parts.
 
     Args:
-        name: Name of an installed project's package.
+        name: Name of a project's module.
+        folders: PROJECTS_PATH, where projects may lie that are not installed.
 
     Returns:
-        The package; it has ``add_config(cfg)``.
+        The module; it has ``add_config(cfg)``.
 
     Raises:
-        UserError: If there is no such package, or it is not a project.
+        UserError: If there is no such module, it is not a project, or another one has its name.
     """
+    places = [Path(folder).expanduser().absolute() for folder in folders]
+    for place in places:
+        if not place.is_dir():
+            raise UserError(f"PROJECTS_PATH: no such folder: {place}.")
+        if str(place) not in sys.path:
+            sys.path.append(str(place))
+    importlib.invalidate_caches()
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
             raise UserError(f"project '{name}' needs the missing module '{error.name}'.") from error
-        raise UserError(f"no project '{name}'. Installed: {_installed()}.") from error
+        where = f"; not in {', '.join(map(str, places))}, either" if places else ""
+        raise UserError(f"no project '{name}'. Installed: {_installed()}{where}.") from error
+    file = Path(getattr(module, "__file__", None) or "")
+    meant = next((p for p in places if (p / name).is_dir() or (p / f"{name}.py").is_file()), None)
+    if meant is not None and not file.resolve().is_relative_to(meant.resolve()):
+        raise UserError(
+            f"PROJECTS: '{name}' of {meant} has the name of another module, {file}; rename it."
+        )
     if not callable(getattr(module, "add_config", None)):
         raise UserError(f"'{name}' is not a project: it has no add_config(cfg).")
     return module

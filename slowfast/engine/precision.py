@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from slowfast.config import CfgNode
 from slowfast.utils.env import choose_dtype
 
-__all__ = ["Precision"]
+__all__ = ["Precision", "clip_gradients"]
 
 logger = logging.getLogger(__name__)
 
@@ -98,37 +98,51 @@ class Precision:
         with torch.no_grad(), self.autocast():
             yield
 
-    def step(
-        self,
-        optimizer: torch.optim.Optimizer,
-        model: nn.Module,
-        *,
-        clip_value: float | None,
-        clip_norm: float | None,
-    ) -> Tensor:
-        """Unscale, clip and step.
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        """Divide gradients by the loss scale, before anything looks at them.
 
         Args:
-            optimizer: The optimiser.
-            model: Whose gradients are clipped.
-            clip_value: SOLVER.CLIP_GRAD_VAL.
-            clip_norm: SOLVER.CLIP_GRAD_L2NORM.
-
-        Returns:
-            The global L2 norm of the gradient before clipping, a scalar.
+            optimizer: Whose parameters have the gradients.
         """
         self.scaler.unscale_(optimizer)
-        parameters = [p for p in model.parameters() if p.grad is not None]
-        limit = float("inf") if clip_norm is None else clip_norm
-        norm = nn.utils.clip_grad_norm_(parameters, limit)
-        if clip_value is not None:
-            nn.utils.clip_grad_value_(parameters, clip_value)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Step, unless a gradient overflowed float16.
+
+        Args:
+            optimizer: Its gradients are unscaled.
+
+        Returns:
+            Whether the step was taken.
+        """
         before = self.scaler.get_scale()
         self.scaler.step(optimizer)
         self.scaler.update()
-        if self.scaler.get_scale() < before:
+        stepped = self.scaler.get_scale() >= before
+        if not stepped:
             logger.info(
                 "a gradient overflowed float16: the step was skipped, the loss scale is %g now",
                 self.scaler.get_scale(),
             )
-        return norm
+        return stepped
+
+
+def clip_gradients(
+    model: nn.Module, *, clip_value: float | None, clip_norm: float | None
+) -> Tensor:
+    """Clip the gradients of a model.
+
+    Args:
+        model: Whose gradients are clipped.
+        clip_value: SOLVER.CLIP_GRAD_VAL.
+        clip_norm: SOLVER.CLIP_GRAD_L2NORM.
+
+    Returns:
+        The global L2 norm of the gradient before clipping, a scalar.
+    """
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    limit = float("inf") if clip_norm is None else clip_norm
+    norm = nn.utils.clip_grad_norm_(parameters, limit)
+    if clip_value is not None:
+        nn.utils.clip_grad_value_(parameters, clip_value)
+    return norm

@@ -21,10 +21,11 @@ from slowfast.datasets.labels import check_labels
 from slowfast.datasets.loader import construct_train_loader, local_batch_size
 from slowfast.datasets.manifest import manifest_digest
 from slowfast.engine.precise_bn import update_bn_stats
-from slowfast.engine.precision import Precision
+from slowfast.engine.precision import Precision, clip_gradients
 from slowfast.engine.recorder import Recorder
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.complexity import describe_complexity
+from slowfast.models.method import DatasetInfo, Progress, call_hook, detached, without_media
 from slowfast.models.optimizer import (
     construct_optimizer,
     get_epoch_lr,
@@ -66,7 +67,9 @@ class Trainer:
         self.accumulate = cfg.SOLVER.ACCUMULATE_STEPS
         self.steps_per_epoch = self.loader.batches.batches_per_epoch // self.accumulate
         self.prepare = build_prepare_batch(cfg, train=True).to(device)
-        model = build_model(cfg).to(device)
+        model = build_model(cfg)
+        call_hook(model, "setup", self._describe_dataset())
+        model = model.to(device)
         self._check_labels(model)
         if cfg.LOG_MODEL_INFO and distributed.is_main_process():
             logger.info("%s; %s", describe_model(model), describe_complexity(cfg))
@@ -143,7 +146,11 @@ class Trainer:
         return get_epoch_lr(self.epoch + self.iteration / self.steps_per_epoch, self.cfg, samples)
 
     def _step(self, batches: Iterator[dict[str, Tensor]]) -> tuple[dict[str, Tensor], Tensor]:
-        """Take one optimiser step; gradients of its batches are averaged."""
+        """Take one optimizer step; gradients of its batches are averaged (models/method.py)."""
+        progress = self._progress()
+        if self.iteration == 0:
+            self._call("before_epoch", progress)
+        self._call("before_step", progress)
         total: dict[str, Tensor] = {}
         kept: list[tuple[Any, dict[str, Tensor]]] = []
         for micro in range(self.accumulate):
@@ -155,21 +162,37 @@ class Trainer:
                     outputs = self.model(batch)
                     terms = self.criterion(outputs, batch)
                 self.precision.scaler.scale(terms["loss"] / self.accumulate).backward()
-            kept.append((outputs, batch))
+            kept.append((detached(outputs), without_media(batch)))
             for name, value in terms.items():
                 total[name] = total.get(name, 0.0) + value.detach() / self.accumulate
-        grad_norm = self.precision.step(
-            self.optimizer,
+        self.precision.unscale(self.optimizer)
+        self._call("after_backward", progress)
+        grad_norm = clip_gradients(
             self.model,
             clip_value=self.cfg.SOLVER.CLIP_GRAD_VAL,
             clip_norm=self.cfg.SOLVER.CLIP_GRAD_L2NORM,
         )
+        stepped = self.precision.step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
-        after_step = getattr(cu.unwrap_model(self.model), "after_step", None)
-        if after_step is not None:
-            for outputs, batch in kept:
-                after_step(outputs, batch)
+        progress = progress._replace(stepped=stepped)
+        for outputs, batch in kept:
+            self._call("after_batch", outputs, batch, progress)
+        self._call("after_step", progress)
         return total, grad_norm
+
+    def _progress(self) -> Progress:
+        return Progress(
+            step=self.steps_done,
+            epoch=self.epoch,
+            epoch_float=self.epoch + self.iteration / self.steps_per_epoch,
+            max_epoch=self.cfg.SOLVER.MAX_EPOCH,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+
+    def _call(self, hook: str, *args: Any) -> None:
+        """Call a hook of the method, without gradients."""
+        with torch.no_grad():
+            call_hook(cu.unwrap_model(self.model), hook, *args)
 
     def _synchronised(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
         """Let only the last batch of a step exchange gradients."""
@@ -192,6 +215,16 @@ class Trainer:
             self.save()
         self.recorder.end_epoch(self.epoch, after_epoch(self.epoch))
 
+    def _describe_dataset(self) -> DatasetInfo:
+        dataset = self.loader.dataset
+        return DatasetInfo(
+            num_rows=dataset.num_files,
+            num_samples=len(dataset),
+            steps_per_epoch=self.steps_per_epoch,
+            batch_size=local_batch_size(self.cfg, "train"),
+            world_size=distributed.world_size(),
+        )
+
     def _check_labels(self, model: nn.Module) -> None:
         """Compare a classifier's head with the labels, before anything is decoded."""
         classes = getattr(model, "num_classes", None)
@@ -204,10 +237,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of everything a resumed run needs; every rank must call it."""
-        states = [rng_state()]
-        if distributed.world_size() > 1:
-            states = [{}] * distributed.world_size()
-            torch.distributed.all_gather_object(states, rng_state())
+        model = cu.unwrap_model(self.model)
+        of_ranks = distributed.gather_objects((rng_state(), call_hook(model, "rank_state")))
         if distributed.is_main_process():
             path = cu.checkpoint_path(
                 self.output_dir, self.epoch, self.iteration, task=self.cfg.TASK
@@ -217,12 +248,13 @@ class Trainer:
                 {
                     "epoch": self.epoch - 1,
                     "iteration": self.iteration,
-                    "model_state": cu.unwrap_model(self.model).state_dict(),
+                    "model_state": model.state_dict(),
                     "optimizer_state": self.optimizer.state_dict(),
                     "scaler_state": self.precision.scaler.state_dict(),
                     "cfg": self.cfg.dump(),
                     "data": self._describe_data(),
-                    "rng_states": states,
+                    "rng_states": [rng for rng, _ in of_ranks],
+                    "rank_states": [state for _, state in of_ranks],
                     "world_size": distributed.world_size(),
                 },
             )
@@ -262,6 +294,9 @@ class Trainer:
         states = content.get("rng_states", [])
         if len(states) == distributed.world_size():
             set_rng_state(states[distributed.rank()])
+            of_rank = content.get("rank_states", [None] * len(states))[distributed.rank()]
+            if of_rank:
+                call_hook(model, "load_rank_state", of_rank)
         else:
             logger.warning(
                 "%s was saved by %d processes, this run has %d: it goes on, but not bit for bit.",
@@ -338,6 +373,9 @@ def describe_model(model: nn.Module) -> str:
 def _distribute(model: nn.Module, device: torch.device) -> nn.Module:
     if distributed.world_size() == 1:
         return model
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
+        model, list(getattr(model, "replicated_buffers", ()))
+    )
     return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
 

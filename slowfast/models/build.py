@@ -25,9 +25,9 @@ __all__ = [
 
 MODEL_REGISTRY = Registry("model", "MODEL.MODEL_NAME")
 MODEL_REGISTRY.__doc__ = """
-``(cfg) -> nn.Module``. ``forward(batch) -> outputs``, a NamedTuple of named tensors.
-``embed(batch) -> dict[str, Tensor]`` for evaluation (see ``engine/features.py``). Optional:
-``after_step(outputs, batch)`` for queues, banks and moving averages; their state is the model's.
+``(cfg) -> nn.Module``, best a ``models.method.Method``, which describes the hooks.
+``forward(batch) -> outputs``, a NamedTuple of named tensors; ``embed(batch) -> dict[str, Tensor]``
+for evaluation (see ``engine/features.py``).
 """
 
 BACKBONE_REGISTRY = Registry("backbone", "MODEL.ARCH")

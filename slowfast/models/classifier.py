@@ -23,6 +23,7 @@ from slowfast.models.build import (
     MODEL_REGISTRY,
 )
 from slowfast.models.contracts import BackboneOutput, CropGroup
+from slowfast.models.method import Method
 from slowfast.models.pooling import build_pooling, full_group, pool_groups
 
 __all__ = ["Classifier", "ClassifierOutputs", "VideoResNet", "build_classifier"]
@@ -40,7 +41,7 @@ class ClassifierOutputs(NamedTuple):
     crop_logits: Tensor | None = None
 
 
-class Classifier(nn.Module):
+class Classifier(Method):
     """A video backbone, a pooling per pathway and a head.
 
     Args:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from slowfast.models.lars import LARS
+from slowfast.models.method import call_hook
 from slowfast.utils.lr_policy import get_lr_at_epoch
 
 __all__ = [
@@ -160,7 +161,7 @@ def construct_optimizer(model: nn.Module, cfg: CfgNode) -> Optimizer:
             f"SOLVER.LARS_ON: LARS adapts SGD, but SOLVER.OPTIMIZING_METHOD is '{method}'. "
             "Set one of them."
         )
-    groups = parameter_groups(model, cfg)
+    groups = call_hook(model, "parameter_groups", cfg) or parameter_groups(model, cfg)
     if method == "sgd":
         build = LARS if solver.LARS_ON else torch.optim.SGD
         return build(

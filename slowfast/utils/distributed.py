@@ -19,6 +19,7 @@ __all__ = [
     "all_reduce_sum",
     "barrier",
     "gather_no_gradient",
+    "gather_objects",
     "gather_ragged",
     "gather_with_gradient",
     "is_initialized",
@@ -63,6 +64,22 @@ def barrier() -> None:
         dist.barrier(device_ids=[torch.cuda.current_device()])
     else:
         dist.barrier()
+
+
+def gather_objects(item: Any) -> list[Any]:
+    """Collect an object of every process; each must call it.
+
+    Args:
+        item: What can be pickled.
+
+    Returns:
+        The objects, by rank.
+    """
+    if world_size() == 1:
+        return [item]
+    items: list[Any] = [None] * world_size()
+    dist.all_gather_object(items, item)
+    return items
 
 
 def _on_backend_device(x: Tensor) -> Tensor:

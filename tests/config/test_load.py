@@ -150,7 +150,7 @@ def test_unknown_project():
         load_config(None, ["PROJECTS", "['stiica']"])
     with pytest.raises(ConfigError, match="'json' is not a project"):
         load_config(None, ["PROJECTS", "['json']"])
-    with pytest.raises(ConfigError, match="expected a list of package names"):
+    with pytest.raises(ConfigError, match="expected a list of names"):
         load_config(None, ["PROJECTS", "stica"])
 
 

@@ -20,6 +20,7 @@ from slowfast.models.build import (
     MODEL_REGISTRY,
 )
 from slowfast.models.contracts import CropGroup
+from slowfast.models.method import Method
 from slowfast.models.pooling import build_pooling, full_group, pool_groups
 from stica.config import CROP_KINDS
 
@@ -54,7 +55,7 @@ class STiCAOutputs(NamedTuple):
     time_small: Tensor
 
 
-class SpaceTimeCropAttend(nn.Module):
+class SpaceTimeCropAttend(Method):
     """StiCA: crops of feature maps within the video, whole clips against the sound.
 
     Args:

@@ -20,6 +20,9 @@ def _add_top_level(cfg: CfgNode) -> None:
     # Projects to import before anything else, by package name: importing one registers its
     # parts and adds its config sections.
     cfg.PROJECTS = []
+    # Folders with projects that are not installed. Relative ones: to the folder of the YAML, or
+    # from the command line to the working folder.
+    cfg.PROJECTS_PATH = []
     # Free label of the job; it prefixes the names of checkpoint files when not empty.
     cfg.TASK = ""
     # Processes of this machine, one per GPU. 0: CPU; -1: every visible GPU, or the CPU if there is

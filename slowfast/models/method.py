@@ -1,0 +1,227 @@
+"""The contract between a method and everything else: trainer, evaluator and data know no more.
+
+A method is a model that a YAML names (MODEL.MODEL_NAME) together with what it does around an
+optimizer step. The trainer calls, in this order:
+
+    setup(data)                            once, before optimizer, checkpoint and DDP
+    before_epoch(progress)                 at the first step of an epoch
+    before_step(progress)                  at each step, before the first batch
+      forward(batch), loss, backward       SOLVER.ACCUMULATE_STEPS times
+    after_backward(progress)               gradients are reduced and unscaled, not yet clipped
+      the optimizer steps
+    after_batch(outputs, batch, progress)  for each batch, in order
+    after_step(progress)                   last
+
+All state lives in buffers, so that a checkpoint holds it and a stopped run resumes bit for bit. A
+plain ``nn.Module`` with ``forward`` and ``embed`` is a method, too: hooks that it lacks are not
+called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+
+__all__ = ["DatasetInfo", "Method", "Progress", "call_hook", "detached", "without_media"]
+
+
+class DatasetInfo(NamedTuple):
+    """What a method may know of the training data before the first step.
+
+    Attributes:
+        num_rows: Files of the train split; ``batch["index"]`` is below it, so it is the length of a
+            memory bank.
+        num_samples: Samples of an epoch; more where a file gives several.
+        steps_per_epoch: Optimizer steps of an epoch.
+        batch_size: Samples of one batch of one process.
+        world_size: Processes.
+    """
+
+    num_rows: int
+    num_samples: int
+    steps_per_epoch: int
+    batch_size: int
+    world_size: int
+
+
+class Progress(NamedTuple):
+    """How far training is.
+
+    Attributes:
+        step: Optimizer steps attempted before this one, as the learning rate counts them.
+        epoch: Whole epochs before this step.
+        epoch_float: The same, with the fraction of the current epoch.
+        max_epoch: SOLVER.MAX_EPOCH.
+        steps_per_epoch: Optimizer steps of an epoch.
+        stepped: After the step: whether it was taken. A step whose gradients overflow float16 is
+            not.
+    """
+
+    step: int
+    epoch: int
+    epoch_float: float
+    max_epoch: int
+    steps_per_epoch: int
+    stepped: bool = False
+
+
+class Method(nn.Module):
+    """Base class of methods; every hook does nothing unless it is overridden.
+
+    ``forward(batch)`` returns a NamedTuple of all that the loss reads, detached rows of banks and
+    queues among it. It changes nothing but running statistics of batch norm.
+
+    Attributes:
+        replicated_buffers: Names of buffers that DistributedDataParallel leaves alone, such as
+            ``bank``; every process must fill them with the same values: from RNG_SEED at first,
+            from gathered tensors later. Without it they are broadcast before every forward pass.
+    """
+
+    replicated_buffers: frozenset[str] = frozenset()
+
+    def setup(self, data: DatasetInfo) -> None:
+        """Prepare for the training data, such as a memory bank of its size. Not for evaluation.
+
+        Args:
+            data: What there is to train on.
+        """
+
+    def embed(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Compute frozen features for evaluation.
+
+        Args:
+            batch: As ``forward`` reads it; entries that the protocols do not need may be missing.
+
+        Returns:
+            Features by name; ``engine/features.py`` lists the names that protocols read.
+
+        Raises:
+            NotImplementedError: Unless overridden.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no features for evaluation (embed).")
+
+    def parameter_groups(self, cfg: CfgNode) -> list[dict[str, Any]] | None:
+        """Return groups of parameters for the optimizer.
+
+        Args:
+            cfg: The configuration.
+
+        Returns:
+            Groups with ``params``, ``weight_decay``, ``layer_decay`` (a factor on the learning
+            rate) and ``apply_LARS``; None: sorted by ``models/optimizer.py``.
+        """
+        return None
+
+    def before_epoch(self, progress: Progress) -> None:
+        """Decide something for an epoch, without gradients; keep it in a buffer.
+
+        A run that resumes in the middle of an epoch does not call it again.
+
+        Args:
+            progress: Where training is.
+        """
+
+    def before_step(self, progress: Progress) -> None:
+        """Prepare a step, without gradients: copy an encoder, normalize prototypes.
+
+        Args:
+            progress: Where training is.
+        """
+
+    def after_backward(self, progress: Progress) -> None:
+        """Change gradients before they are clipped; ``grad = None`` leaves a parameter as it is.
+
+        Args:
+            progress: Where training is.
+        """
+
+    def after_batch(self, outputs: Any, batch: Mapping[str, Any], progress: Progress) -> None:
+        """Write banks and queues, without gradients, after the step.
+
+        Args:
+            outputs: What ``forward`` returned, detached.
+            batch: The batch without frames and spectrograms. Rows whose audio is not valid, or
+                whose outputs are not finite, must not be written.
+            progress: Where training is; ``stepped`` is known.
+        """
+
+    def after_step(self, progress: Progress) -> None:
+        """Update moving averages, without gradients; the last of a step.
+
+        Args:
+            progress: Where training is; ``stepped`` is known.
+        """
+
+    def rank_state(self) -> dict[str, Tensor]:
+        """Return state that differs between processes; a checkpoint holds that of each.
+
+        Returns:
+            Tensors by name, which ``load_rank_state`` is given when a run resumes on as many
+            processes.
+        """
+        return {}
+
+    def load_rank_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what ``rank_state`` returned.
+
+        Args:
+            state: That of this process.
+        """
+
+
+def call_hook(model: nn.Module, name: str, *args: Any) -> Any:
+    """Call a hook if the model has it.
+
+    Args:
+        model: A method, or a plain module.
+        name: Of the hook.
+        args: Its arguments.
+
+    Returns:
+        What it returns; None without such a hook.
+    """
+    hook = getattr(model, name, None)
+    return None if hook is None else hook(*args)
+
+
+def detached(outputs: Any) -> Any:
+    """Cut outputs off their graph.
+
+    Args:
+        outputs: A tensor, or a (named) tuple, list or dict of such; anything else is kept.
+
+    Returns:
+        The same structure.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs.detach()
+    if isinstance(outputs, dict):
+        return {name: detached(value) for name, value in outputs.items()}
+    if isinstance(outputs, tuple) and hasattr(outputs, "_fields"):
+        return type(outputs)(*map(detached, outputs))
+    if isinstance(outputs, list | tuple):
+        return type(outputs)(map(detached, outputs))
+    return outputs
+
+
+_MEDIA_DIMS = 4
+"""Frames are (B, V, 3, T, H, W), spectrograms (B, A, 1, F, S); what tells of a sample has fewer."""
+
+
+def without_media(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop frames and spectrograms, which would be kept in memory for nothing.
+
+    Args:
+        batch: A batch on the device.
+
+    Returns:
+        Its other entries.
+    """
+    return {
+        name: value
+        for name, value in batch.items()
+        if not (isinstance(value, Tensor) and value.dim() > _MEDIA_DIMS)
+    }
