@@ -192,12 +192,20 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
+_ELEMENTS: tuple[tuple[tuple[type, ...], str], ...] = (
+    ((str,), "strings"),
+    ((int,), "whole numbers"),
+    ((int, float), "numbers"),
+    ((list,), "lists"),
+)
+
+
 def _wrong_elements(value: Any, default: Any) -> str:
     """Say what the elements of a list should be, which YACS does not look at; "": they are."""
     elements = CfgNode._decode_cfg_value(value)
     if not default or not isinstance(default, list) or not isinstance(elements, list | tuple):
         return ""
-    for kinds, name in (((str,), "strings"), ((int,), "whole numbers"), ((int, float), "numbers")):
+    for kinds, name in _ELEMENTS:
         if all(isinstance(e, kinds) and not isinstance(e, bool) for e in default):
             fits = all(isinstance(e, kinds) and not isinstance(e, bool) for e in elements)
             return "" if fits else name

@@ -318,17 +318,21 @@ def _smallest_fft(window: int, num_mel: int, sample_rate_hz: int) -> int:
     return 1 << math.ceil(math.log2(max(window, bins)))
 
 
+_MAX_WINDOW = 1 << 18
+"""In samples: seconds, where windows of a spectrogram last hundredths of one."""
+
+
 def _window_and_hop(window_sec: float, hop_sec: float, sample_rate_hz: int) -> tuple[int, int]:
-    """Convert both to samples and refuse what is too short."""
+    """Convert both to samples and refuse what is too short or far too long."""
     window = sec_to_num_samples(window_sec, sample_rate_hz)
     hop = sec_to_num_samples(hop_sec, sample_rate_hz)
     for key, sec, samples in (("WINDOW_SEC", window_sec, window), ("HOP_SEC", hop_sec, hop)):
         # A Hann window of one or two samples is all zero but for one.
         least = 3 if key == "WINDOW_SEC" else 1
-        if samples < least:
+        if not least <= samples <= _MAX_WINDOW:
             raise ValueError(
                 f"AUDIO.{key}: got {sec} s, which is {samples} samples at {sample_rate_hz} Hz; "
-                f"expected at least {least}."
+                f"expected {least} to {_MAX_WINDOW}."
             )
     return window, hop
 

@@ -134,6 +134,13 @@ def check_solver(cfg: CfgNode) -> list[Problem]:
                 "equal length, SOLVER.STEPS beginning with 0.",
             )
         )
+    betas = list(solver.BETAS)
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        message = f"got {betas}, expected two numbers from 0 to 1, 1 not among them."
+        problems.append(Problem("SOLVER.BETAS", message))
+    if not 0 < solver.LAYER_DECAY <= 1:
+        got = solver.LAYER_DECAY
+        problems.append(Problem("SOLVER.LAYER_DECAY", f"got {got}, expected above 0, up to 1."))
     if solver.ACCUMULATE_STEPS < 1:
         got = solver.ACCUMULATE_STEPS
         problems.append(Problem("SOLVER.ACCUMULATE_STEPS", f"got {got}, expected at least 1."))

@@ -25,6 +25,7 @@ from torch._subclasses.fake_tensor import (
 from slowfast.config import CfgNode, Problem
 from slowfast.config.load import flatten
 from slowfast.models.build import LOSS_REGISTRY, build_model
+from slowfast.models.optimizer import construct_optimizer
 
 __all__ = ["clip_batch", "rehearse"]
 
@@ -93,6 +94,7 @@ def _shape(cfg: CfgNode, side: str) -> str:
 
 def _train_step(cfg: CfgNode, batch_size: int) -> None:
     model = _build_fake(cfg).train()
+    construct_optimizer(model, cfg)
     views = cfg.DATA.TRAIN_CROP_NUM_SPATIAL
     batch = clip_batch(cfg, samples=batch_size, views=views)
     LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)(model(batch), batch)

@@ -150,6 +150,7 @@ def test_too_small_an_fft_is_refused_with_one_that_works():
         ({"fft_size": 256}, r"AUDIO.FFT_SIZE: got 256; expected 0 .* >= the window of 480 samples"),
         ({"fft_size": 1025}, r"AUDIO.FFT_SIZE: got 1025; expected 0 \(automatic\) or an even"),
         ({"num_mel": 0}, r"AUDIO.NUM_MEL: got 0; expected at least 1"),
+        ({"window_sec": 1e9}, r"AUDIO.WINDOW_SEC: got .*; expected 3 to 262144"),
         ({"window_sec": 0.0001}, r"AUDIO.WINDOW_SEC: got 0.0001 s, which is 2 samples at 24000"),
         ({"hop_sec": 0.0}, r"AUDIO.HOP_SEC: got 0.0 s, which is 0 samples"),
     ],
