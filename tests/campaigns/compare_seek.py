@@ -86,7 +86,10 @@ def compare(path: Path, windows: int, limit: int) -> tuple[str, str]:
     error = difference(pictures, expected)
     if error.max() > OF_CONVERSION:
         return "differs", f"frame {int(error.argmax())} is {error.max():.0f} levels off"
-    return compare_windows(path, times, pictures, windows)
+    try:
+        return compare_windows(path, times, pictures, windows)
+    except MediaError as error:
+        return "differs", error.reason
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:

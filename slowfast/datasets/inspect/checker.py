@@ -41,7 +41,7 @@ from slowfast.datasets.inspect.facts import (
 )
 from slowfast.datasets.inspect.packets import Beat, PacketFacts, walk_packets
 from slowfast.datasets.inspect.report import LEVELS, MediaReport, PictureFacts, SoundFacts
-from slowfast.datasets.media.file import file_faults
+from slowfast.datasets.media.file import RAW_STREAMS, file_faults
 from slowfast.datasets.media.problems import SEVERITIES, MediaProblem, describe_fault, problem
 from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
 
@@ -71,8 +71,8 @@ _SPARSE_SEC = 5.0
 _SMALL_SIDE = 96
 _BLANK = 1.0
 
-_WITHOUT_TIMESTAMPS = frozenset({"avi", "h261", "h263", "h264", "hevc", "m4v", "mpegvideo"})
-"""Containers, and streams without one, that do not store when a frame appears."""
+_WITHOUT_TIMESTAMPS = RAW_STREAMS | {"avi"}
+"""Formats that do not store when a frame appears."""
 
 
 def _no_beat() -> None:

@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
 __all__ = [
+    "RAW_STREAMS",
     "MediaError",
     "MediaFile",
     "MediaLocation",
@@ -32,6 +33,11 @@ _MAX_SAMPLE_RATE_HZ = 1_000_000
 
 _IMAGE_BRANDS = frozenset(("avif", "mif1", "msf1", "heic", "heix", "heim", "heis"))
 """Of mp4 files that hold a still image."""
+
+RAW_STREAMS = frozenset(
+    ("mpegvideo", "m4v", "h261", "h263", "mjpeg", "obu", "dirac", "dnxhd")  # h264, ...: no times
+)
+"""Formats that are a codec's own bytes without a container, of which FFmpeg makes up times."""
 
 _MOTION_JPEG_SUFFIXES = frozenset((".mjpeg", ".mjpg"))
 

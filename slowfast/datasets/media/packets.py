@@ -14,7 +14,7 @@ import av
 from av.codec.context import ThreadType
 from av.packet import Packet
 
-from slowfast.datasets.media.file import MediaFile, demux, ticks_per_sec
+from slowfast.datasets.media.file import RAW_STREAMS, MediaFile, demux, ticks_per_sec
 
 __all__ = ["PacketSource"]
 
@@ -27,7 +27,7 @@ _MAX_READ_ERRORS = 16
 _SEEKS_ONCE = frozenset({"ogg"})
 """Formats whose packets FFmpeg gives wrong times when it has read others before the seek."""
 
-_WALKED = frozenset({"mpeg"})
+_WALKED = RAW_STREAMS | {"mpeg"}
 """Formats whose packets FFmpeg gives wrong times after every seek."""
 
 _MAX_TICK = 2**62
@@ -105,6 +105,7 @@ class PacketSource:
         if name in _SEEKS_ONCE and not self.file.pristine:
             self.file.reopen(self.index)
         self.file.jumps += 1
+        self.file.pristine = False  # also where seeking fails, as in ASF without keyframes
         goal = max(-_MAX_TICK, min(ticks, _MAX_TICK))
         try:
             self.file.container.seek(goal, stream=self.stream)

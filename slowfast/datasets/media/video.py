@@ -23,7 +23,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from slowfast.datasets.media.display_order import DisplayOrder
-from slowfast.datasets.media.file import MediaError, Span
+from slowfast.datasets.media.file import RAW_STREAMS, MediaError, Span
 from slowfast.datasets.media.packets import PacketSource
 from slowfast.datasets.media.picture import Picture
 from slowfast.datasets.media.window import Window
@@ -46,7 +46,7 @@ _TOLERANCE_SEC = 5e-4
 _MAX_REORDERED = 32
 """Decoders hold back fewer frames than that."""
 
-_DECODE_TIMES_ONLY = frozenset({"avi"})
+_DECODE_TIMES_ONLY = RAW_STREAMS | {"avi"}
 """Formats that never store when a frame appears. Other files that do not are known by their frames,
 which come out of the decoder with times that go back."""
 
@@ -170,7 +170,9 @@ class VideoTrack:
         Yields:
             When the frame appears, on the container's clock, in seconds, and uint8 (H, W, 3), RGB.
         """
-        number = 0  # of frames that were yielded
+        if self._may_go_back and self._order is None:
+            self._learn_order()
+        number, latest = 0, _NEVER  # of the frames that were yielded
         while True:
             self._go_to_beginning()
             try:
@@ -180,10 +182,10 @@ class VideoTrack:
                         return
                     if place < number:
                         continue
-                    number += 1
+                    number, latest = number + 1, max(shown.pts, latest + 1)
                     rgb = self._picture.to_rgb(shown.frame, short_side)
-                    yield shown.pts / self.span.per_sec, rgb
-            except _TimesGoBackError:  # up to here they were right: go on behind that
+                    yield latest / self.span.per_sec, rgb
+            except _TimesGoBackError:  # so late in the file; go on behind what was yielded
                 self._order = DisplayOrder(self._period)
             finally:
                 self._forget()
@@ -407,6 +409,10 @@ class VideoTrack:
             self._last = shown_at
             self._picture.look_at(frame)
             self._ahead.append(_Shown(shown_at, frame))
+        elif self._flushed and self._shown_later and self._is_within_reorder(shown_at):
+            # The last packets lack the ones behind them, from which FFmpeg tells their times.
+            self._last += round(self._period)
+            self._ahead.append(_Shown(self._last, frame))
         elif self._goes_back(shown_at):
             raise _TimesGoBackError
 
@@ -414,6 +420,10 @@ class VideoTrack:
         """Whether a frame before the last one shows that the container's times are not right."""
         if self._order is not None or not self._may_go_back or self._damaged:
             return False
+        return self._is_within_reorder(pts)
+
+    def _is_within_reorder(self, pts: int) -> bool:
+        """Whether a frame is so little before the last one that reordering may be the reason."""
         return self._last - pts < _MAX_REORDERED * self._period
 
     def _note_damage(self, pts: int | None) -> None:
