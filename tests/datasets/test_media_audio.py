@@ -149,3 +149,35 @@ def test_a_length_that_is_only_estimated_is_not_believed(tmp_path, name, codec, 
         quiet, share = reader.read_audio(3.0, 12000, 24000)
         assert share == 1.0
         assert abs(quiet).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.wav", "adpcm_ms"),
+        ("a.avi", "adpcm_ms"),  # its header counts bytes for packets
+        ("b.wav", "adpcm_ima_wav"),
+        ("c.mka", "adpcm_yamaha"),  # needs all that came before
+        ("d.wav", "mp2"),
+        ("e.ac3", "ac3"),  # times of packets drift
+        ("f.eac3", "eac3"),
+        ("g.mkv", "wavpack"),  # packets without a duration
+        ("h.mka", "g722"),
+        ("i.sbc", "sbc"),
+    ],
+)
+def test_windows_of_codecs_that_are_hard_to_seek(tmp_path, name, codec):
+    rate = 16000 if codec == "g722" else 44100
+    layout = "mono" if codec == "g722" else "stereo"
+    write_media(tmp_path / name, Audio(codec, rate, layout, {}, seconds=4.3))
+    _, whole = decode_audio(tmp_path / name, 16000)
+    length, last = 8000, len(whole) - 12000
+    with open_media(tmp_path / name) as reader:
+        start, end = reader.audio_extent_sec
+        assert end - start == pytest.approx(len(whole) / 16000, abs=0.12)
+        for first in (last, 9000, last - 5000, 30000):
+            sound, share = reader.read_audio(start + first / 16000, length, 16000)
+            expected = whole[first : first + length]
+            assert share == 1.0
+            correlation = (sound * expected).sum() / np.sqrt((sound**2).sum() * (expected**2).sum())
+            assert correlation > 0.97, first

@@ -30,6 +30,13 @@ _RANDOM_DECODERS = frozenset({"aac", "aac_latm", "ac3", "eac3", "mp1", "mp2", "m
 """Decoders that fill in noise or dither from a generator that a seek does not reset. Each window
 gets a new one, so that what is read does not depend on what was read before."""
 
+_STATEFUL_DECODERS = frozenset({"comfortnoise", "dfpwm", "g722", "g726", "g726le"})
+"""Decoders that need all that came before, as every ADPCM does of some of its kinds."""
+
+_RAW_AUDIO = frozenset({"ac3", "dts", "dtshd", "eac3", "mlp", "msbc", "sbc", "truehd"})
+"""Formats that are a codec's own bytes without a container. FFmpeg makes up their times from
+rounded lengths of packets, which drift: samples are counted from the start instead."""
+
 _FILTER_SAMPLES = 48
 """Reach of the resampler's filter to either side, in samples of the lower rate."""
 
@@ -122,6 +129,9 @@ class AudioTrack:
         self._is_ogg_vorbis = self._is_vorbis and source.file.container.format.name == "ogg"
         self._is_counted = False  # whether samples are counted from the track's first frame on
         self._is_random = context.name in _RANDOM_DECODERS
+        self._is_raw = source.file.container.format.name in _RAW_AUDIO
+        is_stateful = context.name in _STATEFUL_DECODERS or context.name.startswith("adpcm_")
+        self._from_start = is_stateful or self._is_raw
         self._used: object = None  # the container whose decoder has decoded already
         self._grid: int | None = None
         self._errors = 0
@@ -262,11 +272,15 @@ class AudioTrack:
         pieces: list[_Piece] = []
         while not pieces or pieces[-1].start < high + 2 * self._tick:
             packet = self._source.next_packet()
-            if packet is not None and not self._is_counted and _ends_before(packet, goal):
+            is_needed = self._is_counted or self._from_start
+            if packet is not None and not is_needed and _ends_before(packet, goal):
                 continue
             self._decode_into(pieces, packet)
             if packet is None:
                 break
+            if self._from_start:  # only the last one of those before the window is needed
+                early = sum(piece.end < low for piece in pieces)
+                del pieces[: max(0, early - 1)]
         return pieces
 
     def _go_to(self, goal: int) -> None:
@@ -275,7 +289,7 @@ class AudioTrack:
         file = self._source.file
         if self._is_random and self._used is file.container:
             file.reopen(self._source.index)
-        is_at_start = not self._needs_seek(goal) or not self._seek(goal)
+        is_at_start = self._from_start or not self._needs_seek(goal) or not self._seek(goal)
         if is_at_start:
             self._source.rewind()
         self._is_counted = is_at_start and self._is_ogg_vorbis
@@ -315,6 +329,8 @@ class AudioTrack:
 
     def _place(self, frame: AudioFrame, before: list[_Piece]) -> float | None:
         """Return where a frame starts, in samples; without a timestamp, behind the one before."""
+        if self._is_raw:
+            return before[-1].end if before else 0.0
         if frame.pts is not None:
             return (frame.pts - self.span.start) / self.span.per_sec * self._rate
         return before[-1].end if before else None
@@ -363,7 +379,10 @@ def _resample(sound: FloatArray, rate: int, out_rate: int) -> FloatArray:
 
 
 def _ends_before(packet: Packet, ticks: int) -> bool:
-    return packet.pts is not None and packet.pts + (packet.duration or 0) < ticks
+    """Whether a packet is known to end before an instant; some containers store no durations."""
+    if packet.pts is None or not packet.duration:
+        return False
+    return packet.pts + packet.duration < ticks
 
 
 def _round(value: float) -> int:

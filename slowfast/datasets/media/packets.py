@@ -30,6 +30,9 @@ _SEEKS_ONCE = frozenset({"ogg"})
 _WALKED = RAW_STREAMS | {"mpeg"}
 """Formats whose packets FFmpeg gives wrong times after every seek."""
 
+_OF_PCM = frozenset({"w64", "wav"})
+"""Formats that FFmpeg seeks in by bytes, which tells the time of PCM alone."""
+
 _MAX_TICK = 2**62
 
 
@@ -98,7 +101,8 @@ class PacketSource:
             Whether the demuxer moved. Where it came out has to be checked.
         """
         name = self.file.container.format.name
-        if name in _WALKED:
+        codec = self.stream.codec_context.name
+        if name in _WALKED or (name in _OF_PCM and not codec.startswith("pcm_")):
             self._walk(ticks)
             return True
         self.file.select(self.index)

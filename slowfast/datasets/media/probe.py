@@ -28,6 +28,9 @@ _WITH_TABLE = frozenset(
 _PADDING_SEC = 0.1
 """The encoder's padding at an MP3's end is shorter; a header that knows it leaves it out."""
 
+_PACKET_SEC = 1.0
+"""Few packets last so long."""
+
 _TAILS_SEC = (1.0, 10.0, math.inf)
 """Packets are looked at from so long before the file's end, in turn, to find a track's end."""
 
@@ -134,8 +137,15 @@ def _declares_its_end(stream: Stream) -> bool:
     the last packet that it happens to find. With a varying frame rate mp4 adds up durations in the
     order of decoding, which may miss the last frames.
     """
-    if not _WITH_TABLE.intersection(stream.container.format.name.split(",")):
+    name = stream.container.format.name
+    if not _WITH_TABLE.intersection(name.split(",")):
         return False
+    entries = stream.index_entries
+    if name == "avi" and len(entries):  # its header may count bytes or samples for packets
+        last = entries[len(entries) - 1].timestamp
+        behind = (stream.start_time or 0) + (stream.duration or 0) - last
+        if behind > _PACKET_SEC * ticks_per_sec(stream):
+            return False
     return stream.type == "audio" or stream.average_rate == stream.guessed_rate
 
 
@@ -155,7 +165,12 @@ def _last_ticks(location: MediaLocation, indices: list[int], tail_sec: float) ->
                     last[packet.stream_index] = max(seen, last.get(packet.stream_index, seen))
         except (av.FFmpegError, OSError):
             pass  # A damaged end: what was seen before it stands.
-        return {index: sum(times) for index, times in last.items()}
+        ends = {index: sum(times) for index, times in last.items()}
+        # Without durations of packets (WavPack in Matroska) the file's own end is all there is.
+        for index in (index for index, (_, duration) in last.items() if not duration):
+            end = ((container.start_time or 0) + length) / av.time_base
+            ends[index] = max(ends[index], round(end * ticks_per_sec(container.streams[index])))
+        return ends
 
 
 def _duration(packet: Packet) -> int:
