@@ -28,9 +28,6 @@ _WITH_TABLE = frozenset(
 _PADDING_SEC = 0.1
 """The encoder's padding at an MP3's end is shorter; a header that knows it leaves it out."""
 
-_PACKET_SEC = 1.0
-"""Few packets last so long."""
-
 _TAILS_SEC = (1.0, 10.0, math.inf)
 """Packets are looked at from so long before the file's end, in turn, to find a track's end."""
 
@@ -140,12 +137,8 @@ def _declares_its_end(stream: Stream) -> bool:
     name = stream.container.format.name
     if not _WITH_TABLE.intersection(name.split(",")):
         return False
-    entries = stream.index_entries
-    if name == "avi" and len(entries):  # its header may count bytes or samples for packets
-        last = entries[len(entries) - 1].timestamp
-        behind = (stream.start_time or 0) + (stream.duration or 0) - last
-        if behind > _PACKET_SEC * ticks_per_sec(stream):
-            return False
+    if name == "avi" and stream.codec_context.name.startswith("adpcm_"):
+        return False  # the header may count bytes or samples for packets
     return stream.type == "audio" or stream.average_rate == stream.guessed_rate
 
 
