@@ -5,7 +5,7 @@
 For each video below the folders: FFmpeg decodes it once from its beginning, through PyAV and none
 of our code; then our reader, now a fresh one, now one that has read before, shows random windows.
 A line for each file that differs, is refused or is damaged, then the counts; exit status 1 if any
-differs.
+differs. Audio is compared in the same way: windows of half a second.
 """
 
 from __future__ import annotations
@@ -22,12 +22,17 @@ import cv2
 import numpy as np
 from av.stream import Disposition
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from reference.plain_decode import decode_audio
+
 from slowfast.datasets.files import VIDEO_SUFFIXES, media_files
 from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.media.reader import MediaError, open_media
 
 SIDE = 16
 LENGTH = 8
+RATE, WINDOW = 16000, 8000
+EXTENT_SEC, LIKENESS, SILENCE = 0.15, 0.9, 1e-3
 OF_CONVERSION, OF_ROUNDING = 12.0, 1.0
 """Mean difference of two thumbnails, in levels of 255: between our conversion to RGB (square
 pixels, the file's matrix) and swscale's plain one; between two readings of ours."""
@@ -60,6 +65,30 @@ def decode_from_start(path: Path, limit: int) -> tuple[np.ndarray, bool]:
                 picture = frame.to_ndarray(format="rgb24")
                 pictures.append(thumbnail(np.rot90(picture, round(frame.rotation / 90))))
     return np.stack(pictures), is_whole
+
+
+def compare_audio(path: Path, windows: int) -> tuple[str, str]:
+    """Compare random windows of the audio with the whole track, decoded from the start."""
+    try:
+        _, whole = decode_audio(path, RATE)
+        with open_media(path) as reader:
+            start, end = reader.audio_extent_sec
+    except (av.FFmpegError, IndexError, ValueError, OSError, MediaError) as error:
+        return "unreadable", f"audio: {error}"
+    if abs(end - start - len(whole) / RATE) > EXTENT_SEC:
+        return "differs", f"audio lasts {end - start:.2f} s, expected {len(whole) / RATE:.2f}"
+    if len(whole) < 2 * WINDOW:
+        return "same", ""
+    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+    with open_media(path) as reader:
+        for place in rng.integers(0, len(whole) - WINDOW, windows):
+            got, _ = reader.read_audio(start + place / RATE, WINDOW, RATE)
+            expected = whole[place : place + WINDOW]
+            power = float(np.sqrt((got**2).sum() * (expected**2).sum()))
+            likeness = float((got * expected).sum()) / power if power > SILENCE else 1.0
+            if likeness < LIKENESS:
+                return "differs", f"audio from {place / RATE:.2f} s on: correlation {likeness:.2f}"
+    return "same", ""
 
 
 def compare(path: Path, windows: int, limit: int) -> tuple[str, str]:
@@ -119,6 +148,15 @@ def compare_windows(
     return "same", ""
 
 
+def has_audio(path: Path) -> bool:
+    """Whether FFmpeg finds an audio track."""
+    try:
+        with av.open(str(path), metadata_errors="replace") as media:
+            return bool(media.streams.audio)
+    except (av.FFmpegError, OSError):
+        return False
+
+
 def main() -> int:
     """Compare all files that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -128,11 +166,16 @@ def main() -> int:
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     for folder in options.folders:
-        for path in media_files(folder, VIDEO_SUFFIXES):
-            verdict, reason = compare(Path(path), options.windows, options.max_frames)
-            counts[verdict] += 1
-            if reason:
-                print(f"{verdict}: {path}: {reason}", flush=True)
+        for path in map(Path, media_files(folder)):
+            found = []
+            if path.suffix.lower() in VIDEO_SUFFIXES:
+                found.append(compare(path, options.windows, options.max_frames))
+            if has_audio(path):
+                found.append(compare_audio(path, options.windows))
+            for verdict, reason in found:
+                counts[verdict] += 1
+                if reason:
+                    print(f"{verdict}: {path}: {reason}", flush=True)
     print(
         ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no files"
     )
