@@ -181,3 +181,21 @@ def test_windows_of_codecs_that_are_hard_to_seek(tmp_path, name, codec):
             assert share == 1.0
             correlation = (sound * expected).sum() / np.sqrt((sound**2).sum() * (expected**2).sum())
             assert correlation > 0.97, first
+
+
+def test_a_duration_that_cannot_be(tmp_path):
+    """A damaged time must not send every clip far behind the end."""
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = write_media(tmp_path / "a.mp4", Video(), Audio(), options=fragments)
+    data = bytearray(path.read_bytes())
+    assert data.count(b"tfdt") >= 4
+    for _ in range(2):  # of the last fragment, video and audio
+        place = data.rfind(b"tfdt")
+        data[place : place + 16] = (
+            b"tfdt" + data[place + 4 : place + 8] + (2**44).to_bytes(8, "big")
+        )
+        data[place : place + 4] = b"TFDT"  # found no more
+    path.write_bytes(data.replace(b"TFDT", b"tfdt"))
+    info = probe_media(path)
+    assert info.video_end_sec < 3
+    assert info.audio_end_sec < 3

@@ -28,6 +28,8 @@ _WITH_TABLE = frozenset(
 _PADDING_SEC = 0.1
 """The encoder's padding at an MP3's end is shorter; a header that knows it leaves it out."""
 
+_MIN_BYTES = 10_000
+
 _TAILS_SEC = (1.0, 10.0, math.inf)
 """Packets are looked at from so long before the file's end, in turn, to find a track's end."""
 
@@ -137,6 +139,8 @@ def _declares_its_end(stream: Stream) -> bool:
     name = stream.container.format.name
     if not _WITH_TABLE.intersection(name.split(",")):
         return False
+    if (stream.duration or 0) > _most_ticks(stream):
+        return False
     if name == "avi" and stream.codec_context.name.startswith("adpcm_"):
         return False  # the header may count bytes or samples for packets
     return stream.type == "audio" or stream.average_rate == stream.guessed_rate
@@ -153,7 +157,7 @@ def _last_ticks(location: MediaLocation, indices: list[int], tail_sec: float) ->
             if length and goal > 0:
                 container.seek(goal, any_frame=True)
             for packet in demux(container, streams):
-                if packet.pts is not None:
+                if packet.pts is not None and packet.pts < _most_ticks(packet.stream):
                     seen = (packet.pts, _duration(packet))
                     last[packet.stream_index] = max(seen, last.get(packet.stream_index, seen))
         except (av.FFmpegError, OSError):
@@ -164,6 +168,12 @@ def _last_ticks(location: MediaLocation, indices: list[int], tail_sec: float) ->
             end = ((container.start_time or 0) + length) / av.time_base
             ends[index] = max(ends[index], round(end * ticks_per_sec(container.streams[index])))
         return ends
+
+
+def _most_ticks(stream: Stream) -> float:
+    """Return how long a track can last: no codec needs less than a byte a second."""
+    size = getattr(stream.container, "size", 0)
+    return (stream.start_time or 0) + max(size, _MIN_BYTES) * ticks_per_sec(stream)
 
 
 def _duration(packet: Packet) -> int:
