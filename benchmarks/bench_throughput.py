@@ -33,8 +33,8 @@ import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import CfgNode, UserError, load_config
 from slowfast.datasets.audio import sec_to_num_samples
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.device import build_prepare_batch
 from slowfast.datasets.loader import construct_train_loader
+from slowfast.datasets.preprocess import build_prepare_batch
 from slowfast.engine.precision import Precision
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.optimizer import construct_optimizer

@@ -22,7 +22,7 @@ import stica.config
 
 from slowfast.config import CfgNode, get_cfg
 from slowfast.config.load import flatten
-from slowfast.config.sections import data, model, run, solver, unbuilt
+from slowfast.config.sections import data, model, run, solver, unsupported
 
 TARGET = Path(__file__).parent / "configuration.md"
 _ASSIGNMENT = re.compile(r"^\s*(?:cfg|node|section)\.([A-Z0-9_.a-z]+) = ")
@@ -101,7 +101,7 @@ def render() -> str:
     stica.config.add_config(project)
     rows = list(entries(stica.config, flatten(project)))
     parts.append(f"## Project stica\n\nAdded by `PROJECTS: ['stica']`.\n\n{table(rows)}\n")
-    switches = "\n".join(f"- `{key}`: {instead}" for key, instead in unbuilt.SWITCHES.items())
+    switches = "\n".join(f"- `{key}`: {instead}" for key, instead in unsupported.SWITCHES.items())
     parts.append(
         "## Not built\n\nPySlowFast's keys of these parts are accepted, so that its YAMLs load; "
         f"switching one on is an error that says what to use.\n\n{switches}\n"

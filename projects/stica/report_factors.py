@@ -28,7 +28,7 @@ import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import CfgNode, load_config
 from slowfast.config.projects import import_project
 from slowfast.datasets.demo.generator import class_names, spec_from_cfg
-from slowfast.datasets.demo.plan import class_events, plan_clip
+from slowfast.datasets.demo.scene_spec import class_events, plan_clip
 from slowfast.engine.evaluator import Evaluation
 from slowfast.engine.features import FeatureTable
 from slowfast.engine.precision import Precision

@@ -30,8 +30,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slowfast.config import CfgNode
-from slowfast.datasets.device import build_prepare_batch
 from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.preprocess import build_prepare_batch
 
 COLUMNS = {
     "source": "nearest clip is of the same recording",

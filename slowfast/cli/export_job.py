@@ -14,7 +14,7 @@ import yaml
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.cli.arguments import Arguments
 from slowfast.cli.export_page import render_page
-from slowfast.cli.job import run_job
+from slowfast.cli.runner import run_job
 from slowfast.config import UserError, load_config
 from slowfast.config.load import flatten
 from slowfast.config.projects import import_installed_projects

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slowfast import __version__
-from slowfast.cli.outcome import EXIT_USER_ERROR, finish
+from slowfast.cli.exit_codes import EXIT_USER_ERROR, finish
 
 __all__ = ["LEVELS", "PRESETS", "main", "parse_arguments"]
 

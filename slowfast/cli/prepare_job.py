@@ -22,16 +22,16 @@ from slowfast.datasets.prepare.check import (
     find_media,
     write_table,
 )
-from slowfast.datasets.prepare.copies import (
+from slowfast.datasets.prepare.index import Index, IndexSettings, make_index, write_index
+from slowfast.datasets.prepare.output_file import EncodeSettings
+from slowfast.datasets.prepare.summary import format_bytes, how_many, summarise
+from slowfast.datasets.prepare.transcode_jobs import (
     Encoded,
     check_folders,
     encode_all,
     plan_copies,
     write_outcomes,
 )
-from slowfast.datasets.prepare.index import Index, IndexSettings, make_index, write_index
-from slowfast.datasets.prepare.summary import format_bytes, how_many, summarise
-from slowfast.datasets.prepare.target import EncodeSettings
 from slowfast.datasets.prepare.workers import num_cores
 from slowfast.utils.io import atomic_path
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from slowfast.cli.arguments import parse_arguments
-from slowfast.cli.outcome import EXIT_INTERRUPTED, finish, say
+from slowfast.cli.exit_codes import EXIT_INTERRUPTED, finish, say
 
 __all__ = ["main"]
 
@@ -26,7 +26,7 @@ def main(words: list[str] | None = None) -> int:
     # On two cores with one more busy process a step took ten times as long without this.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Heavy imports wait until the command line is known to be good: --help takes no second.
-    from slowfast.cli.job import run_job
+    from slowfast.cli.runner import run_job
     from slowfast.engine.trainer import TrainingStoppedError
 
     def run() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from slowfast.config.problems import ConfigError, Problem
-from slowfast.engine.sweep.plan import SweepRun, to_words
+from slowfast.engine.sweep.expand import SweepRun, to_words
 
 __all__ = ["load_configs"]
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from slowfast.cli.outcome import EXIT_INTERRUPTED, finish
+from slowfast.cli.exit_codes import EXIT_INTERRUPTED, finish
 from slowfast.cli.sweep_configs import load_configs
 from slowfast.config.problems import UserError
+from slowfast.engine.sweep.expand import SweepRun, plan_runs
 from slowfast.engine.sweep.local import LocalLauncher, find_gpus, lock_folder
-from slowfast.engine.sweep.marker import FAILED
-from slowfast.engine.sweep.plan import SweepRun, plan_runs
 from slowfast.engine.sweep.records import Sweep
+from slowfast.engine.sweep.run_state import FAILED
 from slowfast.engine.sweep.schedule import LOG_NAME, Launcher, Scheduler, catch_interrupts
 from slowfast.engine.sweep.slurm import SlurmLauncher
 from slowfast.engine.sweep.spec import load_sweep

@@ -20,7 +20,7 @@ from slowfast.config.paths import find_config
 from slowfast.config.problems import ConfigError, Problem, UserError
 from slowfast.config.projects import import_project, owner_of_section
 from slowfast.config.sections import get_cfg
-from slowfast.config.sections.unbuilt import SECTIONS
+from slowfast.config.sections.unsupported import SECTIONS
 
 __all__ = ["Change", "LoadedConfig", "flatten", "load_config"]
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slowfast.config import CfgNode
-from slowfast.datasets.clip_sound import MIN_VALID_SOUND, read_sound
-from slowfast.datasets.decoded import DecodedFiles
-from slowfast.datasets.excerpt import ClipReader, open_row
+from slowfast.datasets.audio_clip import MIN_VALID_SOUND, read_sound
+from slowfast.datasets.clip_reader import ClipReader, open_row
+from slowfast.datasets.decode_cache import DecodedFiles
 from slowfast.datasets.labels import take_per_class
 from slowfast.datasets.manifest import Manifest, Row
 from slowfast.datasets.rows import TestRows, TrainRows

@@ -8,7 +8,7 @@ from typing import Any
 
 from slowfast.config import CfgNode, Problem, register_check
 from slowfast.config.projects import describe_missing
-from slowfast.config.sections.unbuilt import describe_unbuilt
+from slowfast.config.sections.unsupported import describe_unbuilt
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
 from slowfast.utils.env import num_local_processes

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.bad_media import BadMediaLog
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.guard import GuardedDataset, Heartbeat, LoadedBatch, collate
-from slowfast.datasets.media.problems import death_reason, overdue_reason
+from slowfast.datasets.fault_tolerant import GuardedDataset, Heartbeat, LoadedBatch, collate
+from slowfast.datasets.functional import use_one_thread
+from slowfast.datasets.media.error_codes import death_reason, overdue_reason
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
-from slowfast.datasets.view import use_one_thread
 from slowfast.utils import distributed
 from slowfast.utils.launch import local_world_size
 

@@ -1,8 +1,8 @@
 """From the frames of a clip to the views a model sees, in a data worker: uint8 in, uint8 out.
 
 A training view is drawn first (``ViewParams``, from the view's own generator) and applied second
-(``datasets/view.py``). Validation and testing are deterministic. Normalisation to floats is left to
-``datasets/device.py``.
+(``datasets/functional.py``). Validation and testing are deterministic. Normalization to floats is
+left to ``datasets/preprocess.py``.
 
 Legend: T frames, H W height and width, S side of the square crop, K spatial crops.
 """
@@ -16,7 +16,14 @@ from slowfast.config.checks import register_check
 from slowfast.config.problems import Problem
 from slowfast.datasets.color import ColorJitter
 from slowfast.datasets.crop import Box, CropSampler, RandomResizedCrop, ShortSideCrop, check_range
-from slowfast.datasets.view import Blur, Frames, ViewParams, apply_view, check_frames, crop_resize
+from slowfast.datasets.functional import (
+    Blur,
+    Frames,
+    ViewParams,
+    apply_view,
+    check_frames,
+    crop_resize,
+)
 
 __all__ = [
     "EvalTransform",

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.config import CfgNode
-from slowfast.datasets.device import build_prepare_batch
 from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.preprocess import build_prepare_batch
 from slowfast.engine.features import FeatureTable, extract_features
 from slowfast.engine.precision import Precision
 from slowfast.engine.protocols import PROTOCOL_REGISTRY

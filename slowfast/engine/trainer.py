@@ -16,10 +16,10 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.device import build_prepare_batch
 from slowfast.datasets.labels import check_labels
 from slowfast.datasets.loader import construct_train_loader, local_batch_size
 from slowfast.datasets.manifest import manifest_digest
+from slowfast.datasets.preprocess import build_prepare_batch
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision, clip_gradients
 from slowfast.engine.recorder import Recorder

@@ -22,8 +22,8 @@ from slowfast.models.interpolate import resize_positions
 from slowfast.models.mvit.attention import LayerNorm
 from slowfast.models.mvit.block import MultiscaleBlock
 from slowfast.models.mvit.network import initialize_transformer, transformer_layer_id
-from slowfast.models.mvit.plan import BlockOptions, Schedule
 from slowfast.models.mvit.position_embedding import position_tables
+from slowfast.models.mvit.stage_config import BlockOptions, Schedule
 from slowfast.utils.registry import nearest
 
 __all__ = ["AudioViT", "audio_vit", "check_audio_vit"]

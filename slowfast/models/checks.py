@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slowfast.config import CfgNode, Problem, register_check
 from slowfast.config.projects import describe_missing
-from slowfast.config.sections.unbuilt import is_unbuilt
+from slowfast.config.sections.unsupported import is_unbuilt
 from slowfast.models import build
 from slowfast.utils.registry import Registry, nearest
 

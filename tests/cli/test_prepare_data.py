@@ -17,7 +17,7 @@ from slowfast.datasets.inspect import report as inspect_report
 from slowfast.datasets.layouts import load_manifest
 from slowfast.datasets.media.reader import probe_media
 from slowfast.datasets.prepare import check as prepare_check
-from slowfast.datasets.prepare import copies as prepare_copies
+from slowfast.datasets.prepare import transcode_jobs as prepare_copies
 from slowfast.datasets.prepare.check import CheckSettings
 from slowfast.datasets.prepare.index import IndexSettings
 from slowfast.datasets.prepare.workers import Done
@@ -228,7 +228,7 @@ import signal
 import sys
 from helpers import worker_targets
 from slowfast.cli.prepare_data import main
-from slowfast.datasets.prepare import copies
+from slowfast.datasets.prepare import transcode_jobs as copies
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored
     copies._encode = worker_targets.encode_until_stopped

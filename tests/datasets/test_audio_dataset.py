@@ -7,11 +7,11 @@ from helpers.data_files import data_cfg, write
 from helpers.media_files import Audio, Video, write_media
 
 from slowfast.datasets.audio_dataset import SoundSettings, TestSounds, TrainSounds
-from slowfast.datasets.device import build_prepare_batch
+from slowfast.datasets.catalog.audio_folder import audio_folder
 from slowfast.datasets.loader import construct_loader, construct_train_loader
 from slowfast.datasets.manifest import Manifest, Row
 from slowfast.datasets.media.reader import MediaError, open_media
-from slowfast.datasets.sets.audio_folder import audio_folder
+from slowfast.datasets.preprocess import build_prepare_batch
 from slowfast.utils.random import STREAM_CLIP, sample_rng
 
 RATE = 16000

@@ -6,7 +6,7 @@ from helpers.media_files import Audio, write_media
 
 from slowfast.config import UserError
 from slowfast.datasets.build import build_dataset, has_split
-from slowfast.datasets.sets.audioset import audioset
+from slowfast.datasets.catalog.audioset import audioset
 
 HEAD = [
     "# Segments csv created Sun Mar  5 10:54:31 2017",

@@ -5,7 +5,7 @@ from helpers.data_files import data_cfg, names, touch, write
 
 from slowfast.config import UserError
 from slowfast.datasets.build import build_dataset, has_split
-from slowfast.datasets.sets.ave import ave
+from slowfast.datasets.catalog.ave import ave
 
 HEADER = "Category&VideoID&Quality&StartTime&EndTime"
 LISTS = {

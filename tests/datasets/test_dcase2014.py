@@ -5,7 +5,7 @@ from helpers.data_files import data_cfg, listed, names, touch, write
 
 from slowfast.config import UserError
 from slowfast.datasets.build import build_dataset, has_split
-from slowfast.datasets.sets.dcase2014 import dcase2014
+from slowfast.datasets.catalog.dcase2014 import dcase2014
 
 
 @pytest.fixture(params=["", "scenes_stereo"])

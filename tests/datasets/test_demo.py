@@ -9,9 +9,9 @@ import pytest
 from slowfast.config import UserError, get_cfg
 from slowfast.datasets.demo import generator as demo
 from slowfast.datasets.demo.generator import DemoSpec, class_names, generate_demo, spec_from_cfg
-from slowfast.datasets.demo.picture import FRAMES_PER_SEC, PICTURE_SIDE, render_picture
-from slowfast.datasets.demo.plan import CLIP_SEC, KINDS, class_events, draw_plan, plan_clip
-from slowfast.datasets.demo.sound import SAMPLE_RATE_HZ, render_sound
+from slowfast.datasets.demo.render_audio import SAMPLE_RATE_HZ, render_sound
+from slowfast.datasets.demo.render_video import FRAMES_PER_SEC, PICTURE_SIDE, render_picture
+from slowfast.datasets.demo.scene_spec import CLIP_SEC, KINDS, class_events, draw_plan, plan_clip
 
 NUISANCES = (
     *("nuisance_space", "nuisance_time", "nuisance_colour", "nuisance_background"),

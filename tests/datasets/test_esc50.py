@@ -6,7 +6,7 @@ from helpers.media_files import Audio, write_media
 
 from slowfast.config import UserError
 from slowfast.datasets.build import build_dataset, has_split
-from slowfast.datasets.sets.esc50 import esc10, esc50
+from slowfast.datasets.catalog.esc50 import esc10, esc50
 
 HEADER = "filename,fold,target,category,esc10,src_file,take"
 # The official numbers are not the order of the names.

@@ -6,13 +6,13 @@ import pytest
 from helpers.data_files import data_cfg, listed, touch
 from helpers.media_files import Audio, numbered_frame, read_numbers, write_media
 
-from slowfast.datasets.excerpt import open_row
+from slowfast.datasets.catalog.kinetics import kinetics
+from slowfast.datasets.clip_reader import open_row
 from slowfast.datasets.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, is_frame_folder, media_files
 from slowfast.datasets.layouts import load_manifest
 from slowfast.datasets.manifest import Row
 from slowfast.datasets.media.frames import FrameFolder
 from slowfast.datasets.media.reader import MediaError
-from slowfast.datasets.sets.kinetics import kinetics
 
 
 @pytest.fixture(autouse=True)

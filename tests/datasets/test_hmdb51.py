@@ -5,7 +5,7 @@ from helpers.data_files import data_cfg, listed, names, touch, write
 
 from slowfast.config import UserError
 from slowfast.datasets.build import build_dataset, has_split
-from slowfast.datasets.sets.hmdb51 import hmdb51
+from slowfast.datasets.catalog.hmdb51 import hmdb51
 
 LISTS = {
     "clap": ["#20_Rhythm_clap_u_nm.avi 1 ", "B(r)avo!_clap_f_cm.avi 2 ", "c_clap.avi 0 "],

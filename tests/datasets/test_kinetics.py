@@ -6,7 +6,7 @@ from helpers.media_files import Audio, write_media
 
 from slowfast.config import UserError
 from slowfast.datasets.build import has_split
-from slowfast.datasets.sets.kinetics import kinetics, manifest_from_cfg
+from slowfast.datasets.catalog.kinetics import kinetics, manifest_from_cfg
 
 PCM = Audio("pcm_s16le", 8000, "mono", {})
 HEADER = "label,youtube_id,time_start,time_end,split"

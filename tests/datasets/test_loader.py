@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from slowfast.config import UserError
 from slowfast.datasets import loader as loader_module
 from slowfast.datasets.bad_media import BadMedia, BadMediaLog
-from slowfast.datasets.guard import GuardedDataset, Heartbeat
+from slowfast.datasets.fault_tolerant import GuardedDataset, Heartbeat
 from slowfast.datasets.loader import LoaderSettings, ResilientLoader
 from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches

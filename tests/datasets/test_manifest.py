@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.data_files import listed
 
-from slowfast.datasets.guard import GuardedDataset
+from slowfast.datasets.fault_tolerant import GuardedDataset
 from slowfast.datasets.manifest import Manifest, Row, manifest_digest, share_manifest
 
 PLAIN = [Row("a.mp4", 1), Row("ü b.mp4", 0), Row("c.mp4")]

@@ -12,7 +12,7 @@ from helpers.media_files import Audio, Video, write_media
 
 from slowfast.config import UserError
 from slowfast.datasets.inspect.checker import find_duplicates, inspect_media
-from slowfast.datasets.media.problems import problem
+from slowfast.datasets.media.error_codes import problem
 from slowfast.datasets.prepare import check as prepare_check
 from slowfast.datasets.prepare.check import (
     REPORT,

@@ -15,7 +15,7 @@ from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.media.reader import MediaError, open_media, probe_media
 from slowfast.datasets.prepare import encode as prepare_encode
 from slowfast.datasets.prepare.encode import encode_media
-from slowfast.datasets.prepare.target import PRESETS, EncodeSettings, expected_mark, mark_of
+from slowfast.datasets.prepare.output_file import PRESETS, EncodeSettings, expected_mark, mark_of
 
 QUICK = EncodeSettings(short_side=48, gop=12, preset="ultrafast")
 EVENT_FRAME = 40

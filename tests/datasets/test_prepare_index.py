@@ -8,7 +8,7 @@ from slowfast.config import UserError
 from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import MediaReport, PictureFacts, SoundFacts
 from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.media.problems import problem
+from slowfast.datasets.media.error_codes import problem
 from slowfast.datasets.prepare.index import IndexSettings, make_index, write_index
 
 ALL_TRAIN = IndexSettings(val_fraction=0, test_fraction=0)

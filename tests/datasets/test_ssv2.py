@@ -7,7 +7,7 @@ from helpers.data_files import data_cfg, listed, names, touch, write
 
 from slowfast.config import UserError
 from slowfast.datasets.build import build_dataset, has_split
-from slowfast.datasets.sets.ssv2 import ssv2, ssv2_test
+from slowfast.datasets.catalog.ssv2 import ssv2, ssv2_test
 
 # Labels are written as strings, in the order of the names: "10" comes behind "9".
 CLASSES = [f"Doing something {letter}" for letter in "abcdefghij"] + ["Holding something (up)"]

@@ -10,7 +10,7 @@ from helpers.media_files import Audio, Video, read_numbers, write_media
 
 from slowfast.config import UserError
 from slowfast.datasets import tars
-from slowfast.datasets.excerpt import open_row
+from slowfast.datasets.clip_reader import open_row
 from slowfast.datasets.files import MEDIA_SUFFIXES
 from slowfast.datasets.layouts import find_layout, load_manifest
 

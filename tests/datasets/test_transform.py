@@ -4,6 +4,7 @@ from reference import augment as oracle
 
 from slowfast.config import get_cfg
 from slowfast.datasets.crop import RandomResizedCrop, ShortSideCrop
+from slowfast.datasets.functional import apply_view
 from slowfast.datasets.transform import (
     EvalTransform,
     TrainTransform,
@@ -12,7 +13,6 @@ from slowfast.datasets.transform import (
     build_val_transform,
     check_views,
 )
-from slowfast.datasets.view import apply_view
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from helpers.data_files import data_cfg, listed, names, touch, write
 
 from slowfast.config import UserError
 from slowfast.datasets.build import build_dataset, has_split
-from slowfast.datasets.sets.ucf101 import ucf101
+from slowfast.datasets.catalog.ucf101 import ucf101
 
 TRAIN = {
     1: ["Archery/v_Archery_g08_c01.avi 1", "HandstandPushups/v_HandStandPushups_g08_c01.avi 2"],

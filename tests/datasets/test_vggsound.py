@@ -5,7 +5,7 @@ from helpers.data_files import WHOLE, data_cfg, names, touch, windows, write
 
 from slowfast.config import UserError
 from slowfast.datasets.build import build_dataset, has_split
-from slowfast.datasets.sets.vggsound import vggsound
+from slowfast.datasets.catalog.vggsound import vggsound
 
 LINES = [
     '---g-f_I2yQ,1,"people marching",test',

@@ -7,11 +7,11 @@ import pytest
 from helpers.synthetic import synthetic_cfg
 
 from slowfast.datasets.build import build_dataset, has_split
+from slowfast.datasets.catalog.kinetics import kinetics
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_loader, construct_train_loader
 from slowfast.datasets.manifest import Manifest
 from slowfast.datasets.media.reader import MediaError, open_media
-from slowfast.datasets.sets.kinetics import kinetics
 from slowfast.datasets.video_dataset import ClipSettings, build_video_dataset
 
 

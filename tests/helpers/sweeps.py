@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from slowfast.engine.sweep.marker import new_marker
-from slowfast.engine.sweep.plan import SweepRun, make_words, plan_runs
+from slowfast.engine.sweep.expand import SweepRun, make_words, plan_runs
+from slowfast.engine.sweep.run_state import new_marker
 from slowfast.engine.sweep.spec import load_sweep
 from slowfast.engine.sweep.tasks import Task
 

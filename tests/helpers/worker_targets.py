@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from slowfast.datasets.prepare import copies
+from slowfast.datasets.prepare import transcode_jobs as copies
 
 encode = copies._encode  # before a test puts encode_until_stopped in its place
 

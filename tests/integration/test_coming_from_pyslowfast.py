@@ -11,7 +11,7 @@ import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import get_cfg, load_config
 from slowfast.config.load import flatten
 from slowfast.config.paths import shipped_configs
-from slowfast.config.sections.unbuilt import SWITCHES
+from slowfast.config.sections.unsupported import SWITCHES
 
 ROOT = shipped_configs()
 PAGE = (Path(__file__).parents[2] / "docs" / "coming_from_pyslowfast.md").read_text("utf-8")

@@ -10,7 +10,7 @@ import torch
 
 from slowfast.config import load_config
 from slowfast.config.paths import shipped_configs
-from slowfast.datasets.device import build_prepare_batch
+from slowfast.datasets.preprocess import build_prepare_batch
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.optimizer import construct_optimizer
 

@@ -4,7 +4,7 @@ import torch
 from reference.mvit_block import block as plain_block
 
 from slowfast.models.mvit.block import MultiscaleBlock
-from slowfast.models.mvit.plan import BlockOptions, BlockShape
+from slowfast.models.mvit.stage_config import BlockOptions, BlockShape
 
 SHAPE = BlockShape(8, 8, 8, 2, (3, 4, 5))
 POOLED = SHAPE._replace(

@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.demo.picture import FRAMES_PER_SEC, render_picture
-from slowfast.datasets.demo.plan import DemoSpec, class_events, plan_clip
-from slowfast.datasets.demo.sound import SAMPLE_RATE_HZ, render_sound
+from slowfast.datasets.demo.render_audio import SAMPLE_RATE_HZ, render_sound
+from slowfast.datasets.demo.render_video import FRAMES_PER_SEC, render_picture
+from slowfast.datasets.demo.scene_spec import DemoSpec, class_events, plan_clip
 from slowfast.utils.registry import nearest
 
 __all__ = [
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 _RECORD = "demo_set.json"  # written last
-_SOURCES = ("generator.py", "plan.py", "picture.py", "sound.py")
+_SOURCES = ("generator.py", "scene_spec.py", "render_video.py", "render_audio.py")
 _DRAFT_PREFIX = ".demo-"
 _STALE_SEC = 24 * 3600.0  # a draft of that age belongs to a run that was killed
 _CHUNK = 8  # clips that a worker process takes at a time

@@ -30,7 +30,7 @@ from slowfast.datasets.inspect.duplicates import (
     picture_print,
     sound_print,
 )
-from slowfast.datasets.inspect.facts import (
+from slowfast.datasets.inspect.media_stats import (
     Scan,
     Seen,
     Sound,
@@ -41,8 +41,8 @@ from slowfast.datasets.inspect.facts import (
 )
 from slowfast.datasets.inspect.packets import Beat, PacketFacts, walk_packets
 from slowfast.datasets.inspect.report import LEVELS, MediaReport, PictureFacts, SoundFacts
+from slowfast.datasets.media.error_codes import SEVERITIES, MediaProblem, describe_fault, problem
 from slowfast.datasets.media.file import RAW_STREAMS, file_faults
-from slowfast.datasets.media.problems import SEVERITIES, MediaProblem, describe_fault, problem
 from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
 
 __all__ = [

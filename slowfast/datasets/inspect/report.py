@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from slowfast.datasets.media.problems import MediaProblem
+from slowfast.datasets.media.error_codes import MediaProblem
 
 __all__ = ["LEVELS", "MediaReport", "PictureFacts", "SoundFacts"]
 

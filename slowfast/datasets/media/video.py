@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.media.display_order import DisplayOrder
 from slowfast.datasets.media.file import RAW_STREAMS, MediaError, Span
+from slowfast.datasets.media.frame_convert import Picture
 from slowfast.datasets.media.packets import PacketSource
-from slowfast.datasets.media.picture import Picture
 from slowfast.datasets.media.window import Window
 
 __all__ = ["VideoTrack"]

@@ -19,7 +19,7 @@ from slowfast.datasets.files import MEDIA_SUFFIXES, media_files, walk_files
 from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.inspect.packets import Beat
 from slowfast.datasets.inspect.report import LEVELS, MediaReport
-from slowfast.datasets.media.problems import SEVERITIES, problem
+from slowfast.datasets.media.error_codes import SEVERITIES, problem
 from slowfast.datasets.prepare.workers import Done, run_tasks
 from slowfast.utils.io import atomic_path
 

@@ -21,9 +21,9 @@ from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
 from slowfast.datasets.inspect.packets import Beat, find_restart
-from slowfast.datasets.media.problems import JOIN
+from slowfast.datasets.media.error_codes import JOIN
 from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
-from slowfast.datasets.prepare.target import EncodeSettings, expected_mark, write_target
+from slowfast.datasets.prepare.output_file import EncodeSettings, expected_mark, write_target
 
 __all__ = ["Copy", "encode_media"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import MediaReport
-from slowfast.datasets.media.problems import PROBLEMS, SEVERITIES
+from slowfast.datasets.media.error_codes import PROBLEMS, SEVERITIES
 
 __all__ = ["format_bytes", "how_many", "summarise"]
 

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
 from slowfast.datasets.inspect.packets import Beat
-from slowfast.datasets.media.problems import death_reason, overdue_reason
+from slowfast.datasets.media.error_codes import death_reason, overdue_reason
 
 __all__ = ["Done", "num_cores", "run_tasks"]
 

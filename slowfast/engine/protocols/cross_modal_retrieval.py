@@ -6,7 +6,7 @@ import torch
 
 from slowfast.config import CfgNode, UserError
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
-from slowfast.utils.neighbours import recall_at_ranks
+from slowfast.utils.knn import recall_at_ranks
 
 __all__ = ["cross_modal_retrieval"]
 

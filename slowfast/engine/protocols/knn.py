@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from slowfast.config import CfgNode
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
 from slowfast.engine.protocols.probe import count_hits, read_probe
-from slowfast.utils.neighbours import find_neighbours, vote
+from slowfast.utils.knn import find_neighbours, vote
 
 __all__ = ["knn"]
 

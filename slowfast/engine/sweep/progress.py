@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from slowfast.engine.sweep.marker import FAILED, INTERRUPTED
+from slowfast.engine.sweep.run_state import FAILED, INTERRUPTED
 from slowfast.engine.sweep.tasks import Task
 
 __all__ = ["format_seconds", "read_tail", "seconds_left"]

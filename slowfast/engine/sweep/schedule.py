@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from slowfast.engine.sweep.marker import (
+from slowfast.engine.sweep.progress import format_seconds, read_tail, seconds_left
+from slowfast.engine.sweep.run_state import (
     FAILED,
     FINISHED,
     INTERRUPTED,
@@ -18,7 +19,6 @@ from slowfast.engine.sweep.marker import (
     set_aside,
     write_marker,
 )
-from slowfast.engine.sweep.progress import format_seconds, read_tail, seconds_left
 from slowfast.engine.sweep.tasks import Task
 
 __all__ = ["LOG_NAME", "Interrupts", "Launcher", "Process", "Scheduler", "catch_interrupts"]

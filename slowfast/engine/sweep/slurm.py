@@ -13,7 +13,7 @@ from typing import Any
 
 from slowfast.config.problems import UserError
 from slowfast.engine.sweep.local import signal_group, start_process
-from slowfast.engine.sweep.marker import RUNNING
+from slowfast.engine.sweep.run_state import RUNNING
 from slowfast.engine.sweep.schedule import LOG_NAME, Process
 from slowfast.engine.sweep.tasks import Task
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from slowfast.engine.sweep.marker import FINISHED, NEW, Marker, read_marker
-from slowfast.engine.sweep.plan import SweepRun, to_words
+from slowfast.engine.sweep.expand import SweepRun, to_words
 from slowfast.engine.sweep.records import Sweep, cell_name
+from slowfast.engine.sweep.run_state import FINISHED, NEW, Marker, read_marker
 from slowfast.utils.io import read_json
 from slowfast.utils.statistics import mean_interval
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config.problems import UserError
-from slowfast.engine.sweep.marker import (
+from slowfast.engine.sweep.expand import SweepRun, make_words
+from slowfast.engine.sweep.run_state import (
     FINISHED,
     RUNNING,
     Marker,
@@ -17,7 +18,6 @@ from slowfast.engine.sweep.marker import (
     new_marker,
     read_marker,
 )
-from slowfast.engine.sweep.plan import SweepRun, make_words
 from slowfast.utils.registry import nearest
 
 __all__ = ["Task", "describe", "make_tasks", "refuse_changed", "select"]

@@ -12,7 +12,7 @@ from fvcore.common.config import CfgNode
 
 from slowfast.models.build import BACKBONE_REGISTRY
 from slowfast.models.mvit.network import InputOptions, MViT, Patches
-from slowfast.models.mvit.plan import BlockOptions, Grid, Schedule
+from slowfast.models.mvit.stage_config import BlockOptions, Grid, Schedule
 
 __all__ = ["mvit", "plan_of"]
 

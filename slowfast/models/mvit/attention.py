@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slowfast.models.mvit.plan import BlockOptions, BlockShape, Grid, shrunk
 from slowfast.models.mvit.relative_positions import append_relative
+from slowfast.models.mvit.stage_config import BlockOptions, BlockShape, Grid, shrunk
 
 __all__ = ["LayerNorm", "PooledAttention", "pool_tokens"]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from slowfast.models.drop_path import DropPath
 from slowfast.models.mvit.attention import LayerNorm, PooledAttention, pool_tokens
-from slowfast.models.mvit.plan import BlockOptions, BlockShape, Grid
+from slowfast.models.mvit.stage_config import BlockOptions, BlockShape, Grid
 
 __all__ = ["MLP", "MultiscaleBlock"]
 

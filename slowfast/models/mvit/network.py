@@ -20,8 +20,8 @@ from slowfast.models.contracts import BackboneOutput
 from slowfast.models.interpolate import resize_axis
 from slowfast.models.mvit.attention import LayerNorm
 from slowfast.models.mvit.block import MultiscaleBlock
-from slowfast.models.mvit.plan import BlockOptions, Grid, Schedule
 from slowfast.models.mvit.position_embedding import adapt_positions, grid_positions, position_tables
+from slowfast.models.mvit.stage_config import BlockOptions, Grid, Schedule
 
 __all__ = [
     "InputOptions",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.models.interpolate import resize_positions, square_grid
-from slowfast.models.mvit.plan import Grid
+from slowfast.models.mvit.stage_config import Grid
 
 __all__ = [
     "POSITIONS",

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from slowfast.models.interpolate import resize_axis
-from slowfast.models.mvit.plan import Grid
+from slowfast.models.mvit.stage_config import Grid
 
 __all__ = ["append_relative", "relative_index"]
 

@@ -6,8 +6,8 @@ import signal
 import pytest
 from helpers.sweeps import make_task
 
-from slowfast.engine.sweep.marker import read_marker
 from slowfast.engine.sweep.progress import format_seconds, read_tail
+from slowfast.engine.sweep.run_state import read_marker
 from slowfast.engine.sweep.schedule import Interrupts, Scheduler, catch_interrupts
 
 

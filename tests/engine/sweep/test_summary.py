@@ -10,7 +10,7 @@ import pytest
 from helpers.sweeps import plan, write_results, write_sweep
 from scipy import stats
 
-from slowfast.engine.sweep.marker import new_marker, write_marker
+from slowfast.engine.sweep.run_state import new_marker, write_marker
 from slowfast.engine.sweep.spec import load_sweep
 from slowfast.engine.sweep.summary import collect, estimate, read_metrics
 from slowfast.engine.sweep.tables import format_csv, format_markdown, write_summary

@@ -4,7 +4,7 @@ import pytest
 from helpers.sweeps import STAGES, plan
 
 from slowfast.config import UserError
-from slowfast.engine.sweep.marker import MARKER, read_marker, set_aside, write_marker
+from slowfast.engine.sweep.run_state import MARKER, read_marker, set_aside, write_marker
 from slowfast.engine.sweep.tasks import describe, make_tasks, refuse_changed, select
 
 CONFIG = {"SOLVER.BASE_LR": 0.1, "OUTPUT_DIR": "x", "DATA_LOADER.NUM_WORKERS": 2}

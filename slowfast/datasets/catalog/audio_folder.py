@@ -1,0 +1,29 @@
+"""Sound files in the layouts of ``layouts``: csv files, class folders, a plain folder."""
+
+from __future__ import annotations
+
+from slowfast.config import CfgNode
+from slowfast.datasets.audio_dataset import TestSounds, TrainSounds, build_audio_dataset
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.catalog.kinetics import kinetics, manifest_from_cfg
+from slowfast.datasets.files import MEDIA_SUFFIXES
+
+__all__ = ["audio_folder"]
+
+
+@DATASET_REGISTRY.register()
+def audio_folder(cfg: CfgNode, split: str) -> TrainSounds | TestSounds:
+    """Build a split of a folder of sound files, or of files of which only the sound is wanted.
+
+    Args:
+        cfg: The configuration.
+        split: One of ``build.SPLITS``.
+
+    Returns:
+        The data set.
+    """
+    return build_audio_dataset(cfg, manifest_from_cfg(cfg, split, MEDIA_SUFFIXES), split)
+
+
+audio_folder.splits = kinetics.splits
+audio_folder.sound_only = True

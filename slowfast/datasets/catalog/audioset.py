@@ -1,0 +1,142 @@
+"""AudioSet with its official lists of segments: pretraining on video and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from slowfast.config import CfgNode, UserError
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.catalog.annotations import Entry, entries_to_manifest
+from slowfast.datasets.catalog.media_index import MediaIndex
+from slowfast.datasets.catalog.split_files import (
+    data_root,
+    find_split_dir,
+    read_csv_lines,
+    require_split,
+)
+from slowfast.datasets.catalog.youtube import by_segment, segment_entry
+from slowfast.datasets.manifest import NO_LABEL, Manifest
+from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+
+__all__ = ["audioset"]
+
+_LAYOUT = "ID_START.mp4, START with six digits, or ID.mp4 (in any folder), and the official csv"
+_FOLDERS = ("metadata", "segments", "csv")
+_LISTS = {
+    "train": ("unbalanced_train_segments.csv", "balanced_train_segments.csv", "train.csv"),
+    "val": ("val.csv",),
+    "test": ("eval_segments.csv", "test.csv"),
+}
+_CLASSES = "class_labels_indices.csv"
+
+Labels = dict[str, int]
+
+
+@DATASET_REGISTRY.register()
+def audioset(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+    """Build a split of AudioSet, or of another list in its format.
+
+    A segment has several labels, which is not built: it is labelled only if it has exactly one and
+    ``class_labels_indices.csv`` is among the split files.
+
+    Args:
+        cfg: The configuration.
+        split: "train" (all lists to train on that are there), "test" (``eval_segments.csv``), "val"
+            (of a list of one's own) or "gallery".
+
+    Returns:
+        The data set.
+    """
+    return build_video_dataset(cfg, _manifest(cfg, split), split)
+
+
+audioset.splits = lambda cfg: set(_lists(_split_dir(cfg)))
+
+
+def _manifest(cfg: CfgNode, split: str) -> Manifest:
+    folder = _split_dir(cfg)
+    lists = _lists(folder)
+    source = require_split("audioset", split, lists)
+    names, labels = _read_classes(folder / _CLASSES)
+    tested = {}
+    if source == "train":
+        tested = {e.name: e.where for e in _read_lists(lists.get("test", []), labels)}
+    index = MediaIndex(data_root(cfg, _LAYOUT))
+    return entries_to_manifest(
+        cfg,
+        source,
+        _untested(_read_lists(lists[source], labels), tested),
+        by_segment(index, _read_lists(lists[source], labels)),
+        class_names=names,
+        layout=_LAYOUT,
+    )
+
+
+def _split_dir(cfg: CfgNode) -> Path:
+    files = [name for names in _LISTS.values() for name in names]
+    return find_split_dir(cfg, data_root(cfg, _LAYOUT), _FOLDERS, files)
+
+
+def _lists(folder: Path) -> dict[str, list[Path]]:
+    """Return the lists of each split that has one."""
+    there = {
+        split: [folder / name for name in names if (folder / name).is_file()]
+        for split, names in _LISTS.items()
+    }
+    return {split: files for split, files in there.items() if files}
+
+
+def _read_classes(file: Path) -> tuple[list[str], Labels]:
+    """Read "0,/m/09x0r,Speech" lines below a header: class names, and code -> label."""
+    if not file.exists():
+        return [], {}
+    names: list[str] = []
+    labels: Labels = {}
+    for where, cells in read_csv_lines(file):
+        if not names and cells[0] == "index":
+            continue
+        if len(cells) != 3 or cells[0] != str(len(names)):
+            raise UserError(f"{where}: expected '{len(names)},CODE,NAME', got {','.join(cells)!r}.")
+        labels[cells[1]] = len(names)
+        names.append(cells[2])
+    return names, labels
+
+
+def _read_lists(files: list[Path], labels: Labels) -> Iterator[Entry]:
+    """Read 'ID, 30.000, 40.000, "/m/09x0r,/m/05zppz"' lines."""
+    for file in files:
+        for where, cells in read_csv_lines(file):
+            if len(cells) != 4:
+                raise UserError(
+                    f"{where}: expected 'ID, START, END, \"LABELS\"', got {', '.join(cells)!r}."
+                )
+            video, start, end, codes = cells
+            try:
+                start_sec, end_sec = float(start), float(end)
+            except ValueError:
+                raise UserError(f"{where}: expected seconds, got {start!r} and {end!r}.") from None
+            if not 0 <= start_sec < end_sec:
+                raise UserError(
+                    f"{where}: expected 0 <= start < end, got {start_sec:g} to {end_sec:g} s."
+                )
+            label = _label(codes.split(","), labels, where)
+            yield segment_entry(video, start_sec, end_sec, label=label, where=where)
+
+
+def _label(codes: list[str], labels: Labels, where: str) -> int:
+    unknown = [code for code in codes if labels and code.strip() not in labels]
+    if unknown:
+        raise UserError(f"{where}: the label {unknown[0]!r} is not in {_CLASSES}.")
+    return labels[codes[0].strip()] if labels and len(codes) == 1 else NO_LABEL
+
+
+def _untested(entries: Iterator[Entry], tested: dict[str, str]) -> Iterator[Entry]:
+    """Pass entries to train on; millions of them are not kept to be compared."""
+    for entry in entries:
+        if entry.name in tested:
+            raise UserError(
+                f"{entry.where}: the segment {entry.video} is listed to be tested on, at "
+                f"{tested[entry.name]}; a file may be in one split only."
+            )
+        yield entry

@@ -1,0 +1,82 @@
+"""Kinetics, and every data set of one label per video in the layouts of ``layouts``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slowfast.config import CfgNode
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.catalog.kinetics_lists import is_official, official_manifest
+from slowfast.datasets.catalog.split_files import data_root
+from slowfast.datasets.csv_rows import CsvFormat
+from slowfast.datasets.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
+from slowfast.datasets.layouts import find_layout, load_manifest
+from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+
+__all__ = ["kinetics", "manifest_from_cfg"]
+
+_LAYOUT = "train.csv, with train/CLASS/file, or with just videos"
+
+
+def manifest_from_cfg(
+    cfg: CfgNode, split: str, suffixes: frozenset[str] = VIDEO_SUFFIXES
+) -> Manifest:
+    """List the files of a split as the configuration says.
+
+    Args:
+        cfg: The configuration.
+        split: One of ``build.SPLITS``.
+        suffixes: Of the files that count in folders.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: If DATA.PATH_TO_DATA_DIR is empty or has no such split.
+    """
+    source = "train" if split == "gallery" else split
+    lists, form = _lists(cfg), _csv_format(cfg)
+    layout = find_layout(lists, form)
+    if layout.kind == "csv" and is_official(layout, form):
+        return official_manifest(cfg, source, layout, form, lists=lists, suffixes=suffixes)
+    return load_manifest(
+        data_root(cfg, _LAYOUT),
+        source,
+        prefix=cfg.DATA.PATH_PREFIX,
+        separator=cfg.DATA.PATH_LABEL_SEPARATOR,
+        skip_rows=cfg.DATA.SKIP_ROWS,
+        test_fraction=cfg.DATA.FOLDER_TEST_FRACTION,
+        suffixes=suffixes,
+        lists=lists,
+    )
+
+
+def _lists(cfg: CfgNode) -> Path:
+    """Return the folder of the csv files."""
+    named = cfg.DATA.PATH_TO_SPLIT_DIR
+    return Path(named).expanduser() if named else data_root(cfg, _LAYOUT)
+
+
+def _csv_format(cfg: CfgNode) -> CsvFormat:
+    data = cfg.DATA
+    return CsvFormat(
+        data.PATH_PREFIX, data.PATH_LABEL_SEPARATOR, data.SKIP_ROWS, suffixes=MEDIA_SUFFIXES
+    )
+
+
+@DATASET_REGISTRY.register()
+def kinetics(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+    """Build a split of Kinetics, or of any data set in one of the layouts of ``layouts``.
+
+    Args:
+        cfg: The configuration.
+        split: One of ``build.SPLITS``.
+
+    Returns:
+        The data set.
+    """
+    return build_video_dataset(cfg, manifest_from_cfg(cfg, split), split)
+
+
+kinetics.splits = lambda cfg: set(find_layout(_lists(cfg), _csv_format(cfg)).sources)

@@ -1,0 +1,271 @@
+"""Files kept decoded: each is decoded once, as a whole, and then read like the file itself.
+
+For small sets and few cores, where decoding takes as long as training a small network.
+``DATA_LOADER.KEEP_DECODED`` turns it on. Frames are the same to the bit with it and without; so is
+the sound, but for noise that a codec (AAC) lets its decoder draw.
+
+Legend: F frames of a file, T frames, N samples, H W height and width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from fvcore.common.config import CfgNode
+from numpy.typing import NDArray
+
+from slowfast.datasets.clip_reader import ClipReader, Excerpt, open_row
+from slowfast.datasets.manifest import TO_END, Row
+from slowfast.datasets.media.reader import MediaError, MediaReader, open_media
+from slowfast.utils.io import Closing, atomic_path, cache_dir
+
+__all__ = ["DecodedFile", "DecodedFiles"]
+
+_SLACK_SEC = 5e-4  # as of MediaReader.read_video
+_LONGEST_SEC = 60.0
+_LARGEST_BYTES = 64 * 2**20
+_MARGIN = 256  # samples kept before and behind the track: the resampler rings
+_LOST_SAMPLES = 2048  # fewer may be missing at the ends, as codecs leave them out
+
+
+class DecodedFile(Closing):
+    """A decoded file in memory; reads as ``MediaReader`` does.
+
+    Args:
+        path: The media file, for messages.
+        content: Arrays: ``video_extent_sec`` (2,), with ``frames`` uint8 (F, H, W, 3) and
+            ``starts_sec`` (F,); ``audio_extent_sec`` (2,), with ``sound`` float32 (N,) and its
+            ``first_sample``; all on the file's clock. The extent of what is not there is empty.
+        sample_rate_hz: Rate of the sound.
+    """
+
+    def __init__(self, path: str, content: dict[str, NDArray[Any]], sample_rate_hz: int) -> None:
+        self.path, self._content, self._rate_hz = path, content, sample_rate_hz
+
+    def close(self) -> None:
+        """Do nothing: no file is open."""
+
+    @property
+    def video_extent_sec(self) -> tuple[float, float]:
+        """First and last instant of the video, in seconds on the file's clock.
+
+        Raises:
+            MediaError: If there is no video.
+        """
+        return self._extent("video_extent_sec", "video")
+
+    @property
+    def audio_extent_sec(self) -> tuple[float, float]:
+        """First and last instant of the sound, in seconds on the file's clock.
+
+        Raises:
+            MediaError: If there is no sound.
+        """
+        return self._extent("audio_extent_sec", "sound")
+
+    def read_video(
+        self, times_sec: NDArray[np.floating], *, short_side: int | None = None
+    ) -> NDArray[np.uint8]:
+        """Return the frame on display at each instant.
+
+        Args:
+            times_sec: (T,), in seconds on the file's clock.
+            short_side: The size that the file was decoded at.
+
+        Returns:
+            uint8 (T, H, W, 3), RGB.
+
+        Raises:
+            MediaError: If there is no video.
+        """
+        self._extent("video_extent_sec", "video")
+        starts: NDArray[np.float64] = self._content["starts_sec"]
+        shown = np.searchsorted(starts, np.asarray(times_sec) + _SLACK_SEC, side="right") - 1
+        frames: NDArray[np.uint8] = self._content["frames"][np.maximum(shown, 0)]
+        return frames
+
+    def read_audio(
+        self, start_sec: float, num_samples: int, sample_rate_hz: int
+    ) -> tuple[NDArray[np.float32], float]:
+        """Return a window of the sound.
+
+        Args:
+            start_sec: Where it starts, in seconds on the file's clock; rounded to a sample.
+            num_samples: N.
+            sample_rate_hz: The rate that the file was decoded at.
+
+        Returns:
+            float32 (N,), zero outside of the track, and the share inside of it.
+
+        Raises:
+            ValueError: If the file was decoded at another rate.
+        """
+        if sample_rate_hz != self._rate_hz:
+            raise ValueError(
+                f"sample_rate_hz: got {sample_rate_hz}; it is kept at {self._rate_hz}."
+            )
+        out = np.zeros(num_samples, np.float32)
+        if "sound" not in self._content:
+            return out, 0.0
+        sound = self._content["sound"]
+        first = math.floor(start_sec * sample_rate_hz + 0.5) - int(self._content["first_sample"])
+        low, high = _overlap(first, num_samples, 0, len(sound))
+        out[low - first : high - first] = sound[low:high]
+        low, high = _overlap(first, num_samples, _MARGIN, len(sound) - _MARGIN)
+        return out, (high - low) / num_samples
+
+    def _extent(self, name: str, what: str) -> tuple[float, float]:
+        extent = self._content[name]
+        if not len(extent):
+            raise MediaError(self.path, f"it has no {what} that can be decoded")
+        return float(extent[0]), float(extent[1])
+
+
+class DecodedFiles(NamedTuple):
+    """A folder of decoded files.
+
+    Files that are long, damaged, or large when decoded are not kept but read as they are.
+
+    Attributes:
+        folder: Where they are kept.
+        short_side: Frames are scaled to it, in pixels; None: full size.
+        sample_rate_hz: Rate that sound is resampled to.
+        with_video: Keep the frames.
+        with_sound: Keep the sound.
+        frame_folder_fps: DATA.FRAME_FOLDER_FPS; folders of frames are read as they are.
+    """
+
+    folder: Path
+    short_side: int | None
+    sample_rate_hz: int
+    with_video: bool = True
+    with_sound: bool = True
+    frame_folder_fps: float = 30.0
+
+    @classmethod
+    def from_cfg(cls, cfg: CfgNode, *, with_video: bool = True) -> DecodedFiles | None:
+        """Read the settings from DATA_LOADER, DATA and AUDIO; None: nothing is kept."""
+        if not cfg.DATA_LOADER.KEEP_DECODED:
+            return None
+        return cls(
+            cache_dir() / "decoded",
+            cfg.DATA.DECODING_SHORT_SIZE or None,
+            cfg.AUDIO.SAMPLE_RATE,
+            with_video=with_video,
+            with_sound=cfg.AUDIO.ENABLE,
+            frame_folder_fps=float(cfg.DATA.FRAME_FOLDER_FPS),
+        )
+
+    def open(self, row: Row) -> ClipReader:
+        """Open the media file of a manifest's row, as ``open_row`` does.
+
+        Args:
+            row: The row.
+
+        Returns:
+            A reader of the row's window, to be closed.
+
+        Raises:
+            MediaError: If the file is missing, damaged or holds nothing that can be decoded.
+        """
+        if Path(row.path).is_dir():
+            return open_row(row, self.frame_folder_fps)
+        kept = self._place(row)
+        content = _load(kept)
+        if content is None:
+            content = self._decode(row)
+            if content is None:
+                return open_row(row)
+            _store(kept, content)
+        decoded = DecodedFile(row.path, content, self.sample_rate_hz)
+        return Excerpt(decoded, row.start_sec, row.end_sec) if row.has_window else decoded
+
+    def _place(self, row: Row) -> Path:
+        """Name the file of a row's decoded content; it changes when the media file does."""
+        try:
+            stat = Path(row.path).stat()
+        except OSError as error:
+            raise MediaError(row.path, f"cannot be read: {error.strerror}") from error
+        what = (row.path, row.offset, row.size, stat.st_size, stat.st_mtime_ns, *self[1:5])
+        name = hashlib.sha256(repr(what).encode()).hexdigest()
+        return self.folder / name[:2] / f"{name[2:34]}.npz"
+
+    def _decode(self, row: Row) -> dict[str, NDArray[Any]] | None:
+        """Decode a whole file; None if it is better not kept."""
+        size = None if row.size == TO_END else row.size
+        content: dict[str, NDArray[Any]] = {}
+        with open_media(row.path, offset=row.offset, size=size) as reader:
+            for kind, wanted in (("video", self.with_video), ("audio", self.with_sound)):
+                extent = _extent(reader, kind) if wanted else ()
+                if extent and extent[1] - extent[0] > _LONGEST_SEC:
+                    return None
+                content[f"{kind}_extent_sec"] = np.array(extent)
+            if len(content["video_extent_sec"]):
+                frames = self._frames(reader)
+                if not frames or reader.num_damaged_frames:
+                    return None
+                content["starts_sec"] = np.array([start for start, _ in frames])
+                content["frames"] = np.stack([frame for _, frame in frames])
+            first, last = (content["audio_extent_sec"] * self.sample_rate_hz).tolist() or (0, 0)
+            if last > first:
+                start = math.floor(first + 0.5) - _MARGIN
+                length = math.ceil(last) + _MARGIN - start
+                sound, share = reader.read_audio(
+                    start / self.sample_rate_hz, length, self.sample_rate_hz
+                )
+                if share < (length - 2 * _MARGIN - _LOST_SAMPLES) / length:
+                    return None
+                content |= {"sound": sound, "first_sample": np.array(start)}
+        return content
+
+    def _frames(self, reader: MediaReader) -> list[tuple[float, NDArray[np.uint8]]]:
+        """Decode all frames; nothing if they are too large to be kept."""
+        frames, room = [], _LARGEST_BYTES
+        for start, frame in reader.iter_video(short_side=self.short_side):
+            room -= frame.nbytes
+            if room < 0:
+                return []
+            frames.append((start, frame))
+        return frames
+
+
+def _overlap(first: int, length: int, begin: int, end: int) -> tuple[int, int]:
+    """Return the part of [first, first + length) inside of [begin, end); an empty one at first."""
+    low, high = max(first, begin), min(first + length, end)
+    return (low, high) if low < high else (first, first)
+
+
+def _extent(reader: MediaReader, kind: str) -> tuple[float, ...]:
+    try:
+        extent: tuple[float, float] = getattr(reader, f"{kind}_extent_sec")
+    except MediaError:
+        return ()
+    return extent
+
+
+def _store(path: Path, content: dict[str, Any]) -> None:
+    """Write a decoded file; where that fails, it is decoded again the next time."""
+    try:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **content)
+    except OSError as error:
+        warnings.warn(
+            f"DATA_LOADER.KEEP_DECODED: cannot write to {path.parents[1]}: {error.strerror}; "
+            "files are decoded each time.",
+            stacklevel=2,
+        )
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]] | None:
+    """Read a decoded file; None if there is none, or none that can be read."""
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None

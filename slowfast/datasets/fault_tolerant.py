@@ -1,0 +1,175 @@
+"""Around a data set in a worker: bad files are replaced by policy, and hangs can be seen.
+
+The worker notes in shared memory which sample it is decoding since when; the main process reads
+that table to find a file that hangs or that killed its worker, and puts its row on a shared
+quarantine list: all samples of that file are set aside, be they its other clips or other views.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate, get_worker_info
+
+from slowfast.datasets.bad_media import BadMedia
+from slowfast.datasets.media.error_codes import describe_fault
+from slowfast.datasets.media.reader import MediaError
+from slowfast.datasets.sampler import Key
+from slowfast.utils.random import STREAM_REPLACEMENT, sample_rng
+
+__all__ = ["GuardedDataset", "GuardedSample", "Heartbeat", "LoadedBatch", "collate"]
+
+_MIN_REPLACEMENTS = 10
+
+_UNLUCKY = 1e-9
+"""So unlikely may it be that all replacements are bad, where no more files are than allowed."""
+
+
+class GuardedSample(NamedTuple):
+    """What came of asking for one sample.
+
+    Attributes:
+        sample: The sample, or None where a bad file is left out.
+        bad: Bad files met on the way.
+        fatal: Why the run has to stop, or "". A message rather than an exception, as one that
+            crosses from a worker to the main process arrives buried in a traceback.
+    """
+
+    sample: dict[str, Any] | None
+    bad: list[BadMedia]
+    fatal: str = ""
+
+
+class LoadedBatch(NamedTuple):
+    """A collated batch, or None when every sample of it was left out; as GuardedSample."""
+
+    batch: dict[str, Tensor] | None
+    bad: list[BadMedia]
+    fatal: str = ""
+
+
+class Heartbeat:
+    """What each worker is decoding, in shared memory.
+
+    Args:
+        num_workers: Workers; at least 1.
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        self._table = torch.full((num_workers, 2), -1.0, dtype=torch.float64).share_memory_()
+
+    def begin(self, worker: int, index: int) -> None:
+        """Note that a worker starts on a sample."""
+        self._table[worker, 1] = time.monotonic()
+        self._table[worker, 0] = index
+
+    def end(self, worker: int) -> None:
+        """Note that a worker is done with its sample."""
+        self._table[worker, 0] = -1.0
+
+    def current(self, worker: int) -> int | None:
+        """Return the index a worker is on, None when it is idle."""
+        index = int(self._table[worker, 0])
+        return index if index >= 0 else None
+
+    def overdue(self, limit_sec: float) -> list[int]:
+        """Return the indices that have been decoded for longer than ``limit_sec``."""
+        now = time.monotonic()
+        rows = self._table.tolist()
+        return [int(i) for i, since in rows if i >= 0 and now - since > limit_sec]
+
+
+class GuardedDataset(Dataset[GuardedSample]):
+    """Applies DATA.BAD_FILE_POLICY to a data set.
+
+    Args:
+        dataset: Raises MediaError for a bad file. ``path(index)`` names the file of a sample; where
+            a file has several samples, ``row(index)`` numbers it and ``manifest`` lists the files.
+        policy: "replace" (training: another sample, drawn from the seed), "drop" (evaluation) or
+            "error".
+        seed: RNG_SEED, for the replacement.
+        max_fraction: DATA.MAX_BAD_FRACTION; decides how many replacements in a row are tried.
+        heartbeat: Table to write to, or None.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        *,
+        policy: str,
+        seed: int,
+        max_fraction: float = 0.0,
+        heartbeat: Heartbeat | None = None,
+    ) -> None:
+        share = min(max(max_fraction, 0.01), 0.99)
+        self._attempts = max(_MIN_REPLACEMENTS, math.ceil(math.log(_UNLUCKY) / math.log(share)))
+        self.dataset, self._policy, self._seed, self.heartbeat = dataset, policy, seed, heartbeat
+        self.num_files = len(dataset.manifest) if hasattr(dataset, "row") else len(dataset)
+        self.quarantine = torch.zeros(self.num_files, dtype=torch.bool)  # workers share it
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def row(self, index: int) -> int:
+        """Return the number of a sample's file, from 0 to ``num_files``, exclusive."""
+        return self.dataset.row(index) if hasattr(self.dataset, "row") else index
+
+    def bad_media(self, index: int, reason: str) -> BadMedia:
+        """Describe the file of a sample as bad."""
+        return BadMedia(self.row(index), self.dataset.path(index), reason)
+
+    def __getitem__(self, key: Key) -> GuardedSample:
+        epoch, index = key
+        bad: list[BadMedia] = []
+        for attempt in range(self._attempts):
+            try:
+                return GuardedSample(self._decode(epoch, index), bad)
+            except MediaError as error:
+                bad.append(self.bad_media(index, describe_fault(error).reason))
+                if self._policy == "error":
+                    fatal = f"DATA.BAD_FILE_POLICY is 'error' and a file is bad: {error}"
+                    return GuardedSample(None, bad, fatal)
+                if self._policy == "drop":
+                    return GuardedSample(None, bad)
+                index = self._replacement(key, attempt)
+        fatal = (
+            f"{self._attempts} files in a row could not be used, the last: {bad[-1].path}: "
+            f"{bad[-1].reason}. Check DATA.PATH_TO_DATA_DIR, DATA.PATH_PREFIX and, if so many "
+            "files are bad, DATA.MAX_BAD_FRACTION."
+        )
+        return GuardedSample(None, bad, fatal)
+
+    def _decode(self, epoch: int, index: int) -> dict[str, Any]:
+        if self.quarantine[self.row(index)]:
+            raise MediaError(self.dataset.path(index), "set aside: it hung or killed its worker")
+        worker = get_worker_info()
+        if worker is None or self.heartbeat is None:
+            return self.dataset[epoch, index]
+        self.heartbeat.begin(worker.id, index)
+        try:
+            return self.dataset[epoch, index]
+        finally:
+            self.heartbeat.end(worker.id)
+
+    def _replacement(self, key: Key, attempt: int) -> int:
+        rng = sample_rng(self._seed, key[0], key[1], STREAM_REPLACEMENT + attempt)
+        return int(rng.integers(len(self.dataset)))
+
+
+def collate(samples: list[GuardedSample]) -> LoadedBatch:
+    """Stack samples into a batch and gather the bad files.
+
+    Args:
+        samples: What GuardedDataset returned.
+
+    Returns:
+        Tensors with a leading B, without the samples that were left out.
+    """
+    kept = [s.sample for s in samples if s.sample is not None]
+    bad = [entry for s in samples for entry in s.bad]
+    fatal = next((s.fatal for s in samples if s.fatal), "")
+    return LoadedBatch(default_collate(kept) if kept else None, bad, fatal)

@@ -1,0 +1,213 @@
+"""Re-encoding a folder: which copy goes where, in parallel, without ever touching an original."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import functools
+import os
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+
+from slowfast.config import UserError
+from slowfast.datasets.files import AUDIO_SUFFIXES
+from slowfast.datasets.inspect.packets import Beat
+from slowfast.datasets.media.error_codes import describe_fault
+from slowfast.datasets.media.reader import MediaError
+from slowfast.datasets.prepare.encode import encode_media
+from slowfast.datasets.prepare.output_file import (
+    EncodeSettings,
+    expected_mark,
+    mark_of,
+    remove_leftovers,
+)
+from slowfast.datasets.prepare.workers import run_tasks
+from slowfast.utils.io import atomic_path
+
+__all__ = ["Encoded", "Plan", "check_folders", "encode_all", "plan_copies", "write_outcomes"]
+
+_FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+"""Faults of the folder that is written to: every further file would fail alike."""
+
+_LOST_SEC = 0.1
+"""Containers tell where a track ends to no more than that."""
+
+_FAULTS = (OSError, av.FFmpegError, UnicodeError, ValueError)
+
+
+class Plan(NamedTuple):
+    """An original and its copy."""
+
+    source: str
+    target: str
+
+
+class Encoded(NamedTuple):
+    """What came of one file.
+
+    Attributes:
+        plan: The original and its copy.
+        status: "encoded", "skipped" (the copy is there already), "failed" or "fatal" (the folder
+            cannot be written to).
+        reason: Why it failed, or what was lost; "" when all is well.
+        source_bytes: Size of the original.
+        target_bytes: Size of the copy; 0 without one.
+    """
+
+    plan: Plan
+    status: str
+    reason: str = ""
+    source_bytes: int = 0
+    target_bytes: int = 0
+
+
+def check_folders(folder: Path, out: Path) -> None:
+    """Make sure that copies cannot get among the originals.
+
+    Args:
+        folder: Where the originals are.
+        out: Where the copies go.
+
+    Raises:
+        UserError: If one of the two is, or lies in, the other.
+    """
+    originals, copies = folder.resolve(), out.resolve()
+    if copies == originals or copies.is_relative_to(originals):
+        raise UserError(
+            f"--out: {out} is, or lies in, the folder of the originals ({folder}). Name a folder "
+            "outside of it: originals are never touched."
+        )
+    if originals.is_relative_to(copies):
+        raise UserError(
+            f"--out: {out} holds the folder of the originals ({folder}). Name an empty folder "
+            "beside it: originals are never touched."
+        )
+
+
+def plan_copies(folder: Path, files: Sequence[str], out: Path) -> list[Plan]:
+    """Say where each copy goes: the same folders and names, with the suffix .mp4 (sound: .m4a).
+
+    Where two originals differ in their suffix only, their copies keep it: ``a.avi.mp4``.
+
+    Args:
+        folder: Where the originals are.
+        files: Their absolute paths.
+        out: Where the copies go.
+
+    Returns:
+        A plan per file, in their order.
+
+    Raises:
+        UserError: If a copy would come to lie among the originals, through a link in ``out``, or
+            two copies in one place.
+    """
+    names = [Path(os.path.relpath(file, folder.absolute())) for file in files]
+    usual = [name.with_suffix(_suffix(name)) for name in names]
+    counts = Counter(str(name).lower() for name in usual)  # some file systems ignore case
+    targets = [
+        name if counts[str(name).lower()] == 1 else original.with_name(original.name + name.suffix)
+        for name, original in zip(usual, names, strict=True)
+    ]
+    twice = [name for name, count in Counter(str(t).lower() for t in targets).items() if count > 1]
+    if twice:
+        raise UserError(f"two originals would have one copy, {twice[0]}: rename one of them.")
+    originals = folder.resolve()
+    for parent in sorted({target.parent for target in targets}):
+        if (out / parent).resolve().is_relative_to(originals):
+            raise UserError(f"--out: {out / parent} is a link to the originals; remove it.")
+    return [
+        Plan(file, str(out.absolute() / target))
+        for file, target in zip(files, targets, strict=True)
+    ]
+
+
+def _suffix(name: Path) -> str:
+    return ".m4a" if name.suffix.lower() in AUDIO_SUFFIXES else ".mp4"
+
+
+def encode_all(
+    plans: Iterable[Plan], settings: EncodeSettings, *, num_processes: int, timeout_sec: float
+) -> Generator[Encoded]:
+    """Write the copies that are not there yet, in worker processes.
+
+    Args:
+        plans: What to do.
+        settings: What the copies are like.
+        num_processes: Worker processes.
+        timeout_sec: A file without progress for so long is given up; 0: never.
+
+    Yields:
+        What came of each file, as they are done.
+
+    Raises:
+        UserError: If the folder cannot be written to; what is done stays.
+    """
+    function = functools.partial(_encode, settings=settings)
+    for done in run_tasks(function, plans, num_processes=num_processes, timeout_sec=timeout_sec):
+        result = done.value or Encoded(done.task, "failed", done.reason)
+        if result.status == "fatal":
+            raise UserError(
+                f"--out: cannot write {result.plan.target}: {result.reason}. When that is mended, "
+                "the same command goes on where this one stopped."
+            )
+        yield result
+
+
+def _encode(plan: Plan, beat: Beat, *, settings: EncodeSettings) -> Encoded:
+    """Work on one file, in a worker process."""
+    source, target = Path(plan.source), Path(plan.target)
+    try:
+        mark = expected_mark(source, settings)
+        size = source.stat().st_size
+        if target.exists() or target.is_symlink():
+            found = _mark_or_nothing(target)
+            if found == mark:
+                return Encoded(plan, "skipped", "", size, target.stat().st_size)
+            if not found:
+                reason = "a file of that name is there that this command did not write"
+                return Encoded(plan, "failed", f"{target}: {reason}", size)
+        remove_leftovers(target)
+        copy = encode_media(source, target, settings, beat)
+    except MediaError as error:
+        return Encoded(plan, "failed", describe_fault(error).reason)
+    except _FAULTS as error:
+        code = getattr(error, "errno", None)
+        text = getattr(error, "strerror", None) or str(error)
+        return Encoded(plan, "fatal" if code in _FATAL else "failed", text)
+    lost = []
+    if copy.num_damaged:
+        lost.append(f"{copy.num_damaged} damaged frames left out")
+    if copy.lost_sound_sec > _LOST_SEC:
+        lost.append(f"{copy.lost_sound_sec:.1f} s of its sound could not be decoded")
+    return Encoded(plan, "encoded", "; ".join(lost), size, target.stat().st_size)
+
+
+def _mark_or_nothing(target: Path) -> str:
+    try:
+        return mark_of(target)
+    except MediaError:
+        return ""
+
+
+def write_outcomes(file: Path, folder: Path, outcomes: Iterable[Encoded]) -> None:
+    """Write what came of each file as a table.
+
+    Args:
+        file: The csv file.
+        folder: Originals are named relative to it, copies relative to the table.
+        outcomes: The rows.
+    """
+    with (
+        atomic_path(file) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text,
+    ):
+        writer = csv.writer(text)
+        writer.writerow(["source", "target", "status", "reason", "source_bytes", "target_bytes"])
+        for outcome in sorted(outcomes):
+            source = os.path.relpath(outcome.plan.source, folder.absolute())
+            target = os.path.relpath(outcome.plan.target, file.absolute().parent)
+            writer.writerow([source, target, *outcome[1:]])
