@@ -29,7 +29,7 @@ from slowfast.datasets import functional as view_module
 from slowfast.datasets.color import ColorJitter, ColorParams, color_matrix
 from slowfast.datasets.crop import Box, RandomResizedCrop
 from slowfast.datasets.functional import Blur, ViewParams, apply_view, crop_resize, use_one_thread
-from slowfast.datasets.preprocess import VideoPreparer
+from slowfast.datasets.preprocess import VideoPreprocess
 from slowfast.datasets.transform import TrainTransform
 
 OUT = Path(__file__).parent / "results" / "augment.json"
@@ -152,7 +152,7 @@ def compare_pipelines(
     frames: np.ndarray, samples: list[list[ViewParams]]
 ) -> dict[str, dict[str, float] | float]:
     """Time whole samples, side by side, and say how far apart the pixels are."""
-    to_float = VideoPreparer(mean=[0.45] * 3, std=[0.225] * 3)
+    to_float = VideoPreprocess(mean=[0.45] * 3, std=[0.225] * 3)
 
     def ours(sample: list[ViewParams]) -> np.ndarray:
         return np.stack([apply_view(frames, params, SIZE) for params in sample])

@@ -34,7 +34,7 @@ from slowfast.config import CfgNode, UserError, load_config
 from slowfast.datasets.audio import sec_to_num_samples
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.loader import construct_train_loader
-from slowfast.datasets.preprocess import build_prepare_batch
+from slowfast.datasets.preprocess import build_preprocess
 from slowfast.engine.precision import Precision
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.optimizer import construct_optimizer
@@ -147,7 +147,7 @@ class TrainingStep:
         self.criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)
         self.optimizer = construct_optimizer(self.model, cfg)
         self.precision = Precision.from_cfg(cfg, device)
-        self.prepare = build_prepare_batch(cfg, train=True).to(device)
+        self.prepare = build_preprocess(cfg, train=True).to(device)
         self.batch = {name: value.to(device) for name, value in decoded_batch(cfg).items()}
 
     def __call__(self) -> None:

@@ -13,7 +13,7 @@ from slowfast.config import load_config
 from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
 from slowfast.models.complexity import count_complexity
 from slowfast.models.zoo.packaged import read_package_results
-from slowfast.models.zoo.rows import ZOO_REGISTRY, ZooRow
+from slowfast.models.zoo.rows import ZOO_REGISTRY, ZooEntry
 
 TARGET = Path(__file__).parent.parent / "MODEL_ZOO.md"
 MEASURED = Path(__file__).parent / "model_zoo_complexity.json"
@@ -93,7 +93,7 @@ NOT_LISTED = """## Published, but not listed
 """
 
 
-def key_of(row: ZooRow) -> str:
+def key_of(row: ZooEntry) -> str:
     """Name what a row's network is built from; rows that share it cost the same."""
     pairs = zip(row.words[::2], row.words[1::2], strict=True)
     kept = [f"{key} {value}" for key, value in pairs if not key.startswith("TRAIN.")]
@@ -102,7 +102,9 @@ def key_of(row: ZooRow) -> str:
     return " ".join([row.config, *kept])
 
 
-def measure(rows: Iterable[ZooRow], known: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+def measure(
+    rows: Iterable[ZooEntry], known: dict[str, dict[str, int]]
+) -> dict[str, dict[str, int]]:
     """Count what is not known yet.
 
     Args:
@@ -146,18 +148,18 @@ def render(counted: dict[str, dict[str, int]]) -> str:
     return "\n".join([*(part for part in parts if part), NOT_LISTED])
 
 
-def rows_of(module: str) -> list[ZooRow]:
+def rows_of(module: str) -> list[ZooEntry]:
     """List the rows that a module registered, in its order."""
     return [entry() for _, entry in ZOO_REGISTRY if entry.__module__ == module]
 
 
-def _facts(rows: list[ZooRow]) -> str:
+def _facts(rows: list[ZooEntry]) -> str:
     sources = "; ".join(dict.fromkeys(row.source for row in rows))
     licences = "; ".join(dict.fromkeys(row.licence for row in rows))
     return f"Sources: {sources}. Licences: {licences}.\n"
 
 
-def _table(rows: list[ZooRow], counted: dict[str, dict[str, int]]) -> str:
+def _table(rows: list[ZooEntry], counted: dict[str, dict[str, int]]) -> str:
     lines = [
         "| `zoo://` | `--cfg configs/` | trained on | M parameters | G, clip | published | file |",
         "|---" * 7 + "|",
@@ -177,7 +179,7 @@ def _table(rows: list[ZooRow], counted: dict[str, dict[str, int]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def own_section(rows: list[ZooRow], counted: dict[str, dict[str, int]]) -> str:
+def own_section(rows: list[ZooEntry], counted: dict[str, dict[str, int]]) -> str:
     """Render the weights that are installed with a project.
 
     Args:
@@ -209,7 +211,7 @@ def own_section(rows: list[ZooRow], counted: dict[str, dict[str, int]]) -> str:
     return f"### Small weights of our own\n\n{words}\n{table}\n\n{_notes(rows)}".rstrip() + "\n"
 
 
-def _headline(row: ZooRow) -> list[str]:
+def _headline(row: ZooEntry) -> list[str]:
     """Format the stored results that a row names; all where it names none."""
     wanted = [name for name in row.metric.split(", ") if name]
     cells = []
@@ -227,7 +229,7 @@ def _quote(word: str) -> str:
     return f'"{word}"' if " " in word else word
 
 
-def _notes(rows: list[ZooRow]) -> str:
+def _notes(rows: list[ZooEntry]) -> str:
     by_note: dict[str, list[str]] = {}
     for row in rows:
         if row.note:

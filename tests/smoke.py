@@ -102,7 +102,7 @@ def protocols(folder: Path) -> None:
     words += [
         "PROBE.FEW_SHOT_K",
         "[1,2]",
-        "PROBE.FEW_SHOT_DRAWS",
+        "PROBE.FEW_SHOT_EPISODES",
         "2",
         "MODEL.ATTENTIVE_HEADS",
         "4",

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import torch
 from stica.config import CROP_KINDS
-from stica.crops import slot_names
+from stica.crops import crop_names
 from torch import Tensor, nn
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import CfgNode, load_config
 from slowfast.engine.precision import Precision
 from slowfast.models.build import FEATURE_AUG_REGISTRY, LOSS_REGISTRY, build_model
-from slowfast.models.contracts import CropGroup, full_tokens
+from slowfast.models.contracts import CropGroup, temporal_tokens
 
 __all__ = ["BACKBONES", "COUNTS", "NO_CROPS", "Backbone", "Setting", "Step", "Way", "list_ways"]
 
@@ -131,7 +131,7 @@ class InputCrops(nn.Module):
     def forward(self, maps: Sequence[Tensor], aug_seed: Tensor) -> list[CropGroup]:
         """Pass the clips through the backbone, all in one call."""
         rows = torch.arange(maps[0].shape[0], device=maps[0].device)
-        tokens = [full_tokens(m) for m in self.backbone(self.clips).maps]
+        tokens = [temporal_tokens(m) for m in self.backbone(self.clips).maps]
         return [CropGroup(self.names, tokens, rows.repeat(len(self.names)))]
 
 
@@ -163,7 +163,7 @@ class Step:
             cfg = _load(self.setting, [word for pair in numbers for word in pair])
             self.model.feature_aug = FEATURE_AUG_REGISTRY.get("feature_crop")(cfg)
         if way.source == "input":
-            names = slot_names(dict(zip(CROP_KINDS, COUNTS[way.crops], strict=True)))
+            names = crop_names(dict(zip(CROP_KINDS, COUNTS[way.crops], strict=True)))
             clips = _cut_clips(self.batch["video"].flatten(0, 1), way.crops, way.side)
             self.model.feature_aug = InputCrops(self.model.backbone, names, clips)
 

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from slowfast.config import CfgNode
 from slowfast.datasets.loader import construct_loader
-from slowfast.datasets.preprocess import build_prepare_batch
+from slowfast.datasets.preprocess import build_preprocess
 
 COLUMNS = {
     "source": "nearest clip is of the same recording",
@@ -117,7 +117,7 @@ def embed(cfg: CfgNode, model: nn.Module, split: str) -> Clips:
     side, cfg = cfg.DATA.TEST_CROP_SIZE, cfg.clone()
     cfg.merge_from_list(["DATA.TEST_CROP_SIZE", cfg.DATA.DECODING_SHORT_SIZE])
     cfg.merge_from_list(["TEST.NUM_ENSEMBLE_VIEWS", 1, "TEST.NUM_SPATIAL_CROPS", 1])
-    loader, prepare = construct_loader(cfg, split), build_prepare_batch(cfg, train=False)
+    loader, prepare = construct_loader(cfg, split), build_preprocess(cfg, train=False)
     manifest = loader.dataset.dataset.manifest
     margin = cfg.DATA.DECODING_SHORT_SIZE - side
     draw = np.random.default_rng(SEED)

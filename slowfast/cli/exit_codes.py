@@ -6,13 +6,13 @@ import os
 import sys
 from collections.abc import Callable
 
-__all__ = ["EXIT_INTERRUPTED", "EXIT_USER_ERROR", "finish", "say"]
+__all__ = ["EXIT_INTERRUPTED", "EXIT_USER_ERROR", "exit_with", "print_error"]
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
-def finish(command: Callable[[], int], *, interrupted: str = "interrupted") -> int:
+def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -> int:
     """Run a command to its end.
 
     Args:
@@ -28,19 +28,19 @@ def finish(command: Callable[[], int], *, interrupted: str = "interrupted") -> i
     try:
         return command()
     except UserError as error:
-        return say(f"error: {error}", EXIT_USER_ERROR)
+        return print_error(f"error: {error}", EXIT_USER_ERROR)
     except KeyboardInterrupt:
-        return say(interrupted, EXIT_INTERRUPTED)
+        return print_error(interrupted, EXIT_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INTERRUPTED
     except OSError as error:
         if not error.filename:  # no file that the user could look at
             raise
-        return say(f"error: {error.filename}: {error.strerror or error}", EXIT_USER_ERROR)
+        return print_error(f"error: {error.filename}: {error.strerror or error}", EXIT_USER_ERROR)
 
 
-def say(message: str, status: int) -> int:
+def print_error(message: str, status: int) -> int:
     """Write the last message.
 
     Args:

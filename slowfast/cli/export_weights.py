@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from slowfast import __version__
-from slowfast.cli.exit_codes import EXIT_USER_ERROR, finish
+from slowfast.cli.exit_codes import EXIT_USER_ERROR, exit_with
 
 __all__ = ["main", "parse_arguments"]
 
@@ -120,7 +120,7 @@ def main(words: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see run_net
     from slowfast.cli.export_job import run_command
 
-    return finish(lambda: run_command(arguments))
+    return exit_with(lambda: run_command(arguments))
 
 
 if __name__ == "__main__":

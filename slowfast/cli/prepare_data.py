@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slowfast import __version__
-from slowfast.cli.exit_codes import EXIT_USER_ERROR, finish
+from slowfast.cli.exit_codes import EXIT_USER_ERROR, exit_with
 
 __all__ = ["LEVELS", "PRESETS", "main", "parse_arguments"]
 
@@ -222,7 +222,7 @@ def main(words: list[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from slowfast.cli.prepare_job import run_command
 
-    return finish(
+    return exit_with(
         lambda: run_command(arguments),
         interrupted="interrupted; the same command goes on from here",
     )

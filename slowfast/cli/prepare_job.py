@@ -26,7 +26,7 @@ from slowfast.datasets.prepare.index import Index, IndexSettings, make_index, wr
 from slowfast.datasets.prepare.output_file import EncodeSettings
 from slowfast.datasets.prepare.summary import format_bytes, how_many, summarise
 from slowfast.datasets.prepare.transcode_jobs import (
-    Encoded,
+    TranscodeOutcome,
     check_folders,
     encode_all,
     plan_copies,
@@ -201,7 +201,7 @@ def _encode(folder: Path, files: list[str], out: Path, arguments: Namespace) -> 
     )
     plans = plan_copies(folder, files, out)
     progress, begun = _Progress("encoding"), time.monotonic()
-    outcomes: list[Encoded] = []
+    outcomes: list[TranscodeOutcome] = []
     progress(0, len(plans))
     results = encode_all(
         plans, settings, num_processes=_jobs(arguments), timeout_sec=arguments.timeout
@@ -219,7 +219,7 @@ def _encode(folder: Path, files: list[str], out: Path, arguments: Namespace) -> 
     return EXIT_NOTHING_DONE if all(entry.status == "failed" for entry in outcomes) else 0
 
 
-def _account(outcomes: list[Encoded], folder: Path, out: Path, seconds: float) -> str:
+def _account(outcomes: list[TranscodeOutcome], folder: Path, out: Path, seconds: float) -> str:
     counts = Counter(outcome.status for outcome in outcomes)
     there = [outcome for outcome in outcomes if outcome.target_bytes]
     before = sum(outcome.source_bytes for outcome in there)

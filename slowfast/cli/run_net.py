@@ -6,7 +6,7 @@ import os
 import sys
 
 from slowfast.cli.arguments import parse_arguments
-from slowfast.cli.exit_codes import EXIT_INTERRUPTED, finish, say
+from slowfast.cli.exit_codes import EXIT_INTERRUPTED, exit_with, print_error
 
 __all__ = ["main"]
 
@@ -34,10 +34,10 @@ def main(words: list[str] | None = None) -> int:
             for cfg_file in arguments.cfg_files:
                 run_job(cfg_file, arguments)
         except TrainingStoppedError as stopped:
-            return say(str(stopped), EXIT_INTERRUPTED)
+            return print_error(str(stopped), EXIT_INTERRUPTED)
         return 0
 
-    return finish(run)
+    return exit_with(run)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ from slowfast.utils.launch import launch, local_world_size
 from slowfast.utils.logging import setup_logging
 from slowfast.utils.random import seed_everything
 
-__all__ = ["Job", "run_job"]
+__all__ = ["RunArgs", "run_job"]
 
 logger = logging.getLogger(__name__)
 
 
-class Job(NamedTuple):
+class RunArgs(NamedTuple):
     """What a process needs to know to take part; it can be sent to a spawned process.
 
     Attributes:
@@ -59,8 +59,8 @@ def run_job(cfg_file: str, arguments: Arguments) -> None:
     cfg = loaded.cfg
     on_gpu = cfg.NUM_GPUS != 0 and torch.cuda.is_available()
     launch(
-        work,
-        (Job(cfg, loaded.source, loaded.demo_changes),),
+        run_worker,
+        (RunArgs(cfg, loaded.source, loaded.demo_changes),),
         num_processes=num_local_processes(cfg.NUM_GPUS, cfg.NUM_CPU_PROCESSES),
         num_shards=cfg.NUM_SHARDS,
         shard_id=cfg.SHARD_ID,
@@ -77,7 +77,7 @@ def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
     return rehearse(cfg, max(2, size) if is_synchronized else size, only_named=bool(found))
 
 
-def work(job: Job) -> None:
+def run_worker(job: RunArgs) -> None:
     """Do one process's part of a job: train, then test, as the configuration says.
 
     Args:
@@ -115,7 +115,7 @@ def _num_threads(cfg: CfgNode) -> int:
     return min(share, torch.get_num_threads()) if processes > 1 else torch.get_num_threads()
 
 
-def _announce(job: Job, device: torch.device) -> None:
+def _announce(job: RunArgs, device: torch.device) -> None:
     cfg = job.cfg
     logger.info(
         "%s on %s, %d process(es); output goes to %s",
@@ -138,7 +138,7 @@ def _announce(job: Job, device: torch.device) -> None:
     )
 
 
-def _own_command(job: Job) -> str:
+def _own_command(job: RunArgs) -> str:
     return (
         f"python tools/run_net.py --cfg {job.source} DATA.PATH_TO_DATA_DIR /path/to/videos "
         "OUTPUT_DIR output/mine"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from slowfast.cli.exit_codes import EXIT_INTERRUPTED, finish
+from slowfast.cli.exit_codes import EXIT_INTERRUPTED, exit_with
 from slowfast.cli.sweep_configs import load_configs
 from slowfast.config.problems import UserError
 from slowfast.engine.sweep.expand import SweepRun, plan_runs
@@ -87,7 +87,7 @@ def main(words: list[str] | None = None) -> int:
         run was started; 130 after Ctrl-C.
     """
     arguments = parse_sweep_arguments(sys.argv[1:] if words is None else words)
-    return finish(lambda: _run(arguments))
+    return exit_with(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:

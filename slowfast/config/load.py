@@ -8,6 +8,7 @@ could be merged; all problems, of merging and of checks, are reported at once.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +20,13 @@ from slowfast.config.checks import find_problems
 from slowfast.config.paths import find_config
 from slowfast.config.problems import ConfigError, Problem, UserError
 from slowfast.config.projects import import_project, owner_of_section
+from slowfast.config.renamed import translate
 from slowfast.config.sections import get_cfg
 from slowfast.config.sections.unsupported import SECTIONS
 
 __all__ = ["Change", "LoadedConfig", "flatten", "load_config"]
+
+logger = logging.getLogger(__name__)
 
 
 class Change(NamedTuple):
@@ -74,8 +78,10 @@ def load_config(
     """
     source = "the command line" if path is None else str(path)
     file = None if path is None else find_config(path)
-    from_yaml = {} if file is None else flatten(_read_yaml(file))
-    from_user, problems = _pair_up(overrides)
+    from_yaml, renamed = translate({} if file is None else flatten(_read_yaml(file)))
+    words, problems = _pair_up(overrides)
+    from_user, found = translate(words)
+    renamed += found
     cfg = get_cfg()
     _make_absolute(from_yaml, file.parent if file else Path())
     _make_absolute(from_user, Path())
@@ -87,9 +93,12 @@ def load_config(
     data = wanted.DATA
     # The config.yaml of a run on the demo set has the overlay in it, and what was set over it.
     if data.DEMO_CFG and not data.PATH_TO_DATA_DIR and not data.DEMO_ACTIVE:
-        overlay = flatten(_read_yaml(find_config(wanted.DATA.DEMO_CFG, beside=file)))
-        demo_changes, found = _apply_demo(cfg, overlay)
-        problems += found
+        overlay, found = translate(
+            flatten(_read_yaml(find_config(wanted.DATA.DEMO_CFG, beside=file)))
+        )
+        renamed += found
+        demo_changes, wrong = _apply_demo(cfg, overlay)
+        problems += wrong
     problems += _merge(cfg, from_user)
     problems += _merge(cfg, dict(assignments or {}))
     if validate and not any(problem.key.startswith("PROJECTS") for problem in problems):
@@ -99,6 +108,8 @@ def load_config(
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)), source)  # a section is named once
     cfg.freeze()
+    for old, new in dict.fromkeys(renamed):
+        logger.warning("%s: %s is called %s now", source, old, new)
     return LoadedConfig(cfg, source, demo_changes)
 
 

@@ -352,13 +352,13 @@ def build_spectrogram(cfg: CfgNode) -> Spectrogram:
         cfg: The configuration.
 
     Returns:
-        The default front end, or the parity mode if ``AUDIO.LOGFBANK_PARITY``.
+        The default front end, or the parity mode if ``AUDIO.PSF_COMPAT``.
 
     Raises:
         ValueError: If a setting is out of range.
     """
     audio = cfg.AUDIO
-    if audio.LOGFBANK_PARITY:
+    if audio.PSF_COMPAT:
         return LogFilterbank(
             sample_rate_hz=audio.SAMPLE_RATE,
             num_mel=audio.NUM_MEL,

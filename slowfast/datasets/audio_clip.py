@@ -14,13 +14,13 @@ from slowfast.datasets.audio import sec_to_num_samples
 from slowfast.datasets.clip_reader import ClipReader
 from slowfast.datasets.media.reader import MediaError
 
-__all__ = ["MIN_VALID_SOUND", "read_looped", "read_sound"]
+__all__ = ["MIN_VALID_SOUND", "load_audio_clip", "load_audio_looped"]
 
 MIN_VALID_SOUND = 0.5
 """Share of the window that must lie inside the sound track for the sound to count as there."""
 
 
-def read_sound(
+def load_audio_clip(
     reader: ClipReader,
     starts_sec: Sequence[float],
     *,
@@ -52,14 +52,16 @@ def read_sound(
     valid = np.zeros(len(starts_sec), bool)
     for clip, start in enumerate(starts_sec):
         if shift_sec:
-            audio[clip], share = read_looped(reader, start + shift_sec, num_samples, sample_rate_hz)
+            audio[clip], share = load_audio_looped(
+                reader, start + shift_sec, num_samples, sample_rate_hz
+            )
         else:
             audio[clip], share = reader.read_audio(start, num_samples, sample_rate_hz)
         valid[clip] = share >= min_share
     return {"audio": audio, "audio_valid": valid}
 
 
-def read_looped(
+def load_audio_looped(
     reader: ClipReader, start_sec: float, num_samples: int, sample_rate_hz: int
 ) -> tuple[NDArray[np.float32], float]:
     """Read a window of a track that goes on at its start when it is over.

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slowfast.config import CfgNode
-from slowfast.datasets.audio_clip import MIN_VALID_SOUND, read_sound
+from slowfast.datasets.audio_clip import MIN_VALID_SOUND, load_audio_clip
 from slowfast.datasets.clip_reader import ClipReader, open_row
 from slowfast.datasets.decode_cache import DecodedFiles
 from slowfast.datasets.labels import take_per_class
-from slowfast.datasets.manifest import Manifest, Row
-from slowfast.datasets.rows import TestRows, TrainRows
+from slowfast.datasets.manifest import Manifest, VideoRecord
+from slowfast.datasets.rows import EvalDataset, TrainDataset
 from slowfast.datasets.sampling import random_clip_start, test_clip_starts
 from slowfast.utils.random import STREAM_AUG_SEED, STREAM_CLIP, sample_rng
 
-__all__ = ["SoundSettings", "TestSounds", "TrainSounds", "build_audio_dataset"]
+__all__ = ["AudioEvalDataset", "AudioTrainDataset", "SoundSettings", "build_audio_dataset"]
 
 
 class SoundSettings(NamedTuple):
@@ -35,7 +35,7 @@ class SoundSettings(NamedTuple):
     sample_rate_hz: int = 24000
     decoded: DecodedFiles | None = None
 
-    def open(self, row: Row) -> ClipReader:
+    def open(self, row: VideoRecord) -> ClipReader:
         """Open a row's file, to be closed."""
         return open_row(row) if self.decoded is None else self.decoded.open(row)
 
@@ -45,7 +45,7 @@ class SoundSettings(NamedTuple):
         A file that is shorter than a window lies in it as a whole: that is its sound, not a lack.
         """
         first, last = reader.audio_extent_sec
-        return read_sound(
+        return load_audio_clip(
             reader,
             starts_sec,
             clip_sec=self.clip_sec,
@@ -54,7 +54,7 @@ class SoundSettings(NamedTuple):
         )
 
 
-class TrainSounds(TrainRows):
+class AudioTrainDataset(TrainDataset):
     """Random windows of sound files.
 
     Args:
@@ -89,7 +89,7 @@ class TrainSounds(TrainRows):
         }
 
 
-class TestSounds(TestRows):
+class AudioEvalDataset(EvalDataset):
     """Every file in evenly spread windows, a chunk of them per sample.
 
     Args:
@@ -134,7 +134,9 @@ class TestSounds(TestRows):
         }
 
 
-def build_audio_dataset(cfg: CfgNode, manifest: Manifest, split: str) -> TrainSounds | TestSounds:
+def build_audio_dataset(
+    cfg: CfgNode, manifest: Manifest, split: str
+) -> AudioTrainDataset | AudioEvalDataset:
     """Make a split's data set of sound alone from its manifest.
 
     Args:
@@ -149,13 +151,13 @@ def build_audio_dataset(cfg: CfgNode, manifest: Manifest, split: str) -> TrainSo
     decoded = DecodedFiles.from_cfg(cfg, with_video=False)
     settings = SoundSettings(cfg.AUDIO.CLIP_SEC, cfg.AUDIO.SAMPLE_RATE, decoded)
     if split == "train":
-        return TrainSounds(
+        return AudioTrainDataset(
             take_per_class(manifest, cfg.DATA.TRAIN_VIDEOS_PER_CLASS, cfg.RNG_SEED),
             settings,
             seed=cfg.RNG_SEED,
             clips_per_video=cfg.DATA.TRAIN_CLIPS_PER_VIDEO,
         )
-    return TestSounds(
+    return AudioEvalDataset(
         manifest,
         settings,
         seed=cfg.RNG_SEED,

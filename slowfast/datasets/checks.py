@@ -89,10 +89,10 @@ def check_data(cfg: CfgNode) -> list[Problem]:
     for key, (only, why) in _ONLY.items():
         if _value(cfg, key) != only:
             problems.append(Problem(key, f"got {_value(cfg, key)!r}: {why}; use {only!r}."))
-    if cfg.DATA.BAD_FILE_POLICY not in ("replace", "error"):
-        hint = nearest(cfg.DATA.BAD_FILE_POLICY, ("replace", "error"))
+    if cfg.DATA.ON_DECODE_ERROR not in ("resample", "raise"):
+        hint = nearest(cfg.DATA.ON_DECODE_ERROR, ("resample", "raise"))
         problems.append(
-            Problem("DATA.BAD_FILE_POLICY", f"got {cfg.DATA.BAD_FILE_POLICY!r}. {hint}")
+            Problem("DATA.ON_DECODE_ERROR", f"got {cfg.DATA.ON_DECODE_ERROR!r}. {hint}")
         )
     return problems
 

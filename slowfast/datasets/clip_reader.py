@@ -12,12 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.datasets.manifest import TO_END, Row
+from slowfast.datasets.manifest import TO_END, VideoRecord
 from slowfast.datasets.media.frames import FrameFolder
 from slowfast.datasets.media.reader import MediaError, open_media
 from slowfast.utils.io import Closing
 
-__all__ = ["ClipReader", "Excerpt", "open_row"]
+__all__ = ["ClipReader", "TrimmedReader", "open_row"]
 
 _LAST_INSTANT_SEC = 1e-3
 """So long before a window's end its last frame is read; more than the slack of timestamps."""
@@ -59,7 +59,7 @@ class ClipReader(Protocol):
     ) -> None: ...
 
 
-class Excerpt(Closing):
+class TrimmedReader(Closing):
     """A media file of which nothing outside of a window is seen or heard.
 
     Times stay those of the file. Behind the window's end its last frame is held and the sound is
@@ -144,7 +144,7 @@ class Excerpt(Closing):
         return first, last
 
 
-def open_row(row: Row, frame_folder_fps: float = 30.0) -> ClipReader:
+def open_row(row: VideoRecord, frame_folder_fps: float = 30.0) -> ClipReader:
     """Open the media file of a manifest's row, or its folder of frames.
 
     Args:
@@ -163,4 +163,4 @@ def open_row(row: Row, frame_folder_fps: float = 30.0) -> ClipReader:
         reader = FrameFolder(row.path, frame_folder_fps)
     else:
         reader = open_media(row.path, offset=row.offset, size=size)
-    return Excerpt(reader, row.start_sec, row.end_sec) if row.has_window else reader
+    return TrimmedReader(reader, row.start_sec, row.end_sec) if row.has_window else reader

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from slowfast.config import UserError
 from slowfast.datasets.csv_dialect import Dialect, as_integer, find_dialect, read_lines, split_cells
 from slowfast.datasets.files import split_of
-from slowfast.datasets.manifest import NO_LABEL, TO_END, Row
+from slowfast.datasets.manifest import NO_LABEL, TO_END, VideoRecord
 from slowfast.utils.registry import nearest
 
 __all__ = ["CsvFormat", "parse_sec", "read_classes", "read_csv", "read_table", "splits_in"]
@@ -49,7 +49,9 @@ class CsvFormat(NamedTuple):
         return find_dialect(file, self.separator, skip_rows=self.skip_rows, suffixes=self.suffixes)
 
 
-def read_csv(file: Path, root: Path, form: CsvFormat, split: str | None = None) -> Iterator[Row]:
+def read_csv(
+    file: Path, root: Path, form: CsvFormat, split: str | None = None
+) -> Iterator[VideoRecord]:
     """Read a csv.
 
     Args:
@@ -200,7 +202,7 @@ def parse_label(text: str, labels: Mapping[str, int], where: str) -> int:
     )
 
 
-def _plain_rows(file: Path, form: CsvFormat, dialect: Dialect) -> Iterator[Row]:
+def _plain_rows(file: Path, form: CsvFormat, dialect: Dialect) -> Iterator[VideoRecord]:
     has_header = dialect.columns is not None
     for number, line in read_lines(file, dialect.encoding, form.skip_rows):
         if has_header:
@@ -209,7 +211,7 @@ def _plain_rows(file: Path, form: CsvFormat, dialect: Dialect) -> Iterator[Row]:
             yield _split_line(line, form, dialect.separator, f"{file}:{number}")
 
 
-def _split_line(line: str, form: CsvFormat, separator: str, where: str) -> Row:
+def _split_line(line: str, form: CsvFormat, separator: str, where: str) -> VideoRecord:
     """Split at the LAST separator, so that paths may hold spaces; csv quoting is understood."""
     line = line.strip()
     if line.startswith('"'):
@@ -218,12 +220,12 @@ def _split_line(line: str, form: CsvFormat, separator: str, where: str) -> Row:
     else:
         path, label = _split_at_class(line, separator, form.labels)
     if not label:
-        return Row(path, NO_LABEL)
+        return VideoRecord(path, NO_LABEL)
     number = form.labels.get(label, as_integer(label))
     if number is not None:
-        return Row(path, number)
+        return VideoRecord(path, number)
     if Path(line).suffix.lower() in form.suffixes:
-        return Row(line, NO_LABEL)  # A path with a space in it and no label.
+        return VideoRecord(line, NO_LABEL)  # A path with a space in it and no label.
     shown = "\\t" if separator == "\t" else separator
     names = f"no class of {CLASSES_FILE}" if form.labels else f"there is no {CLASSES_FILE}"
     raise UserError(
@@ -270,7 +272,7 @@ _NUMBERS: dict[str, tuple[Callable[[str], Any], Any]] = {
 """Per column: how it is read, and what an empty cell means."""
 
 
-def _row(cells: Mapping[str, str], labels: Mapping[str, int], where: str) -> Row:
+def _row(cells: Mapping[str, str], labels: Mapping[str, int], where: str) -> VideoRecord:
     """Read the cells of a row."""
     values: dict[str, Any] = {"label": parse_label(cells.get("label", ""), labels, where)}
     for name, (kind, default) in _NUMBERS.items():
@@ -279,7 +281,7 @@ def _row(cells: Mapping[str, str], labels: Mapping[str, int], where: str) -> Row
             values[name] = kind(cell) if cell else default
         except ValueError:
             raise UserError(f"{where}: column {name}: got {cell!r}, expected a number.") from None
-    row = Row(cells["path"], **values)
+    row = VideoRecord(cells["path"], **values)
     _check_row(row, where)
     return row
 
@@ -291,7 +293,7 @@ def _split(text: str, where: str) -> str:
     return split
 
 
-def _check_row(row: Row, where: str) -> None:
+def _check_row(row: VideoRecord, where: str) -> None:
     if not row.path:
         raise UserError(f"{where}: the path is empty.")
     if not 0 <= row.start_sec < row.end_sec:

@@ -1,7 +1,7 @@
 """Files kept decoded: each is decoded once, as a whole, and then read like the file itself.
 
 For small sets and few cores, where decoding takes as long as training a small network.
-``DATA_LOADER.KEEP_DECODED`` turns it on. Frames are the same to the bit with it and without; so is
+``DATA_LOADER.CACHE_DECODED`` turns it on. Frames are the same to the bit with it and without; so is
 the sound, but for noise that a codec (AAC) lets its decoder draw.
 
 Legend: F frames of a file, T frames, N samples, H W height and width.
@@ -20,8 +20,8 @@ import numpy as np
 from fvcore.common.config import CfgNode
 from numpy.typing import NDArray
 
-from slowfast.datasets.clip_reader import ClipReader, Excerpt, open_row
-from slowfast.datasets.manifest import TO_END, Row
+from slowfast.datasets.clip_reader import ClipReader, TrimmedReader, open_row
+from slowfast.datasets.manifest import TO_END, VideoRecord
 from slowfast.datasets.media.reader import MediaError, MediaReader, open_media
 from slowfast.utils.io import Closing, atomic_path, cache_dir
 
@@ -151,7 +151,7 @@ class DecodedFiles(NamedTuple):
     @classmethod
     def from_cfg(cls, cfg: CfgNode, *, with_video: bool = True) -> DecodedFiles | None:
         """Read the settings from DATA_LOADER, DATA and AUDIO; None: nothing is kept."""
-        if not cfg.DATA_LOADER.KEEP_DECODED:
+        if not cfg.DATA_LOADER.CACHE_DECODED:
             return None
         return cls(
             cache_dir() / "decoded",
@@ -162,7 +162,7 @@ class DecodedFiles(NamedTuple):
             frame_folder_fps=float(cfg.DATA.FRAME_FOLDER_FPS),
         )
 
-    def open(self, row: Row) -> ClipReader:
+    def open(self, row: VideoRecord) -> ClipReader:
         """Open the media file of a manifest's row, as ``open_row`` does.
 
         Args:
@@ -184,9 +184,9 @@ class DecodedFiles(NamedTuple):
                 return open_row(row)
             _store(kept, content)
         decoded = DecodedFile(row.path, content, self.sample_rate_hz)
-        return Excerpt(decoded, row.start_sec, row.end_sec) if row.has_window else decoded
+        return TrimmedReader(decoded, row.start_sec, row.end_sec) if row.has_window else decoded
 
-    def _place(self, row: Row) -> Path:
+    def _place(self, row: VideoRecord) -> Path:
         """Name the file of a row's decoded content; it changes when the media file does."""
         try:
             stat = Path(row.path).stat()
@@ -196,7 +196,7 @@ class DecodedFiles(NamedTuple):
         name = hashlib.sha256(repr(what).encode()).hexdigest()
         return self.folder / name[:2] / f"{name[2:34]}.npz"
 
-    def _decode(self, row: Row) -> dict[str, NDArray[Any]] | None:
+    def _decode(self, row: VideoRecord) -> dict[str, NDArray[Any]] | None:
         """Decode a whole file; None if it is better not kept."""
         size = None if row.size == TO_END else row.size
         content: dict[str, NDArray[Any]] = {}
@@ -256,7 +256,7 @@ def _store(path: Path, content: dict[str, Any]) -> None:
             np.savez(file, **content)
     except OSError as error:
         warnings.warn(
-            f"DATA_LOADER.KEEP_DECODED: cannot write to {path.parents[1]}: {error.strerror}; "
+            f"DATA_LOADER.CACHE_DECODED: cannot write to {path.parents[1]}: {error.strerror}; "
             "files are decoded each time.",
             stacklevel=2,
         )

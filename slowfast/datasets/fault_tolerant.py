@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from slowfast.datasets.bad_media import BadMedia
-from slowfast.datasets.media.error_codes import describe_fault
+from slowfast.datasets.media.error_codes import classify_error
 from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.sampler import Key
 from slowfast.utils.random import STREAM_REPLACEMENT, sample_rng
 
-__all__ = ["GuardedDataset", "GuardedSample", "Heartbeat", "LoadedBatch", "collate"]
+__all__ = ["FaultTolerantDataset", "Heartbeat", "LoadedBatch", "SampleOrError", "collate"]
 
 _MIN_REPLACEMENTS = 10
 
@@ -29,7 +29,7 @@ _UNLUCKY = 1e-9
 """So unlikely may it be that all replacements are bad, where no more files are than allowed."""
 
 
-class GuardedSample(NamedTuple):
+class SampleOrError(NamedTuple):
     """What came of asking for one sample.
 
     Attributes:
@@ -45,7 +45,7 @@ class GuardedSample(NamedTuple):
 
 
 class LoadedBatch(NamedTuple):
-    """A collated batch, or None when every sample of it was left out; as GuardedSample."""
+    """A collated batch, or None when every sample of it was left out; as SampleOrError."""
 
     batch: dict[str, Tensor] | None
     bad: list[BadMedia]
@@ -83,14 +83,14 @@ class Heartbeat:
         return [int(i) for i, since in rows if i >= 0 and now - since > limit_sec]
 
 
-class GuardedDataset(Dataset[GuardedSample]):
-    """Applies DATA.BAD_FILE_POLICY to a data set.
+class FaultTolerantDataset(Dataset[SampleOrError]):
+    """Applies DATA.ON_DECODE_ERROR to a data set.
 
     Args:
         dataset: Raises MediaError for a bad file. ``path(index)`` names the file of a sample; where
             a file has several samples, ``row(index)`` numbers it and ``manifest`` lists the files.
-        policy: "replace" (training: another sample, drawn from the seed), "drop" (evaluation) or
-            "error".
+        policy: "resample" (training: another sample, drawn from the seed), "drop" (evaluation) or
+            "raise".
         seed: RNG_SEED, for the replacement.
         max_fraction: DATA.MAX_BAD_FRACTION; decides how many replacements in a row are tried.
         heartbeat: Table to write to, or None.
@@ -122,26 +122,26 @@ class GuardedDataset(Dataset[GuardedSample]):
         """Describe the file of a sample as bad."""
         return BadMedia(self.row(index), self.dataset.path(index), reason)
 
-    def __getitem__(self, key: Key) -> GuardedSample:
+    def __getitem__(self, key: Key) -> SampleOrError:
         epoch, index = key
         bad: list[BadMedia] = []
         for attempt in range(self._attempts):
             try:
-                return GuardedSample(self._decode(epoch, index), bad)
+                return SampleOrError(self._decode(epoch, index), bad)
             except MediaError as error:
-                bad.append(self.bad_media(index, describe_fault(error).reason))
-                if self._policy == "error":
-                    fatal = f"DATA.BAD_FILE_POLICY is 'error' and a file is bad: {error}"
-                    return GuardedSample(None, bad, fatal)
+                bad.append(self.bad_media(index, classify_error(error).reason))
+                if self._policy == "raise":
+                    fatal = f"DATA.ON_DECODE_ERROR is 'raise' and a file is bad: {error}"
+                    return SampleOrError(None, bad, fatal)
                 if self._policy == "drop":
-                    return GuardedSample(None, bad)
+                    return SampleOrError(None, bad)
                 index = self._replacement(key, attempt)
         fatal = (
             f"{self._attempts} files in a row could not be used, the last: {bad[-1].path}: "
             f"{bad[-1].reason}. Check DATA.PATH_TO_DATA_DIR, DATA.PATH_PREFIX and, if so many "
             "files are bad, DATA.MAX_BAD_FRACTION."
         )
-        return GuardedSample(None, bad, fatal)
+        return SampleOrError(None, bad, fatal)
 
     def _decode(self, epoch: int, index: int) -> dict[str, Any]:
         if self.quarantine[self.row(index)]:
@@ -160,11 +160,11 @@ class GuardedDataset(Dataset[GuardedSample]):
         return int(rng.integers(len(self.dataset)))
 
 
-def collate(samples: list[GuardedSample]) -> LoadedBatch:
+def collate(samples: list[SampleOrError]) -> LoadedBatch:
     """Stack samples into a batch and gather the bad files.
 
     Args:
-        samples: What GuardedDataset returned.
+        samples: What FaultTolerantDataset returned.
 
     Returns:
         Tensors with a leading B, without the samples that were left out.

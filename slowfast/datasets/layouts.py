@@ -28,7 +28,7 @@ from slowfast.datasets.files import (
     subfolders,
     unsplit,
 )
-from slowfast.datasets.manifest import NO_LABEL, Manifest, Row, share_manifest
+from slowfast.datasets.manifest import NO_LABEL, Manifest, VideoRecord, share_manifest
 from slowfast.datasets.tars import index_tars, tars_in, tars_of_split
 
 __all__ = ["Layout", "find_layout", "load_manifest", "pick_split"]
@@ -258,9 +258,11 @@ def _class_names(layout: Layout, suffixes: frozenset[str]) -> list[str]:
 
 def _class_folder_rows(
     folder: Path, class_names: list[str], suffixes: frozenset[str]
-) -> Iterator[Row]:
+) -> Iterator[VideoRecord]:
     if not class_names:
-        yield from (Row(path, NO_LABEL) for path in media_files(folder, suffixes, frames=True))
+        yield from (
+            VideoRecord(path, NO_LABEL) for path in media_files(folder, suffixes, frames=True)
+        )
         return
     beside = [e.name for e in os.scandir(folder) if Path(e.name).suffix.lower() in suffixes]
     if beside:
@@ -273,13 +275,14 @@ def _class_folder_rows(
     for label, name in enumerate(class_names):
         if (folder / name).is_dir():
             yield from (
-                Row(path, label) for path in media_files(folder / name, suffixes, frames=True)
+                VideoRecord(path, label)
+                for path in media_files(folder / name, suffixes, frames=True)
             )
 
 
 def _folder_rows(
     root: Path, split: str, test_fraction: float, suffixes: frozenset[str]
-) -> Iterator[Row]:
+) -> Iterator[VideoRecord]:
     for path in unsplit(media_files(root, suffixes, frames=True), root):
         if _is_test(os.path.relpath(path, root), test_fraction) == (split == "test"):
-            yield Row(path, NO_LABEL)
+            yield VideoRecord(path, NO_LABEL)

@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.bad_media import BadMediaLog
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.fault_tolerant import GuardedDataset, Heartbeat, LoadedBatch, collate
+from slowfast.datasets.fault_tolerant import FaultTolerantDataset, Heartbeat, LoadedBatch, collate
 from slowfast.datasets.functional import use_one_thread
-from slowfast.datasets.media.error_codes import death_reason, overdue_reason
+from slowfast.datasets.media.error_codes import timeout_message, worker_crash_message
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
 from slowfast.utils import distributed
 from slowfast.utils.launch import local_world_size
@@ -80,7 +80,7 @@ class ResilientLoader(Generic[Batches]):
 
     def __init__(
         self,
-        dataset: GuardedDataset,
+        dataset: FaultTolerantDataset,
         batches: Batches,
         settings: LoaderSettings,
         bad_media: BadMediaLog,
@@ -174,10 +174,12 @@ class ResilientLoader(Generic[Batches]):
             codes = {i: iterator._workers[i].exitcode for i in dead}
             logger.warning(
                 "restarting the data workers: one died (%s)",
-                "; ".join(death_reason(code) for code in codes.values()),
+                "; ".join(worker_crash_message(code) for code in codes.values()),
             )
             self._deaths += 1
-            at_work = {heartbeat.current(i): death_reason(code) for i, code in codes.items()}
+            at_work = {
+                heartbeat.current(i): worker_crash_message(code) for i, code in codes.items()
+            }
             culprits = {
                 index: reason
                 for index, reason in at_work.items()
@@ -192,7 +194,7 @@ class ResilientLoader(Generic[Batches]):
             return culprits
         if heartbeat is not None and "timed out" in text:
             limit = self._settings.file_timeout_sec
-            reason = overdue_reason(limit, "DATA.FILE_TIMEOUT_SEC")
+            reason = timeout_message(limit, "DATA.FILE_TIMEOUT_SEC")
             return dict.fromkeys(heartbeat.overdue(limit), reason) or None
         raise error
 
@@ -287,7 +289,7 @@ def construct_loader(cfg: CfgNode, split: str) -> ResilientLoader[EvaluationBatc
         UserError: If the data is missing.
     """
     dataset = build_dataset(cfg.TEST.DATASET, cfg, split)
-    guarded = GuardedDataset(dataset, policy="drop", seed=cfg.RNG_SEED)
+    guarded = FaultTolerantDataset(dataset, policy="drop", seed=cfg.RNG_SEED)
     return ResilientLoader(
         guarded, _evaluation_batches(cfg, guarded), *_support(cfg, split, guarded)
     )
@@ -306,9 +308,9 @@ def construct_train_loader(cfg: CfgNode) -> ResilientLoader[TrainBatches]:
         UserError: If the data is missing or too small for one step.
     """
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
-    guarded = GuardedDataset(
+    guarded = FaultTolerantDataset(
         dataset,
-        policy=cfg.DATA.BAD_FILE_POLICY,
+        policy=cfg.DATA.ON_DECODE_ERROR,
         seed=cfg.RNG_SEED,
         max_fraction=cfg.DATA.MAX_BAD_FRACTION,
     )
@@ -316,7 +318,7 @@ def construct_train_loader(cfg: CfgNode) -> ResilientLoader[TrainBatches]:
 
 
 def _support(
-    cfg: CfgNode, split: str, dataset: GuardedDataset
+    cfg: CfgNode, split: str, dataset: FaultTolerantDataset
 ) -> tuple[LoaderSettings, BadMediaLog]:
     settings = LoaderSettings(
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
@@ -333,7 +335,7 @@ def _support(
     return settings, bad_media
 
 
-def _train_batches(cfg: CfgNode, dataset: GuardedDataset) -> TrainBatches:
+def _train_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> TrainBatches:
     size, world = local_batch_size(cfg, "train"), distributed.world_size()
     accumulate = cfg.SOLVER.ACCUMULATE_STEPS
     iterations = len(dataset) // (size * world * accumulate)
@@ -353,7 +355,7 @@ def _train_batches(cfg: CfgNode, dataset: GuardedDataset) -> TrainBatches:
     )
 
 
-def _evaluation_batches(cfg: CfgNode, dataset: GuardedDataset) -> EvaluationBatches:
+def _evaluation_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> EvaluationBatches:
     return EvaluationBatches(
         length=len(dataset),
         batch_size=local_batch_size(cfg, "test"),

@@ -20,7 +20,7 @@ import numpy as np
 
 from slowfast.utils.io import cache_dir
 
-__all__ = ["NO_LABEL", "TO_END", "Manifest", "Row", "manifest_digest", "share_manifest"]
+__all__ = ["NO_LABEL", "TO_END", "Manifest", "VideoRecord", "manifest_digest", "share_manifest"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _WHOLE_WINDOW = (0.0, math.inf)
 _WHOLE_FILE = (0, TO_END)
 
 
-class Row(NamedTuple):
+class VideoRecord(NamedTuple):
     """One entry of a manifest.
 
     Attributes:
@@ -106,14 +106,14 @@ class Manifest:
         """Return the label of a row, NO_LABEL when unknown."""
         return int(self.labels[index])
 
-    def row(self, index: int) -> Row:
+    def row(self, index: int) -> VideoRecord:
         """Return all there is to know of a row."""
         window, part = _WHOLE_WINDOW, _WHOLE_FILE
         if self._windows is not None:
             window = (float(self._windows[index, 0]), float(self._windows[index, 1]))
         if self._slices is not None:
             part = (int(self._slices[index, 0]), int(self._slices[index, 1]))
-        return Row(self.path(index), self.label(index), *window, *part)
+        return VideoRecord(self.path(index), self.label(index), *window, *part)
 
     @property
     def has_labels(self) -> bool:
@@ -150,7 +150,7 @@ class Manifest:
         return part
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Row], class_names: list[str]) -> Manifest:
+    def from_rows(cls, rows: Iterable[VideoRecord], class_names: list[str]) -> Manifest:
         """Pack rows into arrays.
 
         Args:

@@ -20,20 +20,20 @@ from slowfast.config.checks import register_check
 from slowfast.config.problems import Problem
 from slowfast.datasets.audio import Spectrogram, build_spectrogram
 from slowfast.datasets.audio_augment import SpecAugment, build_spec_augment, volume_jitter
-from slowfast.utils.random import STREAM_AUDIO_CLIP, child_seeds
+from slowfast.utils.random import STREAM_AUDIO_CLIP, spawn_seeds
 
 __all__ = [
-    "AudioPreparer",
-    "BatchPreparer",
-    "VideoPreparer",
-    "build_prepare_batch",
+    "AudioPreprocess",
+    "BatchPreprocess",
+    "VideoPreprocess",
+    "build_preprocess",
     "check_preparation",
 ]
 
 _MAX_BYTE = 255.0
 
 
-class VideoPreparer(nn.Module):
+class VideoPreprocess(nn.Module):
     """Turns bytes into normalised floats, channels first.
 
     Args:
@@ -102,7 +102,7 @@ class VideoPreparer(nn.Module):
         return torch.addcmul(self.shift, pixels, self.scale, out=pixels)
 
 
-class AudioPreparer(nn.Module):
+class AudioPreprocess(nn.Module):
     """Turns waveforms into normalised spectrograms, augmented if asked.
 
     Args:
@@ -175,10 +175,10 @@ class AudioPreparer(nn.Module):
                 "aug_seed: the batch has none; expected int64 (B,), as AUDIO.VOLUME_JITTER or "
                 "AUDIO.SPECAUG is on."
             )
-        return child_seeds(aug_seed, STREAM_AUDIO_CLIP, clips).flatten()
+        return spawn_seeds(aug_seed, STREAM_AUDIO_CLIP, clips).flatten()
 
 
-class BatchPreparer(nn.Module):
+class BatchPreprocess(nn.Module):
     """Moves a batch to the device and prepares what is in it.
 
     Place it like a model: ``preparer.to(device)``. It has no parameters and saves nothing.
@@ -188,7 +188,7 @@ class BatchPreparer(nn.Module):
         audio: Prepares ``batch["audio"]``; None leaves it as it is.
     """
 
-    def __init__(self, video: VideoPreparer, audio: AudioPreparer | None = None) -> None:
+    def __init__(self, video: VideoPreprocess, audio: AudioPreprocess | None = None) -> None:
         super().__init__()
         self.video, self.audio = video, audio
 
@@ -220,9 +220,9 @@ class BatchPreparer(nn.Module):
         return out
 
 
-def build_prepare_batch(
+def build_preprocess(
     cfg: CfgNode, train: bool, *, dtype: torch.dtype = torch.float32
-) -> BatchPreparer:
+) -> BatchPreprocess:
     """Build the preparation of batches.
 
     Args:
@@ -238,19 +238,19 @@ def build_prepare_batch(
         ValueError: If a setting is out of range.
     """
     data = cfg.DATA
-    video = VideoPreparer(
+    video = VideoPreprocess(
         mean=data.MEAN,
         std=data.STD,
         reverse_channels=data.REVERSE_INPUT_CHANNEL,
         dtype=dtype,
         channels_last=cfg.MODEL.CHANNELS_LAST,
     )
-    return BatchPreparer(video, _build_audio(cfg, train, dtype) if cfg.AUDIO.ENABLE else None)
+    return BatchPreprocess(video, _build_audio(cfg, train, dtype) if cfg.AUDIO.ENABLE else None)
 
 
-def _build_audio(cfg: CfgNode, train: bool, dtype: torch.dtype) -> AudioPreparer:
+def _build_audio(cfg: CfgNode, train: bool, dtype: torch.dtype) -> AudioPreprocess:
     """Build the sound's part."""
-    return AudioPreparer(
+    return AudioPreprocess(
         build_spectrogram(cfg),
         mean=cfg.AUDIO.MEAN,
         std=cfg.AUDIO.STD,
@@ -271,7 +271,7 @@ def check_preparation(cfg: CfgNode) -> list[Problem]:
         The first problem of pixels or sound, if there is any.
     """
     try:
-        build_prepare_batch(cfg, train=True)
+        build_preprocess(cfg, train=True)
     except ValueError as error:
         key, _, message = str(error).partition(": ")
         return [Problem(key, message)]

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from slowfast.datasets.manifest import Manifest
 
-__all__ = ["ManifestDataset", "TestRows", "TrainRows"]
+__all__ = ["EvalDataset", "ManifestDataset", "TrainDataset"]
 
 
 class ManifestDataset(Dataset[dict[str, Any]]):
@@ -39,7 +39,7 @@ class ManifestDataset(Dataset[dict[str, Any]]):
         return self.manifest.row(self.row(index)).name
 
 
-class TrainRows(ManifestDataset):
+class TrainDataset(ManifestDataset):
     """Each row is visited ``clips_per_video`` times: sample i belongs to row i modulo their number.
 
     Args:
@@ -56,7 +56,7 @@ class TrainRows(ManifestDataset):
         return index % len(self.manifest)
 
 
-class TestRows(ManifestDataset):
+class EvalDataset(ManifestDataset):
     """The views of each row come in ``chunks_per_video`` samples that follow each other.
 
     Args:

@@ -17,7 +17,7 @@ from typing import Any
 from slowfast.config import UserError
 from slowfast.datasets.csv_rows import parse_label
 from slowfast.datasets.files import is_ignored, split_of, split_within
-from slowfast.datasets.manifest import NO_LABEL, Manifest, Row
+from slowfast.datasets.manifest import NO_LABEL, Manifest, VideoRecord
 from slowfast.utils.io import cache_dir
 
 __all__ = ["index_tars", "tars_in", "tars_of_split"]
@@ -112,7 +112,7 @@ def index_tars(
 
 def _read_tar(
     tar: Path, suffixes: frozenset[str], labels: Mapping[str, int]
-) -> Iterator[tuple[str, Row]]:
+) -> Iterator[tuple[str, VideoRecord]]:
     """Yield key and row of each media member; members of a sample follow each other."""
     media: list[tuple[int, int]] = []
     last, label = "", NO_LABEL
@@ -147,8 +147,8 @@ def _members(tar: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
         ) from error
 
 
-def _row(tar: Path, part: tuple[int, int], label: int) -> Row:
-    return Row(str(tar), label, offset=part[0], size=part[1])
+def _row(tar: Path, part: tuple[int, int], label: int) -> VideoRecord:
+    return VideoRecord(str(tar), label, offset=part[0], size=part[1])
 
 
 def _label(

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slowfast.config import CfgNode
-from slowfast.datasets.audio_clip import read_sound
+from slowfast.datasets.audio_clip import load_audio_clip
 from slowfast.datasets.clip_reader import ClipReader, open_row
 from slowfast.datasets.decode_cache import DecodedFiles
 from slowfast.datasets.labels import take_per_class
-from slowfast.datasets.manifest import Manifest, Row
-from slowfast.datasets.rows import TestRows, TrainRows
+from slowfast.datasets.manifest import Manifest, VideoRecord
+from slowfast.datasets.rows import EvalDataset, TrainDataset
 from slowfast.datasets.sampling import (
     clip_duration_sec,
     frame_times,
@@ -32,7 +32,7 @@ from slowfast.datasets.transform import (
 )
 from slowfast.utils.random import STREAM_AUG_SEED, STREAM_CLIP, STREAM_VIEW, sample_rng
 
-__all__ = ["ClipSettings", "TestVideos", "TrainVideos", "build_video_dataset"]
+__all__ = ["ClipSettings", "VideoEvalDataset", "VideoTrainDataset", "build_video_dataset"]
 
 
 class ClipSettings(NamedTuple):
@@ -78,7 +78,7 @@ class ClipSettings(NamedTuple):
         frames = clip_duration_sec(self.num_frames, self.sampling_rate, self.target_fps)
         return max(frames, self.audio_sec)
 
-    def open(self, row: Row) -> ClipReader:
+    def open(self, row: VideoRecord) -> ClipReader:
         """Open a row's file, to be closed."""
         if self.decoded is not None:
             return self.decoded.open(row)
@@ -89,11 +89,11 @@ class ClipSettings(NamedTuple):
         times = frame_times(start_sec, self.num_frames, self.sampling_rate, self.target_fps)
         return reader.read_video(times, short_side=self.short_side)
 
-    def read_sound(
+    def load_audio_clip(
         self, reader: ClipReader, starts_sec: Sequence[float], shift_sec: float = 0.0
     ) -> dict[str, np.ndarray]:
         """Read ``audio`` (A, N) and ``audio_valid`` (A,) of clips, if sound is wanted at all."""
-        return read_sound(
+        return load_audio_clip(
             reader,
             starts_sec,
             clip_sec=self.audio_sec,
@@ -102,7 +102,7 @@ class ClipSettings(NamedTuple):
         )
 
 
-class TrainVideos(TrainRows):
+class VideoTrainDataset(TrainDataset):
     """Random clips of videos, each in V views that are augmented independently.
 
     Args:
@@ -135,7 +135,7 @@ class TrainVideos(TrainRows):
             rng = sample_rng(self.seed, epoch, index, STREAM_CLIP)
             start = random_clip_start(first, last, self.settings.duration_sec, rng)
             frames = self.settings.read_frames(reader, start)
-            sound = self.settings.read_sound(reader, [start])
+            sound = self.settings.load_audio_clip(reader, [start])
         views = [
             self._transform(frames, sample_rng(self.seed, epoch, index, STREAM_VIEW + view))
             for view in range(self._num_views)
@@ -152,7 +152,7 @@ class TrainVideos(TrainRows):
         }
 
 
-class TestVideos(TestRows):
+class VideoEvalDataset(EvalDataset):
     """Every video in a fixed grid of views, a chunk of them per sample.
 
     Args:
@@ -199,7 +199,7 @@ class TestVideos(TestRows):
             for start in starts:
                 frames = self.settings.read_frames(reader, start)
                 views.append(self._transform.all_crops(frames))
-            sound = self.settings.read_sound(reader, starts, self._shift_sec)
+            sound = self.settings.load_audio_clip(reader, starts, self._shift_sec)
         crops = self._transform.num_crops
         return {
             "video": np.concatenate(views),
@@ -212,7 +212,9 @@ class TestVideos(TestRows):
         }
 
 
-def build_video_dataset(cfg: CfgNode, manifest: Manifest, split: str) -> TrainVideos | TestVideos:
+def build_video_dataset(
+    cfg: CfgNode, manifest: Manifest, split: str
+) -> VideoTrainDataset | VideoEvalDataset:
     """Make a split's data set from its manifest.
 
     Args:
@@ -226,7 +228,7 @@ def build_video_dataset(cfg: CfgNode, manifest: Manifest, split: str) -> TrainVi
     """
     settings = ClipSettings.from_cfg(cfg)
     if split == "train":
-        return TrainVideos(
+        return VideoTrainDataset(
             take_per_class(manifest, cfg.DATA.TRAIN_VIDEOS_PER_CLASS, cfg.RNG_SEED),
             settings,
             seed=cfg.RNG_SEED,
@@ -235,12 +237,12 @@ def build_video_dataset(cfg: CfgNode, manifest: Manifest, split: str) -> TrainVi
             clips_per_video=cfg.DATA.TRAIN_CLIPS_PER_VIDEO,
         )
     is_val = split == "val"
-    return TestVideos(
+    return VideoEvalDataset(
         manifest,
         settings,
         seed=cfg.RNG_SEED,
         transform=build_val_transform(cfg) if is_val else build_test_transform(cfg),
         num_clips=1 if is_val else cfg.TEST.NUM_ENSEMBLE_VIEWS,
         views_per_chunk=cfg.TEST.VIEWS_PER_CHUNK,
-        shift_sec=cfg.AUDIO.SHIFT_SEC,
+        shift_sec=cfg.AUDIO.EVAL_OFFSET_SEC,
     )

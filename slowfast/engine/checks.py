@@ -77,12 +77,12 @@ def _missing_parts(cfg: CfgNode) -> list[Problem]:
         ]
         if cfg.PROBE.FEATURE == "audio":
             problems.append(Problem("PROBE.FEATURE", "'audio' needs AUDIO.ENABLE True."))
-    if "alignment" in protocols and cfg.AUDIO.SHIFT_SEC:
+    if "alignment" in protocols and cfg.AUDIO.EVAL_OFFSET_SEC:
         problems.append(
             Problem(
-                "AUDIO.SHIFT_SEC",
-                f"got {cfg.AUDIO.SHIFT_SEC:g}, but the protocol alignment shifts the sound itself, "
-                "by PROBE.ALIGNMENT_SHIFT_SEC; expected 0.",
+                "AUDIO.EVAL_OFFSET_SEC",
+                f"got {cfg.AUDIO.EVAL_OFFSET_SEC:g}, but the protocol alignment shifts the audio "
+                "itself, by PROBE.SYNC_OFFSET_SEC; expected 0.",
             )
         )
     if "linear_svm" in protocols and not has_scikit_learn():
@@ -96,16 +96,16 @@ def _wrong_numbers(probe: CfgNode) -> list[tuple[str, str]]:
     for key in ("RANKS", "FEW_SHOT_K"):
         if not _all(probe[key], lambda k: isinstance(k, int) and k >= 1):
             found.append((key, "expected a list of whole numbers from 1"))
-    for key in ("DECAYS", "SVM_COSTS"):
+    for key in ("WEIGHT_DECAY_GRID", "SVM_COSTS"):
         if not _all(probe[key], _is_positive):
             found.append((key, "expected a list of numbers above 0"))
-    for key, least in (("KNN_K", 1), ("VALIDATION_FOLDS", 2), ("FEW_SHOT_DRAWS", 2)):
+    for key, least in (("KNN_K", 1), ("VALIDATION_FOLDS", 2), ("FEW_SHOT_EPISODES", 2)):
         if probe[key] < least:
             found.append((key, f"expected at least {least}"))
     if not _is_positive(probe.KNN_TEMPERATURE):
         found.append(("KNN_TEMPERATURE", "expected a number above 0"))
-    if not probe.ALIGNMENT_SHIFT_SEC or not math.isfinite(probe.ALIGNMENT_SHIFT_SEC):
-        found.append(("ALIGNMENT_SHIFT_SEC", "expected a time other than 0, in seconds"))
+    if not probe.SYNC_OFFSET_SEC or not math.isfinite(probe.SYNC_OFFSET_SEC):
+        found.append(("SYNC_OFFSET_SEC", "expected a time other than 0, in seconds"))
     return [(f"PROBE.{key}", f"got {probe[key]!r}; {message}.") for key, message in found]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from slowfast.config import CfgNode
 from slowfast.datasets.loader import construct_loader
-from slowfast.datasets.preprocess import build_prepare_batch
+from slowfast.datasets.preprocess import build_preprocess
 from slowfast.engine.features import FeatureTable, extract_features
 from slowfast.engine.precision import Precision
 from slowfast.engine.protocols import PROTOCOL_REGISTRY
@@ -45,7 +45,7 @@ class Evaluation:
         self._cfg, self._model, self._precision = cfg, unwrap_model(model), precision
         self._splits = splits or {}
         self._tables: dict[tuple[str, float], FeatureTable] = {}
-        self._prepare = build_prepare_batch(cfg, train=False).to(precision.device)
+        self._prepare = build_preprocess(cfg, train=False).to(precision.device)
         self._manifests: dict[str, str] = {}
         self._views: dict[str, int] = {}
         self._asked: set[str] = set()
@@ -141,7 +141,7 @@ def _with_shift(cfg: CfgNode, shift_sec: float) -> CfgNode:
         return cfg
     shifted = cfg.clone()
     shifted.defrost()
-    shifted.AUDIO.SHIFT_SEC = cfg.AUDIO.SHIFT_SEC + shift_sec
+    shifted.AUDIO.EVAL_OFFSET_SEC = cfg.AUDIO.EVAL_OFFSET_SEC + shift_sec
     shifted.freeze()
     return shifted
 

@@ -170,7 +170,9 @@ def gather_rows(own: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         torch.distributed.all_gather_object(schemas, schema)
         known = next((s for s in schemas if s), {})
         columns = {
-            key: distributed.gather_ragged(columns.pop(key, torch.empty(0, *shape, dtype=dtype)))
+            key: distributed.all_gather_variable_length(
+                columns.pop(key, torch.empty(0, *shape, dtype=dtype))
+            )
             for key, (shape, dtype) in known.items()
         }
     if not columns:

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
-    "Choice",
+    "GridSearchResult",
     "LinearClassifier",
     "Standardizer",
-    "choose_by_validation",
     "fit_logistic_regression",
     "fit_standardizer",
-    "fit_with_best_decay",
+    "fit_with_cv",
+    "grid_search_cv",
     "stratified_folds",
 ]
 
@@ -59,7 +59,7 @@ class LinearClassifier(NamedTuple):
         return self.standardize(features) @ self.weight[:-1] + self.weight[-1]
 
 
-class Choice(NamedTuple):
+class GridSearchResult(NamedTuple):
     """A setting chosen by validation.
 
     Attributes:
@@ -134,9 +134,9 @@ def fit_logistic_regression(
     return LinearClassifier(standardize, weight.detach())
 
 
-def fit_with_best_decay(
+def fit_with_cv(
     features: Tensor, label: Tensor, num_classes: int, decays: Sequence[float], num_folds: int
-) -> tuple[LinearClassifier, Choice]:
+) -> tuple[LinearClassifier, GridSearchResult]:
     """Fit with the decay that does best in cross-validation within the samples.
 
     Args:
@@ -159,16 +159,16 @@ def fit_with_best_decay(
             predictions.append(classifier.scores(features[held_out]).argmax(dim=1))
         return predictions
 
-    choice = choose_by_validation(label, sorted(decays, reverse=True), num_folds, predict)
+    choice = grid_search_cv(label, sorted(decays, reverse=True), num_folds, predict)
     return fit_logistic_regression(features, label, num_classes, choice.best), choice
 
 
-def choose_by_validation(
+def grid_search_cv(
     label: Tensor,
     settings: Sequence[float],
     num_folds: int,
     predict: Callable[[Tensor, Tensor, Sequence[float]], list[Tensor]],
-) -> Choice:
+) -> GridSearchResult:
     """Choose a setting by stratified cross-validation.
 
     Args:
@@ -184,14 +184,14 @@ def choose_by_validation(
     folds = stratified_folds(label, num_folds)
     used = torch.unique(folds).tolist()
     if len(settings) < 2 or len(used) < 2:
-        return Choice(settings[0], {})
+        return GridSearchResult(settings[0], {})
     right = torch.zeros(len(settings), dtype=torch.int64)
     for fold in used:
         held_out = folds == fold
         predictions = predict(~held_out, held_out, settings)
         right += torch.stack([(p == label[held_out]).sum() for p in predictions])
     accuracy = dict(zip(settings, (right / len(label)).tolist(), strict=True))
-    return Choice(settings[int(right.argmax())], accuracy)
+    return GridSearchResult(settings[int(right.argmax())], accuracy)
 
 
 def stratified_folds(label: Tensor, num_folds: int) -> Tensor:

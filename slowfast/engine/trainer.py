@@ -19,7 +19,7 @@ from slowfast.config import CfgNode, UserError
 from slowfast.datasets.labels import check_labels
 from slowfast.datasets.loader import construct_train_loader, local_batch_size
 from slowfast.datasets.manifest import manifest_digest
-from slowfast.datasets.preprocess import build_prepare_batch
+from slowfast.datasets.preprocess import build_preprocess
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision, clip_gradients
 from slowfast.engine.recorder import Recorder
@@ -66,7 +66,7 @@ class Trainer:
         self.loader = construct_train_loader(cfg)
         self.accumulate = cfg.SOLVER.ACCUMULATE_STEPS
         self.steps_per_epoch = self.loader.batches.batches_per_epoch // self.accumulate
-        self.prepare = build_prepare_batch(cfg, train=True).to(device)
+        self.prepare = build_preprocess(cfg, train=True).to(device)
         model = build_model(cfg)
         call_hook(model, "setup", self._describe_dataset())
         model = model.to(device)

@@ -55,7 +55,7 @@ class CropGroup(NamedTuple):
     sample: Tensor
 
 
-def full_tokens(feature_map: Tensor) -> Tokens:
+def temporal_tokens(feature_map: Tensor) -> Tokens:
     """Average a whole map over space: one token per time step.
 
     Args:
@@ -71,7 +71,7 @@ def full_tokens(feature_map: Tensor) -> Tokens:
     return Tokens(values, mask, positions)
 
 
-def cell_tokens(feature_map: Tensor) -> Tokens:
+def spatiotemporal_tokens(feature_map: Tensor) -> Tokens:
     """Take every cell of a map as a token, for a pooling that reads space.
 
     Args:

@@ -13,7 +13,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from slowfast.models.build import POOLING_REGISTRY
-from slowfast.models.contracts import CropGroup, Tokens, cell_tokens, full_tokens
+from slowfast.models.contracts import CropGroup, Tokens, spatiotemporal_tokens, temporal_tokens
 
 __all__ = [
     "AvgPooling",
@@ -149,7 +149,7 @@ def full_group(maps: Sequence[Tensor], *, reads_space: bool = False) -> CropGrou
         A group of one slot, ``full``.
     """
     rows = torch.arange(maps[0].shape[0], device=maps[0].device)
-    tokenize = cell_tokens if reads_space else full_tokens
+    tokenize = spatiotemporal_tokens if reads_space else temporal_tokens
     return CropGroup(("full",), [tokenize(m) for m in maps], rows)
 
 

@@ -15,16 +15,16 @@ import torch.distributed as dist
 from torch import Tensor
 
 __all__ = [
+    "all_gather_variable_length",
     "all_reduce_mean",
     "all_reduce_sum",
     "barrier",
     "gather_no_gradient",
     "gather_objects",
-    "gather_ragged",
     "gather_with_gradient",
+    "global_mean",
     "is_initialized",
     "is_main_process",
-    "joint_mean",
     "local_rank",
     "rank",
     "world_size",
@@ -160,7 +160,7 @@ def gather_no_gradient(x: Tensor) -> Tensor:
     return x if world_size() == 1 else _all_gather(x)
 
 
-def gather_ragged(x: Tensor) -> Tensor:
+def all_gather_variable_length(x: Tensor) -> Tensor:
     """Concatenate tensors that differ in length between ranks, in rank order.
 
     Evaluation uses it: the ranks' shares of a data set need not be equal. Tensors only travel, so
@@ -206,7 +206,7 @@ def all_reduce_mean(scalars: Mapping[str, Tensor | float]) -> dict[str, Tensor]:
     return {name: means[name] for name in scalars}
 
 
-def joint_mean(values: Tensor, valid: Tensor | None = None, *, joint: bool = True) -> Tensor:
+def global_mean(values: Tensor, valid: Tensor | None = None, *, joint: bool = True) -> Tensor:
     """Average over valid rows such that the mean over ranks is the mean over all ranks' rows.
 
     With s_r the sum and n_r the count of rank r's valid rows, rank r returns

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from slowfast.utils.metrics import place_probability
 
-__all__ = ["Neighbours", "find_neighbours", "recall_at_ranks", "vote"]
+__all__ = ["KNNResult", "knn_search", "knn_vote", "recall_at_ranks"]
 
 _QUERY_ROWS = 1024
 _GALLERY_ROWS = 4096
@@ -25,7 +25,7 @@ _LOW_WORD = (1 << 32) - 1
 _ALL_BUT_SIGN = (1 << 31) - 1
 
 
-class Neighbours(NamedTuple):
+class KNNResult(NamedTuple):
     """The most similar gallery rows of each query, most similar first.
 
     Attributes:
@@ -37,7 +37,7 @@ class Neighbours(NamedTuple):
     similarity: Tensor
 
 
-def find_neighbours(query: Tensor, gallery: Tensor, k: int) -> Neighbours:
+def knn_search(query: Tensor, gallery: Tensor, k: int) -> KNNResult:
     """Find the k most similar rows of a gallery for each query, by inner product.
 
     Args:
@@ -53,7 +53,7 @@ def find_neighbours(query: Tensor, gallery: Tensor, k: int) -> Neighbours:
         ValueError: If the gallery has fewer than k rows.
     """
     if k > len(gallery):
-        raise ValueError(f"find_neighbours: k is {k}, but the gallery has {len(gallery)} rows.")
+        raise ValueError(f"knn_search: k is {k}, but the gallery has {len(gallery)} rows.")
     found = []
     for own in query.split(_QUERY_ROWS):
         best = torch.empty(len(own), 0, dtype=torch.int64)
@@ -91,7 +91,7 @@ def recall_at_ranks(
     return {k: float(place_probability(ahead, ties, k).mean()) for k in ranks}
 
 
-def vote(neighbours: Neighbours, label: Tensor, num_classes: int, temperature: float) -> Tensor:
+def knn_vote(neighbours: KNNResult, label: Tensor, num_classes: int, temperature: float) -> Tensor:
     """Let neighbours vote for their classes, weighted by exp(similarity / temperature).
 
     Wu, Xiong, Yu and Lin, "Unsupervised Feature Learning via Non-Parametric Instance
@@ -142,9 +142,9 @@ def _to_keys(similarity: Tensor, first_row: int) -> Tensor:
     return keys.add_(_LOW_WORD - torch.arange(first_row, first_row + similarity.shape[1]))
 
 
-def _from_keys(keys: Tensor) -> Neighbours:
+def _from_keys(keys: Tensor) -> KNNResult:
     similarity = _flip_negative((keys >> 32).int()).view(torch.float32)
-    return Neighbours(_LOW_WORD - (keys & _LOW_WORD), similarity)
+    return KNNResult(_LOW_WORD - (keys & _LOW_WORD), similarity)
 
 
 def _flip_negative(bits: Tensor) -> Tensor:

@@ -23,11 +23,11 @@ from slowfast.config.problems import UserError
 from slowfast.utils import distributed
 
 __all__ = [
-    "Placement",
-    "first_host",
+    "DistEnv",
     "init_process",
     "launch",
     "local_world_size",
+    "master_addr",
     "placement_from_environment",
 ]
 
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 _MAX_EXCEPTION_BYTES = 32_768
 
 
-class Placement(NamedTuple):
+class DistEnv(NamedTuple):
     """Where one process stands in a job.
 
     Attributes:
@@ -53,7 +53,7 @@ class Placement(NamedTuple):
     init_method: str
 
 
-def first_host(nodelist: str) -> str:
+def master_addr(nodelist: str) -> str:
     """Return the first host of a SLURM node list.
 
     Args:
@@ -66,7 +66,7 @@ def first_host(nodelist: str) -> str:
     return re.sub(r"\[([^\],-]+)[^\]]*\]", r"\1", first.group()) if first else ""
 
 
-def placement_from_environment(env: Mapping[str, str]) -> Placement | None:
+def placement_from_environment(env: Mapping[str, str]) -> DistEnv | None:
     """Read what torchrun or ``srun`` have set.
 
     Args:
@@ -83,16 +83,14 @@ def placement_from_environment(env: Mapping[str, str]) -> Placement | None:
     try:
         if "RANK" in env and "WORLD_SIZE" in env:
             rank = int(env["RANK"])
-            return Placement(
-                rank, int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", rank)), "env://"
-            )
+            return DistEnv(rank, int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", rank)), "env://")
         if "SLURM_PROCID" not in env or int(env.get("SLURM_NTASKS", "1")) < 2:
             return None
         nodes = env.get("SLURM_JOB_NODELIST") or env["SLURM_NODELIST"]
-        host = env.get("MASTER_ADDR") or first_host(nodes)
+        host = env.get("MASTER_ADDR") or master_addr(nodes)
         # One port per job, known to all tasks without talking: jobs may share the first host.
         port = env.get("MASTER_PORT") or str(20_000 + int(env.get("SLURM_JOB_ID", "0")) % 20_000)
-        return Placement(
+        return DistEnv(
             rank=int(env["SLURM_PROCID"]),
             world_size=int(env["SLURM_NTASKS"]),
             local_rank=int(env["SLURM_LOCALID"]),
@@ -138,7 +136,7 @@ def _meeting_point(init_method: str, num_shards: int) -> str:
         return f"{init_method}:{probe.getsockname()[1]}"
 
 
-def init_process(placement: Placement, *, backend: str = "gloo", timeout_sec: float = 1800) -> None:
+def init_process(placement: DistEnv, *, backend: str = "gloo", timeout_sec: float = 1800) -> None:
     """Join the process group; nothing happens when this process is in one.
 
     Args:
@@ -179,7 +177,7 @@ def _leave() -> None:
 
 
 def _run_here(
-    fn: Callable[..., None], args: tuple[Any, ...], placement: Placement, backend: str
+    fn: Callable[..., None], args: tuple[Any, ...], placement: DistEnv, backend: str
 ) -> None:
     """Run as a process that somebody else started.
 
@@ -211,7 +209,7 @@ def _run_child(
     local_rank: int,
     fn: Callable[..., None],
     args: tuple[Any, ...],
-    first: Placement,
+    first: DistEnv,
     backend: str,
     failures: Any,
 ) -> None:
@@ -271,7 +269,7 @@ def launch(
     if num_processes * num_shards == 1:
         fn(*args)
         return
-    first = Placement(
+    first = DistEnv(
         rank=shard_id * num_processes,
         world_size=num_shards * num_processes,
         local_rank=0,

@@ -32,12 +32,12 @@ __all__ = [
     "STREAM_SUBSET",
     "STREAM_VIEW",
     "STREAM_VOLUME",
-    "child_seeds",
     "randint",
     "rng_state",
     "sample_rng",
     "seed_everything",
     "set_rng_state",
+    "spawn_seeds",
     "uniform",
 ]
 
@@ -133,7 +133,7 @@ def randint(aug_seed: Tensor, stream: int, n: int, high: int | Tensor) -> Tensor
     return torch.floor(uniform(aug_seed, stream, n) * high).to(torch.int64)
 
 
-def child_seeds(aug_seed: Tensor, stream: int, n: int) -> Tensor:
+def spawn_seeds(aug_seed: Tensor, stream: int, n: int) -> Tensor:
     """Derive n seeds from each seed, for the parts of a sample that draw independently.
 
     Args:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from slowfast.cli.exit_codes import finish
+from slowfast.cli.exit_codes import exit_with
 from slowfast.config import UserError
 
 
@@ -26,19 +26,19 @@ def ends_with(error):
     ],
 )  # fmt: skip
 def test_what_a_user_can_mend_is_one_message(capsys, error, status, message):
-    assert finish(ends_with(error), interrupted="stopped here") == status
+    assert exit_with(ends_with(error), interrupted="stopped here") == status
     assert capsys.readouterr() == ("", message)
 
 
 def test_a_status_is_passed_on(capsys):
-    assert finish(lambda: 7) == 7
+    assert exit_with(lambda: 7) == 7
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("error", [OSError("of no file"), ValueError("a fault of ours")])
 def test_what_no_user_can_mend_keeps_its_traceback(error):
     with pytest.raises(type(error), match=str(error)):
-        finish(ends_with(error))
+        exit_with(ends_with(error))
 
 
 def test_a_reader_that_goes_away_is_no_fault():

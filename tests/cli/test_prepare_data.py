@@ -20,7 +20,7 @@ from slowfast.datasets.prepare import check as prepare_check
 from slowfast.datasets.prepare import transcode_jobs as prepare_copies
 from slowfast.datasets.prepare.check import CheckSettings
 from slowfast.datasets.prepare.index import IndexSettings
-from slowfast.datasets.prepare.workers import Done
+from slowfast.datasets.prepare.workers import TaskResult
 
 QUICK = ["--short-side", "48", "--preset", "ultrafast", "--jobs", "1"]
 
@@ -44,7 +44,7 @@ def here(monkeypatch):
 
     def run_here(function, tasks, **_):
         for task in tasks:
-            yield Done(task, function(task, lambda: None))
+            yield TaskResult(task, function(task, lambda: None))
 
     for module in (prepare_check, prepare_copies):
         monkeypatch.setattr(module, "run_tasks", run_here)

@@ -7,6 +7,7 @@ import pytest
 
 from slowfast.config import ConfigError, Problem, UserError, get_cfg, load_config
 from slowfast.config.load import flatten
+from slowfast.config.renamed import RENAMED
 
 
 def write(path, text):
@@ -84,6 +85,35 @@ def test_each_mistake_is_named_once(tmp_path):
         load_config(config, words)
     named = [problem.key for problem in caught.value.problems]
     assert sorted(named) == ["LOG_PERIOD", "NO_SUCH", "SOLVER.MAX_STEPS", "STICA"]
+
+
+def test_old_names_of_keys_still_load_with_a_line_for_each(tmp_path, caplog):
+    config = write(
+        tmp_path / "old.yaml",
+        "DATA:\n  BAD_FILE_POLICY: error\nPROBE:\n  DECAYS: [0.5]\n  FEW_SHOT_DRAWS: 7\n",
+    )
+    words = [
+        "AUDIO.SHIFT_SEC",
+        "0.25",
+        "PROBE.DECAYS",
+        "[0.75]",
+        "DATA_LOADER.KEEP_DECODED",
+        "True",
+    ]
+    cfg = load_config(config, words, validate=False).cfg
+    assert cfg.DATA.ON_DECODE_ERROR == "raise"
+    assert cfg.PROBE.WEIGHT_DECAY_GRID == [0.75]
+    assert (cfg.PROBE.FEW_SHOT_EPISODES, cfg.AUDIO.EVAL_OFFSET_SEC) == (7, 0.25)
+    assert cfg.DATA_LOADER.CACHE_DECODED
+    assert "DATA.BAD_FILE_POLICY is called DATA.ON_DECODE_ERROR now" in caplog.text
+    assert len(caplog.records) == 5
+    load_config(None, ["PROBE.DECAYS", "[1.0]", "PROBE.WEIGHT_DECAY_GRID", "[2.0]"], validate=False)
+
+
+def test_every_renamed_key_has_its_new_name():
+    known = flatten(get_cfg())
+    assert set(RENAMED.values()) <= set(known)
+    assert not set(RENAMED) & set(known)
 
 
 @pytest.mark.parametrize(

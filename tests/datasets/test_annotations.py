@@ -7,15 +7,17 @@ from helpers.data_files import data_cfg, listed, touch
 
 from slowfast.config import UserError
 from slowfast.datasets.catalog.annotations import (
-    Entry,
-    by_name,
+    Annotation,
     check_disjoint,
     entries_to_manifest,
+    match_by_filename,
 )
 from slowfast.datasets.catalog.media_index import MediaIndex
 
 NAMES = [f"c/{number:02d}.avi" for number in range(20)]
-ENTRIES = [Entry(name, number % 3, f"list.txt:{number + 1}") for number, name in enumerate(NAMES)]
+ENTRIES = [
+    Annotation(name, number % 3, f"list.txt:{number + 1}") for number, name in enumerate(NAMES)
+]
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def build(root, fraction=0.05, entries=ENTRIES):
         data_cfg(root, "DATA.MAX_BAD_FRACTION", fraction),
         "train",
         iter(entries),
-        by_name(MediaIndex(root)),
+        match_by_filename(MediaIndex(root)),
         class_names=["x", "y", "z"],
         layout="CLASS/file.avi",
     )

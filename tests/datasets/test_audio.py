@@ -291,7 +291,7 @@ def test_the_configuration_picks_the_front_end():
     )
     default = build_spectrogram(cfg)
     assert isinstance(default, LogMelSpectrogram)
-    cfg.merge_from_list(["AUDIO.LOGFBANK_PARITY", True, "AUDIO.PREEMPHASIS", 0.5])
+    cfg.merge_from_list(["AUDIO.PSF_COMPAT", True, "AUDIO.PREEMPHASIS", 0.5])
     parity = build_spectrogram(cfg)
     assert isinstance(parity, LogFilterbank)
     assert parity.preemphasis == 0.5
@@ -304,5 +304,5 @@ def test_the_configuration_picks_the_front_end():
 
 def test_the_parity_mode_chooses_1024_points_by_itself():
     cfg = get_cfg()
-    cfg.merge_from_list(["AUDIO.LOGFBANK_PARITY", True, "AUDIO.NUM_MEL", 257, "AUDIO.FFT_SIZE", 0])
+    cfg.merge_from_list(["AUDIO.PSF_COMPAT", True, "AUDIO.NUM_MEL", 257, "AUDIO.FFT_SIZE", 0])
     assert build_spectrogram(cfg).fft_size == 1024

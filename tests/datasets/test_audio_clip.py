@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from helpers.media_files import Audio, Video, write_media
 
-from slowfast.datasets.audio_clip import read_looped, read_sound
+from slowfast.datasets.audio_clip import load_audio_clip, load_audio_looped
 from slowfast.datasets.clip_reader import open_row
-from slowfast.datasets.manifest import Row
+from slowfast.datasets.manifest import VideoRecord
 from slowfast.datasets.media.reader import open_media
 
 RATE = 16000
@@ -39,7 +39,7 @@ def test_a_loop_goes_on_at_its_start(sweep, start, seconds):
     track, num = whole(sweep), round(seconds * RATE)
     expected = track[(round(start * RATE) + np.arange(num)) % len(track)]
     with open_media(sweep) as reader:
-        sound, share = read_looped(reader, start, num, RATE)
+        sound, share = load_audio_looped(reader, start, num, RATE)
     assert share == pytest.approx(1)
     np.testing.assert_allclose(sound, expected, atol=1e-6)
 
@@ -48,7 +48,7 @@ def test_the_loop_is_the_track_and_not_the_video(late):
     track = whole(late)
     assert len(track) == pytest.approx(RATE, abs=RATE // 100)
     with open_media(late) as reader:
-        sound, share = read_looped(reader, 1.25, RATE // 2, RATE)
+        sound, share = load_audio_looped(reader, 1.25, RATE // 2, RATE)
     assert share == pytest.approx(1, abs=0.01)
     at = (round(0.75 * RATE) + np.arange(RATE // 2)) % len(track)
     np.testing.assert_allclose(sound[:3900], track[at][:3900], atol=1e-6)
@@ -56,15 +56,15 @@ def test_the_loop_is_the_track_and_not_the_video(late):
 
 def test_the_loop_of_a_window_is_the_window(sweep):
     track = whole(sweep)[RATE // 2 : RATE]
-    with open_row(Row(str(sweep), start_sec=0.5, end_sec=1.0)) as reader:
-        sound, _ = read_looped(reader, 0.9, RATE // 4, RATE)
+    with open_row(VideoRecord(str(sweep), start_sec=0.5, end_sec=1.0)) as reader:
+        sound, _ = load_audio_looped(reader, 0.9, RATE // 4, RATE)
     expected = track[(round(0.4 * RATE) + np.arange(RATE // 4)) % len(track)]
     np.testing.assert_allclose(sound, expected, atol=1e-6)
 
 
 def test_without_a_shift_windows_are_read_plainly(late):
     with open_media(late) as reader:
-        entries = read_sound(reader, [0.0, 0.6, 1.4], clip_sec=0.4, sample_rate_hz=RATE)
+        entries = load_audio_clip(reader, [0.0, 0.6, 1.4], clip_sec=0.4, sample_rate_hz=RATE)
         expected = [reader.read_audio(start, 6400, RATE)[0] for start in (0.0, 0.6, 1.4)]
     np.testing.assert_array_equal(entries["audio"], expected)
     assert entries["audio_valid"].tolist() == [False, True, False]
@@ -73,7 +73,7 @@ def test_without_a_shift_windows_are_read_plainly(late):
 def test_a_shift_moves_the_sound_of_every_clip(sweep):
     with open_media(sweep) as reader:
         options = {"clip_sec": 0.5, "sample_rate_hz": RATE}
-        shifted = read_sound(reader, [0.2, 1.4], **options, shift_sec=0.75)
+        shifted = load_audio_clip(reader, [0.2, 1.4], **options, shift_sec=0.75)
         first = reader.read_audio(0.95, 8000, RATE)[0]
     np.testing.assert_allclose(shifted["audio"][0], first, atol=1e-6)
     track = whole(sweep)
@@ -86,21 +86,23 @@ def test_no_sound_is_no_fault(tmp_path):
     silent = write_media(tmp_path / "silent.mp4", Video(ticks=range(9)))
     for shift in (0.0, 0.4):
         with open_media(silent) as reader:
-            entries = read_sound(reader, [0.0], clip_sec=0.1, sample_rate_hz=RATE, shift_sec=shift)
+            entries = load_audio_clip(
+                reader, [0.0], clip_sec=0.1, sample_rate_hz=RATE, shift_sec=shift
+            )
         assert not entries["audio"].any()
         assert not entries["audio_valid"].any()
 
 
 def test_nothing_is_read_where_nothing_is_wanted(sweep):
     with open_media(sweep) as reader:
-        assert read_sound(reader, [0.0], clip_sec=0.0, sample_rate_hz=RATE) == {}
+        assert load_audio_clip(reader, [0.0], clip_sec=0.0, sample_rate_hz=RATE) == {}
 
 
 def test_the_share_that_counts_as_sound_can_be_chosen(late):
     with open_media(late) as reader:
         valid = [
             bool(
-                read_sound(reader, [1.2], clip_sec=1.0, sample_rate_hz=RATE, min_share=share)[
+                load_audio_clip(reader, [1.2], clip_sec=1.0, sample_rate_hz=RATE, min_share=share)[
                     "audio_valid"
                 ][0]
             )

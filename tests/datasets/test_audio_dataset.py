@@ -6,12 +6,12 @@ import torch
 from helpers.data_files import data_cfg, write
 from helpers.media_files import Audio, Video, write_media
 
-from slowfast.datasets.audio_dataset import SoundSettings, TestSounds, TrainSounds
+from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, SoundSettings
 from slowfast.datasets.catalog.audio_folder import audio_folder
 from slowfast.datasets.loader import construct_loader, construct_train_loader
-from slowfast.datasets.manifest import Manifest, Row
+from slowfast.datasets.manifest import Manifest, VideoRecord
 from slowfast.datasets.media.reader import MediaError, open_media
-from slowfast.datasets.preprocess import build_prepare_batch
+from slowfast.datasets.preprocess import build_preprocess
 from slowfast.utils.random import STREAM_CLIP, sample_rng
 
 RATE = 16000
@@ -48,7 +48,7 @@ def window(path, start_sec):
 
 def test_a_training_sample(cfg):
     dataset = audio_folder(cfg, "train")
-    assert isinstance(dataset, TrainSounds)
+    assert isinstance(dataset, AudioTrainDataset)
     sample = dataset[3, 2]
     assert set(sample) == {
         *("audio", "audio_valid", "label", "index", "clip_start_sec", "view", "aug_seed")
@@ -74,7 +74,7 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(cfg):
 
 def test_test_windows_span_the_whole_file_in_chunks(cfg):
     dataset = audio_folder(cfg, "test")
-    assert isinstance(dataset, TestSounds)
+    assert isinstance(dataset, AudioEvalDataset)
     assert len(dataset) == 4
     chunks = [dataset[0, 0], dataset[0, 1]]
     assert [chunk["index"] for chunk in chunks] == [0, 0]
@@ -95,8 +95,8 @@ def test_the_gallery_is_the_train_split_and_val_one_window_in_the_centre(cfg, ro
     assert len(gallery) == 8
     assert gallery.path(7) == str(root / "train" / "b" / "4.wav")
     settings = SoundSettings(0.8, RATE)
-    rows = Manifest.from_rows([Row(str(root / "test" / "a" / "5.wav"))], [])
-    one = TestSounds(rows, settings, seed=0, num_clips=1, views_per_chunk=6)
+    rows = Manifest.from_rows([VideoRecord(str(root / "test" / "a" / "5.wav"))], [])
+    one = AudioEvalDataset(rows, settings, seed=0, num_clips=1, views_per_chunk=6)
     assert one[0, 0]["clip_start_sec"] == pytest.approx([0.6], abs=1e-3)
 
 
@@ -109,9 +109,9 @@ def test_a_short_file_is_followed_by_silence_and_counts(cfg):
 
 
 def test_a_window_of_a_file_is_all_that_is_read(cfg, root):
-    row = Row(str(root / "train" / "a" / "1.wav"), 0, 1.0, 2.0)
+    row = VideoRecord(str(root / "train" / "a" / "1.wav"), 0, 1.0, 2.0)
     settings = SoundSettings(0.8, RATE)
-    dataset = TrainSounds(Manifest.from_rows([row], []), settings, seed=0)
+    dataset = AudioTrainDataset(Manifest.from_rows([row], []), settings, seed=0)
     starts = [float(dataset[epoch, 0]["clip_start_sec"][0]) for epoch in range(20)]
     assert min(starts) >= 1.0
     assert max(starts) <= 1.2 + 1e-3
@@ -136,9 +136,9 @@ def test_a_few_files_of_each_class(cfg):
 
 def test_a_file_without_sound_is_bad(tmp_path):
     silent = write_media(tmp_path / "silent.mp4", Video(ticks=range(9)))
-    rows = Manifest.from_rows([Row(str(silent))], [])
+    rows = Manifest.from_rows([VideoRecord(str(silent))], [])
     with pytest.raises(MediaError, match="no sound that can be decoded"):
-        _ = TrainSounds(rows, SoundSettings(), seed=0)[0, 0]
+        _ = AudioTrainDataset(rows, SoundSettings(), seed=0)[0, 0]
 
 
 def test_sound_of_a_csv(cfg, root, tmp_path):
@@ -154,7 +154,7 @@ def test_batches_without_video(cfg, workers):
     batches = list(construct_train_loader(cfg))
     assert [len(batch["label"]) for batch in batches] == [2, 2]
     assert "video" not in batches[0]
-    prepared = build_prepare_batch(cfg, train=True)(batches[0])
+    prepared = build_preprocess(cfg, train=True)(batches[0])
     assert "video" not in prepared
     assert prepared["audio"].shape[:3] == (2, 1, 1)
     assert prepared["audio"].dtype == torch.float32

@@ -9,7 +9,7 @@ from slowfast.config import UserError
 from slowfast.datasets.csv_rows import CsvFormat, parse_sec, read_classes, read_csv
 from slowfast.datasets.files import MEDIA_SUFFIXES
 from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.manifest import Row
+from slowfast.datasets.manifest import VideoRecord
 
 
 @pytest.fixture
@@ -41,14 +41,14 @@ def test_odd_names(root):
 def test_quoted_separator_and_skipped_rows(root):
     lines = ["path,label", '"a, ""b"".mp4",2', "c.mp4,1"]
     assert rows(root, *lines, separator=",", skip_rows=1, prefix="/v") == [
-        Row('/v/a, "b".mp4', 2),
-        Row("/v/c.mp4", 1),
+        VideoRecord('/v/a, "b".mp4', 2),
+        VideoRecord("/v/c.mp4", 1),
     ]
 
 
 def test_paths_relative_to_the_data_folder(root):
     touch(root / "clips" / "x.mp4")
-    assert rows(root, "clips/x.mp4 0") == [Row(str(root / "clips" / "x.mp4"), 0)]
+    assert rows(root, "clips/x.mp4 0") == [VideoRecord(str(root / "clips" / "x.mp4"), 0)]
 
 
 def test_an_error_names_the_line(root):
@@ -64,9 +64,9 @@ def test_a_header_names_the_columns_in_any_order(root):
         ",2,,/v/d.mp4",
     ]
     assert rows(root, *lines) == [
-        Row("/v/a, b.mp4", 3, 1.5, 4.0),
-        Row("/v/c.mp4", -1, 0.0, math.inf),
-        Row("/v/d.mp4", -1, 2.0, math.inf),
+        VideoRecord("/v/a, b.mp4", 3, 1.5, 4.0),
+        VideoRecord("/v/c.mp4", -1, 0.0, math.inf),
+        VideoRecord("/v/d.mp4", -1, 2.0, math.inf),
     ]
 
 
@@ -74,21 +74,21 @@ def test_slices_of_a_tar(root):
     touch(root / "shard.tar")
     lines = ["path,offset,size", "shard.tar,512,1000", "shard.tar,2048,"]
     assert rows(root, *lines) == [
-        Row(str(root / "shard.tar"), offset=512, size=1000),
-        Row(str(root / "shard.tar"), offset=2048),
+        VideoRecord(str(root / "shard.tar"), offset=512, size=1000),
+        VideoRecord(str(root / "shard.tar"), offset=2048),
     ]
 
 
 def test_a_header_ignores_the_separator_and_takes_the_prefix(root):
-    assert rows(root, "path,label", "a b.mp4,1", prefix="/v") == [Row("/v/a b.mp4", 1)]
+    assert rows(root, "path,label", "a b.mp4,1", prefix="/v") == [VideoRecord("/v/a b.mp4", 1)]
 
 
 def test_a_byte_order_mark_does_not_hide_the_header(root):
-    assert rows(root, "\ufeffpath,label", "/v/a.mp4,1") == [Row("/v/a.mp4", 1)]
+    assert rows(root, "\ufeffpath,label", "/v/a.mp4,1") == [VideoRecord("/v/a.mp4", 1)]
 
 
 def test_a_first_line_that_is_no_header_is_a_file(root):
-    assert rows(root, "path.mp4 1") == [Row(str(root / "path.mp4"), 1)]
+    assert rows(root, "path.mp4 1") == [VideoRecord(str(root / "path.mp4"), 1)]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_a_line_below_a_header_can_get_wrong(root, line, message):
 def test_dialects(root, text, form, encoding):
     (root / "train.csv").write_bytes(text.encode(encoding))
     found = list(read_csv(root / "train.csv", root, CsvFormat(suffixes=MEDIA_SUFFIXES, **form)))
-    assert found == [Row("/v/a b.mp4", 0), Row("/v/c.mp4", 1)]
+    assert found == [VideoRecord("/v/a b.mp4", 0), VideoRecord("/v/c.mp4", 1)]
 
 
 @pytest.mark.parametrize(
@@ -175,8 +175,8 @@ def test_columns_that_are_not_read_are_named(root):
 def test_times_of_hours_minutes_and_seconds(root):
     lines = ["path,start,end", "/v/a.mp4,00:01:05.5,1:00:00", "/v/b.mp4,1:05,70.25"]
     assert rows(root, *lines) == [
-        Row("/v/a.mp4", -1, 65.5, 3600.0),
-        Row("/v/b.mp4", -1, 65.0, 70.25),
+        VideoRecord("/v/a.mp4", -1, 65.5, 3600.0),
+        VideoRecord("/v/b.mp4", -1, 65.0, 70.25),
     ]
     assert [parse_sec(text) for text in ("7", "0:07", "90:00")] == [7.0, 7.0, 5400.0]
     for text in ("1:2:3:4", "1:61", "a:00", "", "1:-5"):
@@ -188,9 +188,9 @@ def test_names_of_classes(root):
     labels = {"air drumming": 0, "jump": 1}
     lines = ["path,label", "/v/a.mp4,air drumming", "/v/b.mp4,jump", "/v/c.mp4,"]
     assert rows(root, *lines, labels=labels) == [
-        Row("/v/a.mp4", 0),
-        Row("/v/b.mp4", 1),
-        Row("/v/c.mp4", -1),
+        VideoRecord("/v/a.mp4", 0),
+        VideoRecord("/v/b.mp4", 1),
+        VideoRecord("/v/c.mp4", -1),
     ]
     with pytest.raises(UserError, match=r"train.csv:2: 'jumpp' is no class of .*mean 'jump'"):
         rows(root, "path,label", "/v/a.mp4,jumpp", labels=labels)

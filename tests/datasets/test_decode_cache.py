@@ -11,7 +11,7 @@ from slowfast.datasets.clip_reader import open_row
 from slowfast.datasets.decode_cache import DecodedFiles
 from slowfast.datasets.demo.generator import generate_demo
 from slowfast.datasets.demo.scene_spec import DemoSpec
-from slowfast.datasets.manifest import Row
+from slowfast.datasets.manifest import VideoRecord
 from slowfast.datasets.media.reader import MediaError
 from tests.helpers.media_files import Video, write_media
 
@@ -42,7 +42,7 @@ def read(reader):
 
 @pytest.mark.parametrize("window", [(0.0, math.inf), (0.5, 2.2)])
 def test_samples_are_the_same(tmp_path, clip, window):
-    row = Row(str(clip), 0, *window)
+    row = VideoRecord(str(clip), 0, *window)
     kept = files(tmp_path)
     with open_row(row) as reader:
         frames, sounds = read(reader)
@@ -64,7 +64,7 @@ def test_samples_are_the_same(tmp_path, clip, window):
 def test_a_kept_file_is_not_decoded_again_until_it_changes(tmp_path, clip, monkeypatch):
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(clip.read_bytes())
-    kept, row = files(tmp_path), Row(str(copy))
+    kept, row = files(tmp_path), VideoRecord(str(copy))
     kept.open(row).close()
     opened = []
 
@@ -81,7 +81,7 @@ def test_a_kept_file_is_not_decoded_again_until_it_changes(tmp_path, clip, monke
 
 
 def test_a_damaged_entry_is_made_anew(tmp_path, clip):
-    kept, row = files(tmp_path), Row(str(clip))
+    kept, row = files(tmp_path), VideoRecord(str(clip))
     kept.open(row).close()
     entry = next((tmp_path / "decoded").rglob("*.npz"))
     entry.write_bytes(entry.read_bytes()[:1000])
@@ -90,7 +90,7 @@ def test_a_damaged_entry_is_made_anew(tmp_path, clip):
 
 
 def test_settings_have_entries_of_their_own(tmp_path, clip):
-    row = Row(str(clip))
+    row = VideoRecord(str(clip))
     for side in (40, 20, None):
         with files(tmp_path, short_side=side).open(row) as reader:
             shape = reader.read_video(np.array([0.0]), short_side=side).shape
@@ -98,7 +98,7 @@ def test_settings_have_entries_of_their_own(tmp_path, clip):
 
 
 def test_another_rate_is_refused(tmp_path, clip):
-    reader = files(tmp_path).open(Row(str(clip)))
+    reader = files(tmp_path).open(VideoRecord(str(clip)))
     with pytest.raises(ValueError, match="sample_rate_hz: got 8000; it is kept at 16000"):
         reader.read_audio(0.0, 10, 8000)
 
@@ -106,11 +106,11 @@ def test_another_rate_is_refused(tmp_path, clip):
 def test_what_a_file_lacks_is_said_as_the_reader_does(tmp_path):
     silent = tmp_path / "silent.mp4"
     write_media(silent, Video())
-    with files(tmp_path).open(Row(str(silent))) as reader:
+    with files(tmp_path).open(VideoRecord(str(silent))) as reader:
         assert reader.read_audio(0.0, 10, RATE)[1] == 0.0
         with pytest.raises(MediaError, match="no sound"):
             _ = reader.audio_extent_sec
-    reader = files(tmp_path, with_video=False).open(Row(str(silent)))
+    reader = files(tmp_path, with_video=False).open(VideoRecord(str(silent)))
     with pytest.raises(MediaError, match="no video"):
         reader.read_video(np.array([0.0]))
 
@@ -118,21 +118,21 @@ def test_what_a_file_lacks_is_said_as_the_reader_does(tmp_path):
 def test_what_is_missing_damaged_or_large_is_not_kept(tmp_path, clip, monkeypatch):
     kept = files(tmp_path)
     with pytest.raises(MediaError, match=r"gone\.mp4"):
-        kept.open(Row(str(tmp_path / "gone.mp4")))
+        kept.open(VideoRecord(str(tmp_path / "gone.mp4")))
     monkeypatch.setattr("slowfast.datasets.decode_cache._LARGEST_BYTES", 1000)
-    with kept.open(Row(str(clip))) as reader:
+    with kept.open(VideoRecord(str(clip))) as reader:
         assert len(reader.read_video(np.array([0.0, 1.0]), short_side=40)) == 2
     monkeypatch.setattr("slowfast.datasets.decode_cache._LARGEST_BYTES", 10**9)
     monkeypatch.setattr("slowfast.datasets.decode_cache._LONGEST_SEC", 1.0)
-    kept.open(Row(str(clip))).close()
+    kept.open(VideoRecord(str(clip))).close()
     assert not list((tmp_path / "decoded").rglob("*.npz"))
 
 
 def test_without_room_files_are_decoded_each_time(tmp_path, clip):
     kept = files(tmp_path)
     kept.folder.write_text("a file where the folder should be")
-    with pytest.warns(UserWarning, match="KEEP_DECODED: cannot write"):
-        reader = kept.open(Row(str(clip)))
+    with pytest.warns(UserWarning, match="CACHE_DECODED: cannot write"):
+        reader = kept.open(VideoRecord(str(clip)))
     assert reader.read_video(np.array([0.0]), short_side=40).shape == (1, 40, 40, 3)
 
 
@@ -140,7 +140,7 @@ def test_the_key_turns_it_on(monkeypatch, tmp_path):
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path))
     cfg = get_cfg()
     assert DecodedFiles.from_cfg(cfg) is None
-    cfg.DATA_LOADER.KEEP_DECODED = True
+    cfg.DATA_LOADER.CACHE_DECODED = True
     cfg.DATA.DECODING_SHORT_SIZE = 0
     assert DecodedFiles.from_cfg(cfg) == (
         tmp_path / "decoded",

@@ -360,21 +360,21 @@ def test_spec_from_cfg():
     cfg = get_cfg()
     cfg.DEMO_SET.merge_from_list(["SEED", 3, "NUM_TRAIN_PER_CLASS", 4, "NUM_TEST_PER_CLASS", 2])
     assert spec_from_cfg(cfg) == DemoSpec(4, 2, seed=3)
-    cfg.DEMO_SET.merge_from_list(["NUISANCE", []])
+    cfg.DEMO_SET.merge_from_list(["VARIATION", []])
     plain = dataclasses.replace(PLAIN, num_train_per_class=4, num_test_per_class=2, seed=3)
     assert spec_from_cfg(cfg) == plain
     others = ["time", "colour", "background", "noise"]
-    cfg.DEMO_SET.merge_from_list(["NUISANCE", others, "SYNC", False, "ORDER_CLASSES", False])
+    cfg.DEMO_SET.merge_from_list(["VARIATION", others, "SYNC", False, "ORDER_CLASSES", False])
     expected = DemoSpec(4, 2, seed=3, order_classes=False, sync=False, nuisance_space=False)
     assert spec_from_cfg(cfg) == expected
-    cfg.DEMO_SET.SHARED_INSTANCE = False
+    cfg.DEMO_SET.INSTANCE_CUE = False
     assert spec_from_cfg(cfg) == dataclasses.replace(expected, shared_instance=False)
 
 
 def test_an_unknown_nuisance_is_named():
     cfg = get_cfg()
-    cfg.DEMO_SET.NUISANCE = ["colour", "nosie"]
-    with pytest.raises(UserError, match=r"DEMO_SET.NUISANCE: .*'nosie'.*Did you mean 'noise'"):
+    cfg.DEMO_SET.VARIATION = ["colour", "nosie"]
+    with pytest.raises(UserError, match=r"DEMO_SET.VARIATION: .*'nosie'.*Did you mean 'noise'"):
         spec_from_cfg(cfg)
 
 

@@ -9,10 +9,10 @@ from helpers.media_kinds import KINDS, make_kind
 from slowfast.datasets.media.error_codes import (
     PROBLEMS,
     SEVERITIES,
-    death_reason,
-    describe_fault,
-    overdue_reason,
+    classify_error,
     problem,
+    timeout_message,
+    worker_crash_message,
 )
 from slowfast.datasets.media.reader import MediaError, open_media
 
@@ -20,7 +20,7 @@ from slowfast.datasets.media.reader import MediaError, open_media
 def fault_of(path):
     with pytest.raises(MediaError) as caught:
         open_media(path)
-    return describe_fault(caught.value)
+    return classify_error(caught.value)
 
 
 def test_every_problem_has_words():
@@ -73,14 +73,14 @@ def test_what_is_no_file_is_named(tmp_path):
 def test_faults_of_other_kinds_keep_their_words():
     forbidden = MediaError("x.mp4", "Permission denied")
     forbidden.__cause__ = PermissionError(13, "no")
-    assert describe_fault(forbidden).code == "forbidden"
+    assert classify_error(forbidden).code == "forbidden"
     damage = MediaError("x.mp4", "damaged: it has no whole frame between 1.00 and 2.00 s")
-    assert describe_fault(damage).code == "undecodable"
-    assert describe_fault(damage).reason == damage.reason
-    other = describe_fault(MediaError("x.mp4", "Input/output error"))
+    assert classify_error(damage).code == "undecodable"
+    assert classify_error(damage).reason == damage.reason
+    other = classify_error(MediaError("x.mp4", "Input/output error"))
     assert (other.code, other.reason) == ("unreadable", "Input/output error")
 
 
 def test_reasons_of_processes_that_hang_or_die():
-    assert death_reason(-11) == "its worker process died (exit code -11)"
-    assert overdue_reason(60.0, "--timeout") == "not decoded within --timeout (60 s)"
+    assert worker_crash_message(-11) == "its worker process died (exit code -11)"
+    assert timeout_message(60.0, "--timeout") == "not decoded within --timeout (60 s)"

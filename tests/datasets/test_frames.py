@@ -10,7 +10,7 @@ from slowfast.datasets.catalog.kinetics import kinetics
 from slowfast.datasets.clip_reader import open_row
 from slowfast.datasets.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, is_frame_folder, media_files
 from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.manifest import Row
+from slowfast.datasets.manifest import VideoRecord
 from slowfast.datasets.media.frames import FrameFolder
 from slowfast.datasets.media.reader import MediaError
 
@@ -96,12 +96,12 @@ def test_damage_is_named(tmp_path):
         reader.read_video(np.arange(2.0))
     (tmp_path / "empty").mkdir()
     with pytest.raises(MediaError, match="a folder without numbered images"):
-        open_row(Row(str(tmp_path / "empty")))
+        open_row(VideoRecord(str(tmp_path / "empty")))
 
 
 def test_windows_of_folders(tmp_path):
     folder = write_frames(tmp_path / "v", range(30))
-    with open_row(Row(str(folder), start_sec=1.0, end_sec=2.0), 10.0) as reader:
+    with open_row(VideoRecord(str(folder), start_sec=1.0, end_sec=2.0), 10.0) as reader:
         assert reader.video_extent_sec == (1.0, 2.0)
         assert read_numbers(reader.read_video(np.array([0.0, 1.5, 5.0]))) == [10, 15, 19]
 
@@ -135,7 +135,7 @@ def test_samples_of_folders_of_frames(tmp_path, keep):
     root = tmp_path / "data"
     write_frames(root / "train" / "jump" / "v1", range(40))
     write_media(root / "train" / "jump" / "v1.wav", Audio("pcm_s16le", 8000, "mono", {}, seconds=4))
-    cfg = data_cfg(root, "DATA.FRAME_FOLDER_FPS", 10.0, "DATA_LOADER.KEEP_DECODED", keep)
+    cfg = data_cfg(root, "DATA.FRAME_FOLDER_FPS", 10.0, "DATA_LOADER.CACHE_DECODED", keep)
     cfg.merge_from_list(["DATA.NUM_FRAMES", 4, "DATA.SAMPLING_RATE", 2])
     cfg.merge_from_list(["AUDIO.CLIP_SEC", 1.0, "DATA.TRAIN_CROP_SIZE", 32])
     sample = kinetics(cfg, "train")[0, 0]

@@ -73,7 +73,7 @@ def test_headers_alone_decode_nothing_and_know_less(clean):
     assert (report.picture.width, report.picture.end_sec) == (128, 2.0)
     assert report.picture.num_frames is None
     assert report.sound.silent_share is None
-    assert report.file_hash == report.picture_print == report.sound_print == ""
+    assert report.file_hash == report.video_hash == report.audio_fingerprint == ""
     assert report.problems == ()
 
 
@@ -82,8 +82,8 @@ def test_all_of_it_is_counted_frame_by_frame(clean):
     assert (report.picture.num_frames, report.picture.damaged_frames) == (60, 0)
     sample = inspect_media(clean)
     assert report.file_hash == sample.file_hash != ""
-    assert report.picture_print == sample.picture_print != ""
-    assert report.sound_print == sample.sound_print != ""
+    assert report.video_hash == sample.video_hash != ""
+    assert report.audio_fingerprint == sample.audio_fingerprint != ""
 
 
 def test_an_unknown_level_is_refused(clean):

@@ -8,7 +8,7 @@ import pytest
 from helpers.media_files import FPS, X264, Audio, Video, numbered_frame, write_media
 
 from slowfast.datasets.inspect.checker import inspect_media
-from slowfast.datasets.inspect.duplicates import find_duplicates, picture_print, sound_print
+from slowfast.datasets.inspect.duplicates import audio_fingerprint, find_duplicates, video_hash
 
 RATE = 16000
 
@@ -123,14 +123,14 @@ def test_the_order_of_reports_changes_nothing(tmp_path):
 
 def test_pictures_of_one_colour_tell_nothing():
     flat = np.full((40, 60, 3), 90, np.uint8)
-    assert picture_print([flat, None]) == ""
-    assert picture_print([flat, numbered_frame(3)]).startswith("- ")
+    assert video_hash([flat, None]) == ""
+    assert video_hash([flat, numbered_frame(3)]).startswith("- ")
 
 
 def test_a_print_survives_scaling():
     small = scene(3, (64, 48))
     large = scene(3, (256, 192))
-    bits = [int(picture_print([picture]), 16) for picture in (small, large)]
+    bits = [int(video_hash([picture]), 16) for picture in (small, large)]
     assert (bits[0] ^ bits[1]).bit_count() <= 4
 
 
@@ -144,31 +144,31 @@ def test_a_print_of_sound_survives(change):
     if change == "rate":
         other, other_rate = noise(0), RATE  # every second sample of twice the rate is the same
         double = np.repeat(other, 2)
-        bits = [sound_print(double, 2 * other_rate), sound_print(wave, rate)]
+        bits = [audio_fingerprint(double, 2 * other_rate), audio_fingerprint(wave, rate)]
     else:
         noisy = np.random.default_rng(1).standard_normal(len(wave)).astype(np.float32)
         changed = 1.8 * wave if change == "louder" else wave + 0.002 * noisy
-        bits = [sound_print(changed, rate), sound_print(wave, rate)]
+        bits = [audio_fingerprint(changed, rate), audio_fingerprint(wave, rate)]
     first, second = (number(bit) for bit in bits)
     assert (first ^ second).bit_count() <= 0.1 * 120
 
 
 def test_sounds_differ_in_half_of_their_bits():
-    prints = [number(sound_print(noise(seed), RATE)) for seed in range(8)]
+    prints = [number(audio_fingerprint(noise(seed), RATE)) for seed in range(8)]
     shares = [(a ^ b).bit_count() / 120 for a in prints for b in prints if a < b]
     assert min(shares) > 0.3
     assert 0.4 < np.mean(shares) < 0.6
 
 
 def test_silence_and_what_is_too_short_have_no_print():
-    assert sound_print(np.zeros(RATE, np.float32), RATE) == ""
+    assert audio_fingerprint(np.zeros(RATE, np.float32), RATE) == ""
     mostly_silent = noise(0)
     mostly_silent[RATE // 2 :] = 0
-    assert sound_print(mostly_silent, RATE) == ""
+    assert audio_fingerprint(mostly_silent, RATE) == ""
     half = noise(0)
     half[-RATE // 2 :] = 0
-    assert sound_print(half, RATE).endswith(" - - - -")
-    assert sound_print(noise(0)[:400], RATE) == ""
+    assert audio_fingerprint(half, RATE).endswith(" - - - -")
+    assert audio_fingerprint(noise(0)[:400], RATE) == ""
 
 
 def test_common_pictures_do_not_make_the_search_quadratic(tmp_path):
@@ -179,7 +179,7 @@ def test_common_pictures_do_not_make_the_search_quadratic(tmp_path):
             report,
             path=f"{number}.mp4",
             file_hash=str(number),
-            sound_print=sound_print(np.roll(noise(0), 777 * number), RATE),
+            audio_fingerprint=audio_fingerprint(np.roll(noise(0), 777 * number), RATE),
         )
         for number in range(600)
     ]

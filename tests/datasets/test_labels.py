@@ -5,13 +5,15 @@ import pytest
 
 from slowfast.config import UserError
 from slowfast.datasets.labels import check_labels, take_per_class
-from slowfast.datasets.manifest import Manifest, Row
+from slowfast.datasets.manifest import Manifest, VideoRecord
 
 LABELS = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 0]
 
 
 def make(labels=LABELS, names=("x", "y", "z")):
-    return Manifest.from_rows((Row(f"{i}.mp4", n) for i, n in enumerate(labels)), list(names))
+    return Manifest.from_rows(
+        (VideoRecord(f"{i}.mp4", n) for i, n in enumerate(labels)), list(names)
+    )
 
 
 def chosen(manifest):

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from slowfast.config import UserError
 from slowfast.datasets import loader as loader_module
 from slowfast.datasets.bad_media import BadMedia, BadMediaLog
-from slowfast.datasets.fault_tolerant import GuardedDataset, Heartbeat
+from slowfast.datasets.fault_tolerant import FaultTolerantDataset, Heartbeat
 from slowfast.datasets.loader import LoaderSettings, ResilientLoader
 from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
@@ -66,7 +66,7 @@ class Shared(Behaving):
 
 
 def make_loader(tmp_path, dataset, *, policy="drop", workers=0, timeout=60.0, fraction=1.0):
-    guarded = GuardedDataset(dataset, policy=policy, seed=1)
+    guarded = FaultTolerantDataset(dataset, policy=policy, seed=1)
     batches = EvaluationBatches(length=len(dataset), batch_size=3, rank=0, world_size=1)
     log = BadMediaLog(tmp_path, split="test", num_files=len(dataset), max_fraction=fraction)
     settings = LoaderSettings(num_workers=workers, file_timeout_sec=timeout)
@@ -99,19 +99,19 @@ def test_bad_files_are_left_out_of_evaluation_and_recorded(tmp_path, workers):
 
 
 def test_bad_training_files_are_replaced_the_same_way_each_time(tmp_path):
-    loader = make_loader(tmp_path, Behaving(i1="bad"), policy="replace")
+    loader = make_loader(tmp_path, Behaving(i1="bad"), policy="resample")
     first = indices(loader)
     stand_in = first[0][1]
     assert stand_in != 1
     assert first == [[0, stand_in, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
-    assert indices(make_loader(tmp_path / "b", Behaving(i1="bad"), policy="replace")) == first
+    assert indices(make_loader(tmp_path / "b", Behaving(i1="bad"), policy="resample")) == first
     assert len(records(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_policy_error_stops_the_run(tmp_path, workers):
-    loader = make_loader(tmp_path, Behaving(i4="bad"), policy="error", workers=workers)
-    with pytest.raises(UserError, match=r"BAD_FILE_POLICY is 'error'.*/videos/4.mp4.*damaged"):
+    loader = make_loader(tmp_path, Behaving(i4="bad"), policy="raise", workers=workers)
+    with pytest.raises(UserError, match=r"ON_DECODE_ERROR is 'raise'.*/videos/4.mp4.*damaged"):
         indices(loader)
 
 
@@ -123,7 +123,7 @@ def test_too_many_bad_files_stop_the_run(tmp_path):
 
 def test_nothing_but_bad_files_stops_at_once(tmp_path):
     dataset = Behaving(**{f"i{i}": "bad" for i in range(12)})
-    loader = make_loader(tmp_path, dataset, policy="replace")
+    loader = make_loader(tmp_path, dataset, policy="resample")
     with pytest.raises(UserError, match="10 files in a row could not be used"):
         indices(loader)
 
@@ -132,7 +132,7 @@ def test_nothing_but_bad_files_stops_at_once(tmp_path):
 def test_the_limit_that_was_set_decides(tmp_path, workers):
     """Three of four files are bad, nine of ten may be: replacements are drawn until one is good."""
     dataset = Behaving(40, **{f"i{i}": "bad" for i in range(40) if i % 4})
-    guarded = GuardedDataset(dataset, policy="replace", seed=1, max_fraction=0.9)
+    guarded = FaultTolerantDataset(dataset, policy="resample", seed=1, max_fraction=0.9)
     plan = {"length": 40, "batch_size": 4, "rank": 0, "world_size": 1, "seed": 5, "max_epoch": 3}
     log = BadMediaLog(tmp_path, split="train", num_files=40, max_fraction=0.9)
     loader = ResilientLoader(guarded, TrainBatches(**plan), LoaderSettings(workers), log)
@@ -207,7 +207,7 @@ def test_a_file_that_hangs_is_given_up(tmp_path):
 
 def test_training_goes_on_across_epochs_after_a_restart(tmp_path):
     dataset = Behaving(i4="kill")
-    guarded = GuardedDataset(dataset, policy="replace", seed=1)
+    guarded = FaultTolerantDataset(dataset, policy="resample", seed=1)
     plan = {"length": 12, "batch_size": 3, "rank": 0, "world_size": 1, "seed": 5, "max_epoch": 2}
     log = BadMediaLog(tmp_path, split="train", num_files=12, max_fraction=1.0)
     loader = ResilientLoader(guarded, TrainBatches(**plan), LoaderSettings(num_workers=1), log)
@@ -221,7 +221,7 @@ def test_training_goes_on_across_epochs_after_a_restart(tmp_path):
 
 @pytest.mark.parametrize("fraction", [1 / 6, 0.16])
 def test_a_bad_file_counts_once_however_many_samples_it_has(tmp_path, fraction):
-    guarded = GuardedDataset(Shared(6, i2="bad"), policy="drop", seed=1)
+    guarded = FaultTolerantDataset(Shared(6, i2="bad"), policy="drop", seed=1)
     assert (len(guarded), guarded.num_files) == (18, 6)
     batches = EvaluationBatches(length=18, batch_size=6, rank=0, world_size=1)
     log = BadMediaLog(tmp_path, split="train", num_files=6, max_fraction=fraction)
@@ -235,7 +235,7 @@ def test_a_bad_file_counts_once_however_many_samples_it_has(tmp_path, fraction):
 
 
 def test_a_file_that_is_set_aside_is_set_aside_with_all_its_samples(tmp_path):
-    guarded = GuardedDataset(Shared(4, i1="kill"), policy="drop", seed=1)
+    guarded = FaultTolerantDataset(Shared(4, i1="kill"), policy="drop", seed=1)
     batches = EvaluationBatches(length=12, batch_size=4, rank=0, world_size=1)
     log = BadMediaLog(tmp_path, split="test", num_files=4, max_fraction=1.0)
     loader = ResilientLoader(guarded, batches, LoaderSettings(num_workers=1), log)

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from helpers.data_files import listed
 
-from slowfast.datasets.fault_tolerant import GuardedDataset
-from slowfast.datasets.manifest import Manifest, Row, manifest_digest, share_manifest
+from slowfast.datasets.fault_tolerant import FaultTolerantDataset
+from slowfast.datasets.manifest import Manifest, VideoRecord, manifest_digest, share_manifest
 
-PLAIN = [Row("a.mp4", 1), Row("ü b.mp4", 0), Row("c.mp4")]
+PLAIN = [VideoRecord("a.mp4", 1), VideoRecord("ü b.mp4", 0), VideoRecord("c.mp4")]
 PARTS = [
-    Row("a.mp4", 1, 2.0, 5.5),
-    Row("b.mp4", 0),
-    Row("s.tar", 2, 1.0, math.inf, 512, 1000),
-    Row("s.tar", 2, 0.0, math.inf, 2048),
+    VideoRecord("a.mp4", 1, 2.0, 5.5),
+    VideoRecord("b.mp4", 0),
+    VideoRecord("s.tar", 2, 1.0, math.inf, 512, 1000),
+    VideoRecord("s.tar", 2, 0.0, math.inf, 2048),
 ]
 
 
@@ -54,7 +54,7 @@ def test_the_digest_of_plain_files_stays_as_it_was_without_windows_and_slices():
 
 
 def test_the_digest_covers_every_field():
-    base = Row("a.mp4", 1, 2.0, 5.0, 64, 100)
+    base = VideoRecord("a.mp4", 1, 2.0, 5.0, 64, 100)
     changes = [
         {"path": "b.mp4"},
         {"label": 2},
@@ -85,8 +85,8 @@ def test_the_digest_does_not_say_where_the_files_are(given):
 
 
 def test_only_whole_folders_are_in_common():
-    first = Manifest.from_rows([Row("/a/clip_1.mp4"), Row("/a/clip_2.mp4")], [])
-    second = Manifest.from_rows([Row("/a/film_1.mp4"), Row("/a/film_2.mp4")], [])
+    first = Manifest.from_rows([VideoRecord("/a/clip_1.mp4"), VideoRecord("/a/clip_2.mp4")], [])
+    second = Manifest.from_rows([VideoRecord("/a/film_1.mp4"), VideoRecord("/a/film_2.mp4")], [])
     assert first.digest() != second.digest()
 
 
@@ -121,7 +121,7 @@ def test_some_of_the_rows():
 
 
 def test_shared_by_memory_map_once(cache):
-    given = [Row(f"/videos/{i:06d}.mp4", i % 7) for i in range(5000)]
+    given = [VideoRecord(f"/videos/{i:06d}.mp4", i % 7) for i in range(5000)]
     shared = share_manifest(Manifest.from_rows(given, []))
     assert shared.path(4999) == "/videos/004999.mp4"
     assert type(shared.labels).__name__ == "memmap"
@@ -157,7 +157,7 @@ def test_the_digest_of_a_data_set():
         def __len__(self):
             return 3
 
-    guarded = GuardedDataset(WithManifest(), policy="drop", seed=0)
+    guarded = FaultTolerantDataset(WithManifest(), policy="drop", seed=0)
     assert manifest_digest(WithManifest()) == "8d615a79e4d0f3a7"
     assert manifest_digest(guarded) == "8d615a79e4d0f3a7"
     assert manifest_digest([1, 2]) == ""

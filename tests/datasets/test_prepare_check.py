@@ -24,7 +24,7 @@ from slowfast.datasets.prepare.check import (
     write_table,
 )
 from slowfast.datasets.prepare.summary import format_bytes, how_many, summarise
-from slowfast.datasets.prepare.workers import Done
+from slowfast.datasets.prepare.workers import TaskResult
 
 SETTINGS = CheckSettings(num_processes=1)
 
@@ -55,7 +55,7 @@ def inspected(monkeypatch):
     def run_here(function, tasks, **_):
         for task in tasks:
             seen.append(Path(task).name)
-            yield Done(task, function(task, lambda: None))
+            yield TaskResult(task, function(task, lambda: None))
 
     monkeypatch.setattr(prepare_check, "run_tasks", run_here)
     return seen
@@ -137,7 +137,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path, folder, inspected):
 
 def test_what_is_done_is_written_at_once(tmp_path, folder, monkeypatch):
     def interrupted(function, tasks, **_):
-        yield Done(tasks[0], function(tasks[0], lambda: None))
+        yield TaskResult(tasks[0], function(tasks[0], lambda: None))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prepare_check, "run_tasks", interrupted)
@@ -152,7 +152,9 @@ def test_files_that_hang_or_kill_are_errors_and_tried_again(tmp_path, folder, mo
     def failing(function, tasks, **_):
         for task in tasks:
             asked.append(task)
-            yield Done(task, None, "hangs" if task.endswith("MP4") else "crashes", "it failed")
+            yield TaskResult(
+                task, None, "hangs" if task.endswith("MP4") else "crashes", "it failed"
+            )
 
     monkeypatch.setattr(prepare_check, "run_tasks", failing)
     reports = check(folder, tmp_path / "out")
@@ -166,7 +168,7 @@ def test_files_that_hang_or_kill_are_errors_and_tried_again(tmp_path, folder, mo
 
 def test_an_unforeseen_error_is_a_report(tmp_path, folder, monkeypatch):
     def failing(function, tasks, **_):
-        yield from (Done(task, None, "raises", "ValueError: odd (x.py:3)") for task in tasks)
+        yield from (TaskResult(task, None, "raises", "ValueError: odd (x.py:3)") for task in tasks)
 
     monkeypatch.setattr(prepare_check, "run_tasks", failing)
     found = check(folder, tmp_path / "out")[0].problems[0]

@@ -15,7 +15,12 @@ from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.media.reader import MediaError, open_media, probe_media
 from slowfast.datasets.prepare import encode as prepare_encode
 from slowfast.datasets.prepare.encode import encode_media
-from slowfast.datasets.prepare.output_file import PRESETS, EncodeSettings, expected_mark, mark_of
+from slowfast.datasets.prepare.output_file import (
+    PRESETS,
+    EncodeSettings,
+    expected_provenance_tag,
+    read_provenance_tag,
+)
 
 QUICK = EncodeSettings(short_side=48, gop=12, preset="ultrafast")
 EVENT_FRAME = 40
@@ -241,12 +246,12 @@ def test_a_bad_file_is_one_error_and_leaves_nothing(tmp_path, name):
 def test_the_mark_tells_what_a_copy_was_made_from_and_how(tmp_path):
     source = plain(tmp_path / "x.mp4")
     copy = copy_of(source)
-    assert mark_of(copy) == expected_mark(source, QUICK)
-    assert "crf=23" in mark_of(copy)
-    assert mark_of(source) == ""
-    assert mark_of(copy) != expected_mark(source, QUICK._replace(crf=30))
+    assert read_provenance_tag(copy) == expected_provenance_tag(source, QUICK)
+    assert "crf=23" in read_provenance_tag(copy)
+    assert read_provenance_tag(source) == ""
+    assert read_provenance_tag(copy) != expected_provenance_tag(source, QUICK._replace(crf=30))
     source.write_bytes(source.read_bytes() + b"x")
-    assert mark_of(copy) != expected_mark(source, QUICK)
+    assert read_provenance_tag(copy) != expected_provenance_tag(source, QUICK)
 
 
 def test_a_disk_that_is_full_leaves_the_old_copy(tmp_path, monkeypatch):

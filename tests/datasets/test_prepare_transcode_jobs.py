@@ -13,16 +13,20 @@ from helpers.media_files import Audio, Video, write_media
 from slowfast.config import UserError
 from slowfast.datasets.prepare import transcode_jobs as prepare_copies
 from slowfast.datasets.prepare.check import find_media
-from slowfast.datasets.prepare.output_file import EncodeSettings, expected_mark, mark_of
+from slowfast.datasets.prepare.output_file import (
+    EncodeSettings,
+    expected_provenance_tag,
+    read_provenance_tag,
+)
 from slowfast.datasets.prepare.transcode_jobs import (
-    Encoded,
-    Plan,
+    TranscodeJob,
+    TranscodeOutcome,
     check_folders,
     encode_all,
     plan_copies,
     write_outcomes,
 )
-from slowfast.datasets.prepare.workers import Done
+from slowfast.datasets.prepare.workers import TaskResult
 
 QUICK = EncodeSettings(short_side=48, preset="ultrafast")
 
@@ -39,7 +43,7 @@ def here(monkeypatch):
 
     def run_here(function, tasks, **_):
         for task in tasks:
-            yield Done(task, function(task, lambda: None))
+            yield TaskResult(task, function(task, lambda: None))
 
     monkeypatch.setattr(prepare_copies, "run_tasks", run_here)
 
@@ -136,7 +140,7 @@ def test_done_files_are_skipped_and_changed_ones_are_not(tmp_path, clip):
     os.utime(plans[1].source, (1, 1))
     assert [o.status for o in encode(plans)] == ["skipped", "encoded"]
     assert [o.status for o in encode(plans, QUICK._replace(crf=30))] == ["encoded", "encoded"]
-    assert "crf=30" in mark_of(Path(plans[0].target))
+    assert "crf=30" in read_provenance_tag(Path(plans[0].target))
 
 
 @pytest.mark.usefixtures("here")
@@ -212,28 +216,36 @@ def test_other_faults_cost_one_file(tmp_path, clip, monkeypatch):
 
 
 def test_a_file_that_hangs_is_reported(tmp_path, monkeypatch):
-    plan = Plan("/videos/1.mp4", "/out/1.mp4")
+    plan = TranscodeJob("/videos/1.mp4", "/out/1.mp4")
     monkeypatch.setattr(
         prepare_copies,
         "run_tasks",
-        lambda *_, **__: iter([Done(plan, None, "hangs", "not decoded within --timeout (1 s)")]),
+        lambda *_, **__: iter(
+            [TaskResult(plan, None, "hangs", "not decoded within --timeout (1 s)")]
+        ),
     )
-    assert encode([plan]) == [Encoded(plan, "failed", "not decoded within --timeout (1 s)")]
+    assert encode([plan]) == [
+        TranscodeOutcome(plan, "failed", "not decoded within --timeout (1 s)")
+    ]
 
 
 @pytest.mark.usefixtures("here")
 def test_a_missing_original_is_reported(tmp_path):
-    plan = Plan(str(tmp_path / "none.mp4"), str(tmp_path / "out" / "none.mp4"))
+    plan = TranscodeJob(str(tmp_path / "none.mp4"), str(tmp_path / "out" / "none.mp4"))
     assert encode([plan])[0].reason == "it is missing, or a link to nothing"
     with pytest.raises(Exception, match=r"none\.mp4"):
-        expected_mark(tmp_path / "none.mp4", QUICK)
+        expected_provenance_tag(tmp_path / "none.mp4", QUICK)
 
 
 def test_the_table_of_outcomes(tmp_path):
     folder, out = tmp_path / "videos", tmp_path / "out"
     outcomes = [
-        Encoded(Plan(str(folder / "b.avi"), str(out / "b.mp4")), "failed", "bad, really", 10),
-        Encoded(Plan(str(folder / "a.avi"), str(out / "a.mp4")), "encoded", "", 20, 5),
+        TranscodeOutcome(
+            TranscodeJob(str(folder / "b.avi"), str(out / "b.mp4")), "failed", "bad, really", 10
+        ),
+        TranscodeOutcome(
+            TranscodeJob(str(folder / "a.avi"), str(out / "a.mp4")), "encoded", "", 20, 5
+        ),
     ]
     write_outcomes(out / "encode.csv", folder, outcomes)
     with (out / "encode.csv").open(newline="") as lines:

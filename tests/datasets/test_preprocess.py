@@ -7,10 +7,10 @@ from slowfast.config import get_cfg
 from slowfast.datasets.audio import LogFilterbank, LogMelSpectrogram
 from slowfast.datasets.audio_augment import SpecAugment
 from slowfast.datasets.preprocess import (
-    AudioPreparer,
-    BatchPreparer,
-    VideoPreparer,
-    build_prepare_batch,
+    AudioPreprocess,
+    BatchPreprocess,
+    VideoPreprocess,
+    build_preprocess,
     check_preparation,
 )
 
@@ -56,7 +56,7 @@ def make_batch(batch=2, clips=1):
 @pytest.mark.parametrize("reverse", [False, True])
 def test_video_is_normalised_channel_by_channel(dtype, tolerance, reverse):
     video = make_video()
-    out = VideoPreparer(mean=MEAN, std=STD, reverse_channels=reverse, dtype=dtype)(video)
+    out = VideoPreprocess(mean=MEAN, std=STD, reverse_channels=reverse, dtype=dtype)(video)
     assert out.shape == (2, 2, 3, 3, 5, 4)
     assert out.dtype == dtype
     assert out.is_contiguous()
@@ -69,7 +69,7 @@ def test_video_is_normalised_channel_by_channel(dtype, tolerance, reverse):
 def test_the_bytes_are_not_changed():
     video = make_video()
     before = video.clone()
-    VideoPreparer(mean=MEAN, std=STD, reverse_channels=True)(video)
+    VideoPreprocess(mean=MEAN, std=STD, reverse_channels=True)(video)
     assert torch.equal(video, before)
 
 
@@ -83,7 +83,7 @@ def test_the_bytes_are_not_changed():
 )
 def test_what_is_not_a_batch_of_views_is_refused(bad):
     with pytest.raises(ValueError, match=r"video: got .*; expected uint8 \(B, V, T, H, W, 3\)"):
-        VideoPreparer(mean=MEAN, std=STD)(bad)
+        VideoPreprocess(mean=MEAN, std=STD)(bad)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_is_not_a_batch_of_views_is_refused(bad):
 )
 def test_malformed_statistics_are_refused(mean, std, message):
     with pytest.raises(ValueError, match=message):
-        VideoPreparer(mean=mean, std=std)
+        VideoPreprocess(mean=mean, std=std)
 
 
 # -- audio -----------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_malformed_statistics_are_refused(mean, std, message):
 
 def test_audio_is_the_normalised_spectrogram():
     batch, front_end = make_batch(clips=2), LogMelSpectrogram()
-    out = AudioPreparer(front_end, mean=-11.0, std=6.0)(batch["audio"])
+    out = AudioPreprocess(front_end, mean=-11.0, std=6.0)(batch["audio"])
     assert out.shape == (2, 2, 1, 80, 19)
     for row in range(2):
         expected = (front_end(batch["audio"][row]) + 11) / 6
@@ -113,8 +113,8 @@ def test_audio_is_the_normalised_spectrogram():
 
 def test_volume_shifts_the_logarithm_of_each_clip_by_its_own_amount():
     audio = make_batch(clips=2)["audio"].double()
-    plain = AudioPreparer(LogMelSpectrogram(), dtype=torch.float64)
-    jitter = AudioPreparer(LogMelSpectrogram(), volume=(0.5, 1.5), dtype=torch.float64)
+    plain = AudioPreprocess(LogMelSpectrogram(), dtype=torch.float64)
+    jitter = AudioPreprocess(LogMelSpectrogram(), volume=(0.5, 1.5), dtype=torch.float64)
     shift = jitter(audio, torch.tensor([1, 2])) - plain(audio)
     per_clip = shift.mean(dim=(2, 3, 4), keepdim=True)
     torch.testing.assert_close(shift, per_clip.expand_as(shift), atol=1e-3, rtol=0)
@@ -126,8 +126,8 @@ def test_volume_shifts_the_logarithm_of_each_clip_by_its_own_amount():
 def test_masks_come_after_the_normalisation_and_differ_between_clips():
     audio = make_batch(clips=2)["audio"]
     masks = SpecAugment(num_freq=1, num_time=1, freq_width=30, time_width=10)
-    plain = AudioPreparer(LogMelSpectrogram(), mean=-11.0, std=6.0)(audio)
-    out = AudioPreparer(LogMelSpectrogram(), mean=-11.0, std=6.0, spec_augment=masks)(
+    plain = AudioPreprocess(LogMelSpectrogram(), mean=-11.0, std=6.0)(audio)
+    out = AudioPreprocess(LogMelSpectrogram(), mean=-11.0, std=6.0, spec_augment=masks)(
         audio, torch.tensor([1, 2])
     )
     changed = out != plain  # (B, A, 1, F, S)
@@ -140,7 +140,7 @@ def test_masks_come_after_the_normalisation_and_differ_between_clips():
 def test_a_float64_preparer_is_exact_for_both_front_ends():
     wave = (make_batch()["audio"] * 32768).round() / 32768
     for front_end in (LogMelSpectrogram(), LogFilterbank()):
-        out = AudioPreparer(front_end, dtype=torch.float64)(wave)
+        out = AudioPreprocess(front_end, dtype=torch.float64)(wave)
         assert out.dtype == torch.float64
         torch.testing.assert_close(out[:, 0], front_end(wave[:, 0].double()), atol=0, rtol=0)
 
@@ -148,12 +148,12 @@ def test_a_float64_preparer_is_exact_for_both_front_ends():
 @pytest.mark.parametrize("bad", [torch.zeros(2, 100), torch.zeros(2, 1, 100, dtype=torch.int16)])
 def test_what_is_not_a_batch_of_sounds_is_refused(bad):
     with pytest.raises(ValueError, match=r"audio: got .*; expected float \(B, A, N\)"):
-        AudioPreparer(LogMelSpectrogram())(bad)
+        AudioPreprocess(LogMelSpectrogram())(bad)
 
 
 def test_augmenting_without_a_seed_is_refused():
     with pytest.raises(ValueError, match=r"aug_seed: the batch has none; .*AUDIO.VOLUME_JITTER"):
-        AudioPreparer(LogMelSpectrogram(), volume=(0.9, 1.1))(torch.zeros(1, 1, 480))
+        AudioPreprocess(LogMelSpectrogram(), volume=(0.9, 1.1))(torch.zeros(1, 1, 480))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_augmenting_without_a_seed_is_refused():
 )
 def test_malformed_audio_settings_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        AudioPreparer(LogMelSpectrogram(), **change)
+        AudioPreprocess(LogMelSpectrogram(), **change)
 
 
 # -- the batch -------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ def test_malformed_audio_settings_are_refused(change, message):
 def test_a_training_batch(cfg):
     batch = make_batch()
     kept = {name: value.clone() for name, value in batch.items() if name != "names"}
-    out = build_prepare_batch(cfg, train=True)(batch)
+    out = build_preprocess(cfg, train=True)(batch)
     assert out["video"].shape == (2, 2, 3, 3, 5, 4)
     assert out["audio"].shape == (2, 1, 1, 80, 19)
     assert torch.equal(out["label"], batch["label"])
@@ -186,7 +186,7 @@ def test_a_training_batch(cfg):
 
 
 def test_a_sample_is_prepared_the_same_in_any_batch(cfg):
-    prepare = build_prepare_batch(cfg, train=True, dtype=torch.float64)
+    prepare = build_preprocess(cfg, train=True, dtype=torch.float64)
     batch = make_batch(4)
     whole = prepare(batch)
     part = prepare({name: value[2:3] for name, value in batch.items()})
@@ -196,7 +196,7 @@ def test_a_sample_is_prepared_the_same_in_any_batch(cfg):
 
 def test_training_augments_and_evaluation_does_not(cfg):
     batch = make_batch()
-    train, test = (build_prepare_batch(cfg, train=flag) for flag in (True, False))
+    train, test = (build_preprocess(cfg, train=flag) for flag in (True, False))
     other = {**batch, "aug_seed": batch["aug_seed"] + 1}
     assert not torch.equal(train(batch)["audio"], train(other)["audio"])
     assert torch.equal(train(batch)["audio"], train(batch)["audio"])
@@ -210,12 +210,12 @@ def test_the_global_generator_is_not_used(cfg):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    build_prepare_batch(cfg, train=True)(make_batch())
+    build_preprocess(cfg, train=True)(make_batch())
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_absent_entries_stay_absent(cfg):
-    prepare = build_prepare_batch(cfg, train=False)
+    prepare = build_preprocess(cfg, train=False)
     batch = make_batch()
     assert set(prepare({"video": batch["video"]})) == {"video"}
     assert set(prepare({"audio": batch["audio"]})) == {"audio"}
@@ -224,27 +224,27 @@ def test_absent_entries_stay_absent(cfg):
 def test_sound_is_left_alone_when_it_is_off(cfg):
     cfg.AUDIO.ENABLE = False
     batch = make_batch()
-    assert torch.equal(build_prepare_batch(cfg, train=True)(batch)["audio"], batch["audio"])
+    assert torch.equal(build_preprocess(cfg, train=True)(batch)["audio"], batch["audio"])
 
 
 def test_a_volume_range_of_one_is_off(cfg):
     cfg.merge_from_list(["AUDIO.VOLUME_JITTER", [1.0, 1.0], "AUDIO.SPECAUG.ENABLE", False])
     batch = make_batch()
     del batch["aug_seed"]
-    build_prepare_batch(cfg, train=True)(batch)
+    build_preprocess(cfg, train=True)(batch)
 
 
 def test_channels_are_reversed_by_the_configuration(cfg):
     video = {"video": make_video()}
-    straight = build_prepare_batch(cfg, train=False)(video)["video"]
+    straight = build_preprocess(cfg, train=False)(video)["video"]
     cfg.DATA.REVERSE_INPUT_CHANNEL = True
-    reversed_ = build_prepare_batch(cfg, train=False)(video)["video"]
+    reversed_ = build_preprocess(cfg, train=False)(video)["video"]
     assert torch.equal(reversed_, straight.flip(2))
 
 
 def test_nothing_is_saved_and_no_gradient_is_kept(cfg):
-    prepare = build_prepare_batch(cfg, train=True)
-    assert isinstance(prepare, BatchPreparer)
+    prepare = build_preprocess(cfg, train=True)
+    assert isinstance(prepare, BatchPreprocess)
     assert not prepare.state_dict()
     assert not list(prepare.parameters())
     batch = make_batch()
@@ -253,7 +253,7 @@ def test_nothing_is_saved_and_no_gradient_is_kept(cfg):
 
 
 def test_the_batch_goes_where_the_preparer_is(cfg):
-    prepare = build_prepare_batch(cfg, train=True).to("meta")
+    prepare = build_preprocess(cfg, train=True).to("meta")
     batch = {name: value for name, value in make_batch().items() if name != "audio"}
     out = prepare(batch)
     assert {value.device.type for value in out.values() if torch.is_tensor(value)} == {"meta"}
@@ -262,8 +262,8 @@ def test_the_batch_goes_where_the_preparer_is(cfg):
 @pytest.mark.gpu
 def test_cuda_prepares_what_the_cpu_prepares(cfg):
     batch = make_batch()
-    on_cpu = build_prepare_batch(cfg, train=True)(batch)
-    on_cuda = build_prepare_batch(cfg, train=True).to("cuda")(batch)
+    on_cpu = build_preprocess(cfg, train=True)(batch)
+    on_cuda = build_preprocess(cfg, train=True).to("cuda")(batch)
     for name in ("video", "audio"):
         torch.testing.assert_close(on_cuda[name].cpu(), on_cpu[name], atol=1e-4, rtol=0)
 
@@ -272,7 +272,7 @@ def test_it_can_be_exported(cfg):
     class Wrapped(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.prepare = build_prepare_batch(cfg, train=False)
+            self.prepare = build_preprocess(cfg, train=False)
 
         def forward(self, video, audio):
             out = self.prepare({"video": video, "audio": audio})
@@ -309,8 +309,8 @@ def test_the_check_names_the_key(cfg, key, value):
 def test_channels_last_is_the_same_batch_in_another_memory_format():
     video = torch.randint(256, (2, 2, 3, 4, 5, 3), dtype=torch.uint8)
     options = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
-    plain = VideoPreparer(**options)(video)
-    last = VideoPreparer(**options, channels_last=True)(video)
+    plain = VideoPreprocess(**options)(video)
+    last = VideoPreprocess(**options, channels_last=True)(video)
     assert torch.equal(plain, last)
     assert last.flatten(0, 1).is_contiguous(memory_format=torch.channels_last_3d)
     assert plain.is_contiguous()

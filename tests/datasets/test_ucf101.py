@@ -47,7 +47,7 @@ def test_the_lists_of_a_fold(root):
     assert train.class_names == test.class_names == ["Archery", "HandstandPushups"]
     gallery = ucf101(cfg, "gallery")
     assert listed(gallery.manifest) == listed(train)
-    assert type(gallery).__name__ == "TestVideos"
+    assert type(gallery).__name__ == "VideoEvalDataset"
 
 
 def test_another_fold(root):

@@ -143,7 +143,7 @@ def test_shifted_sound_is_that_of_a_later_instant_and_nothing_else_changes(cfg):
     plain = kinetics(cfg, "test")[0, 2]
     trained = kinetics(cfg, "train")[0, 1]
     cfg.defrost()
-    cfg.AUDIO.SHIFT_SEC = 0.5
+    cfg.AUDIO.EVAL_OFFSET_SEC = 0.5
     dataset = kinetics(cfg, "test")
     shifted = dataset[0, 2]
     for name, value in shifted.items():

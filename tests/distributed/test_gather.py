@@ -50,7 +50,7 @@ def test_gather_no_gradient(two_ranks):
 
 def _gather_ragged(lengths, dtype):
     rank = distributed.rank()
-    return distributed.gather_ragged((10 * _rows(rank, lengths[rank])).to(dtype))
+    return distributed.all_gather_variable_length((10 * _rows(rank, lengths[rank])).to(dtype))
 
 
 @pytest.mark.parametrize("lengths", [(3, 1), (0, 2), (2, 0), (0, 0), (4, 4)])
@@ -77,7 +77,7 @@ def test_all_reduce_mean(two_ranks):
 
 def _joint_mean(valid):
     values = _rows(distributed.rank()).requires_grad_()
-    mean = distributed.joint_mean(values, valid[distributed.rank()])
+    mean = distributed.global_mean(values, valid[distributed.rank()])
     mean.backward()
     return mean.detach(), values.grad
 

@@ -26,16 +26,16 @@ def test_the_defaults_are_right():
         ("PROBE.RANKS", [], "whole numbers from 1"),
         ("PROBE.RANKS", [1, 0], "whole numbers from 1"),
         ("PROBE.FEW_SHOT_K", [1.5], "whole numbers from 1"),
-        ("PROBE.DECAYS", [], "numbers above 0"),
-        ("PROBE.DECAYS", [0.1, 0.0], "numbers above 0"),
-        ("PROBE.DECAYS", ["1e-3"], "numbers above 0"),
+        ("PROBE.WEIGHT_DECAY_GRID", [], "numbers above 0"),
+        ("PROBE.WEIGHT_DECAY_GRID", [0.1, 0.0], "numbers above 0"),
+        ("PROBE.WEIGHT_DECAY_GRID", ["1e-3"], "numbers above 0"),
         ("PROBE.SVM_COSTS", [math.inf], "numbers above 0"),
         ("PROBE.KNN_K", 0, "at least 1"),
         ("PROBE.KNN_TEMPERATURE", 0.0, "a number above 0"),
         ("PROBE.VALIDATION_FOLDS", 1, "at least 2"),
-        ("PROBE.FEW_SHOT_DRAWS", 1, "at least 2"),
-        ("PROBE.ALIGNMENT_SHIFT_SEC", 0.0, "other than 0"),
-        ("PROBE.ALIGNMENT_SHIFT_SEC", math.nan, "other than 0"),
+        ("PROBE.FEW_SHOT_EPISODES", 1, "at least 2"),
+        ("PROBE.SYNC_OFFSET_SEC", 0.0, "other than 0"),
+        ("PROBE.SYNC_OFFSET_SEC", math.nan, "other than 0"),
         ("PROBE.FEATURE", "vidoe", "Did you mean 'video'"),
     ],
 )
@@ -63,9 +63,9 @@ def test_features_of_sound_need_sound():
 
 
 def test_alignment_shifts_the_sound_itself():
-    words = {"AUDIO.ENABLE": True, "AUDIO.SHIFT_SEC": 0.5}
+    words = {"AUDIO.ENABLE": True, "AUDIO.EVAL_OFFSET_SEC": 0.5}
     (wrong,) = problems_of("TEST.PROTOCOLS", ["alignment"], **words)
-    assert wrong.startswith("AUDIO.SHIFT_SEC: got 0.5")
+    assert wrong.startswith("AUDIO.EVAL_OFFSET_SEC: got 0.5")
     assert problems_of("TEST.PROTOCOLS", ["knn"], **words) == []
 
 

@@ -105,7 +105,7 @@ def test_features_are_extracted_once_per_shift(tmp_path, monkeypatch):
     true, later = (evaluation.features("test", sound_shift_sec=s) for s in (0.0, 1.0))
     assert torch.equal(true.features["video"], later.features["video"])
     assert not torch.equal(true.features["audio"], later.features["audio"])
-    assert cfg.AUDIO.SHIFT_SEC == 0
+    assert cfg.AUDIO.EVAL_OFFSET_SEC == 0
     assert sum(asked) == 3 * (GALLERY + 2 * TEST)
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from slowfast.engine.linear import (
-    choose_by_validation,
     fit_logistic_regression,
     fit_standardizer,
-    fit_with_best_decay,
+    fit_with_cv,
+    grid_search_cv,
     stratified_folds,
 )
 
@@ -92,14 +92,14 @@ def test_the_setting_that_does_best_on_held_out_samples_is_chosen():
         seen.add_(held_out)
         return [label[held_out] if s == 2.0 else (label[held_out] + 1) % 3 for s in settings]
 
-    choice = choose_by_validation(label, [1.0, 2.0, 3.0], 5, predict)
+    choice = grid_search_cv(label, [1.0, 2.0, 3.0], 5, predict)
     assert choice == (2.0, {1.0: 0.0, 2.0: 1.0, 3.0: 0.0})
     assert seen.tolist() == [1] * 30
 
 
 def test_of_equal_decays_the_largest_wins():
     features, label = blobs(10, 3, 4, spread=0.01)
-    _, choice = fit_with_best_decay(features, label, 3, [1e-4, 1e-2, 1e-3], 5)
+    _, choice = fit_with_cv(features, label, 3, [1e-4, 1e-2, 1e-3], 5)
     assert choice.best == 1e-2
     assert set(choice.accuracy.values()) == {1.0}
 
@@ -113,7 +113,7 @@ def test_validation_finds_the_decay_that_generalises():
         return torch.cat([clear, noise], dim=1), label
 
     (features, label), (test, target) = draw(12, 0), draw(100, 2)
-    classifier, choice = fit_with_best_decay(features, label, 3, [1e-6, 1.0], 4)
+    classifier, choice = fit_with_cv(features, label, 3, [1e-6, 1.0], 4)
     weak = fit_logistic_regression(features, label, 3, 1e-6)
     assert choice.best == 1.0
     right = [(c.scores(test).argmax(dim=1) == target).sum() for c in (classifier, weak)]
@@ -125,7 +125,7 @@ def test_tiny_sets(label):
     """One sample, one class, and classes of a single sample."""
     label = torch.tensor(label)
     features = torch.nn.functional.one_hot(label, 4).float()
-    classifier, choice = fit_with_best_decay(features, label, int(label.max()) + 1, [1e-3, 1e-2], 5)
+    classifier, choice = fit_with_cv(features, label, int(label.max()) + 1, [1e-3, 1e-2], 5)
     assert choice.best == 1e-2
     assert torch.equal(classifier.scores(features).argmax(dim=1), label)
 
@@ -134,4 +134,4 @@ def test_one_setting_needs_no_validation():
     def predict(*_):
         raise AssertionError
 
-    assert choose_by_validation(torch.arange(9), [0.5], 3, predict) == (0.5, {})
+    assert grid_search_cv(torch.arange(9), [0.5], 3, predict) == (0.5, {})

@@ -185,7 +185,7 @@ def test_where_a_run_happens_does_not_change_the_name_of_its_configuration(tmp_p
     [
         ("DATA.NUM_FRAMES", 5),
         ("DATA.PATH_LABEL_SEPARATOR", ","),
-        ("AUDIO.LOGFBANK_PARITY", True),
+        ("AUDIO.PSF_COMPAT", True),
         ("SOLVER.BASE_LR", 0.051),
         ("TEST.NUM_ENSEMBLE_VIEWS", 9),
         ("PROBE.RANKS", [1]),

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from slowfast.config import get_cfg
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.manifest import Manifest, Row
+from slowfast.datasets.manifest import Manifest, VideoRecord
 from slowfast.engine.features import FeatureTable
 from slowfast.utils.random import STREAM_VIEW, sample_rng
 
@@ -19,8 +19,8 @@ GALLERY, TEST, CLASSES = 29, 13, 6
 PROBES = (
     "TEST.DATASET probes TEST.NUM_ENSEMBLE_VIEWS 3 TEST.NUM_SPATIAL_CROPS 3 MODEL.NUM_CLASSES 7 "
     "AUDIO.ENABLE True AUDIO.SAMPLE_RATE 8000 AUDIO.CLIP_SEC 0.1 AUDIO.NUM_MEL 8 "
-    "PROBE.RANKS [1,5,50] PROBE.DECAYS [0.001,0.1] PROBE.SVM_COSTS [0.01,1.0] "
-    "PROBE.FEW_SHOT_K [1,3,50] PROBE.FEW_SHOT_DRAWS 3 PROBE.VALIDATION_FOLDS 2"
+    "PROBE.RANKS [1,5,50] PROBE.WEIGHT_DECAY_GRID [0.001,0.1] PROBE.SVM_COSTS [0.01,1.0] "
+    "PROBE.FEW_SHOT_K [1,3,50] PROBE.FEW_SHOT_EPISODES 3 PROBE.VALIDATION_FOLDS 2"
 )
 PROTOCOLS = (
     *("classification", "class_retrieval", "knn", "linear_probe", "few_shot", "linear_svm"),
@@ -46,7 +46,7 @@ def probe_cfg(**keys):
 
 
 class Given:
-    """Evidence of ready tables; ``later`` is the test split with its sound shifted."""
+    """FeatureProvider of ready tables; ``later`` is the test split with its sound shifted."""
 
     def __init__(self, test, gallery=None, later=None):
         self.tables = {"test": test, "gallery": gallery}
@@ -80,10 +80,10 @@ class Probes(Dataset):
 
     def __init__(self, cfg, split):
         self.length, self.seed = (GALLERY, 0) if split == "gallery" else (TEST, 1)
-        self.shift_sec = cfg.AUDIO.SHIFT_SEC
+        self.shift_sec = cfg.AUDIO.EVAL_OFFSET_SEC
         self.clips_per_chunk = CLIPS if cfg.TEST.VIEWS_PER_CHUNK >= CLIPS * CROPS else 1
         self.classes = CLASSES + (split != "gallery")
-        rows = [Row(f"{split}/{i}.mp4", i % self.classes) for i in range(self.length)]
+        rows = [VideoRecord(f"{split}/{i}.mp4", i % self.classes) for i in range(self.length)]
         self.manifest = Manifest.from_rows(rows, [])
 
     def __len__(self):

@@ -10,7 +10,7 @@ import torch
 
 from slowfast.config import load_config
 from slowfast.config.paths import shipped_configs
-from slowfast.datasets.preprocess import build_prepare_batch
+from slowfast.datasets.preprocess import build_preprocess
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.optimizer import construct_optimizer
 
@@ -80,7 +80,7 @@ def make_batch(cfg, size=2):
         samples = round(cfg.AUDIO.CLIP_SEC * cfg.AUDIO.SAMPLE_RATE)
         batch["audio"] = torch.randn(size, 1, samples, generator=generator) / 10
         batch["audio_valid"] = torch.ones(size, 1, dtype=torch.bool)
-    return build_prepare_batch(cfg, train=True)(batch)
+    return build_preprocess(cfg, train=True)(batch)
 
 
 def losses_of_two_steps(cfg):

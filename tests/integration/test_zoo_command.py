@@ -21,14 +21,14 @@ TESTS = Path(__file__).parents[1]
 PROJECT = '''
 """A project that only adds a row to the zoo."""
 import helpers.synthetic
-from slowfast.models.zoo.rows import ZooRow, register_rows
+from slowfast.models.zoo.rows import ZooEntry, register_rows
 
 def add_config(cfg):
     pass
 
 @register_rows
 def rows():
-    yield ZooRow("mine_r3d", {url!r}, "mine.yaml", "torchvision", "noise", "none", "this test")
+    yield ZooEntry("mine_r3d", {url!r}, "mine.yaml", "torchvision", "noise", "none", "this test")
 '''
 
 

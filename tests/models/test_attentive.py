@@ -8,7 +8,7 @@ import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import UserError, get_cfg, load_config
 from slowfast.models.attentive import AttentivePooling
 from slowfast.models.build import POOLING_REGISTRY
-from slowfast.models.contracts import Tokens, cell_tokens, full_tokens
+from slowfast.models.contracts import Tokens, spatiotemporal_tokens, temporal_tokens
 from slowfast.models.pooling import build_pooling, full_group
 
 
@@ -39,7 +39,7 @@ def _plain(pooling, cells):
 def test_equals_attention_written_out():
     pooling = _pooling()
     maps = torch.randn(3, 8, 2, 3, 4, dtype=torch.float64)
-    out = pooling(cell_tokens(maps))
+    out = pooling(spatiotemporal_tokens(maps))
     assert out.shape == (3, 8)
     for row, one in zip(out, maps, strict=True):
         torch.testing.assert_close(row, _plain(pooling, one.flatten(1).T))
@@ -58,7 +58,7 @@ def test_padding_does_not_matter():
 
 def test_gradient_reaches_every_parameter():
     pooling = _pooling()
-    pooling(cell_tokens(torch.randn(2, 8, 1, 2, 2, dtype=torch.float64))).sum().backward()
+    pooling(spatiotemporal_tokens(torch.randn(2, 8, 1, 2, 2, dtype=torch.float64))).sum().backward()
     unreached = [n for n, p in pooling.named_parameters() if p.grad is None]
     assert not unreached
     assert pooling.query.grad.abs().sum() > 0
@@ -66,11 +66,11 @@ def test_gradient_reaches_every_parameter():
 
 def test_cells_keep_their_time_step_and_average_to_the_steps_tokens():
     maps = torch.randn(2, 3, 4, 2, 5)
-    cells = cell_tokens(maps)
+    cells = spatiotemporal_tokens(maps)
     assert cells.values.shape == (2, 40, 3)
     assert cells.positions[0].tolist() == [t for t in range(4) for _ in range(10)]
     means = torch.stack([cells.values[:, cells.positions[0] == t].mean(dim=1) for t in range(4)], 1)
-    torch.testing.assert_close(means, full_tokens(maps).values)
+    torch.testing.assert_close(means, temporal_tokens(maps).values)
 
 
 def test_a_pooling_says_that_it_reads_space():

@@ -13,7 +13,7 @@ from slowfast.models.build import (
     build_model,
 )
 from slowfast.models.c3d import C3DHead, GridPooling, published_c3d
-from slowfast.models.contracts import full_tokens
+from slowfast.models.contracts import temporal_tokens
 
 CHANNELS = (64, 128, 256, 256, 512, 512, 512, 512)
 NAMES = ("conv1a", "conv2a", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "conv5b")
@@ -124,7 +124,7 @@ def test_a_crop_fills_the_grid():
     pooling = GridPooling(3)
     maps = torch.randn(2, 3, 1, 1, 1).expand(2, 3, 2, 7, 7)
     cells = nn.functional.adaptive_max_pool3d(maps, (1, 4, 4)).flatten(1)
-    torch.testing.assert_close(pooling(full_tokens(maps)), cells, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(pooling(temporal_tokens(maps)), cells, rtol=1e-6, atol=1e-6)
 
 
 def test_head_is_three_linear_layers():

@@ -6,7 +6,7 @@ from torch import nn
 
 from slowfast.config import get_cfg
 from slowfast.models.build import POOLING_REGISTRY
-from slowfast.models.contracts import CropGroup, Tokens, full_tokens
+from slowfast.models.contracts import CropGroup, Tokens, temporal_tokens
 from slowfast.models.pooling import (
     AvgPooling,
     PathwayPooling,
@@ -54,7 +54,7 @@ def test_average_is_over_valid_steps_only():
 
 def test_average_of_a_full_map_is_global_average_pooling():
     feature_map = torch.randn(2, 5, 3, 4, 4)
-    got = AvgPooling()(full_tokens(feature_map))
+    got = AvgPooling()(temporal_tokens(feature_map))
     torch.testing.assert_close(got, feature_map.mean(dim=(2, 3, 4)), rtol=1e-6, atol=1e-6)
 
 

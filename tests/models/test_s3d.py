@@ -15,7 +15,7 @@ from reference import s3d_block as oracle
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import get_cfg, load_config
 from slowfast.models.build import BACKBONE_REGISTRY, CHECKPOINT_FORMAT_REGISTRY, build_model
-from slowfast.models.contracts import Tokens, full_tokens
+from slowfast.models.contracts import Tokens, temporal_tokens
 from slowfast.models.s3d.block import InceptionBlock, SeparableConv
 from slowfast.models.s3d.network import WindowPooling, torchvision_s3d
 
@@ -128,7 +128,7 @@ def test_native_pooling_averages_windows_of_two_steps(length):
 
 def test_native_pooling_is_the_mean_of_the_map_for_two_steps():
     maps = torch.randn(2, 5, 2, 7, 7)
-    pooled = WindowPooling(5)(full_tokens(maps))
+    pooled = WindowPooling(5)(temporal_tokens(maps))
     torch.testing.assert_close(pooled, maps.mean(dim=(2, 3, 4)), rtol=1e-5, atol=1e-6)
 
 

@@ -80,7 +80,7 @@ def row(tmp_path, monkeypatch):
     content = io.BytesIO()
     torch.save({"model_state": foreign(small_video_resnet(seed=1))}, content)
     with serve(content.getvalue()) as server:
-        row = zoo.ZooRow(
+        row = zoo.ZooEntry(
             name="test_r3d",
             url=server.url("r3d.pth"),
             config="Kinetics/torchvision/R3D_18.yaml",

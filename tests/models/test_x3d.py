@@ -18,7 +18,7 @@ from torch import nn
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import UserError, get_cfg, load_config
 from slowfast.models.build import BACKBONE_REGISTRY, CHECKPOINT_FORMAT_REGISTRY, build_model
-from slowfast.models.contracts import full_tokens
+from slowfast.models.contracts import temporal_tokens
 from slowfast.models.x3d.block import X3DBlock, round_channels
 from slowfast.models.x3d.formats import pyslowfast_x3d, pytorchvideo_x3d
 from slowfast.models.x3d.network import X3DPooling
@@ -136,7 +136,7 @@ def test_native_pooling_is_average_linear_layer_and_relu():
     pooling = X3DPooling(6, 10)
     maps = torch.randn(3, 6, 4, 2, 5)
     expected = (maps.mean(dim=(2, 3, 4)) @ pooling.lin_5.weight.flatten(1).T).clamp(min=0)
-    torch.testing.assert_close(pooling(full_tokens(maps)), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(pooling(temporal_tokens(maps)), expected, rtol=1e-5, atol=1e-6)
     assert pooling.dim_out == expected.shape[1]
 
 
@@ -145,7 +145,7 @@ def test_native_pooling_with_a_norm():
     pooling = backbone.native_pooling().train()
     assert isinstance(pooling.lin_5_bn, nn.BatchNorm3d)
     dim = backbone.out_channels[0]
-    out = pooling(full_tokens(torch.randn(64, dim, 2, 2, 2)))
+    out = pooling(temporal_tokens(torch.randn(64, dim, 2, 2, 2)))
     assert out.shape == (64, 16)
     # Half of a normalised, symmetric distribution is above 0, with this mean.
     assert out.mean().item() == pytest.approx((2 * torch.pi) ** -0.5, rel=0.1)

@@ -11,7 +11,7 @@ from slowfast.config import ConfigError, UserError, load_config
 from slowfast.config.paths import find_config, shipped_configs
 from slowfast.models.zoo.rows import (
     ZOO_REGISTRY,
-    ZooRow,
+    ZooEntry,
     describe_source,
     find_row,
     path_manager,
@@ -112,7 +112,7 @@ def test_rows_trained_by_contrast_say_that_they_are_a_backbone():
 
 
 def test_a_project_adds_rows(monkeypatch):
-    row = ZooRow("mine", "https://x/mine.pth", "a.yaml", "mine", "noise", "none", "me")
+    row = ZooEntry("mine", "https://x/mine.pth", "a.yaml", "mine", "noise", "none", "me")
     monkeypatch.setattr(ZOO_REGISTRY, "_obj_map", dict(ZOO_REGISTRY._obj_map))
 
     @register_rows

@@ -10,7 +10,7 @@ from slowfast.config import UserError, load_config
 from slowfast.config.paths import find_config, find_package_file
 from slowfast.models.weights import load_weights
 from slowfast.models.zoo.packaged import RowFacts, packaged_rows, read_facts, read_package_results
-from slowfast.models.zoo.rows import ZooRow, describe_source, find_row, path_manager, resolve
+from slowfast.models.zoo.rows import ZooEntry, describe_source, find_row, path_manager, resolve
 
 ROW = "data: noise\nlicence: CC0\nmetrics: [top1_acc]\nnote: Of no use.\n"
 
@@ -128,6 +128,6 @@ def test_results_lie_beside_the_weights(root):
     assert read_package_results(row) == {}
     (root / "tiny" / "results.json").write_text('{"format": 1}', encoding="utf-8")
     assert read_package_results(row) == {"format": 1}
-    other = ZooRow("other", "https://x/a.pth", "a.yaml", "f", "d", "l", "s")
+    other = ZooEntry("other", "https://x/a.pth", "a.yaml", "f", "d", "l", "s")
     with pytest.raises(UserError, match=r"is downloaded and has no results.json"):
         read_package_results(other)

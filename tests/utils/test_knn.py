@@ -1,11 +1,11 @@
-"""Neighbours, recall and votes against slow oracles: ties, tiny galleries, any size of block."""
+"""KNNResult, recall and votes against slow oracles: ties, tiny galleries, any size of block."""
 
 import pytest
 import torch
 from reference import retrieval
 
 from slowfast.utils import knn as neighbours
-from slowfast.utils.knn import Neighbours, find_neighbours, recall_at_ranks, vote
+from slowfast.utils.knn import KNNResult, knn_search, knn_vote, recall_at_ranks
 
 
 @pytest.fixture(params=[(1024, 4096), (7, 5), (1, 1)], ids=str)
@@ -25,7 +25,7 @@ def coarse(rows, dim, seed, levels=2):
 @pytest.mark.parametrize("k", [1, 3, 20])
 def test_neighbours_equal_the_oracle_with_ties(blocks, k):
     query, gallery = coarse(17, 3, 0), coarse(20, 3, 1)
-    found = find_neighbours(query, gallery, k)
+    found = knn_search(query, gallery, k)
     assert found.row.tolist() == retrieval.nearest(query.tolist(), gallery.tolist(), k)
     similarity = torch.tensor(retrieval.similarities(query.tolist(), gallery.tolist()))
     assert torch.equal(found.similarity, similarity.gather(1, found.row))
@@ -39,7 +39,7 @@ def test_neighbours_equal_a_stable_sort(blocks):
     )
     similarity = (query.double() @ gallery.double().T).float()
     expected = torch.sort(similarity, dim=1, descending=True, stable=True)
-    found = find_neighbours(query, gallery, 50)
+    found = knn_search(query, gallery, 50)
     assert torch.equal(found.row, expected.indices)
     assert torch.equal(found.similarity, expected.values)
 
@@ -49,7 +49,7 @@ def test_equal_rows_tie_wherever_they_stand(blocks):
     generator = torch.Generator().manual_seed(0)
     row = torch.randn(1, 333, generator=generator)
     gallery = torch.cat([row, torch.zeros(9, 333), row.expand(13, 333)])
-    found = find_neighbours(row, gallery, 14)
+    found = knn_search(row, gallery, 14)
     assert found.row.tolist() == [[0, *range(10, 23)]]
     target = torch.tensor([15])
     assert recall_at_ranks(row, gallery, target, [1, 7]) == {1: 1 / 14, 7: 0.5}
@@ -57,17 +57,17 @@ def test_equal_rows_tie_wherever_they_stand(blocks):
 
 def test_zero_and_negative_zero_tie(blocks):
     gallery = torch.tensor([[-0.0], [0.0], [-1.0], [1.0]])
-    assert find_neighbours(torch.tensor([[0.5]]), gallery, 4).row.tolist() == [[3, 0, 1, 2]]
+    assert knn_search(torch.tensor([[0.5]]), gallery, 4).row.tolist() == [[3, 0, 1, 2]]
 
 
 def test_no_query():
-    found = find_neighbours(torch.empty(0, 3), torch.randn(4, 3), 2)
+    found = knn_search(torch.empty(0, 3), torch.randn(4, 3), 2)
     assert found.row.shape == found.similarity.shape == (0, 2)
 
 
 def test_k_beyond_the_gallery():
     with pytest.raises(ValueError, match="k is 5, but the gallery has 4 rows"):
-        find_neighbours(torch.randn(2, 3), torch.randn(4, 3), 5)
+        knn_search(torch.randn(2, 3), torch.randn(4, 3), 5)
 
 
 @pytest.mark.parametrize("levels", [1, 50])
@@ -85,7 +85,7 @@ def test_votes_equal_the_oracle(blocks):
     generator = torch.Generator().manual_seed(0)
     query, gallery = torch.randn(9, 4, generator=generator), torch.randn(30, 4, generator=generator)
     label = torch.arange(30) % 4
-    votes = vote(find_neighbours(query, gallery, 12), label, 5, temperature=0.5)
+    votes = knn_vote(knn_search(query, gallery, 12), label, 5, temperature=0.5)
     expected = retrieval.votes(query.tolist(), gallery.tolist(), label.tolist(), 5, 12, 0.5)
     torch.testing.assert_close(
         votes, torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=0
@@ -94,8 +94,8 @@ def test_votes_equal_the_oracle(blocks):
 
 
 def test_no_temperature_overflows():
-    votes = vote(
-        Neighbours(torch.tensor([[0, 1]]), torch.tensor([[1.0, -1.0]])),
+    votes = knn_vote(
+        KNNResult(torch.tensor([[0, 1]]), torch.tensor([[1.0, -1.0]])),
         torch.tensor([1, 0]),
         2,
         1e-4,
@@ -116,5 +116,5 @@ def test_memory_does_not_grow_with_the_gallery(monkeypatch):
     monkeypatch.setattr(neighbours, "_QUERY_ROWS", 8)
     monkeypatch.setattr(neighbours, "_GALLERY_ROWS", 16)
     monkeypatch.setattr(neighbours, "_to_keys", watch)
-    find_neighbours(torch.randn(30, 4), torch.randn(400, 4), 3)
+    knn_search(torch.randn(30, 4), torch.randn(400, 4), 3)
     assert largest == 8 * 16

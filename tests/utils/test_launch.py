@@ -2,7 +2,7 @@ import pytest
 from helpers.launch_targets import fail_on_rank_one, write_rank
 
 from slowfast.config.problems import UserError
-from slowfast.utils.launch import Placement, first_host, launch, placement_from_environment
+from slowfast.utils.launch import DistEnv, launch, master_addr, placement_from_environment
 
 SLURM = {
     "SLURM_PROCID": "5",
@@ -26,17 +26,17 @@ SLURM = {
     ],
 )
 def test_first_host(nodelist, host):
-    assert first_host(nodelist) == host
+    assert master_addr(nodelist) == host
 
 
 def test_torchrun():
     env = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host", **SLURM}
-    assert placement_from_environment(env) == Placement(3, 4, 1, "env://")
+    assert placement_from_environment(env) == DistEnv(3, 4, 1, "env://")
 
 
 def test_slurm():
     place = placement_from_environment(SLURM)
-    assert place == Placement(5, 8, 1, "tcp://gpu003:23456")
+    assert place == DistEnv(5, 8, 1, "tcp://gpu003:23456")
     chosen = placement_from_environment({**SLURM, "MASTER_ADDR": "a", "MASTER_PORT": "7"})
     assert chosen.init_method == "tcp://a:7"
     preferred = placement_from_environment({**SLURM, "SLURM_JOB_NODELIST": "n[2-3]"})

@@ -12,12 +12,12 @@ from slowfast.utils.random import (
     STREAM_CROPS,
     STREAM_SPECAUG,
     STREAM_VIEW,
-    child_seeds,
     randint,
     rng_state,
     sample_rng,
     seed_everything,
     set_rng_state,
+    spawn_seeds,
     uniform,
 )
 
@@ -94,7 +94,7 @@ def test_streams_leave_room_for_a_number():
     assert min(np.diff(streams)) >= 1 << 16
 
 
-# -- uniform, randint, child_seeds -----------------------------------------------------------------
+# -- uniform, randint, spawn_seeds -----------------------------------------------------------------
 
 
 def python_bits(seed, stream, counter):
@@ -223,7 +223,7 @@ def test_randint_refuses_bounds_out_of_range(high):
 
 
 def test_child_seeds_are_distinct_and_not_negative():
-    seeds = child_seeds(torch.arange(20_000), STREAM_CROPS, 4)
+    seeds = spawn_seeds(torch.arange(20_000), STREAM_CROPS, 4)
     assert seeds.shape == (20_000, 4)
     assert seeds.min() >= 0
     assert seeds.unique().numel() == seeds.numel()

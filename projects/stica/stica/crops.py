@@ -28,10 +28,10 @@ __all__ = [
     "Boxes",
     "CropKind",
     "FeatureCrop",
+    "crop_names",
     "crop_size",
     "explicit_boxes",
     "feature_crop",
-    "slot_names",
     "space_tokens",
     "time_tokens",
 ]
@@ -127,7 +127,7 @@ class FeatureCrop(nn.Module):
         """
         if boxes is None:
             boxes = self.draw([m.shape[2:] for m in maps], aug_seed, maps[0].shape[0])
-        names = slot_names({name: kind.num for name, kind in self.kinds.items()})
+        names = crop_names({name: kind.num for name, kind in self.kinds.items()})
         space = tuple(name for name in names if name.startswith("space"))
         time = names[len(space) :]
         _check_count(boxes, len(space), len(time))
@@ -295,7 +295,7 @@ def _for_every_row(
     return table
 
 
-def slot_names(counts: dict[str, int]) -> tuple[str, ...]:
+def crop_names(counts: dict[str, int]) -> tuple[str, ...]:
     """Name the crop slots, such as ``space_large_0``.
 
     Args:

@@ -27,7 +27,7 @@ __all__ = [
     "LOSS_VARIANTS",
     "build_loss",
     "cross_modal_loss",
-    "pairs_nce",
+    "multi_crop_info_nce",
     "stica",
     "stica_loss",
     "valid_rows",
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-def pairs_nce(
+def multi_crop_info_nce(
     query: Tensor, key: Tensor, temperature: float, valid: Tensor | None = None
 ) -> Tensor:
     """Average the noise-contrastive loss over all pairs of a query slot and a key slot.
@@ -70,7 +70,7 @@ def pairs_nce(
             logits = logits.masked_fill(~is_key[:, :, None, None], float("-inf"))
         targets = target[:, None, None].expand(-1, *logits.shape[2:])
         losses = F.cross_entropy(logits, targets, reduction="none")  # (B, Q, P)
-        return distributed.joint_mean(losses, valid, joint=joint)
+        return distributed.global_mean(losses, valid, joint=joint)
 
 
 def cross_modal_loss(
@@ -90,8 +90,8 @@ def cross_modal_loss(
     Returns:
         Scalar.
     """
-    to_audio = pairs_nce(video, audio[None], temperature, valid)
-    to_video = pairs_nce(audio[None], video, temperature, valid)
+    to_audio = multi_crop_info_nce(video, audio[None], temperature, valid)
+    to_video = multi_crop_info_nce(audio[None], video, temperature, valid)
     return (to_audio + to_video) / 2
 
 
@@ -132,15 +132,17 @@ def within_modal_loss(
         )
     if pairs == "released":
         one, other = large[0, -1:], large[1, -1:]
-        both_ways = pairs_nce(other, one, temperature, valid)
-        both_ways = (both_ways + pairs_nce(one, other, temperature, valid)) / 2
+        both_ways = multi_crop_info_nce(other, one, temperature, valid)
+        both_ways = (both_ways + multi_crop_info_nce(one, other, temperature, valid)) / 2
         count = small.shape[1] * large.shape[1]
         if count == 0:
             return both_ways
-        return (both_ways + count * pairs_nce(small[1], large[0], temperature, valid)) / (1 + count)
+        return (both_ways + count * multi_crop_info_nce(small[1], large[0], temperature, valid)) / (
+            1 + count
+        )
     crops = torch.cat([large, small], dim=1)  # (V, K + S, B, D)
     terms = [
-        pairs_nce(crops[view], large[other], temperature, valid)
+        multi_crop_info_nce(crops[view], large[other], temperature, valid)
         for view in range(views)
         for other in range(views)
         if other != view

@@ -55,8 +55,8 @@ __all__ = [
     "build_released_loss",
     "build_released_model",
     "check_released",
-    "draw_boxes",
     "released_loss",
+    "sample_boxes",
 ]
 
 COMPAT = "released"
@@ -71,7 +71,7 @@ TIME_SIZES_OF_MORE = {"time_large": 6, "time_small": 4}
 # Keys of other layers that the published run depends on. A check cannot set them, so it demands
 # them; configs/StiCA/released.yaml has them all.
 RELEASED_SETTINGS: dict[str, Any] = {
-    "AUDIO.LOGFBANK_PARITY": True,
+    "AUDIO.PSF_COMPAT": True,
     "AUDIO.NUM_MEL": 257,
     "AUDIO.FFT_SIZE": 1024,
     "SOLVER.ZERO_WD_1D_PARAM": False,
@@ -96,7 +96,7 @@ class ReleasedBoxes(NamedTuple):
     time_small: Sequence[Sequence[int]]
 
 
-def draw_boxes(
+def sample_boxes(
     counts: Mapping[str, int], size: Sequence[int], aug_seed: Tensor, view: int
 ) -> ReleasedBoxes:
     """Draw the crops of one view as the published code does, exclusive upper bounds included.
@@ -196,7 +196,7 @@ class ReleasedStiCA(SpaceTimeCropAttend):
             if boxes is not None:
                 box = boxes[view]
             elif any(self.counts.values()):
-                box = draw_boxes(self.counts, feature_map.shape[2:], batch["aug_seed"], view)
+                box = sample_boxes(self.counts, feature_map.shape[2:], batch["aug_seed"], view)
             else:
                 box = ReleasedBoxes([], [], [], [])
             views.append(self._embed_view(feature_map, box))

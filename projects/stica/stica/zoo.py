@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slowfast.models.zoo.packaged import packaged_rows
-from slowfast.models.zoo.rows import ZooRow, register_rows
+from slowfast.models.zoo.rows import ZooEntry, register_rows
 
 __all__ = ["avid_cma", "gdt", "small"]
 
@@ -19,7 +19,7 @@ _FILES = "https://dl.fbaipublicfiles.com"
 
 
 @register_rows
-def gdt() -> Iterator[ZooRow]:
+def gdt() -> Iterator[ZooEntry]:
     """List GDT's files.
 
     Yields:
@@ -30,7 +30,7 @@ def gdt() -> Iterator[ZooRow]:
         ("HT100M", 94.1, "Trained with text, not sound: only the video tower fits."),
         ("IG65M", 95.2, "Both towers and their heads: for StiCA's pretrain YAMLs, too."),
     ):
-        yield ZooRow(
+        yield ZooEntry(
             name=f"gdt_{data.lower()}",
             url=f"{_FILES}/GDT/gdt_{data}.pth",
             config="StiCA/finetune_UCF101.yaml",
@@ -46,7 +46,7 @@ def gdt() -> Iterator[ZooRow]:
 
 
 @register_rows
-def avid_cma() -> Iterator[ZooRow]:
+def avid_cma() -> Iterator[ZooEntry]:
     """List AVID's and AVID-CMA's files.
 
     Yields:
@@ -58,7 +58,7 @@ def avid_cma() -> Iterator[ZooRow]:
         ("avid_audioset", "AVID_Audioset_Cross-N1024", "AudioSet", 91.0),
         ("avid_cma_audioset", "AVID-CMA_Audioset_InstX-N1024-PosW-N64-Top32", "AudioSet", 91.5),
     ):
-        yield ZooRow(
+        yield ZooEntry(
             name=name,
             url=f"{_FILES}/avid-cma/checkpoints/{file}_checkpoint.pth.tar",
             config="StiCA/avid_finetune_UCF101.yaml",
@@ -74,7 +74,7 @@ def avid_cma() -> Iterator[ZooRow]:
 
 
 @register_rows
-def small() -> Iterator[ZooRow]:
+def small() -> Iterator[ZooEntry]:
     """List the small weights that come with this project.
 
     Yields:

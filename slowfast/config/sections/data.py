@@ -68,10 +68,10 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.ENSEMBLE_METHOD = "sum"
     # The run stops when more than this share of the data set's files turns out bad.
     cfg.DATA.MAX_BAD_FRACTION = 0.05
-    # What stands in for a bad training file: "replace" (another file, drawn from the seed, with its
-    # own label and index) or "error" (stop at once). In evaluation a bad file is left out and
+    # What stands in for a bad training file: "resample" (another file, drawn from the seed, with
+    # its own label and index) or "raise" (stop at once). In evaluation a bad file is left out and
     # counted.
-    cfg.DATA.BAD_FILE_POLICY = "replace"
+    cfg.DATA.ON_DECODE_ERROR = "resample"
     # A file that takes longer than this to decode is given up and recorded as bad, in seconds.
     # 0: wait for ever. Needs NUM_WORKERS > 0.
     cfg.DATA.FILE_TIMEOUT_SEC = 60.0
@@ -128,7 +128,7 @@ def _add_loader(cfg: CfgNode) -> None:
     # Keep every file decoded in $SLOWFAST_CACHE/decoded, else ~/.cache/slowfast/decoded: frames at
     # DECODING_SHORT_SIZE, sound at SAMPLE_RATE. For small sets on few cores: samples stay the
     # same. 30 frames of 112 x 150 pixels take 1.5 MB. Files of more than a minute are not kept.
-    cfg.DATA_LOADER.KEEP_DECODED = False
+    cfg.DATA_LOADER.CACHE_DECODED = False
 
 
 def _add_demo_set(cfg: CfgNode) -> None:
@@ -142,11 +142,11 @@ def _add_demo_set(cfg: CfgNode) -> None:
     cfg.DEMO_SET.ORDER_CLASSES = True
     # What varies from clip to clip without telling the class: place and size ("space"), tempo
     # ("time"), "colour", "background", and grain, hiss and loudness ("noise"). []: nothing.
-    cfg.DEMO_SET.NUISANCE = ["space", "time", "colour", "background", "noise"]
+    cfg.DEMO_SET.VARIATION = ["space", "time", "colour", "background", "noise"]
     # Sound events happen when visual events do.
     cfg.DEMO_SET.SYNC = True
     # Sound and picture of a clip share its tempo and size, heard as pitch.
-    cfg.DEMO_SET.SHARED_INSTANCE = True
+    cfg.DEMO_SET.INSTANCE_CUE = True
     # Where the set is kept. Empty: $SLOWFAST_CACHE, else ~/.cache/slowfast.
     cfg.DEMO_SET.CACHE_DIR = ""
 
@@ -163,7 +163,7 @@ def _add_audio(cfg: CfgNode) -> None:
     cfg.AUDIO.CLIP_SEC = 1.0
     # In evaluation the sound is taken this much later than the picture, in seconds; the track
     # counts as a loop. To measure alignment; 0 otherwise.
-    cfg.AUDIO.SHIFT_SEC = 0.0
+    cfg.AUDIO.EVAL_OFFSET_SEC = 0.0
     # Sound is resampled to this rate, mono, in Hz.
     cfg.AUDIO.SAMPLE_RATE = 24000
     # Mel bands of the spectrogram.
@@ -175,7 +175,7 @@ def _add_audio(cfg: CfgNode) -> None:
     cfg.AUDIO.FFT_SIZE = 0
     # Spectrograms equal to python_speech_features' logfbank, which older audio-visual code used:
     # int16 scale, pre-emphasis, rectangular window; there with FFT_SIZE 1024 and NUM_MEL 257.
-    cfg.AUDIO.LOGFBANK_PARITY = False
+    cfg.AUDIO.PSF_COMPAT = False
     # Pre-emphasis of the parity mode.
     cfg.AUDIO.PREEMPHASIS = 0.97
     # Log-mel values are normalised as (x - MEAN) / STD.

@@ -127,22 +127,22 @@ def _add_probe(cfg: CfgNode) -> None:
     cfg.PROBE.FEATURE = "video"
     # Ranks k of retrieval; those above the gallery's size are left out.
     cfg.PROBE.RANKS = [1, 5, 10, 20, 50]
-    # Neighbours that vote in knn (at most the gallery's size), and the temperature of their votes:
+    # KNNResult that vote in knn (at most the gallery's size), and the temperature of their votes:
     # a neighbour of similarity s weighs exp(s / temperature).
     cfg.PROBE.KNN_K = 200
     cfg.PROBE.KNN_TEMPERATURE = 0.07
     # Weights of the squared norm that linear_probe and baselines choose from, and costs C that
     # linear_svm chooses from; chosen by cross-validation within the train split, never on the test
     # split.
-    cfg.PROBE.DECAYS = [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
+    cfg.PROBE.WEIGHT_DECAY_GRID = [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
     cfg.PROBE.SVM_COSTS = [0.001, 0.01, 0.1, 1.0, 10.0]
     # Folds of that cross-validation.
     cfg.PROBE.VALIDATION_FOLDS = 5
     # Labelled videos per class of few_shot, and how often they are drawn.
     cfg.PROBE.FEW_SHOT_K = [1, 5, 10, 20]
-    cfg.PROBE.FEW_SHOT_DRAWS = 5
+    cfg.PROBE.FEW_SHOT_EPISODES = 5
     # How much later the false sound of the alignment protocol starts, in seconds.
-    cfg.PROBE.ALIGNMENT_SHIFT_SEC = 1.0
+    cfg.PROBE.SYNC_OFFSET_SEC = 1.0
 
 
 def _add_tensorboard(cfg: CfgNode) -> None:

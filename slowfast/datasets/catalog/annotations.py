@@ -11,10 +11,10 @@ from typing import NamedTuple
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.bad_media import record_missing
 from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.manifest import Manifest, Row, share_manifest
+from slowfast.datasets.manifest import Manifest, VideoRecord, share_manifest
 from slowfast.utils import distributed
 
-__all__ = ["Entry", "Locate", "by_name", "check_disjoint", "entries_to_manifest"]
+__all__ = ["Annotation", "Locate", "check_disjoint", "entries_to_manifest", "match_by_filename"]
 
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _SHOWN = 3
 
 
-class Entry(NamedTuple):
+class Annotation(NamedTuple):
     """A line of a split file.
 
     Attributes:
@@ -42,11 +42,11 @@ class Entry(NamedTuple):
     end_sec: float = math.inf
 
 
-Locate = Callable[[Entry], Row | None]
+Locate = Callable[[Annotation], VideoRecord | None]
 """Gives the row of an entry, None if its file is not there."""
 
 
-def by_name(index: MediaIndex) -> Locate:
+def match_by_filename(index: MediaIndex) -> Locate:
     """Locate the files of entries by their names.
 
     Args:
@@ -56,14 +56,14 @@ def by_name(index: MediaIndex) -> Locate:
         A function that gives the row of an entry, None if its file is not there.
     """
 
-    def locate(entry: Entry) -> Row | None:
+    def locate(entry: Annotation) -> VideoRecord | None:
         path = index.find(entry.name)
-        return None if path is None else Row(path, entry.label)
+        return None if path is None else VideoRecord(path, entry.label)
 
     return locate
 
 
-def check_disjoint(train: Iterable[Entry], test: Iterable[Entry]) -> None:
+def check_disjoint(train: Iterable[Annotation], test: Iterable[Annotation]) -> None:
     """Refuse lists of which one file is in both.
 
     Args:
@@ -86,7 +86,7 @@ def check_disjoint(train: Iterable[Entry], test: Iterable[Entry]) -> None:
 def entries_to_manifest(
     cfg: CfgNode,
     split: str,
-    entries: Iterable[Entry],
+    entries: Iterable[Annotation],
     locate: Locate,
     *,
     class_names: list[str],
@@ -108,9 +108,9 @@ def entries_to_manifest(
     Raises:
         UserError: If all are missing, or more than DATA.MAX_BAD_FRACTION, or none is listed.
     """
-    missing: list[Entry] = []
+    missing: list[Annotation] = []
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[VideoRecord]:
         for entry in entries:
             row = locate(entry)
             if row is None:
@@ -127,7 +127,9 @@ def entries_to_manifest(
     return share_manifest(manifest)
 
 
-def _judge_missing(cfg: CfgNode, split: str, missing: list[Entry], total: int, layout: str) -> None:
+def _judge_missing(
+    cfg: CfgNode, split: str, missing: list[Annotation], total: int, layout: str
+) -> None:
     root = Path(cfg.DATA.PATH_TO_DATA_DIR).expanduser()
     first = missing[0]
     if len(missing) == total:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slowfast.config import CfgNode
-from slowfast.datasets.audio_dataset import TestSounds, TrainSounds, build_audio_dataset
+from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.catalog.kinetics import kinetics, manifest_from_cfg
 from slowfast.datasets.files import MEDIA_SUFFIXES
@@ -12,7 +12,7 @@ __all__ = ["audio_folder"]
 
 
 @DATASET_REGISTRY.register()
-def audio_folder(cfg: CfgNode, split: str) -> TrainSounds | TestSounds:
+def audio_folder(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
     """Build a split of a folder of sound files, or of files of which only the sound is wanted.
 
     Args:

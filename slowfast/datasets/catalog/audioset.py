@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.catalog.annotations import Entry, entries_to_manifest
+from slowfast.datasets.catalog.annotations import Annotation, entries_to_manifest
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import (
     data_root,
@@ -15,9 +15,9 @@ from slowfast.datasets.catalog.split_files import (
     read_csv_lines,
     require_split,
 )
-from slowfast.datasets.catalog.youtube import by_segment, segment_entry
+from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 from slowfast.datasets.manifest import NO_LABEL, Manifest
-from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["audioset"]
 
@@ -34,7 +34,7 @@ Labels = dict[str, int]
 
 
 @DATASET_REGISTRY.register()
-def audioset(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+def audioset(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of AudioSet, or of another list in its format.
 
     A segment has several labels, which is not built: it is labelled only if it has exactly one and
@@ -67,7 +67,7 @@ def _manifest(cfg: CfgNode, split: str) -> Manifest:
         cfg,
         source,
         _untested(_read_lists(lists[source], labels), tested),
-        by_segment(index, _read_lists(lists[source], labels)),
+        match_by_youtube_segment(index, _read_lists(lists[source], labels)),
         class_names=names,
         layout=_LAYOUT,
     )
@@ -103,7 +103,7 @@ def _read_classes(file: Path) -> tuple[list[str], Labels]:
     return names, labels
 
 
-def _read_lists(files: list[Path], labels: Labels) -> Iterator[Entry]:
+def _read_lists(files: list[Path], labels: Labels) -> Iterator[Annotation]:
     """Read 'ID, 30.000, 40.000, "/m/09x0r,/m/05zppz"' lines."""
     for file in files:
         for where, cells in read_csv_lines(file):
@@ -131,7 +131,7 @@ def _label(codes: list[str], labels: Labels, where: str) -> int:
     return labels[codes[0].strip()] if labels and len(codes) == 1 else NO_LABEL
 
 
-def _untested(entries: Iterator[Entry], tested: dict[str, str]) -> Iterator[Entry]:
+def _untested(entries: Iterator[Annotation], tested: dict[str, str]) -> Iterator[Annotation]:
     """Pass entries to train on; millions of them are not kept to be compared."""
     for entry in entries:
         if entry.name in tested:

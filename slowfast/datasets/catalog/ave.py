@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.catalog.annotations import Entry, by_name, entries_to_manifest
+from slowfast.datasets.catalog.annotations import Annotation, entries_to_manifest, match_by_filename
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import (
     data_root,
@@ -16,7 +16,7 @@ from slowfast.datasets.catalog.split_files import (
     require_split,
 )
 from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["ave"]
 
@@ -28,7 +28,7 @@ _FORMAT = "Category&VideoID&Quality&StartTime&EndTime"
 
 
 @DATASET_REGISTRY.register()
-def ave(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+def ave(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of AVE. Clips are cut from the whole of each file, not from its event alone.
 
     Args:
@@ -52,7 +52,7 @@ def _manifest(cfg: CfgNode, split: str) -> Manifest:
     names = sorted({category for part in rows.values() for _, category, _ in part})
     labels = {name: label for label, name in enumerate(names)}
     # A video may be listed for several events of its class.
-    entries = {(c, v): Entry(f"{v}.mp4", labels[c], where, v) for where, c, v in rows[source]}
+    entries = {(c, v): Annotation(f"{v}.mp4", labels[c], where, v) for where, c, v in rows[source]}
     for name in _LISTS.keys() - {source}:
         both = {video for *_, video in rows[name]} & {video for _, video in entries}
         if both:
@@ -68,7 +68,7 @@ def _manifest(cfg: CfgNode, split: str) -> Manifest:
         cfg,
         source,
         entries.values(),
-        by_name(MediaIndex(root)),
+        match_by_filename(MediaIndex(root)),
         class_names=names,
         layout=_LAYOUT,
     )

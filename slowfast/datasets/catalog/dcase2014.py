@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.audio_dataset import TestSounds, TrainSounds, build_audio_dataset
+from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.catalog.annotations import (
-    Entry,
-    by_name,
+    Annotation,
     check_disjoint,
     entries_to_manifest,
+    match_by_filename,
 )
 from slowfast.datasets.catalog.kinetics import kinetics, manifest_from_cfg
 from slowfast.datasets.catalog.media_index import MediaIndex
@@ -27,7 +27,7 @@ from slowfast.datasets.catalog.split_files import (
     require_split,
 )
 from slowfast.datasets.files import MEDIA_SUFFIXES, media_files
-from slowfast.datasets.manifest import Manifest, Row, share_manifest
+from slowfast.datasets.manifest import Manifest, VideoRecord, share_manifest
 
 __all__ = ["dcase2014"]
 
@@ -38,7 +38,7 @@ _LISTS = {"train": ("fold{}_train.txt",), "test": ("fold{}_evaluate.txt", "fold{
 
 
 @DATASET_REGISTRY.register()
-def dcase2014(cfg: CfgNode, split: str) -> TrainSounds | TestSounds:
+def dcase2014(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
     """Build a split of the acoustic scenes.
 
     Args:
@@ -90,7 +90,7 @@ def _official_manifest(split: str, folders: dict[str, Path]) -> Manifest:
         raise UserError(
             f"DATA.PATH_TO_DATA_DIR: {folders[split]} holds no sound files. Expected: {_LAYOUT}."
         )
-    rows = (Row(path, names.index(_scene(path))) for path in files[split])
+    rows = (VideoRecord(path, names.index(_scene(path))) for path in files[split])
     return share_manifest(Manifest.from_rows(rows, names))
 
 
@@ -130,11 +130,11 @@ def _fold_manifest(cfg: CfgNode, split: str, root: Path, fold: int) -> Manifest:
     names = sorted({scene for _, scene, _ in lines["train"]})
     labels = {name: label for label, name in enumerate(names)}
     lists = {
-        name: [Entry(file, _label(scene, labels, where), where) for file, scene, where in part]
+        name: [Annotation(file, _label(scene, labels, where), where) for file, scene, where in part]
         for name, part in lines.items()
     }
     check_disjoint(lists["train"], lists["test"])
-    locate = by_name(MediaIndex(root, MEDIA_SUFFIXES))
+    locate = match_by_filename(MediaIndex(root, MEDIA_SUFFIXES))
     return entries_to_manifest(
         cfg, source, lists[source], locate, class_names=names, layout=_LAYOUT
     )

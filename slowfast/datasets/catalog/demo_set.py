@@ -10,7 +10,7 @@ from slowfast.config import CfgNode
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.demo.generator import generate_demo, spec_from_cfg
 from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 from slowfast.utils.io import cache_dir
 
 __all__ = ["demo"]
@@ -21,7 +21,7 @@ _REPORT_EVERY_SEC = 5.0
 
 
 @DATASET_REGISTRY.register()
-def demo(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+def demo(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of the demo set, making its files first when they are not there.
 
     Args:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.audio_dataset import TestSounds, TrainSounds, build_audio_dataset
+from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.catalog.annotations import (
-    Entry,
-    by_name,
+    Annotation,
     check_disjoint,
     entries_to_manifest,
+    match_by_filename,
 )
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import (
@@ -48,7 +48,7 @@ class _Sound(NamedTuple):
 
 
 @DATASET_REGISTRY.register()
-def esc50(cfg: CfgNode, split: str) -> TrainSounds | TestSounds:
+def esc50(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
     """Build a split of ESC-50, or of another folder with such a table.
 
     Args:
@@ -62,7 +62,7 @@ def esc50(cfg: CfgNode, split: str) -> TrainSounds | TestSounds:
 
 
 @DATASET_REGISTRY.register()
-def esc10(cfg: CfgNode, split: str) -> TrainSounds | TestSounds:
+def esc10(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
     """Build a split of ESC-10: the ten classes that the table of ESC-50 marks as such.
 
     Args:
@@ -91,12 +91,12 @@ def _manifest(cfg: CfgNode, split: str, name: str) -> Manifest:
     fold = require_fold(cfg, name, max(sound.fold for sound in sounds))
     names = _class_names(sounds)
     labels = {category: label for label, category in enumerate(names)}
-    lists: dict[str, list[Entry]] = {"train": [], "test": []}
+    lists: dict[str, list[Annotation]] = {"train": [], "test": []}
     for sound in sounds:
-        entry = Entry(sound.file, labels[sound.category], sound.where)
+        entry = Annotation(sound.file, labels[sound.category], sound.where)
         lists["test" if sound.fold == fold else "train"].append(entry)
     check_disjoint(lists["train"], lists["test"])
-    locate = by_name(MediaIndex(root, MEDIA_SUFFIXES))
+    locate = match_by_filename(MediaIndex(root, MEDIA_SUFFIXES))
     return entries_to_manifest(
         cfg, source, lists[source], locate, class_names=names, layout=_LAYOUT
     )

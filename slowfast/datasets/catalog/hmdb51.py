@@ -7,10 +7,10 @@ from pathlib import Path
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.catalog.annotations import (
-    Entry,
-    by_name,
+    Annotation,
     check_disjoint,
     entries_to_manifest,
+    match_by_filename,
 )
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import (
@@ -21,7 +21,7 @@ from slowfast.datasets.catalog.split_files import (
     require_split,
 )
 from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["hmdb51"]
 
@@ -33,7 +33,7 @@ _UNUSED = "0"
 
 
 @DATASET_REGISTRY.register()
-def hmdb51(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+def hmdb51(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of HMDB-51.
 
     Args:
@@ -56,11 +56,11 @@ def _manifest(cfg: CfgNode, split: str) -> Manifest:
     root = data_root(cfg, _LAYOUT)
     folder = find_split_dir(cfg, root, _FOLDERS, ("*" + _ENDING.format("[123]"),))
     names = _class_names(folder)
-    lists: dict[str, list[Entry]] = {name: [] for name in _SPLITS}
+    lists: dict[str, list[Annotation]] = {name: [] for name in _SPLITS}
     for label, name in enumerate(names):
         _read_list(folder / (name + _ENDING.format(fold)), name, label, lists)
     check_disjoint(lists["train"], lists["test"])
-    locate = by_name(MediaIndex(root))
+    locate = match_by_filename(MediaIndex(root))
     return entries_to_manifest(
         cfg, source, lists[source], locate, class_names=names, layout=_LAYOUT
     )
@@ -72,7 +72,7 @@ def _class_names(folder: Path) -> list[str]:
     return sorted({file.name[: -len(_ENDING.format(1))] for file in files})
 
 
-def _read_list(file: Path, name: str, label: int, lists: dict[str, list[Entry]]) -> None:
+def _read_list(file: Path, name: str, label: int, lists: dict[str, list[Annotation]]) -> None:
     """Read "video.avi 1" lines of a class into the lists of the splits."""
     splits = {mark: split for split, mark in _SPLITS.items()}
     for where, line in read_lines(file):
@@ -83,4 +83,4 @@ def _read_list(file: Path, name: str, label: int, lists: dict[str, list[Entry]])
                 f"{line!r}."
             )
         if mark != _UNUSED:
-            lists[splits[mark]].append(Entry(f"{name}/{video.strip()}", label, where))
+            lists[splits[mark]].append(Annotation(f"{name}/{video.strip()}", label, where))

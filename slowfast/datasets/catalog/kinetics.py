@@ -12,7 +12,7 @@ from slowfast.datasets.csv_rows import CsvFormat
 from slowfast.datasets.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
 from slowfast.datasets.layouts import find_layout, load_manifest
 from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["kinetics", "manifest_from_cfg"]
 
@@ -66,7 +66,7 @@ def _csv_format(cfg: CfgNode) -> CsvFormat:
 
 
 @DATASET_REGISTRY.register()
-def kinetics(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+def kinetics(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of Kinetics, or of any data set in one of the layouts of ``layouts``.
 
     Args:

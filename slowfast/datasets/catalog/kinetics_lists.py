@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.catalog.annotations import Entry, entries_to_manifest
+from slowfast.datasets.catalog.annotations import Annotation, entries_to_manifest
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import data_root
-from slowfast.datasets.catalog.youtube import by_segment, segment_entry
+from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 from slowfast.datasets.csv_dialect import as_integer
 from slowfast.datasets.csv_rows import (
     CLASSES_FILE,
@@ -96,7 +96,7 @@ def official_manifest(
         cfg,
         name,
         _entries(file, name, form, labels),
-        by_segment(index, _entries(file, name, form, labels)),
+        match_by_youtube_segment(index, _entries(file, name, form, labels)),
         class_names=class_names,
         layout=_LAYOUT,
     )
@@ -122,7 +122,9 @@ def _class_names(layout: Layout, form: CsvFormat) -> list[str]:
     return [] if all(as_integer(name) is not None for name in names) else sorted(names)
 
 
-def _entries(file: Path, split: str, form: CsvFormat, labels: Mapping[str, int]) -> Iterator[Entry]:
+def _entries(
+    file: Path, split: str, form: CsvFormat, labels: Mapping[str, int]
+) -> Iterator[Annotation]:
     for where, cells in read_table(file, form, form.dialect(file), split):
         label = parse_label(cells.get("label", ""), labels, where)
         start, end = cells.get("start_sec", ""), cells.get("end_sec", "")

@@ -9,10 +9,10 @@ from typing import Any
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.catalog.annotations import (
-    Entry,
-    by_name,
+    Annotation,
     check_disjoint,
     entries_to_manifest,
+    match_by_filename,
 )
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import (
@@ -23,7 +23,7 @@ from slowfast.datasets.catalog.split_files import (
     require_split,
 )
 from slowfast.datasets.manifest import NO_LABEL, Manifest
-from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["ssv2", "ssv2_test"]
 
@@ -35,7 +35,7 @@ _ANSWERS = "test-answers.csv"
 
 
 @DATASET_REGISTRY.register()
-def ssv2(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+def ssv2(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of Something-Something V2; tested on validation, as the field reports it.
 
     Args:
@@ -49,7 +49,7 @@ def ssv2(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
 
 
 @DATASET_REGISTRY.register()
-def ssv2_test(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+def ssv2_test(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of Something-Something V2; "test" is the official test split.
 
     Args:
@@ -83,7 +83,7 @@ def _manifest(cfg: CfgNode, split: str) -> Manifest:
     if source == "test":
         check_disjoint(lists["train"], lists["test"])
         lists["test"] = _with_answers(lists["test"], folder / _ANSWERS, classes)
-    locate = by_name(MediaIndex(root))
+    locate = match_by_filename(MediaIndex(root))
     return entries_to_manifest(
         cfg, source, lists[source], locate, class_names=list(classes), layout=_LAYOUT
     )
@@ -103,14 +103,14 @@ def _read_classes(file: Path) -> dict[str, int]:
     return {name: label for label, name in enumerate(ordered)}
 
 
-def _read_list(file: Path, classes: dict[str, int]) -> Iterator[Entry]:
+def _read_list(file: Path, classes: dict[str, int]) -> Iterator[Annotation]:
     """Read [{"id": "7", "template": "Holding [something]"}, ...]; test has no templates."""
     for number, item in enumerate(read_json_file(file, list), start=1):
         where = f"{file}: entry {number}"
         if not isinstance(item, dict) or not str(item.get("id", "")):
             raise UserError(f"{where}: expected an object with an id, got {item!r}.")
         label = _label(item["template"], classes, where) if "template" in item else NO_LABEL
-        yield Entry(f"{item['id']}.webm", label, where)
+        yield Annotation(f"{item['id']}.webm", label, where)
 
 
 def _label(template: Any, classes: dict[str, int], where: str) -> int:
@@ -121,7 +121,9 @@ def _label(template: Any, classes: dict[str, int], where: str) -> int:
     return classes[name]
 
 
-def _with_answers(entries: list[Entry], file: Path, classes: dict[str, int]) -> list[Entry]:
+def _with_answers(
+    entries: list[Annotation], file: Path, classes: dict[str, int]
+) -> list[Annotation]:
     """Add the labels of "7;Holding something" lines, if there is such a file."""
     if not file.exists():
         return entries

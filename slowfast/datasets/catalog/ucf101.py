@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.catalog.annotations import (
-    Entry,
-    by_name,
+    Annotation,
     check_disjoint,
     entries_to_manifest,
+    match_by_filename,
 )
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import (
@@ -21,7 +21,7 @@ from slowfast.datasets.catalog.split_files import (
     require_split,
 )
 from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["ucf101"]
 
@@ -30,7 +30,7 @@ _SPLITS = ("train", "test")
 
 
 @DATASET_REGISTRY.register()
-def ucf101(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+def ucf101(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of UCF-101.
 
     Args:
@@ -56,7 +56,7 @@ def _manifest(cfg: CfgNode, split: str) -> Manifest:
     lists = {name: _read_list(folder / f"{name}list{fold:02d}.txt", classes) for name in _SPLITS}
     check_disjoint(lists["train"], lists["test"])
     # The lists say HandStandPushups where class and folder are called HandstandPushups.
-    locate = by_name(MediaIndex(root, fold_case=True))
+    locate = match_by_filename(MediaIndex(root, fold_case=True))
     return entries_to_manifest(
         cfg, source, lists[source], locate, class_names=list(classes), layout=_LAYOUT
     )
@@ -73,7 +73,7 @@ def _read_classes(file: Path) -> dict[str, int]:
     return classes
 
 
-def _read_list(file: Path, classes: dict[str, int]) -> list[Entry]:
+def _read_list(file: Path, classes: dict[str, int]) -> list[Annotation]:
     """Read "CLASS/v_x.avi 1" lines; lists to test on have no number."""
     labels = {name.casefold(): label for name, label in classes.items()}
     entries = []
@@ -87,5 +87,5 @@ def _read_list(file: Path, classes: dict[str, int]) -> list[Entry]:
             )
         if number.strip() not in ("", str(label + 1)):
             raise UserError(f"{where}: class {folder} is number {label + 1}, got {line!r}.")
-        entries.append(Entry(name, label, where))
+        entries.append(Annotation(name, label, where))
     return entries

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.catalog.annotations import Entry, check_disjoint, entries_to_manifest
+from slowfast.datasets.catalog.annotations import Annotation, check_disjoint, entries_to_manifest
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import (
     data_root,
@@ -14,9 +14,9 @@ from slowfast.datasets.catalog.split_files import (
     read_csv_lines,
     require_split,
 )
-from slowfast.datasets.catalog.youtube import by_segment, segment_entry
+from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.video_dataset import TestVideos, TrainVideos, build_video_dataset
+from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["vggsound"]
 
@@ -27,7 +27,7 @@ _CLIP_SEC = 10.0
 
 
 @DATASET_REGISTRY.register()
-def vggsound(cfg: CfgNode, split: str) -> TrainVideos | TestVideos:
+def vggsound(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of VGGSound.
 
     Args:
@@ -53,13 +53,13 @@ def _manifest(cfg: CfgNode, split: str) -> Manifest:
         cfg,
         source,
         lists[source],
-        by_segment(MediaIndex(root), lists[source]),
+        match_by_youtube_segment(MediaIndex(root), lists[source]),
         class_names=names,
         layout=_LAYOUT,
     )
 
 
-def _read_list(file: Path) -> tuple[dict[str, list[Entry]], list[str]]:
+def _read_list(file: Path) -> tuple[dict[str, list[Annotation]], list[str]]:
     """Read "ID,30,class,train" lines: the segments of each split, and the sorted classes."""
     rows = []
     for where, cells in read_csv_lines(file):
@@ -71,7 +71,7 @@ def _read_list(file: Path) -> tuple[dict[str, list[Entry]], list[str]]:
         rows.append((where, cells))
     names = sorted({cells[2] for _, cells in rows})
     labels = {name: label for label, name in enumerate(names)}
-    lists: dict[str, list[Entry]] = {split: [] for split in _SPLITS}
+    lists: dict[str, list[Annotation]] = {split: [] for split in _SPLITS}
     for where, (video, start, name, split) in rows:
         start_sec = float(start)
         lists[split].append(

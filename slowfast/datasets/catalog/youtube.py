@@ -7,12 +7,12 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 
-from slowfast.datasets.catalog.annotations import Entry, Locate
+from slowfast.datasets.catalog.annotations import Annotation, Locate
 from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.manifest import Row
+from slowfast.datasets.manifest import VideoRecord
 from slowfast.datasets.media.reader import MediaError, probe_media
 
-__all__ = ["by_segment", "segment_entry"]
+__all__ = ["match_by_youtube_segment", "segment_entry"]
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,9 @@ _TOLERANCE_SEC = 1.0
 """A full video may end so much before its segment is said to."""
 
 
-def segment_entry(video: str, start_sec: float, end_sec: float, *, label: int, where: str) -> Entry:
+def segment_entry(
+    video: str, start_sec: float, end_sec: float, *, label: int, where: str
+) -> Annotation:
     """Make the entry of a segment.
 
     Args:
@@ -34,10 +36,10 @@ def segment_entry(video: str, start_sec: float, end_sec: float, *, label: int, w
     Returns:
         An entry that is called as VGGSound does.
     """
-    return Entry(f"{video}_{int(start_sec):06d}.mp4", label, where, video, start_sec, end_sec)
+    return Annotation(f"{video}_{int(start_sec):06d}.mp4", label, where, video, start_sec, end_sec)
 
 
-def by_segment(index: MediaIndex, sample: Iterable[Entry]) -> Locate:
+def match_by_youtube_segment(index: MediaIndex, sample: Iterable[Annotation]) -> Locate:
     """Locate the files of segments.
 
     A file that is called by its video and start second is the segment. One that is called by its
@@ -55,24 +57,24 @@ def by_segment(index: MediaIndex, sample: Iterable[Entry]) -> Locate:
     def is_window() -> bool:
         return _are_whole_videos(index, sample)
 
-    def locate(entry: Entry) -> Row | None:
+    def locate(entry: Annotation) -> VideoRecord | None:
         if not math.isfinite(entry.end_sec):  # the list does not say when
             path = _find_video(index, entry)
-            return None if path is None else Row(path, entry.label)
+            return None if path is None else VideoRecord(path, entry.label)
         path = next(filter(None, map(index.find_stem, _trimmed_stems(entry))), None)
         if path is not None:
-            return Row(path, entry.label)
+            return VideoRecord(path, entry.label)
         path = _find_video(index, entry)
         if path is None:
             return None
         if is_window():
-            return Row(path, entry.label, entry.start_sec, entry.end_sec)
-        return Row(path, entry.label)
+            return VideoRecord(path, entry.label, entry.start_sec, entry.end_sec)
+        return VideoRecord(path, entry.label)
 
     return locate
 
 
-def _trimmed_stems(entry: Entry) -> Iterator[str]:
+def _trimmed_stems(entry: Annotation) -> Iterator[str]:
     """Yield the names, without suffix, that tools give to the file of a segment."""
     video, start, end = entry.video, entry.start_sec, entry.end_sec
     yield f"{video}_{int(start):06d}"
@@ -84,11 +86,11 @@ def _trimmed_stems(entry: Entry) -> Iterator[str]:
     yield f"{video}_{start:.1f}_{end:.1f}"
 
 
-def _find_video(index: MediaIndex, entry: Entry) -> str | None:
+def _find_video(index: MediaIndex, entry: Annotation) -> str | None:
     return index.find_stem(entry.video) or index.find_stem(f"Y{entry.video}")
 
 
-def _are_whole_videos(index: MediaIndex, sample: Iterable[Entry]) -> bool:
+def _are_whole_videos(index: MediaIndex, sample: Iterable[Annotation]) -> bool:
     """Whether files that are called by their video reach as far as their segments do."""
     reach: list[bool] = []
     for entry in sample:

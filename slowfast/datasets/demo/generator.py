@@ -89,14 +89,14 @@ NUISANCES = {
     "background": "nuisance_background",
     "noise": "noise",
 }
-"""What DEMO_SET.NUISANCE may list, and the switch of DemoSpec that it is."""
+"""What DEMO_SET.VARIATION may list, and the switch of DemoSpec that it is."""
 
 
 def spec_from_cfg(cfg: CfgNode) -> DemoSpec:
     """Read the section DEMO_SET of the configuration.
 
     Args:
-        cfg: The configuration; ``NUISANCE`` lists what varies, of ``NUISANCES``.
+        cfg: The configuration; ``VARIATION`` lists what varies, of ``NUISANCES``.
 
     Returns:
         The specification of the set.
@@ -112,10 +112,10 @@ def spec_from_cfg(cfg: CfgNode) -> DemoSpec:
             )
     if section.SEED < 0:
         raise UserError(f"DEMO_SET.SEED: got {section.SEED}; expected 0 or more.")
-    unknown = sorted(set(section.NUISANCE) - set(NUISANCES))
+    unknown = sorted(set(section.VARIATION) - set(NUISANCES))
     if unknown:
         raise UserError(
-            f"DEMO_SET.NUISANCE: unknown nuisance '{unknown[0]}'. {nearest(unknown[0], NUISANCES)}"
+            f"DEMO_SET.VARIATION: unknown nuisance '{unknown[0]}'. {nearest(unknown[0], NUISANCES)}"
         )
     return DemoSpec(
         num_train_per_class=section.NUM_TRAIN_PER_CLASS,
@@ -123,8 +123,8 @@ def spec_from_cfg(cfg: CfgNode) -> DemoSpec:
         seed=section.SEED,
         order_classes=section.ORDER_CLASSES,
         sync=section.SYNC,
-        shared_instance=section.SHARED_INSTANCE,
-        **{switch: name in section.NUISANCE for name, switch in NUISANCES.items()},
+        shared_instance=section.INSTANCE_CUE,
+        **{switch: name in section.VARIATION for name, switch in NUISANCES.items()},
     )
 
 

@@ -26,23 +26,23 @@ from typing import NamedTuple
 
 from slowfast.datasets.inspect.duplicates import (
     Duplicates,
+    audio_fingerprint,
     find_duplicates,
-    picture_print,
-    sound_print,
+    video_hash,
 )
 from slowfast.datasets.inspect.media_stats import (
-    Scan,
-    Seen,
-    Sound,
-    align,
-    listen,
-    look,
-    scan,
+    AudioStats,
+    DecodeStats,
+    FrameStats,
+    audio_stats,
+    av_offset,
+    decode_all,
+    sample_frames,
 )
 from slowfast.datasets.inspect.packets import Beat, PacketFacts, walk_packets
 from slowfast.datasets.inspect.report import LEVELS, MediaReport, PictureFacts, SoundFacts
-from slowfast.datasets.media.error_codes import SEVERITIES, MediaProblem, describe_fault, problem
-from slowfast.datasets.media.file import RAW_STREAMS, file_faults
+from slowfast.datasets.media.error_codes import SEVERITIES, MediaProblem, classify_error, problem
+from slowfast.datasets.media.file import RAW_STREAMS, translate_av_errors
 from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
 
 __all__ = [
@@ -84,9 +84,9 @@ class _Evidence(NamedTuple):
 
     info: MediaInfo
     packets: PacketFacts | None = None
-    seen: Seen | None = None
-    sound: Sound | None = None
-    scan: Scan | None = None
+    seen: FrameStats | None = None
+    sound: AudioStats | None = None
+    scan: DecodeStats | None = None
 
 
 def inspect_media(path: str | Path, *, level: str = "sample", beat: Beat = _no_beat) -> MediaReport:
@@ -107,14 +107,14 @@ def inspect_media(path: str | Path, *, level: str = "sample", beat: Beat = _no_b
         raise ValueError(f"level: got {level!r}; expected one of {', '.join(LEVELS)}.")
     report = MediaReport(path=str(path), level=level)
     try:
-        with file_faults(path):
+        with translate_av_errors(path):
             status = Path(path).stat()
             report = dataclasses.replace(
                 report, size_bytes=status.st_size, modified_ns=status.st_mtime_ns
             )
         return _inspect(report, beat)
     except MediaError as error:
-        return dataclasses.replace(report, problems=(describe_fault(error),))
+        return dataclasses.replace(report, problems=(classify_error(error),))
 
 
 def _inspect(report: MediaReport, beat: Beat) -> MediaReport:
@@ -129,8 +129,8 @@ def _inspect(report: MediaReport, beat: Beat) -> MediaReport:
         picture=_picture_facts(evidence) if info.has_video else None,
         sound=_sound_facts(evidence) if info.has_audio else None,
         file_hash="" if report.level == "headers" else _hash(report.path, beat),
-        picture_print=picture_print(seen.pictures) if seen else "",
-        sound_print=_print_of_sound(info, sound) if sound else "",
+        video_hash=video_hash(seen.pictures) if seen else "",
+        audio_fingerprint=_print_of_sound(info, sound) if sound else "",
     )
     found = sorted(_problems(report, evidence), key=lambda p: SEVERITIES.index(p.severity))
     return dataclasses.replace(report, problems=tuple(found))
@@ -140,10 +140,10 @@ def _examine(reader: MediaReader, info: MediaInfo, is_full: bool, beat: Beat) ->
     packets = seen = sound = scanned = None
     if info.has_video:
         packets = walk_packets(reader.path, info.zero_sec, beat)
-        seen = look(reader, info.fps, beat)
-        scanned = scan(reader, beat) if is_full else None
+        seen = sample_frames(reader, info.fps, beat)
+        scanned = decode_all(reader, beat) if is_full else None
     if info.has_audio:
-        sound = listen(reader, info, everywhere=is_full, beat=beat)
+        sound = audio_stats(reader, info, everywhere=is_full, beat=beat)
     return _Evidence(info, packets, seen, sound, scanned)
 
 
@@ -231,7 +231,7 @@ def _damage_of_picture(facts: PictureFacts, evidence: _Evidence) -> Iterator[Med
     if seen is not None and seen.fault is not None:
         where = f"{seen.num_lost} of {len(seen.pictures)} places"
         if seen.readable_share < _USABLE_SHARE:
-            reason = describe_fault(seen.fault).reason
+            reason = classify_error(seen.fault).reason
             yield problem("undecodable", f"its video cannot be decoded at {where} ({reason})")
         elif not facts.damaged_frames:
             yield problem("damaged", f"its video cannot be decoded at {where}")
@@ -277,7 +277,7 @@ def _oddities_of_picture(
         )
 
 
-def _problems_of_sound(facts: SoundFacts, sound: Sound | None) -> Iterator[MediaProblem]:
+def _problems_of_sound(facts: SoundFacts, sound: AudioStats | None) -> Iterator[MediaProblem]:
     if facts.num_tracks > 1:
         yield problem("several_tracks", f"{facts.num_tracks} sound tracks; one of them is read")
     if sound is None:
@@ -314,17 +314,17 @@ def _problems_of_both(picture: PictureFacts, sound: SoundFacts) -> Iterator[Medi
         )
 
 
-def _print_of_sound(info: MediaInfo, sound: Sound) -> str:
+def _print_of_sound(info: MediaInfo, sound: AudioStats) -> str:
     wave, rate = sound.wave, info.sample_rate_hz
     if info.has_video and sound.is_whole:
-        wave = align(wave, rate, info.audio_start_sec - info.video_start_sec)
+        wave = av_offset(wave, rate, info.audio_start_sec - info.video_start_sec)
         wave = wave[: round((info.video_end_sec - info.video_start_sec) * rate)]
-    return sound_print(wave, rate)
+    return audio_fingerprint(wave, rate)
 
 
 def _hash(path: str, beat: Beat) -> str:
     state = hashlib.blake2b(digest_size=16)
-    with file_faults(path), Path(path).open("rb") as file:
+    with translate_av_errors(path), Path(path).open("rb") as file:
         while block := file.read(_HASH_BLOCK):
             state.update(block)
             beat()

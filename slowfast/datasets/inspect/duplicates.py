@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.inspect.report import MediaReport
 
-__all__ = ["Duplicates", "find_duplicates", "picture_print", "sound_print"]
+__all__ = ["Duplicates", "audio_fingerprint", "find_duplicates", "video_hash"]
 
 _SIDE = 8
 _FLAT = 2.0
@@ -63,7 +63,7 @@ class Duplicates(NamedTuple):
     paths: tuple[str, ...]
 
 
-def picture_print(pictures: Iterable[NDArray[np.uint8] | None]) -> str:
+def video_hash(pictures: Iterable[NDArray[np.uint8] | None]) -> str:
     """Take the print of pictures.
 
     Args:
@@ -92,7 +92,7 @@ def _picture_word(picture: NDArray[np.uint8] | None) -> str:
     return _to_hex(np.diff(squares, axis=1) > 0)
 
 
-def sound_print(wave: NDArray[np.float32], rate_hz: int) -> str:
+def audio_fingerprint(wave: NDArray[np.float32], rate_hz: int) -> str:
     """Take the print of sound.
 
     Args:
@@ -152,8 +152,8 @@ class _Print:
 
     def __init__(self, report: MediaReport) -> None:
         self.path, self.length_sec = report.path, report.duration_sec
-        self.pictures = _words(report.picture_print)
-        self.sound = _words(report.sound_print)
+        self.pictures = _words(report.video_hash)
+        self.sound = _words(report.audio_fingerprint)
         self.has_sound = report.has_sound
 
     def pieces(self) -> Iterator[tuple[str, int, int]]:

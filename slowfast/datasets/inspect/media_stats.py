@@ -19,13 +19,13 @@ from slowfast.datasets.inspect.packets import Beat
 from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader
 
 __all__ = [
-    "Scan",
-    "Seen",
-    "Sound",
-    "align",
-    "listen",
-    "look",
-    "scan",
+    "AudioStats",
+    "DecodeStats",
+    "FrameStats",
+    "audio_stats",
+    "av_offset",
+    "decode_all",
+    "sample_frames",
 ]
 
 _NUM_PLACES = 5
@@ -47,7 +47,7 @@ _QUIET = 1e-3  # -60 dB
 _MAX_PARTS = 20
 
 
-class Seen(NamedTuple):
+class FrameStats(NamedTuple):
     """Frames looked at.
 
     Attributes:
@@ -69,7 +69,7 @@ class Seen(NamedTuple):
         return 1 - self.num_lost / len(self.pictures)
 
 
-class Sound(NamedTuple):
+class AudioStats(NamedTuple):
     """Sound listened to.
 
     Attributes:
@@ -93,7 +93,7 @@ class Sound(NamedTuple):
     fault: MediaError | None
 
 
-class Scan(NamedTuple):
+class DecodeStats(NamedTuple):
     """What decoding every frame has shown.
 
     Attributes:
@@ -107,7 +107,7 @@ class Scan(NamedTuple):
     missing_sec: tuple[tuple[float, float], ...]
 
 
-def look(reader: MediaReader, fps: float, beat: Beat) -> Seen:
+def sample_frames(reader: MediaReader, fps: float, beat: Beat) -> FrameStats:
     """Read a few frames at places from the start to the very end of the video.
 
     Args:
@@ -132,10 +132,10 @@ def look(reader: MediaReader, fps: float, beat: Beat) -> Seen:
         except MediaError as error:
             pictures.append(None)
             fault = fault or error
-    return Seen(pictures, fault)
+    return FrameStats(pictures, fault)
 
 
-def scan(reader: MediaReader, beat: Beat) -> Scan:
+def decode_all(reader: MediaReader, beat: Beat) -> DecodeStats:
     """Decode every frame of the video.
 
     Args:
@@ -160,10 +160,12 @@ def scan(reader: MediaReader, beat: Beat) -> Scan:
     usual = float(np.median(gaps))
     wide = np.flatnonzero(gaps > 1.5 * usual)[: _MAX_PARTS if num_damaged else 0]
     parts = tuple((round(float(edges[k]), 3), round(float(edges[k + 1]), 3)) for k in wide)
-    return Scan(len(seen), num_damaged, parts)
+    return DecodeStats(len(seen), num_damaged, parts)
 
 
-def listen(reader: MediaReader, info: MediaInfo, *, everywhere: bool, beat: Beat) -> Sound:
+def audio_stats(
+    reader: MediaReader, info: MediaInfo, *, everywhere: bool, beat: Beat
+) -> AudioStats:
     """Listen to the sound: to all of it, or to pieces from its start to its end.
 
     Args:
@@ -187,7 +189,7 @@ def listen(reader: MediaReader, info: MediaInfo, *, everywhere: bool, beat: Beat
     return whole.result(np.concatenate([*waves, np.zeros(0, np.float32)]), is_whole)
 
 
-def align(wave: NDArray[np.float32], rate_hz: int, offset_sec: float) -> NDArray[np.float32]:
+def av_offset(wave: NDArray[np.float32], rate_hz: int, offset_sec: float) -> NDArray[np.float32]:
     """Move sound to where the picture starts: containers differ in how much leads in.
 
     Args:
@@ -250,10 +252,10 @@ class _Hearing:
         self._silent += int((blocks.max(axis=1) < _DIGITAL_SILENCE).sum())
         self._quiet += int((np.square(blocks).mean(axis=1) < _QUIET**2).sum())
 
-    def result(self, wave: NDArray[np.float32], is_whole: bool) -> Sound:
+    def result(self, wave: NDArray[np.float32], is_whole: bool) -> AudioStats:
         """Sum up."""
         blocks = max(1, self._blocks)
-        return Sound(
+        return AudioStats(
             readable_share=self._read_sec / self._heard_sec if self._heard_sec else 0.0,
             heard_sec=self._heard_sec,
             silent_share=self._silent / blocks,

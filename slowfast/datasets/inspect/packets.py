@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slowfast.datasets.media.file import MediaFile, MediaLocation, file_faults, ticks_per_sec
+from slowfast.datasets.media.file import (
+    MediaFile,
+    MediaLocation,
+    ticks_per_sec,
+    translate_av_errors,
+)
 from slowfast.datasets.media.packets import PacketSource
 
 __all__ = ["Beat", "PacketFacts", "find_restart", "walk_packets"]
@@ -63,7 +68,7 @@ def walk_packets(path: str | Path, zero_sec: float, beat: Beat) -> PacketFacts |
     Raises:
         MediaError: If the file cannot be opened.
     """
-    with file_faults(path):
+    with translate_av_errors(path):
         file = MediaFile(MediaLocation(Path(path)))
         try:
             if file.video_index is None:
@@ -86,7 +91,7 @@ def find_restart(path: str | Path, beat: Beat) -> float | None:
     Raises:
         MediaError: If the file cannot be opened.
     """
-    with file_faults(path):
+    with translate_av_errors(path):
         file = MediaFile(MediaLocation(Path(path)))
         try:
             for index in (file.video_index, file.audio_index):

@@ -119,8 +119,8 @@ class MediaReport:
         picture: The video track, or None.
         sound: The sound track, or None.
         file_hash: Of the file's bytes; "" at level "headers".
-        picture_print: Fingerprint of the frames looked at, or "".
-        sound_print: Fingerprint of the sound listened to, or "".
+        video_hash: Fingerprint of the frames looked at, or "".
+        audio_fingerprint: Fingerprint of the sound listened to, or "".
     """
 
     path: str
@@ -132,8 +132,8 @@ class MediaReport:
     picture: PictureFacts | None = None
     sound: SoundFacts | None = None
     file_hash: str = ""
-    picture_print: str = ""
-    sound_print: str = ""
+    video_hash: str = ""
+    audio_fingerprint: str = ""
 
     @property
     def is_usable(self) -> bool:

@@ -17,10 +17,10 @@ __all__ = [
     "SEVERITIES",
     "MediaProblem",
     "ProblemKind",
-    "death_reason",
-    "describe_fault",
-    "overdue_reason",
+    "classify_error",
     "problem",
+    "timeout_message",
+    "worker_crash_message",
 ]
 
 SEVERITIES = ("error", "warning", "note")
@@ -162,7 +162,7 @@ def problem(code: str, detail: str = "") -> MediaProblem:
     return MediaProblem(code, kind.severity, detail or kind.title, kind.remedy)
 
 
-def describe_fault(error: MediaError) -> MediaProblem:
+def classify_error(error: MediaError) -> MediaProblem:
     """Say what a fault of a file means, where FFmpeg's own words do not.
 
     Args:
@@ -180,7 +180,7 @@ def describe_fault(error: MediaError) -> MediaProblem:
     return problem("unreadable", error.reason)
 
 
-def death_reason(exit_code: int | None) -> str:
+def worker_crash_message(exit_code: int | None) -> str:
     """Say that a file has killed the process that decoded it.
 
     Args:
@@ -192,7 +192,7 @@ def death_reason(exit_code: int | None) -> str:
     return f"its worker process died (exit code {exit_code})"
 
 
-def overdue_reason(limit_sec: float, setting: str) -> str:
+def timeout_message(limit_sec: float, setting: str) -> str:
     """Say that a file was given up because it took too long.
 
     Args:

@@ -20,10 +20,10 @@ __all__ = [
     "MediaLocation",
     "Span",
     "demux",
-    "file_faults",
     "is_plausible_rate",
     "open_container",
     "ticks_per_sec",
+    "translate_av_errors",
 ]
 
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -61,7 +61,7 @@ class MediaError(Exception):
 
 
 @contextmanager
-def file_faults(path: str | Path) -> Iterator[None]:
+def translate_av_errors(path: str | Path) -> Iterator[None]:
     """Turn what FFmpeg and the file system raise about a file into MediaError.
 
     Args:
@@ -128,7 +128,7 @@ def open_container(location: MediaLocation) -> InputContainer:
     Raises:
         MediaError: If it cannot be opened.
     """
-    with file_faults(location.path):
+    with translate_av_errors(location.path):
         location.check()
         container = _open(location)
         is_motion_jpeg = location.path.suffix.lower() in _MOTION_JPEG_SUFFIXES

@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-__all__ = ["Picture"]
+__all__ = ["FrameConverter"]
 
 _CONVERSION = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 """Area averaging. Without the flag FFmpeg darkens what it scales and converts by two levels."""
@@ -31,7 +31,7 @@ _MAX_PIXEL_ASPECT = 10.0
 """Damaged headers hold more, and pictures of a gigabyte would come of it."""
 
 
-class Picture:
+class FrameConverter:
     """How the frames of a track are to be shown: upright, with square pixels.
 
     Args:

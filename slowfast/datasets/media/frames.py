@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.datasets.files import AUDIO_SUFFIXES, FRAME_NAME, is_ignored
-from slowfast.datasets.media.file import MediaError, file_faults
+from slowfast.datasets.media.file import MediaError, translate_av_errors
 from slowfast.datasets.media.reader import MediaReader, open_media
 from slowfast.utils.io import Closing
 
@@ -115,7 +115,7 @@ class FrameFolder(Closing):
 
     def _read_frame(self, index: int, short_side: int | None) -> NDArray[np.uint8]:
         file = Path(self.path, self._names[index])
-        with file_faults(file):
+        with translate_av_errors(file):
             content = np.fromfile(file, np.uint8)
         image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
         if image is None:
@@ -131,7 +131,7 @@ class FrameFolder(Closing):
 def _find_frames(folder: str) -> tuple[list[str], NDArray[np.int64]]:
     """Return the names of the frames by their number, and the numbers, counted from the first."""
     series: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
-    with file_faults(folder):
+    with translate_av_errors(folder):
         for name in (file.name for file in Path(folder).iterdir()):
             match = None if is_ignored(name) else FRAME_NAME.fullmatch(name)
             if match:

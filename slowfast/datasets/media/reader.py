@@ -38,7 +38,7 @@ from slowfast.datasets.media.file import (
     MediaError,
     MediaFile,
     MediaLocation,
-    file_faults,
+    translate_av_errors,
 )
 from slowfast.datasets.media.packets import PacketSource
 from slowfast.datasets.media.probe import MediaInfo, track_spans
@@ -70,7 +70,7 @@ class MediaReader(Closing):
 
     def __init__(self, location: MediaLocation) -> None:
         self.path = str(location.path)
-        with file_faults(self.path):
+        with translate_av_errors(self.path):
             self._file = MediaFile(location)
             self._is_open = True
             try:
@@ -111,7 +111,7 @@ class MediaReader(Closing):
         if short_side is not None and short_side < 1:
             raise ValueError(f"short_side: got {short_side}; expected pixels >= 1, or None.")
         video = self._require_video()
-        with file_faults(self.path):
+        with translate_av_errors(self.path):
             return video.read(times + self._zero_sec, short_side)
 
     def iter_video(
@@ -129,7 +129,7 @@ class MediaReader(Closing):
             MediaError: If there is no video, or if the file goes away.
         """
         video = self._require_video()
-        with file_faults(self.path):
+        with translate_av_errors(self.path):
             for start_sec, frame in video.read_all(short_side):
                 yield start_sec - self._zero_sec, frame
 
@@ -167,7 +167,7 @@ class MediaReader(Closing):
         self._check_open()
         if self._audio is None:
             return np.zeros(num_samples, np.float32), 0.0
-        with file_faults(self.path):
+        with translate_av_errors(self.path):
             return self._audio.read(
                 float(start_sec), num_samples, sample_rate_hz, zero_sec=self._zero_sec
             )
@@ -226,7 +226,7 @@ class MediaReader(Closing):
         """Facts of the file. The first call decodes the first frame, which alone tells rotation."""
         self._check_open()
         facts: dict[str, Any] = {"container": self._file.container.format.name}
-        with file_faults(self.path):
+        with translate_av_errors(self.path):
             if self._video is not None:
                 facts["video_start_sec"] = self._video.probe() - self._zero_sec
                 facts["video_end_sec"] = self._video.span.end_sec - self._zero_sec

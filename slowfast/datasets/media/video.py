@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.media.display_order import DisplayOrder
 from slowfast.datasets.media.file import RAW_STREAMS, MediaError, Span
-from slowfast.datasets.media.frame_convert import Picture
+from slowfast.datasets.media.frame_convert import FrameConverter
 from slowfast.datasets.media.packets import PacketSource
 from slowfast.datasets.media.window import Window
 
@@ -99,7 +99,7 @@ class VideoTrack:
         self._fps = float(stream.average_rate or stream.guessed_rate or 0.0)
         self._period = max(1.0, span.per_sec / self._fps) if self._fps else 1.0
         aspect = float(stream.sample_aspect_ratio or 1.0)
-        self._picture = Picture(stream.width, stream.height, aspect)
+        self._picture = FrameConverter(stream.width, stream.height, aspect)
         self._first_sec: float | None = None
         self._order: DisplayOrder | None = None
         self._shown_later = False  # some packet was

@@ -20,7 +20,7 @@ from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.inspect.packets import Beat
 from slowfast.datasets.inspect.report import LEVELS, MediaReport
 from slowfast.datasets.media.error_codes import SEVERITIES, problem
-from slowfast.datasets.prepare.workers import Done, run_tasks
+from slowfast.datasets.prepare.workers import TaskResult, run_tasks
 from slowfast.utils.io import atomic_path
 
 __all__ = [
@@ -158,7 +158,7 @@ def _inspect(path: str, beat: Beat, *, level: str) -> MediaReport:
     return inspect_media(path, level=level, beat=beat)
 
 
-def _report_of(failed: Done, level: str) -> MediaReport:
+def _report_of(failed: TaskResult, level: str) -> MediaReport:
     """Make a report of a file whose inspection came to no end."""
     found = problem("unreadable" if failed.code == "raises" else failed.code, failed.reason)
     size, modified = _stamp(failed.task)

@@ -23,7 +23,11 @@ from numpy.typing import NDArray
 from slowfast.datasets.inspect.packets import Beat, find_restart
 from slowfast.datasets.media.error_codes import JOIN
 from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
-from slowfast.datasets.prepare.output_file import EncodeSettings, expected_mark, write_target
+from slowfast.datasets.prepare.output_file import (
+    EncodeSettings,
+    expected_provenance_tag,
+    write_target,
+)
 
 __all__ = ["Copy", "encode_media"]
 
@@ -70,7 +74,7 @@ def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Bea
         MediaError: If the original cannot be used.
         OSError: If the copy cannot be written.
     """
-    mark = expected_mark(source, settings)
+    mark = expected_provenance_tag(source, settings)
     with write_target(target) as temporary:
         restart_sec = find_restart(source, beat)
         if restart_sec is not None:

@@ -12,14 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.datasets.media.file import MediaLocation, file_faults, open_container
+from slowfast.datasets.media.file import MediaLocation, open_container, translate_av_errors
 from slowfast.utils.io import atomic_path
 
 __all__ = [
     "PRESETS",
     "EncodeSettings",
-    "expected_mark",
-    "mark_of",
+    "expected_provenance_tag",
+    "read_provenance_tag",
     "remove_leftovers",
     "write_target",
 ]
@@ -51,7 +51,7 @@ class EncodeSettings(NamedTuple):
     audio_kbps: int = 64
 
 
-def mark_of(file: Path) -> str:
+def read_provenance_tag(file: Path) -> str:
     """Read what a copy was made from and how.
 
     Args:
@@ -68,7 +68,7 @@ def mark_of(file: Path) -> str:
     return comment if comment.startswith(_MARK) else ""
 
 
-def expected_mark(source: Path, settings: EncodeSettings) -> str:
+def expected_provenance_tag(source: Path, settings: EncodeSettings) -> str:
     """Return the mark of a copy that is up to date.
 
     Args:
@@ -81,7 +81,7 @@ def expected_mark(source: Path, settings: EncodeSettings) -> str:
     Raises:
         MediaError: If the original cannot be looked up.
     """
-    with file_faults(source):
+    with translate_av_errors(source):
         status = source.stat()
     how = " ".join(f"{name}={value}" for name, value in settings._asdict().items())
     return f"{_MARK} {_VERSION}: {how} source={status.st_size}:{status.st_mtime_ns}"

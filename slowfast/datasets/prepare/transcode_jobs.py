@@ -16,19 +16,26 @@ import av
 from slowfast.config import UserError
 from slowfast.datasets.files import AUDIO_SUFFIXES
 from slowfast.datasets.inspect.packets import Beat
-from slowfast.datasets.media.error_codes import describe_fault
+from slowfast.datasets.media.error_codes import classify_error
 from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.prepare.encode import encode_media
 from slowfast.datasets.prepare.output_file import (
     EncodeSettings,
-    expected_mark,
-    mark_of,
+    expected_provenance_tag,
+    read_provenance_tag,
     remove_leftovers,
 )
 from slowfast.datasets.prepare.workers import run_tasks
 from slowfast.utils.io import atomic_path
 
-__all__ = ["Encoded", "Plan", "check_folders", "encode_all", "plan_copies", "write_outcomes"]
+__all__ = [
+    "TranscodeJob",
+    "TranscodeOutcome",
+    "check_folders",
+    "encode_all",
+    "plan_copies",
+    "write_outcomes",
+]
 
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 """Faults of the folder that is written to: every further file would fail alike."""
@@ -39,14 +46,14 @@ _LOST_SEC = 0.1
 _FAULTS = (OSError, av.FFmpegError, UnicodeError, ValueError)
 
 
-class Plan(NamedTuple):
+class TranscodeJob(NamedTuple):
     """An original and its copy."""
 
     source: str
     target: str
 
 
-class Encoded(NamedTuple):
+class TranscodeOutcome(NamedTuple):
     """What came of one file.
 
     Attributes:
@@ -58,7 +65,7 @@ class Encoded(NamedTuple):
         target_bytes: Size of the copy; 0 without one.
     """
 
-    plan: Plan
+    plan: TranscodeJob
     status: str
     reason: str = ""
     source_bytes: int = 0
@@ -88,7 +95,7 @@ def check_folders(folder: Path, out: Path) -> None:
         )
 
 
-def plan_copies(folder: Path, files: Sequence[str], out: Path) -> list[Plan]:
+def plan_copies(folder: Path, files: Sequence[str], out: Path) -> list[TranscodeJob]:
     """Say where each copy goes: the same folders and names, with the suffix .mp4 (sound: .m4a).
 
     Where two originals differ in their suffix only, their copies keep it: ``a.avi.mp4``.
@@ -120,7 +127,7 @@ def plan_copies(folder: Path, files: Sequence[str], out: Path) -> list[Plan]:
         if (out / parent).resolve().is_relative_to(originals):
             raise UserError(f"--out: {out / parent} is a link to the originals; remove it.")
     return [
-        Plan(file, str(out.absolute() / target))
+        TranscodeJob(file, str(out.absolute() / target))
         for file, target in zip(files, targets, strict=True)
     ]
 
@@ -130,8 +137,12 @@ def _suffix(name: Path) -> str:
 
 
 def encode_all(
-    plans: Iterable[Plan], settings: EncodeSettings, *, num_processes: int, timeout_sec: float
-) -> Generator[Encoded]:
+    plans: Iterable[TranscodeJob],
+    settings: EncodeSettings,
+    *,
+    num_processes: int,
+    timeout_sec: float,
+) -> Generator[TranscodeOutcome]:
     """Write the copies that are not there yet, in worker processes.
 
     Args:
@@ -148,7 +159,7 @@ def encode_all(
     """
     function = functools.partial(_encode, settings=settings)
     for done in run_tasks(function, plans, num_processes=num_processes, timeout_sec=timeout_sec):
-        result = done.value or Encoded(done.task, "failed", done.reason)
+        result = done.value or TranscodeOutcome(done.task, "failed", done.reason)
         if result.status == "fatal":
             raise UserError(
                 f"--out: cannot write {result.plan.target}: {result.reason}. When that is mended, "
@@ -157,43 +168,43 @@ def encode_all(
         yield result
 
 
-def _encode(plan: Plan, beat: Beat, *, settings: EncodeSettings) -> Encoded:
+def _encode(plan: TranscodeJob, beat: Beat, *, settings: EncodeSettings) -> TranscodeOutcome:
     """Work on one file, in a worker process."""
     source, target = Path(plan.source), Path(plan.target)
     try:
-        mark = expected_mark(source, settings)
+        mark = expected_provenance_tag(source, settings)
         size = source.stat().st_size
         if target.exists() or target.is_symlink():
             found = _mark_or_nothing(target)
             if found == mark:
-                return Encoded(plan, "skipped", "", size, target.stat().st_size)
+                return TranscodeOutcome(plan, "skipped", "", size, target.stat().st_size)
             if not found:
                 reason = "a file of that name is there that this command did not write"
-                return Encoded(plan, "failed", f"{target}: {reason}", size)
+                return TranscodeOutcome(plan, "failed", f"{target}: {reason}", size)
         remove_leftovers(target)
         copy = encode_media(source, target, settings, beat)
     except MediaError as error:
-        return Encoded(plan, "failed", describe_fault(error).reason)
+        return TranscodeOutcome(plan, "failed", classify_error(error).reason)
     except _FAULTS as error:
         code = getattr(error, "errno", None)
         text = getattr(error, "strerror", None) or str(error)
-        return Encoded(plan, "fatal" if code in _FATAL else "failed", text)
+        return TranscodeOutcome(plan, "fatal" if code in _FATAL else "failed", text)
     lost = []
     if copy.num_damaged:
         lost.append(f"{copy.num_damaged} damaged frames left out")
     if copy.lost_sound_sec > _LOST_SEC:
         lost.append(f"{copy.lost_sound_sec:.1f} s of its sound could not be decoded")
-    return Encoded(plan, "encoded", "; ".join(lost), size, target.stat().st_size)
+    return TranscodeOutcome(plan, "encoded", "; ".join(lost), size, target.stat().st_size)
 
 
 def _mark_or_nothing(target: Path) -> str:
     try:
-        return mark_of(target)
+        return read_provenance_tag(target)
     except MediaError:
         return ""
 
 
-def write_outcomes(file: Path, folder: Path, outcomes: Iterable[Encoded]) -> None:
+def write_outcomes(file: Path, folder: Path, outcomes: Iterable[TranscodeOutcome]) -> None:
     """Write what came of each file as a table.
 
     Args:

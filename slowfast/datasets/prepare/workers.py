@@ -20,16 +20,16 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
 from slowfast.datasets.inspect.packets import Beat
-from slowfast.datasets.media.error_codes import death_reason, overdue_reason
+from slowfast.datasets.media.error_codes import timeout_message, worker_crash_message
 
-__all__ = ["Done", "num_cores", "run_tasks"]
+__all__ = ["TaskResult", "num_cores", "run_tasks"]
 
 _BEAT_SEC = 1.0
 _GRACE_SEC = 3.0
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
-class Done(NamedTuple):
+class TaskResult(NamedTuple):
     """A task that has come to its end.
 
     Attributes:
@@ -59,7 +59,7 @@ def run_tasks(
     num_processes: int,
     timeout_sec: float,
     setting: str = "--timeout",
-) -> Generator[Done]:
+) -> Generator[TaskResult]:
     """Call a function for every task, in worker processes.
 
     Close the iterator to end the processes early: a task that is being worked on is told to stop
@@ -138,7 +138,7 @@ class _Pool:
         self._next = list(islice(self._tasks, max(1, count)))
         self.workers = [_Worker(self._function) for _ in self._next]
 
-    def step(self) -> Iterator[Done]:
+    def step(self) -> Iterator[TaskResult]:
         """Wait for news, and deal with them."""
         heard = wait([worker.connection for worker in self.workers], self._patience())
         for worker in [worker for worker in self.workers if worker.connection in heard]:
@@ -153,9 +153,9 @@ class _Pool:
                 task = worker.task
                 self._employ(worker)
                 if kind == "value":
-                    yield Done(task, content)
+                    yield TaskResult(task, content)
                 elif kind == "error":
-                    yield Done(task, None, "raises", content)
+                    yield TaskResult(task, None, "raises", content)
         yield from self._give_up_the_overdue()
 
     def _patience(self) -> float | None:
@@ -178,29 +178,29 @@ class _Pool:
     def _take(self) -> Any:
         return self._next.pop(0) if self._next else next(self._tasks, _NO_TASK)
 
-    def _bury(self, worker: _Worker) -> Iterator[Done]:
+    def _bury(self, worker: _Worker) -> Iterator[TaskResult]:
         code = worker.end()
         if not worker.is_ready:
             raise RuntimeError(f"a worker process ended while it started (exit code {code})")
-        yield from self._replace(worker, "crashes", death_reason(code))
+        yield from self._replace(worker, "crashes", worker_crash_message(code))
 
-    def _give_up_the_overdue(self) -> Iterator[Done]:
+    def _give_up_the_overdue(self) -> Iterator[TaskResult]:
         if not self._timeout_sec:
             return
         now = time.monotonic()
         for worker in [w for w in self.workers if w.is_busy]:
             if now - worker.alive_at >= self._timeout_sec and not worker.connection.poll():
                 worker.end()
-                reason = overdue_reason(self._timeout_sec, self._setting)
+                reason = timeout_message(self._timeout_sec, self._setting)
                 yield from self._replace(worker, "hangs", reason)
 
-    def _replace(self, worker: _Worker, code: str, reason: str) -> Iterator[Done]:
+    def _replace(self, worker: _Worker, code: str, reason: str) -> Iterator[TaskResult]:
         self.workers.remove(worker)
         task = self._take()
         if task is not _NO_TASK:
             self._next.append(task)
             self.workers.append(_Worker(self._function))
-        yield Done(worker.task, None, code, reason)
+        yield TaskResult(worker.task, None, code, reason)
 
     def end(self) -> None:
         """End all workers: idle ones by closing the pipe, busy ones by a signal."""

@@ -5,22 +5,22 @@ from __future__ import annotations
 import torch
 
 from slowfast.config import CfgNode, UserError
-from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 
 __all__ = ["alignment"]
 
 
 @PROTOCOL_REGISTRY.register()
-def alignment(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+def alignment(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure how often the true sound is more similar to the picture than a later piece of it.
 
     Of each test video: the cosine of every view's embedding with that of the sound of its clip,
     averaged over the views, once with the true sound and once with the same track started
-    PROBE.ALIGNMENT_SHIFT_SEC later.
+    PROBE.SYNC_OFFSET_SEC later.
 
     Args:
         evidence: Features with ``similarity``.
-        cfg: PROBE.ALIGNMENT_SHIFT_SEC.
+        cfg: PROBE.SYNC_OFFSET_SEC.
 
     Returns:
         ``alignment``: the share of the videos with sound where the true sound wins; ties count
@@ -35,7 +35,7 @@ def alignment(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
             "TEST.PROTOCOLS: 'alignment' needs a model with video and audio embeddings in one "
             "space, and AUDIO.ENABLE True."
         )
-    later = evidence.features("test", sound_shift_sec=cfg.PROBE.ALIGNMENT_SHIFT_SEC)
+    later = evidence.features("test", sound_shift_sec=cfg.PROBE.SYNC_OFFSET_SEC)
     # A damaged file may have been usable at one time and not at the other.
     in_both = [
         table.audio_valid & torch.isin(table.index, other.index[other.audio_valid])

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from slowfast.config import CfgNode
 from slowfast.engine.features import FeatureTable, average_views, gather_rows, sum_views
-from slowfast.engine.linear import fit_with_best_decay
-from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
-from slowfast.engine.protocols.linear_probe import log_choice
-from slowfast.engine.protocols.probe import need_labels, number_classes
+from slowfast.engine.linear import fit_with_cv
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
+from slowfast.engine.protocols.linear_probe import log_selected
+from slowfast.engine.protocols.probe import need_labels, remap_labels
 from slowfast.utils.metrics import topk_accuracy
 
 __all__ = ["baselines", "mean_colour", "mean_frame_difference", "mel_moments", "mel_statistics"]
@@ -74,7 +74,7 @@ def mel_statistics(moments: Tensor) -> Tensor:
 
 
 @PROTOCOL_REGISTRY.register()
-def baselines(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+def baselines(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure what a linear classifier makes of trivial descriptions of picture and sound.
 
     The classifier is that of ``linear_probe``: standardised, its decay chosen by cross-validation
@@ -82,7 +82,7 @@ def baselines(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
 
     Args:
         evidence: Batches of the train split (as a gallery) and of the test split.
-        cfg: PROBE.DECAYS, VALIDATION_FOLDS.
+        cfg: PROBE.WEIGHT_DECAY_GRID, VALIDATION_FOLDS.
 
     Returns:
         With pictures ``baseline_mean_colour`` and ``baseline_frame_difference``, with sound
@@ -93,17 +93,17 @@ def baselines(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
     """
     gallery, test = (_describe(evidence, split) for split in ("gallery", "test"))
     need_labels("baselines", gallery.label, test.label)
-    split = number_classes(evidence, gallery.label, test.label)
+    split = remap_labels(evidence, gallery.label, test.label)
     results = {}
     for name, inputs in gallery.features.items():
-        classifier, choice = fit_with_best_decay(
+        classifier, choice = fit_with_cv(
             inputs,
             split.label,
             len(split.classes),
-            cfg.PROBE.DECAYS,
+            cfg.PROBE.WEIGHT_DECAY_GRID,
             cfg.PROBE.VALIDATION_FOLDS,
         )
-        log_choice(f"baseline_{name}", "PROBE.DECAYS", choice)
+        log_selected(f"baseline_{name}", "PROBE.WEIGHT_DECAY_GRID", choice)
         scores = classifier.scores(test.features[name])
         value = topk_accuracy(scores, split.target, 1)
         results[f"baseline_{name}"] = Result(value, split.chance(1), count=len(test))
@@ -113,7 +113,7 @@ def baselines(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
 baselines.needs_model = False
 
 
-def _describe(evidence: Evidence, split: str) -> FeatureTable:
+def _describe(evidence: FeatureProvider, split: str) -> FeatureTable:
     """Describe every video of a split."""
     rows = []
     for batch in evidence.batches(split):

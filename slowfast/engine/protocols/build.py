@@ -11,7 +11,7 @@ from torch import Tensor
 from slowfast.engine.features import FeatureTable
 from slowfast.utils.registry import Registry
 
-__all__ = ["PROTOCOL_REGISTRY", "Evidence", "Result"]
+__all__ = ["PROTOCOL_REGISTRY", "FeatureProvider", "Result"]
 
 PROTOCOL_REGISTRY = Registry("protocol", "TEST.PROTOCOLS")
 PROTOCOL_REGISTRY.__doc__ = """
@@ -43,7 +43,7 @@ class Result:
     count: int | None = None
 
 
-class Evidence(Protocol):
+class FeatureProvider(Protocol):
     """What a protocol may look at."""
 
     def features(self, split: str, *, sound_shift_sec: float = 0.0) -> FeatureTable:

@@ -6,15 +6,15 @@ import torch
 from torch.nn import functional as F
 
 from slowfast.config import CfgNode
-from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 from slowfast.engine.protocols.probe import read_probe
-from slowfast.utils.knn import find_neighbours
+from slowfast.utils.knn import knn_search
 
 __all__ = ["class_retrieval"]
 
 
 @PROTOCOL_REGISTRY.register()
-def class_retrieval(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+def class_retrieval(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure class retrieval: is a video of the query's class among the k nearest of the gallery?
 
     Queries are the test split, the gallery is the train split; cosine similarity of pooled
@@ -36,7 +36,7 @@ def class_retrieval(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
     ranks = [k for k in cfg.PROBE.RANKS if k <= len(label)]
     if not ranks:
         return {}
-    nearest = find_neighbours(
+    nearest = knn_search(
         F.normalize(probe.queries, dim=1), F.normalize(probe.inputs, dim=1), max(ranks)
     ).row  # (N, max k)
     hits = label[nearest] == target.unsqueeze(1)

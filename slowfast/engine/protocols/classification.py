@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slowfast.config import CfgNode, UserError
-from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 from slowfast.engine.protocols.probe import need_labels
 from slowfast.utils.metrics import mean_class_accuracy, topk_hits
 
@@ -11,7 +11,7 @@ __all__ = ["classification"]
 
 
 @PROTOCOL_REGISTRY.register()
-def classification(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+def classification(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure a classifier of video or sound on the test split.
 
     Args:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 from slowfast.config import CfgNode, UserError
-from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 from slowfast.utils.knn import recall_at_ranks
 
 __all__ = ["cross_modal_retrieval"]
 
 
 @PROTOCOL_REGISTRY.register()
-def cross_modal_retrieval(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+def cross_modal_retrieval(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure retrieval of the very clip across modalities, within the test split.
 
     Args:

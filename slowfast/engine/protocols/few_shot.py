@@ -9,13 +9,13 @@ from torch import Tensor
 
 from slowfast.config import CfgNode
 from slowfast.engine.linear import fit_logistic_regression
-from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 from slowfast.engine.protocols.probe import ClassSplit, Probe, read_probe
 from slowfast.utils.metrics import topk_accuracy
 from slowfast.utils.random import STREAM_SUBSET, sample_rng
 from slowfast.utils.statistics import mean_interval
 
-__all__ = ["FEW_SHOT_DECAY", "draw_videos", "few_shot"]
+__all__ = ["FEW_SHOT_DECAY", "few_shot", "sample_k_shot"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ FEW_SHOT_DECAY = 1e-2
 
 
 @PROTOCOL_REGISTRY.register()
-def few_shot(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+def few_shot(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure logistic regression on k labelled videos of each class.
 
     The videos of a draw depend on RNG_SEED, the draw and the class alone, so that two models are
@@ -32,7 +32,7 @@ def few_shot(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
 
     Args:
         evidence: Features of both splits.
-        cfg: PROBE.FEATURE, FEW_SHOT_K, FEW_SHOT_DRAWS; RNG_SEED.
+        cfg: PROBE.FEATURE, FEW_SHOT_K, FEW_SHOT_EPISODES; RNG_SEED.
 
     Returns:
         ``few_shot_<k>``: top-1 accuracy on the whole test split, the mean over the draws with its
@@ -49,8 +49,8 @@ def few_shot(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
             logger.info("few_shot: no figure for k = %d, a class has %d videos", k, smallest)
             continue
         accuracies = [
-            _accuracy(probe, draw_videos(probe.split, k, cfg.RNG_SEED, draw))
-            for draw in range(cfg.PROBE.FEW_SHOT_DRAWS)
+            _accuracy(probe, sample_k_shot(probe.split, k, cfg.RNG_SEED, draw))
+            for draw in range(cfg.PROBE.FEW_SHOT_EPISODES)
         ]
         mean, low, high = mean_interval(accuracies)
         interval = max(0.0, low), min(1.0, high)  # an accuracy is nowhere else
@@ -58,7 +58,7 @@ def few_shot(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
     return results
 
 
-def draw_videos(split: ClassSplit, k: int, seed: int, draw: int) -> Tensor:
+def sample_k_shot(split: ClassSplit, k: int, seed: int, draw: int) -> Tensor:
     """Draw k videos of each class of the gallery.
 
     Draw 0 takes those that DATA.TRAIN_VIDEOS_PER_CLASS trains on.

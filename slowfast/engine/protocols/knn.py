@@ -5,15 +5,15 @@ from __future__ import annotations
 from torch.nn import functional as F
 
 from slowfast.config import CfgNode
-from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 from slowfast.engine.protocols.probe import count_hits, read_probe
-from slowfast.utils.knn import find_neighbours, vote
+from slowfast.utils.knn import knn_search, knn_vote
 
 __all__ = ["knn"]
 
 
 @PROTOCOL_REGISTRY.register()
-def knn(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+def knn(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure a weighted nearest-neighbour classifier: cosine similarity, softened by temperature.
 
     Args:
@@ -27,11 +27,11 @@ def knn(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
         UserError: If labels or features are missing.
     """
     probe = read_probe(evidence, cfg, "knn")
-    neighbours = find_neighbours(
+    neighbours = knn_search(
         F.normalize(probe.queries, dim=1),
         F.normalize(probe.inputs, dim=1),
         min(cfg.PROBE.KNN_K, len(probe.inputs)),
     )
     split = probe.split
-    votes = vote(neighbours, split.label, len(split.classes), cfg.PROBE.KNN_TEMPERATURE)
+    votes = knn_vote(neighbours, split.label, len(split.classes), cfg.PROBE.KNN_TEMPERATURE)
     return count_hits(votes, split, "knn")

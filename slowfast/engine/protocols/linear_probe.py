@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 
 from slowfast.config import CfgNode
-from slowfast.engine.linear import Choice, fit_with_best_decay
-from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
+from slowfast.engine.linear import GridSearchResult, fit_with_cv
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 from slowfast.engine.protocols.probe import count_hits, read_probe
 
-__all__ = ["linear_probe", "log_choice"]
+__all__ = ["linear_probe", "log_selected"]
 
 logger = logging.getLogger(__name__)
 
 
 @PROTOCOL_REGISTRY.register()
-def linear_probe(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+def linear_probe(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure multinomial logistic regression on standardised features.
 
     The decay is chosen by cross-validation within the train split; the test split is only measured.
 
     Args:
         evidence: Features of both splits.
-        cfg: PROBE.FEATURE, DECAYS, VALIDATION_FOLDS.
+        cfg: PROBE.FEATURE, WEIGHT_DECAY_GRID, VALIDATION_FOLDS.
 
     Returns:
         ``linear_probe_top1`` and, with more than five classes, ``linear_probe_top5``.
@@ -31,18 +31,18 @@ def linear_probe(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
         UserError: If labels or features are missing.
     """
     probe = read_probe(evidence, cfg, "linear_probe")
-    classifier, choice = fit_with_best_decay(
+    classifier, choice = fit_with_cv(
         probe.inputs,
         probe.split.label,
         len(probe.split.classes),
-        cfg.PROBE.DECAYS,
+        cfg.PROBE.WEIGHT_DECAY_GRID,
         cfg.PROBE.VALIDATION_FOLDS,
     )
-    log_choice("linear_probe", "PROBE.DECAYS", choice)
+    log_selected("linear_probe", "PROBE.WEIGHT_DECAY_GRID", choice)
     return count_hits(classifier.scores(probe.queries), probe.split, "linear_probe")
 
 
-def log_choice(name: str, key: str, choice: Choice) -> None:
+def log_selected(name: str, key: str, choice: GridSearchResult) -> None:
     """Say what cross-validation chose, and whether the list should be longer.
 
     Args:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from slowfast.config import CfgNode, UserError
-from slowfast.engine.linear import choose_by_validation, fit_standardizer
-from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Evidence, Result
-from slowfast.engine.protocols.linear_probe import log_choice
+from slowfast.engine.linear import fit_standardizer, grid_search_cv
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
+from slowfast.engine.protocols.linear_probe import log_selected
 from slowfast.engine.protocols.probe import read_probe
 
 __all__ = ["INSTALL_HINT", "has_scikit_learn", "linear_svm"]
@@ -28,7 +28,7 @@ def has_scikit_learn() -> bool:
 
 
 @PROTOCOL_REGISTRY.register()
-def linear_svm(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
+def linear_svm(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure a linear SVM, one class against the rest, on standardised features.
 
     The cost is chosen by cross-validation within the train split.
@@ -52,10 +52,8 @@ def linear_svm(evidence: Evidence, cfg: CfgNode) -> dict[str, Result]:
         inputs, queries = probe.inputs[train], probe.inputs[held_out]
         return [_fit_predict(inputs, label[train], queries, cost) for cost in costs]
 
-    choice = choose_by_validation(
-        label, sorted(cfg.PROBE.SVM_COSTS), cfg.PROBE.VALIDATION_FOLDS, predict
-    )
-    log_choice("linear_svm", "PROBE.SVM_COSTS", choice)
+    choice = grid_search_cv(label, sorted(cfg.PROBE.SVM_COSTS), cfg.PROBE.VALIDATION_FOLDS, predict)
+    log_selected("linear_svm", "PROBE.SVM_COSTS", choice)
     right = _fit_predict(probe.inputs, label, probe.queries, choice.best) == target
     value = float(right.double().mean())
     return {"linear_svm_top1": Result(value, probe.split.chance(1), count=len(target))}

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from slowfast.config import CfgNode, UserError
 from slowfast.engine.features import FeatureTable
-from slowfast.engine.protocols.build import Evidence, Result
+from slowfast.engine.protocols.build import FeatureProvider, Result
 from slowfast.utils.metrics import topk_hits
 
-__all__ = ["ClassSplit", "Probe", "count_hits", "need_labels", "number_classes", "read_probe"]
+__all__ = ["ClassSplit", "Probe", "count_hits", "need_labels", "read_probe", "remap_labels"]
 
 _SHOWN = 10
 
@@ -56,7 +56,7 @@ class Probe(NamedTuple):
     split: ClassSplit
 
 
-def read_probe(evidence: Evidence, cfg: CfgNode, protocol: str) -> Probe:
+def read_probe(evidence: FeatureProvider, cfg: CfgNode, protocol: str) -> Probe:
     """Get the features that PROBE.FEATURE names, and their labels.
 
     Of sound, gallery videos without any are left out; test videos without any stay, as zeros, so
@@ -87,7 +87,7 @@ def read_probe(evidence: Evidence, cfg: CfgNode, protocol: str) -> Probe:
                 f"PROBE.FEATURE audio: {silent[0]} train videos without sound are left out; "
                 f"{silent[1]} test videos without sound are guessed"
             )
-    return Probe(inputs, queries, number_classes(evidence, label, test.label))
+    return Probe(inputs, queries, remap_labels(evidence, label, test.label))
 
 
 def _feature(table: FeatureTable, name: str, protocol: str) -> Tensor:
@@ -120,7 +120,7 @@ def need_labels(protocol: str, *labels: Tensor) -> None:
         )
 
 
-def number_classes(evidence: Evidence, label: Tensor, target: Tensor) -> ClassSplit:
+def remap_labels(evidence: FeatureProvider, label: Tensor, target: Tensor) -> ClassSplit:
     """Number the classes that there is something to learn of, and warn of those there is not.
 
     Args:

@@ -20,11 +20,11 @@ __all__ = [
     "MARKER",
     "NEW",
     "RUNNING",
-    "Marker",
+    "RunState",
+    "archive_previous",
     "find_changes",
     "new_marker",
     "read_marker",
-    "set_aside",
     "write_marker",
 ]
 
@@ -52,7 +52,7 @@ _PLACE_SECTIONS = ("DATA_LOADER.", "TENSORBOARD.")
 
 
 @dataclass
-class Marker:
+class RunState:
     """The state of one run.
 
     Attributes:
@@ -82,7 +82,7 @@ class Marker:
     format: int = MARKER_FORMAT
 
 
-def new_marker(run: SweepRun, config: Mapping[str, Any], needs: Mapping[str, str]) -> Marker:
+def new_marker(run: SweepRun, config: Mapping[str, Any], needs: Mapping[str, str]) -> RunState:
     """Describe a run that is not begun.
 
     Args:
@@ -95,7 +95,7 @@ def new_marker(run: SweepRun, config: Mapping[str, Any], needs: Mapping[str, str
     """
     kept = {key: value for key, value in config.items() if not _is_place(key)}
     text = json.dumps(kept, sort_keys=True).encode()
-    return Marker(
+    return RunState(
         state=NEW,
         run_id=uuid.uuid4().hex,
         overrides=to_words(run.overrides),
@@ -109,7 +109,7 @@ def _is_place(key: str) -> bool:
     return key in _PLACE_KEYS or key.startswith(_PLACE_SECTIONS)
 
 
-def read_marker(folder: Path) -> Marker | None:
+def read_marker(folder: Path) -> RunState | None:
     """Read a run's marker.
 
     Args:
@@ -121,10 +121,10 @@ def read_marker(folder: Path) -> Marker | None:
     content = read_json(folder / MARKER)
     if content.get("format") != MARKER_FORMAT:
         return None
-    return Marker(**content)
+    return RunState(**content)
 
 
-def write_marker(folder: Path, marker: Marker) -> None:
+def write_marker(folder: Path, marker: RunState) -> None:
     """Write a run's marker atomically.
 
     Args:
@@ -134,7 +134,7 @@ def write_marker(folder: Path, marker: Marker) -> None:
     write_json(folder / MARKER, asdict(marker))
 
 
-def find_changes(folder: Path, wanted: Marker) -> list[str]:
+def find_changes(folder: Path, wanted: RunState) -> list[str]:
     """Say why what a folder holds is not the run that is wanted, nor a beginning of it.
 
     Args:
@@ -162,7 +162,7 @@ def find_changes(folder: Path, wanted: Marker) -> list[str]:
     return lines if len(lines) <= _SHOWN else [*lines[:_SHOWN], f"... {len(lines) - _SHOWN} more"]
 
 
-def set_aside(folder: Path) -> Path:
+def archive_previous(folder: Path) -> Path:
     """Move a run's folder out of the way, losing nothing.
 
     Args:

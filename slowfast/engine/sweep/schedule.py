@@ -16,7 +16,7 @@ from slowfast.engine.sweep.run_state import (
     INTERRUPTED,
     NEW,
     RUNNING,
-    set_aside,
+    archive_previous,
     write_marker,
 )
 from slowfast.engine.sweep.tasks import Task
@@ -178,7 +178,7 @@ class Scheduler:
 
     def _make_folder(self, task: Task) -> None:
         if task.changes and task.folder.exists():
-            self.say(f"kept        {set_aside(task.folder)}")
+            self.say(f"kept        {archive_previous(task.folder)}")
         task.changes = []
         task.folder.mkdir(parents=True, exist_ok=True)
         self._note_log(task)

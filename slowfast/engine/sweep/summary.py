@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from slowfast.engine.sweep.expand import SweepRun, to_words
 from slowfast.engine.sweep.records import Sweep, cell_name
-from slowfast.engine.sweep.run_state import FINISHED, NEW, Marker, read_marker
+from slowfast.engine.sweep.run_state import FINISHED, NEW, RunState, read_marker
 from slowfast.utils.io import read_json
 from slowfast.utils.statistics import mean_interval
 
@@ -136,7 +136,7 @@ def _describe_run(run: SweepRun, folder: Path, is_changed: bool) -> dict[str, An
     }
 
 
-def _state(run: SweepRun, marker: Marker | None) -> str:
+def _state(run: SweepRun, marker: RunState | None) -> str:
     if marker is None:
         return NEW
     return marker.state if marker.overrides == to_words(run.overrides) else "changed"

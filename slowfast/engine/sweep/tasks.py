@@ -13,7 +13,7 @@ from slowfast.engine.sweep.expand import SweepRun, make_words
 from slowfast.engine.sweep.run_state import (
     FINISHED,
     RUNNING,
-    Marker,
+    RunState,
     find_changes,
     new_marker,
     read_marker,
@@ -38,7 +38,7 @@ class Task:
 
     run: SweepRun
     folder: Path
-    marker: Marker
+    marker: RunState
     changes: list[str]
 
     @property

@@ -118,7 +118,7 @@ class ClassificationLoss:
         """Compute the loss.
 
         While gradients are recorded, the mean over processes of ``loss`` is the mean over their
-        joint valid rows (see :func:`slowfast.utils.distributed.joint_mean`); every process then
+        joint valid rows (see :func:`slowfast.utils.distributed.global_mean`); every process then
         makes this call. In evaluation processes may have different numbers of batches, so each
         averages over its own rows.
 
@@ -150,7 +150,7 @@ class ClassificationLoss:
         wide = torch.promote_types(logits.dtype, torch.float32)
         losses = self.row_loss(logits.flatten(0, 2).to(wide), repeated.flatten(0, 2))
         per_row = losses.view(slots, rows, views).transpose(0, 1)  # (B, K, V)
-        return distributed.joint_mean(per_row, valid, joint=torch.is_grad_enabled())
+        return distributed.global_mean(per_row, valid, joint=torch.is_grad_enabled())
 
 
 def _build(cfg: CfgNode, row_loss: RowLoss) -> ClassificationLoss:

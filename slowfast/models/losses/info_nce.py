@@ -66,7 +66,7 @@ def info_nce(
         own = torch.arange(keys.shape[0], device=query.device) == target[:, None]  # (B, N)
         logits = logits.masked_fill(~(key_valid | own), float("-inf"))
         losses = F.cross_entropy(logits, target, reduction="none")  # (B,)
-        return distributed.joint_mean(losses, valid, joint=gather)
+        return distributed.global_mean(losses, valid, joint=gather)
 
 
 def _check(query: Tensor, key: Tensor, valid: Tensor | None, temperature: float) -> None:

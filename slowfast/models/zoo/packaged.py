@@ -16,7 +16,7 @@ import yaml
 
 from slowfast.config import UserError
 from slowfast.config.paths import PACKAGE_SCHEME, find_package_file, package_folder
-from slowfast.models.zoo.rows import ZooRow
+from slowfast.models.zoo.rows import ZooEntry
 from slowfast.utils.io import read_json
 
 __all__ = ["RowFacts", "packaged_rows", "read_facts", "read_package_results", "row_file"]
@@ -80,7 +80,7 @@ def read_facts(folder: Path) -> RowFacts:
     return RowFacts(**{**content, **lists})
 
 
-def packaged_rows(package: str) -> Iterator[ZooRow]:
+def packaged_rows(package: str) -> Iterator[ZooEntry]:
     """List the weights that lie in a package.
 
     Args:
@@ -96,7 +96,7 @@ def packaged_rows(package: str) -> Iterator[ZooRow]:
         name, facts = path.parent.name, read_facts(path.parent)
         digest = path.with_name(f"{name}.pyth.sha256")
         address = f"{PACKAGE_SCHEME}{package}/{name}"
-        yield ZooRow(
+        yield ZooEntry(
             name=name,
             url=f"{address}/{name}.pyth",
             config=f"{address}/evaluate.yaml",
@@ -111,7 +111,7 @@ def packaged_rows(package: str) -> Iterator[ZooRow]:
         )
 
 
-def read_package_results(row: ZooRow) -> dict[str, Any]:
+def read_package_results(row: ZooEntry) -> dict[str, Any]:
     """Read what was measured of weights that lie in a package.
 
     Args:

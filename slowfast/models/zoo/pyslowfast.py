@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slowfast.models.zoo.rows import ZooRow, register_rows
+from slowfast.models.zoo.rows import ZooEntry, register_rows
 
 __all__ = [
     "pyslowfast_caffe2",
@@ -30,7 +30,7 @@ _TRAINED_WITH_MULTIGRID = (
 _MULTIGRID = "pyslowfast/model_zoo/multigrid/model_zoo"
 
 
-def _row(name: str, url: str, config: str, top1: float | None, /, **fields: object) -> ZooRow:
+def _row(name: str, url: str, config: str, top1: float | None, /, **fields: object) -> ZooEntry:
     """Make a row of what most have in common."""
     common: dict[str, object] = {
         "name": f"pyslowfast_{name}",
@@ -44,11 +44,11 @@ def _row(name: str, url: str, config: str, top1: float | None, /, **fields: obje
         **fields,
     }
     common["source"] = _SOURCE.format(fields.get("source", "MODEL_ZOO.md"))
-    return ZooRow(**common)  # type: ignore[arg-type]
+    return ZooEntry(**common)  # type: ignore[arg-type]
 
 
 @register_rows
-def pyslowfast_caffe2() -> Iterator[ZooRow]:
+def pyslowfast_caffe2() -> Iterator[ZooEntry]:
     """List the Caffe2 pickles.
 
     Yields:
@@ -93,7 +93,7 @@ def pyslowfast_caffe2() -> Iterator[ZooRow]:
 
 
 @register_rows
-def pyslowfast_x3d() -> Iterator[ZooRow]:
+def pyslowfast_x3d() -> Iterator[ZooEntry]:
     """List X3D.
 
     Yields:
@@ -105,7 +105,7 @@ def pyslowfast_x3d() -> Iterator[ZooRow]:
 
 
 @register_rows
-def pyslowfast_mvit() -> Iterator[ZooRow]:
+def pyslowfast_mvit() -> Iterator[ZooEntry]:
     """List MViT and MViTv2.
 
     Yields:
@@ -145,7 +145,7 @@ def pyslowfast_mvit() -> Iterator[ZooRow]:
 
 
 @register_rows
-def pyslowfast_images() -> Iterator[ZooRow]:
+def pyslowfast_images() -> Iterator[ZooEntry]:
     """List what was trained on images.
 
     Yields:
@@ -161,7 +161,7 @@ def pyslowfast_images() -> Iterator[ZooRow]:
 
 
 @register_rows
-def pyslowfast_contrastive() -> Iterator[ZooRow]:
+def pyslowfast_contrastive() -> Iterator[ZooEntry]:
     """List what was trained without labels, by contrast.
 
     Yields:
@@ -190,7 +190,7 @@ def pyslowfast_contrastive() -> Iterator[ZooRow]:
 
 
 @register_rows
-def pyslowfast_masked() -> Iterator[ZooRow]:
+def pyslowfast_masked() -> Iterator[ZooEntry]:
     """List what was trained without labels, by prediction of what is masked.
 
     Yields:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slowfast.models.zoo.rows import ZooRow, register_rows
+from slowfast.models.zoo.rows import ZooEntry, register_rows
 
 __all__ = ["pytorchvideo_kinetics", "pytorchvideo_others"]
 
@@ -16,7 +16,7 @@ _FIVE_VIEWS = "top-1, 1 x 5 views"
 _LONG = ("DATA.NUM_FRAMES", "32", "DATA.SAMPLING_RATE", "3")
 
 
-def _row(file: str, config: str, top1: float | None, /, **fields: object) -> ZooRow:
+def _row(file: str, config: str, top1: float | None, /, **fields: object) -> ZooEntry:
     """Make a row of what most have in common."""
     common: dict[str, object] = {
         "name": f"pytorchvideo_{file.split('_f2')[0].lower()}",
@@ -29,11 +29,11 @@ def _row(file: str, config: str, top1: float | None, /, **fields: object) -> Zoo
         "top1": top1,
         "metric": _VIEWS,
     }
-    return ZooRow(**{**common, **fields})  # type: ignore[arg-type]
+    return ZooEntry(**{**common, **fields})  # type: ignore[arg-type]
 
 
 @register_rows
-def pytorchvideo_kinetics() -> Iterator[ZooRow]:
+def pytorchvideo_kinetics() -> Iterator[ZooEntry]:
     """List what was trained on Kinetics-400.
 
     Yields:
@@ -70,7 +70,7 @@ def pytorchvideo_kinetics() -> Iterator[ZooRow]:
 
 
 @register_rows
-def pytorchvideo_others() -> Iterator[ZooRow]:
+def pytorchvideo_others() -> Iterator[ZooEntry]:
     """List what was trained further on Something-Something v2.
 
     Yields:

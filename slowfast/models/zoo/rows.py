@@ -28,7 +28,7 @@ from slowfast.utils.registry import Registry
 
 __all__ = [
     "ZOO_REGISTRY",
-    "ZooRow",
+    "ZooEntry",
     "check_zoo",
     "describe_source",
     "find_row",
@@ -47,12 +47,12 @@ class _ZooRegistry(Registry):
 
 ZOO_REGISTRY = _ZooRegistry("zoo row", "zoo://")
 ZOO_REGISTRY.__doc__ = """
-``() -> ZooRow``; filled by ``@register_rows`` from functions that return several rows.
+``() -> ZooEntry``; filled by ``@register_rows`` from functions that return several rows.
 """
 
 
 @dataclass(frozen=True)
-class ZooRow:
+class ZooEntry:
     """One published file of weights.
 
     Attributes:
@@ -98,7 +98,7 @@ class ZooRow:
         return self.url.startswith(PACKAGE_SCHEME)
 
 
-def register_rows(rows: Callable[[], Iterable[ZooRow]]) -> Callable[[], Iterable[ZooRow]]:
+def register_rows(rows: Callable[[], Iterable[ZooEntry]]) -> Callable[[], Iterable[ZooEntry]]:
     """Register every row that a function returns, as belonging to the function's module.
 
     Args:
@@ -112,15 +112,15 @@ def register_rows(rows: Callable[[], Iterable[ZooRow]]) -> Callable[[], Iterable
     return rows
 
 
-def _entry(row: ZooRow, module: str) -> Callable[[], ZooRow]:
-    def entry() -> ZooRow:
+def _entry(row: ZooEntry, module: str) -> Callable[[], ZooEntry]:
+    def entry() -> ZooEntry:
         return row
 
     entry.__name__, entry.__module__ = row.name, module
     return entry
 
 
-def zoo_rows() -> list[ZooRow]:
+def zoo_rows() -> list[ZooEntry]:
     """List the rows of the framework and of every project that was imported.
 
     Returns:
@@ -129,7 +129,7 @@ def zoo_rows() -> list[ZooRow]:
     return [ZOO_REGISTRY.get(name)() for name in ZOO_REGISTRY.names()]
 
 
-def find_row(name: str) -> ZooRow:
+def find_row(name: str) -> ZooEntry:
     """Find a row.
 
     Args:
@@ -144,7 +144,7 @@ def find_row(name: str) -> ZooRow:
     plain = name.removeprefix(_SCHEME)
     if plain not in ZOO_REGISTRY:
         raise UserError(f"{_SCHEME}{plain}: {describe_missing(ZOO_REGISTRY, plain, ())}")
-    row: ZooRow = ZOO_REGISTRY.get(plain)()
+    row: ZooEntry = ZOO_REGISTRY.get(plain)()
     return row
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slowfast.models.zoo.rows import ZooRow, register_rows
+from slowfast.models.zoo.rows import ZooEntry, register_rows
 
 __all__ = ["torchvision_images", "torchvision_videos"]
 
@@ -15,7 +15,7 @@ _LICENCE = "BSD-3-Clause (the library's; it names none for weights)"
 
 
 @register_rows
-def torchvision_videos() -> Iterator[ZooRow]:
+def torchvision_videos() -> Iterator[ZooEntry]:
     """List the video networks.
 
     Yields:
@@ -29,7 +29,7 @@ def torchvision_videos() -> Iterator[ZooRow]:
         ("mvit_v1_b", "mvit_v1_b-dbeb1030", "MVIT_B_16x4_CONV", 78.477, _CLIPS),
         ("mvit_v2_s", "mvit_v2_s-ae3be167", "MVITv2_S_16x4", 80.757, _CLIPS),
     ):
-        yield ZooRow(
+        yield ZooEntry(
             name=f"torchvision_{name}",
             url=f"{_ROOT}/{file}.pth",
             config=f"Kinetics/{config}.yaml",
@@ -43,7 +43,7 @@ def torchvision_videos() -> Iterator[ZooRow]:
 
 
 @register_rows
-def torchvision_images() -> Iterator[ZooRow]:
+def torchvision_images() -> Iterator[ZooEntry]:
     """List the image networks, to be inflated.
 
     Yields:
@@ -56,7 +56,7 @@ def torchvision_images() -> Iterator[ZooRow]:
         ("resnet101", "resnet101-63fe2227", "Kinetics/I3D_8x8_R101.yaml", 77.374),
         ("resnet101_v2", "resnet101-cd907fc2", "Kinetics/I3D_8x8_R101.yaml", 81.886),
     ):
-        yield ZooRow(
+        yield ZooEntry(
             name=f"torchvision_{name}",
             url=f"{_ROOT}/{file}.pth",
             config=config,

@@ -45,7 +45,7 @@ def test_the_shift_is_asked_for():
             asked.append((split, sound_shift_sec))
             return super().features(split, sound_shift_sec=sound_shift_sec)
 
-    alignment(Asked(similar([0.1]), later=similar([0.2])), probe_cfg(ALIGNMENT_SHIFT_SEC=0.25))
+    alignment(Asked(similar([0.1]), later=similar([0.2])), probe_cfg(SYNC_OFFSET_SEC=0.25))
     assert asked == [("test", 0.0), ("test", 0.25)]
 
 

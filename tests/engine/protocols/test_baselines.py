@@ -35,7 +35,7 @@ def test_clips_of_a_file_are_described_as_one():
     torch.testing.assert_close(got, expected)
 
 
-class Evidence:
+class FeatureProvider:
     """Videos whose brightness tells the class; sound that tells nothing."""
 
     def __init__(self, label=lambda index: index % 2, keep=("raw_video", "audio"), frames=3):
@@ -59,30 +59,30 @@ class Evidence:
 
 
 def test_the_protocol():
-    results = baselines(Evidence(), probe_cfg())
+    results = baselines(FeatureProvider(), probe_cfg())
     assert results["baseline_mean_colour"] == Result(1.0, 0.5, count=20)
     assert results["baseline_mel_statistics"].value < 0.9
     assert set(results) == {
         *("baseline_mean_colour", "baseline_frame_difference", "baseline_mel_statistics")
     }
-    assert baselines(Evidence(), probe_cfg()) == results
+    assert baselines(FeatureProvider(), probe_cfg()) == results
     assert not baselines.needs_model
 
 
 def test_only_what_there_is_is_described():
-    both = baselines(Evidence(), probe_cfg())
-    sound = baselines(Evidence(keep=["audio"]), probe_cfg())
-    video = baselines(Evidence(keep=["raw_video"]), probe_cfg())
+    both = baselines(FeatureProvider(), probe_cfg())
+    sound = baselines(FeatureProvider(keep=["audio"]), probe_cfg())
+    video = baselines(FeatureProvider(keep=["raw_video"]), probe_cfg())
     assert list(sound) == ["baseline_mel_statistics"]
     assert list(video) == ["baseline_mean_colour", "baseline_frame_difference"]
     assert both == video | sound
 
 
 def test_a_single_frame_has_no_difference():
-    results = baselines(Evidence(keep=["raw_video"], frames=1), probe_cfg())
+    results = baselines(FeatureProvider(keep=["raw_video"], frames=1), probe_cfg())
     assert list(results) == ["baseline_mean_colour"]
 
 
 def test_labels_are_needed():
     with pytest.raises(UserError, match="'baselines' needs a label"):
-        baselines(Evidence(lambda index: -1), probe_cfg())
+        baselines(FeatureProvider(lambda index: -1), probe_cfg())

@@ -7,50 +7,52 @@ import torch
 from helpers.probes import Given, blob_tables, make_table, probe_cfg
 
 from slowfast.datasets.labels import take_per_class
-from slowfast.datasets.manifest import Manifest, Row
-from slowfast.engine.protocols.few_shot import draw_videos, few_shot
-from slowfast.engine.protocols.probe import number_classes
+from slowfast.datasets.manifest import Manifest, VideoRecord
+from slowfast.engine.protocols.few_shot import few_shot, sample_k_shot
+from slowfast.engine.protocols.probe import remap_labels
 from slowfast.utils.statistics import mean_interval
 
 LABEL = torch.tensor([5, 0, 5, 0, 5, 9, 9, 9, 9, 0])
-SPLIT = number_classes(Given(None), LABEL, LABEL)
+SPLIT = remap_labels(Given(None), LABEL, LABEL)
 
 
 def test_k_videos_of_each_class_are_drawn():
     for k in (1, 2, 3):
-        rows = draw_videos(SPLIT, k, seed=1, draw=0)
+        rows = sample_k_shot(SPLIT, k, seed=1, draw=0)
         assert LABEL[rows].tolist() == [0] * k + [5] * k + [9] * k
         assert len(set(rows.tolist())) == 3 * k
 
 
 def test_draws_differ_and_repeat():
-    draws = [tuple(draw_videos(SPLIT, 2, seed=1, draw=draw).tolist()) for draw in range(8)]
+    draws = [tuple(sample_k_shot(SPLIT, 2, seed=1, draw=draw).tolist()) for draw in range(8)]
     assert len(set(draws)) > 4
-    assert draws == [tuple(draw_videos(SPLIT, 2, seed=1, draw=draw).tolist()) for draw in range(8)]
-    other = [tuple(draw_videos(SPLIT, 2, seed=2, draw=draw).tolist()) for draw in range(8)]
+    assert draws == [
+        tuple(sample_k_shot(SPLIT, 2, seed=1, draw=draw).tolist()) for draw in range(8)
+    ]
+    other = [tuple(sample_k_shot(SPLIT, 2, seed=2, draw=draw).tolist()) for draw in range(8)]
     assert other != draws
 
 
 def test_fewer_videos_are_among_more():
-    few, more = (set(draw_videos(SPLIT, k, seed=1, draw=3).tolist()) for k in (1, 3))
+    few, more = (set(sample_k_shot(SPLIT, k, seed=1, draw=3).tolist()) for k in (1, 3))
     assert few < more
 
 
 def test_every_video_is_as_likely():
     counts = torch.zeros(10)
     for draw in range(600):
-        counts[draw_videos(SPLIT, 1, seed=1, draw=draw)] += 1
+        counts[sample_k_shot(SPLIT, 1, seed=1, draw=draw)] += 1
     assert counts.sum() == 1800
     torch.testing.assert_close(counts[LABEL == 9] / 600, torch.full((4,), 0.25), atol=0.08, rtol=0)
 
 
 def test_the_first_draw_is_the_one_that_training_takes():
     manifest = Manifest.from_rows(
-        [Row(str(i), label) for i, label in enumerate(LABEL.tolist())], []
+        [VideoRecord(str(i), label) for i, label in enumerate(LABEL.tolist())], []
     )
     taken = take_per_class(manifest, 2, seed=4)
     paths = [taken.path(i) for i in range(len(taken))]
-    assert paths == [str(i) for i in sorted(draw_videos(SPLIT, 2, seed=4, draw=0).tolist())]
+    assert paths == [str(i) for i in sorted(sample_k_shot(SPLIT, 2, seed=4, draw=0).tolist())]
 
 
 def test_the_result_is_the_mean_over_draws_with_its_interval(caplog):
@@ -73,7 +75,7 @@ def test_the_interval_is_students(monkeypatch):
         "slowfast.engine.protocols.few_shot._accuracy", lambda probe, rows: next(accuracies)
     )
     (result,) = few_shot(
-        Given(*blob_tables()), probe_cfg(FEW_SHOT_K=[1], FEW_SHOT_DRAWS=3)
+        Given(*blob_tables()), probe_cfg(FEW_SHOT_K=[1], FEW_SHOT_EPISODES=3)
     ).values()
     mean, low, high = mean_interval([0.2, 0.5, 0.9])
     assert low < 0 < 1 < high

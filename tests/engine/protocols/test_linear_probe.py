@@ -20,7 +20,9 @@ def standardized(table, by):
 def test_the_probe_equals_scikit_learns():
     linear_model = pytest.importorskip("sklearn.linear_model")
     test, gallery = blob_tables(classes=4, spread=2.0)
-    result = linear_probe(Given(test, gallery), probe_cfg(DECAYS=[0.05]))["linear_probe_top1"]
+    result = linear_probe(Given(test, gallery), probe_cfg(WEIGHT_DECAY_GRID=[0.05]))[
+        "linear_probe_top1"
+    ]
     theirs = linear_model.LogisticRegression(C=1 / (2 * 0.05 * len(gallery)), tol=1e-8)
     theirs.fit(standardized(gallery, gallery), gallery.label)
     assert result.value == pytest.approx(theirs.score(standardized(test, gallery), test.label))
@@ -55,8 +57,10 @@ def test_the_test_split_is_never_looked_at_to_choose(protocol, caplog):
 
 def test_the_end_of_the_list_is_told(caplog):
     with caplog.at_level(logging.INFO):
-        linear_probe(Given(*blob_tables(spread=0.01)), probe_cfg(DECAYS=[1e-4, 1e-3]))
-    assert "chose 0.001 (100.0 % in validation); at the end of PROBE.DECAYS" in caplog.text
+        linear_probe(Given(*blob_tables(spread=0.01)), probe_cfg(WEIGHT_DECAY_GRID=[1e-4, 1e-3]))
+    assert (
+        "chose 0.001 (100.0 % in validation); at the end of PROBE.WEIGHT_DECAY_GRID" in caplog.text
+    )
 
 
 @pytest.mark.parametrize("protocol", [linear_probe, linear_svm])
@@ -71,7 +75,9 @@ def test_tiny_galleries(protocol, label):
 
 
 def test_top5():
-    results = linear_probe(Given(*blob_tables(classes=7, spread=2.0)), probe_cfg(DECAYS=[0.01]))
+    results = linear_probe(
+        Given(*blob_tables(classes=7, spread=2.0)), probe_cfg(WEIGHT_DECAY_GRID=[0.01])
+    )
     assert results["linear_probe_top5"].value > results["linear_probe_top1"].value
 
 

@@ -6,7 +6,7 @@ from helpers.probes import Given, blob_tables, make_table, probe_cfg
 
 from slowfast.config import UserError
 from slowfast.engine.protocols import PROTOCOL_REGISTRY
-from slowfast.engine.protocols.probe import count_hits, number_classes, read_probe
+from slowfast.engine.protocols.probe import count_hits, read_probe, remap_labels
 
 LABELLED = ("class_retrieval", "knn", "linear_probe", "few_shot", "linear_svm")
 
@@ -15,7 +15,7 @@ NOBODY = Given(None)
 
 
 def test_labels_with_gaps_are_numbered():
-    split = number_classes(NOBODY, torch.tensor([7, 3, 7]), torch.tensor([3, 7, 7]))
+    split = remap_labels(NOBODY, torch.tensor([7, 3, 7]), torch.tensor([3, 7, 7]))
     assert split.label.tolist() == [1, 0, 1]
     assert split.target.tolist() == [0, 1, 1]
     assert split.classes.tolist() == [3, 7]
@@ -26,7 +26,7 @@ def test_labels_with_gaps_are_numbered():
 
 def test_a_class_that_the_gallery_lacks_counts_as_wrong():
     given = Given(None)
-    split = number_classes(given, torch.tensor([2, 5]), torch.tensor([2, 9, 0, 3]))
+    split = remap_labels(given, torch.tensor([2, 5]), torch.tensor([2, 9, 0, 3]))
     assert split.target.tolist() == [0, -1, -1, -1]
     assert split.chance(1) == 1 / 8
     (warning,) = given.warnings
@@ -38,7 +38,7 @@ def test_a_class_that_the_gallery_lacks_counts_as_wrong():
 @pytest.mark.parametrize("classes", [2, 5, 6])
 def test_top5_needs_more_than_five_classes(classes):
     label = torch.arange(classes)
-    results = count_hits(torch.eye(classes), number_classes(NOBODY, label, label), "x")
+    results = count_hits(torch.eye(classes), remap_labels(NOBODY, label, label), "x")
     assert results["x_top1"].value == 1.0
     assert results["x_top1"].count == classes
     assert ("x_top5" in results) == (classes > 5)

@@ -4,7 +4,7 @@ import pytest
 from helpers.sweeps import STAGES, plan
 
 from slowfast.config import UserError
-from slowfast.engine.sweep.run_state import MARKER, read_marker, set_aside, write_marker
+from slowfast.engine.sweep.run_state import MARKER, archive_previous, read_marker, write_marker
 from slowfast.engine.sweep.tasks import describe, make_tasks, refuse_changed, select
 
 CONFIG = {"SOLVER.BASE_LR": 0.1, "OUTPUT_DIR": "x", "DATA_LOADER.NUM_WORKERS": 2}
@@ -108,7 +108,7 @@ def test_set_aside_loses_nothing(tmp_path):
     for text in ("first", "second"):
         (tmp_path / "run").mkdir()
         (tmp_path / "run/x").write_text(text, encoding="utf-8")
-        set_aside(tmp_path / "run")
+        archive_previous(tmp_path / "run")
     assert (tmp_path / "run.replaced_1/x").read_text(encoding="utf-8") == "first"
     assert (tmp_path / "run.replaced_2/x").read_text(encoding="utf-8") == "second"
 

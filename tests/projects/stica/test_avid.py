@@ -5,7 +5,7 @@ import torch
 from stica.avid import AvidConv2d, AvidR2plus1d, avid_cma
 from torch.nn import functional as F
 
-from slowfast.models.contracts import cell_tokens
+from slowfast.models.contracts import spatiotemporal_tokens
 from slowfast.models.weights import load_weights
 
 
@@ -92,7 +92,7 @@ def test_published_weights_give_the_published_networks_maps(tmp_path):
     assert maps.shape == (2, 32, 2, 2, 2)
     expected = audio_oracle(sound.transpose(2, 3), state).transpose(2, 3)
     torch.testing.assert_close(heard, expected, atol=1e-5, rtol=1e-4)
-    pooled = video_tower.native_pooling()(cell_tokens(maps))
+    pooled = video_tower.native_pooling()(spatiotemporal_tokens(maps))
     assert torch.equal(pooled, F.adaptive_max_pool3d(maps, 1).flatten(1))
 
 

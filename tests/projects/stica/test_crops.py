@@ -5,15 +5,15 @@ from stica.crops import (
     Boxes,
     CropKind,
     FeatureCrop,
+    crop_names,
     crop_size,
     explicit_boxes,
-    slot_names,
     space_tokens,
     time_tokens,
 )
 
 from slowfast.models.build import FEATURE_AUG_REGISTRY
-from slowfast.models.contracts import full_tokens
+from slowfast.models.contracts import temporal_tokens
 
 KINDS = {
     "space_large": CropKind(2, 6 / 7),
@@ -240,7 +240,7 @@ def test_a_scale_of_one_is_the_whole_map(size, last_position):
     crops = _only(last_position=last_position, space_large=whole, time_large=whole)
     feature_map = _randn(2, 3, *size)
     for group in crops([feature_map], torch.tensor([1, 2])):
-        expected = full_tokens(feature_map)
+        expected = temporal_tokens(feature_map)
         torch.testing.assert_close(group.tokens[0].values, expected.values, rtol=0, atol=1e-12)
         assert torch.equal(group.tokens[0].positions, expected.positions)
 
@@ -308,7 +308,7 @@ def test_built_from_the_configuration(cfg):
     assert crops.kinds == KINDS
     assert crops.per_sample is False
     assert crops.last_position is False
-    assert slot_names({"a": 2, "b": 1}) == ("a_0", "a_1", "b_0")
+    assert crop_names({"a": 2, "b": 1}) == ("a_0", "a_1", "b_0")
     assert Boxes._fields == ("space", "time", "longest")
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 from reference import stica as oracle
-from stica.loss import cross_modal_loss, pairs_nce, within_modal_loss
+from stica.loss import cross_modal_loss, multi_crop_info_nce, within_modal_loss
 from stica.model import STiCAOutputs
 from stica.released import released_loss
 
@@ -74,7 +74,9 @@ def test_all_pairs_at_once_are_the_mean_of_single_ones(valid):
     valid = None if valid is None else torch.tensor(valid)
     single = [info_nce(q, k, 0.2, valid=valid) for q in query for k in key]
     expected = torch.stack(single).mean()
-    torch.testing.assert_close(pairs_nce(query, key, 0.2, valid), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        multi_crop_info_nce(query, key, 0.2, valid), expected, rtol=0, atol=1e-12
+    )
 
 
 def test_equal_embeddings_cost_the_logarithm_of_their_number():
@@ -86,7 +88,7 @@ def test_equal_embeddings_cost_the_logarithm_of_their_number():
 
 def test_keys_get_no_gradient():
     query, key = _unit(2, B, seed=1).requires_grad_(), _unit(3, B, seed=2).requires_grad_()
-    pairs_nce(query, key, 0.5).backward()
+    multi_crop_info_nce(query, key, 0.5).backward()
     assert key.grad is None
     assert query.grad.abs().max() > 0
 

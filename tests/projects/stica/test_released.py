@@ -20,8 +20,8 @@ from stica.released import (
     RELEASED_SETTINGS,
     ReleasedBoxes,
     check_released,
-    draw_boxes,
     released_loss,
+    sample_boxes,
 )
 
 from slowfast.models.build import LOSS_REGISTRY, build_model
@@ -180,7 +180,7 @@ def test_agrees_with_the_oracle(released, steps, pooling):
 
     views = []
     for v in range(2):
-        boxes = draw_boxes(COUNTS, (steps, 7, 7), batch["aug_seed"], v)._asdict()
+        boxes = sample_boxes(COUNTS, (steps, 7, 7), batch["aug_seed"], v)._asdict()
         boxes["full"] = [[0, 7, 0, 7]]
         view = {}
         for kind, list_of_boxes in boxes.items():
@@ -220,7 +220,7 @@ def test_the_last_positions_are_never_drawn():
     starts = {kind: set() for kind in CROP_KINDS}
     for seed in SEEDS:
         for view in (0, 1):
-            boxes = draw_boxes(COUNTS, (4, 7, 7), torch.tensor([seed]), view)
+            boxes = sample_boxes(COUNTS, (4, 7, 7), torch.tensor([seed]), view)
             for kind, crops in boxes._asdict().items():
                 starts[kind] |= {crop[i] for crop in crops for i in range(0, len(crop), 2)}
     assert starts == {
@@ -235,7 +235,7 @@ def test_longer_clips_have_longer_crops():
     for steps in (8, 12, 15):
         firsts = {"time_large": set(), "time_small": set()}
         for seed in SEEDS:
-            boxes = draw_boxes(COUNTS, (steps, 7, 7), torch.tensor([seed]), 0)
+            boxes = sample_boxes(COUNTS, (steps, 7, 7), torch.tensor([seed]), 0)
             for kind, length in (("time_large", 6), ("time_small", 4)):
                 assert all(last - first == length for first, last in getattr(boxes, kind))
                 firsts[kind] |= {first for first, _ in getattr(boxes, kind)}
@@ -244,15 +244,15 @@ def test_longer_clips_have_longer_crops():
 
 
 def test_small_crops_are_drawn_once_per_large_one():
-    boxes = draw_boxes(COUNTS, (4, 7, 7), torch.tensor([1]), 0)
+    boxes = sample_boxes(COUNTS, (4, 7, 7), torch.tensor([1]), 0)
     assert [len(crops) for crops in boxes] == [2, 8, 2, 2]
 
 
 def test_one_draw_serves_the_batch_and_views_draw_apart():
     size = (4, 7, 7)
     seeds = torch.tensor([9, 3, 5])
-    assert draw_boxes(COUNTS, size, seeds, 0) == draw_boxes(COUNTS, size, seeds[1:2], 0)
-    assert draw_boxes(COUNTS, size, seeds, 0) != draw_boxes(COUNTS, size, seeds, 1)
+    assert sample_boxes(COUNTS, size, seeds, 0) == sample_boxes(COUNTS, size, seeds[1:2], 0)
+    assert sample_boxes(COUNTS, size, seeds, 0) != sample_boxes(COUNTS, size, seeds, 1)
 
 
 def test_fifty_calls_of_the_head_and_two_of_the_sound(released):
@@ -329,7 +329,7 @@ def _small_without_sound(released):
 )
 def test_maps_that_the_published_code_cannot_crop(size, message):
     with pytest.raises(ValueError, match=message):
-        draw_boxes(COUNTS, size, torch.tensor([1]), 0)
+        sample_boxes(COUNTS, size, torch.tensor([1]), 0)
 
 
 def test_keys_of_other_layers_are_demanded(released):
