@@ -106,7 +106,7 @@ def draw_sample(seed: int) -> list[ViewParams]:
         RandomResizedCrop(scale=(0.14, 1.0), aspect=(3 / 4, 4 / 3)),
         size=SIZE,
         color=ColorJitter(
-            brightness=0.4, contrast=0.4, saturation=0.4, jitter_prob=0.8, grey_prob=0.2
+            brightness=0.4, contrast=0.4, saturation=0.4, jitter_prob=0.8, gray_prob=0.2
         ),
         blur=Blur(sigma=(0.1, 2.0), prob=0.5),
     )
@@ -115,7 +115,7 @@ def draw_sample(seed: int) -> list[ViewParams]:
 
 
 def naive_view(frames: np.ndarray, params: ViewParams) -> Tensor:
-    """Make one view in float torch, operation by operation: float (3, T, S, S), normalised."""
+    """Make one view in float torch, operation by operation: float (3, T, S, S), normalized."""
     clip = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255  # (T, 3, H, W)
     box = params.box
     clip = clip[:, :, box.top : box.top + box.height, box.left : box.left + box.width]
@@ -134,8 +134,8 @@ def naive_color(clip: Tensor, color: ColorParams) -> Tensor:
     clip = (clip * color.brightness).clamp(0, 1)
     mean = (clip * GREY).sum(1, keepdim=True).mean()
     clip = (clip * color.contrast + (1 - color.contrast) * mean).clamp(0, 1)
-    grey = (clip * GREY).sum(1, keepdim=True)
-    return (clip * color.saturation + (1 - color.saturation) * grey).clamp(0, 1)
+    gray = (clip * GREY).sum(1, keepdim=True)
+    return (clip * color.saturation + (1 - color.saturation) * gray).clamp(0, 1)
 
 
 def naive_blur(clip: Tensor, sigma: float) -> Tensor:
@@ -157,13 +157,13 @@ def compare_pipelines(
     def ours(sample: list[ViewParams]) -> np.ndarray:
         return np.stack([apply_view(frames, params, SIZE) for params in sample])
 
-    def ours_normalised(sample: list[ViewParams]) -> Tensor:
+    def ours_normalized(sample: list[ViewParams]) -> Tensor:
         return to_float(torch.from_numpy(ours(sample))[None])[0]
 
     def naive(sample: list[ViewParams]) -> Tensor:
         return torch.stack([naive_view(frames, params) for params in sample])
 
-    calls = {"uint8": ours, "uint8_and_normalise": ours_normalised, "float_torch": naive}
+    calls = {"uint8": ours, "uint8_and_normalize": ours_normalized, "float_torch": naive}
     times: dict[str, list[float]] = {name: [] for name in calls}
     errors = []
     for number, sample in enumerate([samples[0], *samples]):
@@ -171,15 +171,15 @@ def compare_pipelines(
             elapsed = cpu_ms(lambda call=call, sample=sample: call(sample))
             if number:  # the first round warms up
                 times[name].append(elapsed)
-        difference = (ours_normalised(sample) - naive(sample)).abs().mean().item()
+        difference = (ours_normalized(sample) - naive(sample)).abs().mean().item()
         errors.append(difference * 0.225 * 255)
     table: dict[str, dict[str, float] | float] = {k: summary(v) for k, v in times.items()}
     total = {name: sum(values) for name, values in times.items()}
     table["float_torch / uint8"] = round(total["float_torch"] / total["uint8"], 2)
-    table["float_torch / uint8_and_normalise"] = round(
-        total["float_torch"] / total["uint8_and_normalise"], 2
+    table["float_torch / uint8_and_normalize"] = round(
+        total["float_torch"] / total["uint8_and_normalize"], 2
     )
-    table["mean_difference_in_grey_levels"] = round(statistics.mean(errors), 3)
+    table["mean_difference_in_gray_levels"] = round(statistics.mean(errors), 3)
     return table
 
 
@@ -191,7 +191,7 @@ def measure_steps(frames: np.ndarray, repeats: int) -> dict[str, dict[str, float
     steps: dict[str, Callable[[], object]] = {
         "enlarge 100 to 112": lambda: crop_resize(frames, Box(0, 0, 100, 100), SIZE, SIZE),
         "shrink 144 to 112": lambda: crop_resize(frames, Box(0, 0, 144, 144), SIZE, SIZE),
-        "colour matrix": lambda: cv2.transform(tall, matrix, dst=tall),
+        "color matrix": lambda: cv2.transform(tall, matrix, dst=tall),
         "flip": lambda: cv2.flip(tall, 1, dst=tall),
         "blur sigma 2": lambda: apply_view(
             view, ViewParams(Box(0, 0, SIZE, SIZE), blur_sigma=2.0), SIZE
@@ -232,7 +232,7 @@ def with_threshold(
         difference = torch.from_numpy(crop_resize(crop, box, size, size)) - exact
     finally:
         view_module.AREA_FROM_FACTOR = kept
-    return {**row, "mean_error_in_grey_levels": round(difference.abs().mean().item(), 3)}
+    return {**row, "mean_error_in_gray_levels": round(difference.abs().mean().item(), 3)}
 
 
 def time_call(call: Callable[[], object], repeats: int) -> dict[str, float]:
@@ -249,7 +249,7 @@ def cpu_ms(call: Callable[[], object]) -> float:
 
 
 def summary(times: list[float]) -> dict[str, float]:
-    """Summarise times in milliseconds."""
+    """Summarize times in milliseconds."""
     return {
         "min_ms": round(min(times), 2),
         "median_ms": round(statistics.median(times), 2),

@@ -1,6 +1,6 @@
 """How many clips a second a config trains on this machine, and how long its schedule would take.
 
-Three things are told apart: the device (prepare a decoded batch, forward, loss, backward, optimiser
+Three things are told apart: the device (prepare a decoded batch, forward, loss, backward, optimizer
 step; the batch is synthetic and lies on the device), the loader (decode and augment, with the
 config's workers; only where there is data), and the schedule: MAX_EPOCH epochs of a given number of
 clips, on 1, 8 and 64 devices that would each be as fast as this one alone. Exchanging gradients,
@@ -133,7 +133,7 @@ def measure_device(cfg: CfgNode, device: torch.device, seconds: float) -> dict[s
 
 
 class TrainingStep:
-    """One optimiser step as the trainer takes it, without its data and its records.
+    """One optimizer step as the trainer takes it, without its data and its records.
 
     Args:
         cfg: The configuration.

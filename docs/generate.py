@@ -94,7 +94,7 @@ def render() -> str:
         ("Run, train, test", run),
         ("Data, views, loading, sound", data),
         ("Models", model),
-        ("Optimiser", solver),
+        ("Optimizer", solver),
     ):
         parts.append(f"## {title}\n\n{table(list(entries(module, values)))}\n")
     project = CfgNode()

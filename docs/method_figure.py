@@ -53,17 +53,17 @@ class Crop(NamedTuple):
     last: int = STEPS
 
 
-def tint(colour: str, share: float) -> tuple[float, ...]:
-    """Mix a colour with white.
+def tint(color: str, share: float) -> tuple[float, ...]:
+    """Mix a color with white.
 
     Args:
-        colour: Hexadecimal.
-        share: Of the colour, 0 to 1.
+        color: Hexadecimal.
+        share: Of the color, 0 to 1.
 
     Returns:
         Red, green, blue.
     """
-    return tuple(share * part + 1 - share for part in matplotlib.colors.to_rgb(colour))
+    return tuple(share * part + 1 - share for part in matplotlib.colors.to_rgb(color))
 
 
 def text(ax: Axes, x: float, y: float, words: str, **options: object) -> Text:
@@ -111,13 +111,13 @@ def scene(step: int) -> np.ndarray:
     picture = np.stack([0.72 - 0.2 * y, 0.86 - 0.1 * y, 0.97 - 0.05 * y], axis=-1)
     picture[y > 0.62 + 0.12 * np.sin(4.2 * x)] = (0.45, 0.66, 0.42)
     picture[y > 0.82 + 0.05 * np.sin(3 * x + 2)] = (0.35, 0.55, 0.36)
-    centre = (0.35 + 0.28 * step, (0.5, 0.72, 0.42)[step])
-    picture[np.hypot(x - centre[0], y - centre[1]) < 0.16] = (0.88, 0.33, 0.25)
+    center = (0.35 + 0.28 * step, (0.5, 0.72, 0.42)[step])
+    picture[np.hypot(x - center[0], y - center[1]) < 0.16] = (0.88, 0.33, 0.25)
     return picture
 
 
 def augmented(step: int) -> np.ndarray:
-    """Crop a frame, turn it left to right and change its colours: the other view."""
+    """Crop a frame, turn it left to right and change its colors: the other view."""
     tone = (1.25, 0.98, 0.78)
     return np.clip(scene(step)[20:164, 212:20:-1] * tone, 0, 1)
 
@@ -132,7 +132,7 @@ def view(ax: Axes, y: float, paint: Callable[[int], np.ndarray]) -> None:
         frame(ax, (left, bottom), (width, height), ec=INK, lw=1.2, zorder=3.5 - step)
 
 
-def feature_map(ax: Axes, x: float, y: float, crop: Crop, colour: str) -> None:
+def feature_map(ax: Axes, x: float, y: float, crop: Crop, color: str) -> None:
     """Draw the map as a slanted grid per time step, the cells of a crop filled.
 
     Args:
@@ -140,7 +140,7 @@ def feature_map(ax: Axes, x: float, y: float, crop: Crop, colour: str) -> None:
         x: Left end.
         y: Middle.
         crop: Cells to fill.
-        colour: Of the filled cells.
+        color: Of the filled cells.
     """
 
     def corner(step: int, row: float, column: float) -> tuple[float, float]:
@@ -156,30 +156,30 @@ def feature_map(ax: Axes, x: float, y: float, crop: Crop, colour: str) -> None:
         ax.add_patch(Polygon(area(step, 0, 0, CELLS), fc="white", ec="none"))
         if inside:
             covered = area(step, crop.top, crop.left, crop.size)
-            ax.add_patch(Polygon(covered, fc=tint(colour, 0.62), ec="none"))
-        edge = colour if inside else "#A9B4C0"
+            ax.add_patch(Polygon(covered, fc=tint(color, 0.62), ec="none"))
+        edge = color if inside else "#A9B4C0"
         for index in range(CELLS + 1):
             for ends in (((index, 0), (index, CELLS)), ((0, index), (CELLS, index))):
                 (x0, y0), (x1, y1) = (corner(step, *end) for end in ends)
                 ax.plot([x0, x1], [y0, y1], color=edge, lw=0.6, alpha=0.6)
         ax.add_patch(Polygon(area(step, 0, 0, CELLS), fill=False, ec=edge, lw=1.4))
         if inside and crop.size < CELLS:
-            ax.add_patch(Polygon(covered, fill=False, ec=colour, lw=2.2))
+            ax.add_patch(Polygon(covered, fill=False, ec=color, lw=2.2))
 
 
-def token(ax: Axes, x: float, y: float, colour: str) -> None:
+def token(ax: Axes, x: float, y: float, color: str) -> None:
     """Draw a vector."""
-    look = {"fc": tint(colour, 0.75), "ec": colour, "lw": 1.4}
+    look = {"fc": tint(color, 0.75), "ec": color, "lw": 1.4}
     rounded(ax, (x - 0.085, y - 0.21), (0.17, 0.42), radius=0.05, **look)
 
 
-def attention(ax: Axes, y: float, count: int, colour: str) -> None:
+def attention(ax: Axes, y: float, count: int, color: str) -> None:
     """Draw how tokens are attended to: lines from each of them to the one that is read."""
     left, right = X_TRANSFORMER - 0.38, X_TRANSFORMER + 0.38
     for place in 0.3 * (np.arange(count) - (count - 1) / 2):
-        ax.plot([left, right], [y + place, y], color=colour, lw=1.6, alpha=0.7, zorder=2)
-        ax.add_patch(Circle((left, y + place), 0.075, fc=tint(colour, 0.75), ec=colour, zorder=3))
-    ax.add_patch(Circle((right, y), 0.12, fc=colour, ec=colour, zorder=3))
+        ax.plot([left, right], [y + place, y], color=color, lw=1.6, alpha=0.7, zorder=2)
+        ax.add_patch(Circle((left, y + place), 0.075, fc=tint(color, 0.75), ec=color, zorder=3))
+    ax.add_patch(Circle((right, y), 0.12, fc=color, ec=color, zorder=3))
 
 
 def embedding_places(large: int, small: int, y: float) -> list[tuple[float, float]]:
@@ -203,15 +203,15 @@ def embedding_places(large: int, small: int, y: float) -> list[tuple[float, floa
     return places
 
 
-def within_modal(ax: Axes, y: float, large: int, small: int, colour: str) -> None:
+def within_modal(ax: Axes, y: float, large: int, small: int, color: str) -> None:
     """Draw the term of an axis: every crop of a view to the large crops of the other view."""
     places = embedding_places(large, small, y)
     for x, other, side in ((X_VIEW_1, X_VIEW_2, 1), (X_VIEW_2, X_VIEW_1, -1)):
         for height, radius in places:
-            ax.add_patch(Circle((x, height), radius, fc=tint(colour, 0.75), ec=colour, lw=1.4))
+            ax.add_patch(Circle((x, height), radius, fc=tint(color, 0.75), ec=color, lw=1.4))
             for key_height, key_radius in places[:large]:
                 start, end = (x + side * radius, height), (other - side * key_radius, key_height)
-                arrow(ax, start, end, color=colour, lw=1.0, mutation_scale=9, alpha=0.5)
+                arrow(ax, start, end, color=color, lw=1.0, mutation_scale=9, alpha=0.5)
 
 
 def cross_modal(ax: Axes) -> None:
@@ -249,18 +249,18 @@ def video_rows(ax: Axes) -> None:
     )
     ax.plot([4.14, 4.14], [Y_WHOLE, Y_TIME], color=LINE, lw=2, solid_capstyle="projecting")
     ax.plot([3.92, 4.14], [Y_SPACE, Y_SPACE], color=LINE, lw=2)
-    for y, name, colour, large, small in rows:
+    for y, name, color, large, small in rows:
         arrow(ax, (4.14, y), (4.54, y))
         crops = [large] if small is None else [large, small]
-        title = text(ax, X_MAPS, y + 0.83, name, color=colour, weight="bold", ha="left")
+        title = text(ax, X_MAPS, y + 0.83, name, color=color, weight="bold", ha="left")
         if small is not None:
-            ax.annotate("  large, small", (1, 0), xycoords=title, va="bottom", color=colour,
+            ax.annotate("  large, small", (1, 0), xycoords=title, va="bottom", color=color,
                         fontsize=SMALL)  # fmt: skip
         for index, crop in enumerate(crops):
-            feature_map(ax, X_MAPS + 1.78 * index, y, crop, colour)
+            feature_map(ax, X_MAPS + 1.78 * index, y, crop, color)
             height = y + (0.27 - 0.54 * index) * (len(crops) - 1)
             for step in range(crop.first, crop.last):
-                token(ax, X_TOKENS - 0.375 + 0.25 * step, height, colour)
+                token(ax, X_TOKENS - 0.375 + 0.25 * step, height, color)
         arrow(ax, (8.16 if small else 6.4, y), (8.42, y))
         arrow(ax, (9.5, y), (X_TRANSFORMER - 0.64, y))
 
@@ -273,8 +273,8 @@ def video_encoder(ax: Axes) -> None:
     middle = (bottom + top) / 2
     network(ax, X_HEAD, middle, 0.6, (top - bottom, top - bottom - 0.8))
     text(ax, X_HEAD, middle, "MLP", rotation=90)
-    for y, count, colour in ((Y_TIME, 3, TIME), (Y_SPACE, 4, SPACE), (Y_WHOLE, 4, WHOLE)):
-        attention(ax, y, count, colour)
+    for y, count, color in ((Y_TIME, 3, TIME), (Y_SPACE, 4, SPACE), (Y_WHOLE, 4, WHOLE)):
+        attention(ax, y, count, color)
         arrow(ax, (X_TRANSFORMER + 0.64, y), (X_HEAD - 0.32, y))
         arrow(ax, (X_HEAD + 0.32, y), (X_VIEW_1 - 0.32, y))
 
@@ -291,9 +291,9 @@ def sound_row(ax: Axes) -> None:
     bands, time = np.mgrid[0:20, 0:34]
     hit = sum(np.exp(-(((time / 33 - c) / 0.08) ** 2)) for c in (0.15, 0.5, 0.85))
     mel = hit * np.exp(-bands / 9) + 0.12 * np.sin(bands * 1.7 + time * 0.9) ** 2
-    colours = matplotlib.colors.LinearSegmentedColormap.from_list("sound", ["white", SOUND])
+    colors = matplotlib.colors.LinearSegmentedColormap.from_list("sound", ["white", SOUND])
     extent = (2.75, 4.35, y - 0.45, y + 0.45)
-    ax.imshow(mel, extent=extent, cmap=colours, origin="lower", aspect="auto", vmin=0, vmax=1)
+    ax.imshow(mel, extent=extent, cmap=colors, origin="lower", aspect="auto", vmin=0, vmax=1)
     frame(ax, (2.75, y - 0.45), (1.6, 0.9), ec=SOUND, lw=1.4)
     text(ax, 3.55, y - 0.68, "log-mel")
     arrow(ax, (4.5, y), (5.0, y))

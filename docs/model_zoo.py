@@ -83,7 +83,7 @@ PROJECT_FILES = {"stica_weights": "projects/stica/weights"}
 NOT_LISTED = """## Published, but not listed
 
 * Rev-MViT and Rev-ViT, MViT's reversible variants: not built.
-* PySlowFast's AVA models: detection is not built. Charades: its data set is not built.
+* PySlowFast's AVA models: detection is not built. Charades: its dataset is not built.
 * The decoders of MaskFeat and MAE (MaskMViT): masked pretraining is not built; their encoders are
   listed above, to be fine-tuned.
 * MViT-B 16x4 and the image MViT-B of PySlowFast's MODEL_ZOO.md lie on a drive that wants a browser:

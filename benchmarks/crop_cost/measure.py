@@ -69,10 +69,10 @@ def compare(step: Step, ways: Sequence[Way], repeats: int) -> list[dict[str, Any
 
 def time_ms(call: Callable[[], object], device: torch.device) -> float:
     """Return the wall time of a call in milliseconds, the device's work included."""
-    _synchronise(device)
+    _synchronize(device)
     start = time.perf_counter()
     call()
-    _synchronise(device)
+    _synchronize(device)
     return 1000 * (time.perf_counter() - start)
 
 
@@ -135,6 +135,6 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _synchronise(device: torch.device) -> None:
+def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

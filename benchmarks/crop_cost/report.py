@@ -14,7 +14,7 @@ from crop_cost.shares import PARTS
 __all__ = ["draw", "write_table"]
 
 Row = dict[str, Any]
-# Colours of Okabe and Ito, told apart by colour-blind readers; markers differ too.
+# Colors of Okabe and Ito, told apart by color-blind readers; markers differ too.
 STYLES: dict[str, dict[str, Any]] = {
     "feature": {"color": "#0072B2", "marker": "o", "linewidth": 2.2},
     "small": {"color": "#E69F00", "marker": "s", "linewidth": 1.6},

@@ -289,7 +289,7 @@ def draw(measured: dict[str, tuple[dict[str, dict[int, float]], float]], path: P
 
 
 def _draw_cells(axes: Axes, values: dict[str, dict[int, float]], chance: float) -> None:
-    colours = {"avg": "#8c8c8c", "transformer": "#0072b2"}
+    colors = {"avg": "#8c8c8c", "transformer": "#0072b2"}
     for offset, (pooling, name) in zip((-0.13, 0.13), POOLINGS.items(), strict=True):
         for x, crops in enumerate(CROPS):
             runs = list(values.get(pooling + crops, {}).values())
@@ -297,12 +297,12 @@ def _draw_cells(axes: Axes, values: dict[str, dict[int, float]], chance: float) 
                 continue
             mean, low, high = share_interval(runs)
             axes.errorbar(
-                x + offset, mean, [[mean - low], [high - mean]], fmt="o", color=colours[pooling],
+                x + offset, mean, [[mean - low], [high - mean]], fmt="o", color=colors[pooling],
                 capsize=4, markersize=7, label=f"{name} over time" if x == 0 else None,
             )  # fmt: skip
             points = [100 * run for run in runs]
             axes.plot(
-                [x + offset + 0.07] * len(runs), points, ".", color=colours[pooling], alpha=0.4
+                [x + offset + 0.07] * len(runs), points, ".", color=colors[pooling], alpha=0.4
             )
     axes.axhline(100 * chance, color="black", linewidth=0.8, linestyle=":")
     axes.text(3.4, 100 * chance + 0.6, "chance", ha="right", fontsize=9)

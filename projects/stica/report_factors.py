@@ -139,7 +139,7 @@ def measure(folder: Path) -> dict[str, float]:
         rows, seen = [], dict.fromkeys(range(len(names)), 0)
         for label in table.label.tolist():  # files of a class are numbered in the manifest's order
             event = plan_clip(spec, split, names[label], seen[label]).seen[0]
-            rows.append((*event.centre, event.size, event.tempo_hz))
+            rows.append((*event.center, event.size, event.tempo_hz))
             seen[label] += 1
         return np.array(rows)
 

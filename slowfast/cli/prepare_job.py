@@ -24,7 +24,7 @@ from slowfast.datasets.prepare.check import (
 )
 from slowfast.datasets.prepare.index import Index, IndexSettings, make_index, write_index
 from slowfast.datasets.prepare.output_file import EncodeSettings
-from slowfast.datasets.prepare.summary import format_bytes, how_many, summarise
+from slowfast.datasets.prepare.summary import format_bytes, how_many, summarize
 from slowfast.datasets.prepare.transcode_jobs import (
     TranscodeOutcome,
     check_folders,
@@ -133,7 +133,7 @@ def _inspected(
     finally:
         progress.close()
     duplicates = find_duplicates(reports)
-    text = summarise(folder, reports, duplicates, count_others(folder))
+    text = summarize(folder, reports, duplicates, count_others(folder))
     write_table(out / _TABLE, folder, reports)
     with atomic_path(out / _SUMMARY) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -33,10 +33,10 @@ def volume_jitter(audio: Tensor, aug_seed: Tensor, low: float, high: float) -> T
 class SpecAugment(nn.Module):
     """Masks bands and steps of a spectrogram (Park et al., Interspeech 2019; without time warp).
 
-    A mask covers int(U(0, widest)) neighbouring bands or steps (so at most ``widest`` - 1, and none
+    A mask covers int(U(0, widest)) neighboring bands or steps (so at most ``widest`` - 1, and none
     at times) at a uniform place. Masked values become the mean of their own spectrogram: a
     neutral level whatever the units, where 0 would be a loud or a silent patch, depending on the
-    normalisation.
+    normalization.
 
     Args:
         num_freq: Masks over bands.

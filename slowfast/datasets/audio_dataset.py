@@ -137,16 +137,16 @@ class AudioEvalDataset(EvalDataset):
 def build_audio_dataset(
     cfg: CfgNode, manifest: Manifest, split: str
 ) -> AudioTrainDataset | AudioEvalDataset:
-    """Make a split's data set of sound alone from its manifest.
+    """Make a split's dataset of sound alone from its manifest.
 
     Args:
         cfg: The configuration.
         manifest: The files of the split.
-        split: "train" for random windows; "val" for one in the centre; "test" and "gallery" for
+        split: "train" for random windows; "val" for one in the center; "test" and "gallery" for
             TEST.NUM_ENSEMBLE_VIEWS of them.
 
     Returns:
-        The data set.
+        The dataset.
     """
     decoded = DecodedFiles.from_cfg(cfg, with_video=False)
     settings = SoundSettings(cfg.AUDIO.CLIP_SEC, cfg.AUDIO.SAMPLE_RATE, decoded)

@@ -1,4 +1,4 @@
-"""The registry of data sets, and what they return."""
+"""The registry of datasets, and what they return."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from slowfast.utils.registry import Registry
 
 __all__ = ["DATASET_REGISTRY", "SPLITS", "build_dataset", "has_split"]
 
-# What a data set can be asked for. "gallery" is the train split seen as in testing.
+# What a dataset can be asked for. "gallery" is the train split seen as in testing.
 SPLITS = ("train", "val", "test", "gallery")
 
-DATASET_REGISTRY = Registry("data set", "TRAIN.DATASET")
+DATASET_REGISTRY = Registry("dataset", "TRAIN.DATASET")
 DATASET_REGISTRY.__doc__ = """
-``(cfg, split) -> Dataset``: a map-style data set; ``dataset[(epoch, index)]`` is one sample, a dict
+``(cfg, split) -> Dataset``: a map-style dataset; ``dataset[(epoch, index)]`` is one sample, a dict
 (V views, A temporal clips, T frames, N sound samples):
 
-    video           uint8 (V, T, H, W, 3), RGB; absent in data sets of sound alone
+    video           uint8 (V, T, H, W, 3), RGB; absent in datasets of sound alone
     audio           float32 (A, N), mono in [-1, 1] at AUDIO.SAMPLE_RATE; absent without sound
     audio_valid     bool (A,), False where the file has no sound for the clip
     label           int64, -1 when unknown
@@ -32,13 +32,13 @@ DATASET_REGISTRY.__doc__ = """
 It raises MediaError for a file that cannot be used. Names are lower case; looking one up ignores
 the case. The function may have attributes: ``splits``, ``(cfg) -> set of split names that exist``;
 ``has_folds``, True if it reads DATA.FOLD; ``sound_only``, True if its samples have no video. The
-data set has ``path(index)``, the file of a sample; if samples share files also ``manifest``, which
+dataset has ``path(index)``, the file of a sample; if samples share files also ``manifest``, which
 lists them, and ``row(index)``, the file's number.
 """
 
 
 def build_dataset(name: str, cfg: CfgNode, split: str) -> Dataset[dict[str, Any]]:
-    """Build a data set by name.
+    """Build a dataset by name.
 
     Args:
         name: TRAIN.DATASET or TEST.DATASET; upper and lower case are the same.
@@ -46,10 +46,10 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> Dataset[dict[str, Any]
         split: One of SPLITS.
 
     Returns:
-        A map-style data set; see DATASET_REGISTRY.
+        A map-style dataset; see DATASET_REGISTRY.
 
     Raises:
-        KeyError: If no data set has that name.
+        KeyError: If no dataset has that name.
         UserError: If the data is missing, or DATA.FOLD is not one of its folds.
     """
     builder = DATASET_REGISTRY.get(name.lower())
@@ -59,7 +59,7 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> Dataset[dict[str, Any]
 
 
 def has_split(name: str, cfg: CfgNode, split: str) -> bool:
-    """Say whether a data set has a split.
+    """Say whether a dataset has a split.
 
     Args:
         name: TRAIN.DATASET or TEST.DATASET.
@@ -67,7 +67,7 @@ def has_split(name: str, cfg: CfgNode, split: str) -> bool:
         split: "train", "val" or "test".
 
     Returns:
-        True also for a data set that does not tell.
+        True also for a dataset that does not tell.
     """
     splits = getattr(DATASET_REGISTRY.get(name.lower()), "splits", None)
     return splits is None or split in splits(cfg)

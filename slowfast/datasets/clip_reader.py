@@ -24,7 +24,7 @@ _LAST_INSTANT_SEC = 1e-3
 
 
 class ClipReader(Protocol):
-    """What data sets need of an open file or folder: see ``MediaReader``."""
+    """What datasets need of an open file or folder: see ``MediaReader``."""
 
     path: str
 

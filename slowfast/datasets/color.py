@@ -1,13 +1,13 @@
-"""Colour jitter as ONE matrix: four drawn numbers, applied in one pass.
+"""Color jitter as ONE matrix: four drawn numbers, applied in one pass.
 
-Brightness, contrast, saturation, hue and grey are plain in luma and chroma (YIQ). With factors b,
+Brightness, contrast, saturation, hue and gray are plain in luma and chroma (YIQ). With factors b,
 c, s, an angle a and the clip's mean luma m:
 
     luma    ->  b (c luma + (1 - c) m)
-    chroma  ->  b c s R(a) chroma            (grey: s = 0)
+    chroma  ->  b c s R(a) chroma            (gray: s = 0)
 
 This is what the usual four operations give one after the other, in ANY order: each is linear, the
-last two keep luma and the first two treat all colours alike, so they commute. Drawing an order
+last two keep luma and the first two treat all colors alike, so they commute. Drawing an order
 would change nothing. Two differences to doing them on uint8 one by one, both on purpose: values are
 rounded and clipped once, at the end; and the contrast pivot is the mean of the whole clip, not of
 each frame, so that contrast cannot flicker.
@@ -27,21 +27,21 @@ __all__ = ["GREY_WEIGHTS", "ColorJitter", "ColorParams", "color_matrix"]
 # Luma of ITU-R BT.601 for R, G, B, in this order.
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 
-# RGB to YIQ, the NTSC colour space: luma and two axes of chroma, which are 0 for grey.
+# RGB to YIQ, the NTSC color space: luma and two axes of chroma, which are 0 for gray.
 _RGB_TO_YIQ = np.array([GREY_WEIGHTS, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _YIQ_TO_RGB = np.linalg.inv(_RGB_TO_YIQ)
 
 
 class ColorParams(NamedTuple):
-    """What happens to the colours of a view.
+    """What happens to the colors of a view.
 
     Attributes:
         brightness: Factor b of everything.
-        contrast: Factor c of the distance to the clip's mean grey.
-        saturation: Factor s of the distance to each pixel's own grey; 0 makes the view grey.
-        hue: Rotation a of the chroma, as a fraction of the colour circle: 1/3 takes red near green.
+        contrast: Factor c of the distance to the clip's mean gray.
+        saturation: Factor s of the distance to each pixel's own gray; 0 makes the view gray.
+        hue: Rotation a of the chroma, as a fraction of the color circle: 1/3 takes red near green.
             Unlike a shift of HSV's hue it is linear and keeps the luma of every pixel; saturated
-            colours come out some grey levels away from it.
+            colors come out some gray levels away from it.
     """
 
     brightness: float = 1.0
@@ -52,15 +52,15 @@ class ColorParams(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ColorJitter:
-    """Draws the colours of a view.
+    """Draws the colors of a view.
 
     Attributes:
         brightness: Largest relative change x: the factor is drawn from U(max(0, 1 - x), 1 + x).
         contrast: Likewise.
         saturation: Likewise.
-        hue: Largest rotation, as a fraction of the colour circle, in [0, 0.5].
+        hue: Largest rotation, as a fraction of the color circle, in [0, 0.5].
         jitter_prob: Probability that a view is jittered at all.
-        grey_prob: Probability that a view is turned grey.
+        gray_prob: Probability that a view is turned gray.
 
     Raises:
         ValueError: If a value is out of range.
@@ -71,7 +71,7 @@ class ColorJitter:
     saturation: float
     hue: float = 0.0
     jitter_prob: float = 1.0
-    grey_prob: float = 0.0
+    gray_prob: float = 0.0
 
     def __post_init__(self) -> None:
         strengths = [self.brightness, self.contrast, self.saturation]
@@ -79,35 +79,35 @@ class ColorJitter:
             raise ValueError(f"DATA.SSL_COLOR_BRI_CON_SAT: got {strengths}; expected numbers >= 0.")
         if not 0 <= self.hue <= 0.5:
             raise ValueError(
-                f"DATA.SSL_COLOR_HUE: got {self.hue}; expected a fraction of the colour circle in "
+                f"DATA.SSL_COLOR_HUE: got {self.hue}; expected a fraction of the color circle in "
                 "[0, 0.5]."
             )
-        keys = {"SSL_JITTER_PROB": self.jitter_prob, "COLOR_RND_GRAYSCALE": self.grey_prob}
+        keys = {"SSL_JITTER_PROB": self.jitter_prob, "COLOR_RND_GRAYSCALE": self.gray_prob}
         for key, prob in keys.items():
             if not 0 <= prob <= 1:
                 raise ValueError(f"DATA.{key}: got {prob}; expected a probability in [0, 1].")
 
     def draw(self, rng: np.random.Generator) -> ColorParams | None:
-        """Draw the colours of one view.
+        """Draw the colors of one view.
 
         Args:
             rng: The view's generator.
 
         Returns:
-            The parameters; None when the colours stay as they are.
+            The parameters; None when the colors stay as they are.
         """
         color = ColorParams()
         if rng.random() < self.jitter_prob:
             strengths = (self.brightness, self.contrast, self.saturation)
             factors = (rng.uniform(max(0.0, 1 - x), 1 + x) for x in strengths)
             color = ColorParams(*factors)._replace(hue=rng.uniform(-self.hue, self.hue))
-        if rng.random() < self.grey_prob:
+        if rng.random() < self.gray_prob:
             color = color._replace(saturation=0.0)
         return None if color == ColorParams() else color
 
 
 def color_matrix(color: ColorParams, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Write the change of colours as a matrix.
+    """Write the change of colors as a matrix.
 
     Args:
         color: What to do.

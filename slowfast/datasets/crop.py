@@ -40,7 +40,7 @@ class RandomResizedCrop:
 
     The area is uniform in ``scale`` (as a fraction of the frame), the ratio width / height
     log-uniform in ``aspect``, the place uniform over all positions. After ten boxes that do not fit
-    (very long frames) it is the largest centred box whose ratio is allowed.
+    (very long frames) it is the largest centered box whose ratio is allowed.
 
     Attributes:
         scale: [lowest, highest] fraction of the area, 0 < lowest <= highest <= 1.

@@ -182,16 +182,16 @@ def _check_separator(
     file: Path, separator: str, sample: Sequence[str], suffixes: frozenset[str]
 ) -> None:
     """Refuse lines that are no path and label, where it can be told what they are instead."""
-    if _is_labelled(sample[0], separator) or all(_names_media(line, suffixes) for line in sample):
+    if _is_labeled(sample[0], separator) or all(_names_media(line, suffixes) for line in sample):
         return
     body = sample[1:] or sample
     for other in (separator, *_SEPARATORS):
-        if all(_is_labelled(line, other) for line in body):
+        if all(_is_labeled(line, other) for line in body):
             break
     else:
         return
     where = "DATA.PATH_LABEL_SEPARATOR"
-    if other != separator and not any(_is_labelled(line, separator) for line in body):
+    if other != separator and not any(_is_labeled(line, separator) for line in body):
         shown = "\\t" if other == "\t" else other
         raise UserError(
             f"{where}: got {separator!r}, but the lines of {file} end in "
@@ -209,5 +209,5 @@ def _names_media(line: str, suffixes: frozenset[str]) -> bool:
     return Path(line.strip('"')).suffix.lower() in suffixes
 
 
-def _is_labelled(line: str, separator: str) -> bool:
+def _is_labeled(line: str, separator: str) -> bool:
     return separator in line and as_integer(line.rpartition(separator)[2]) is not None

@@ -1,4 +1,4 @@
-"""Around a data set in a worker: bad files are replaced by policy, and hangs can be seen.
+"""Around a dataset in a worker: bad files are replaced by policy, and hangs can be seen.
 
 The worker notes in shared memory which sample it is decoding since when; the main process reads
 that table to find a file that hangs or that killed its worker, and puts its row on a shared
@@ -84,7 +84,7 @@ class Heartbeat:
 
 
 class FaultTolerantDataset(Dataset[SampleOrError]):
-    """Applies DATA.ON_DECODE_ERROR to a data set.
+    """Applies DATA.ON_DECODE_ERROR to a dataset.
 
     Args:
         dataset: Raises MediaError for a bad file. ``path(index)`` names the file of a sample; where

@@ -1,8 +1,8 @@
 """One view of a clip: what is random about it, and how it is applied.
 
-Frames are uint8 from end to end and every step is OpenCV's: crop and resize, one colour matrix,
+Frames are uint8 from end to end and every step is OpenCV's: crop and resize, one color matrix,
 flip, blur. Every parameter holds for the whole clip, so that augmentation adds no motion. The
-frames lie below each other as one tall image wherever an operation does not mix neighbouring rows.
+frames lie below each other as one tall image wherever an operation does not mix neighboring rows.
 
 Legend: T frames, H W height and width, S side of the square crop.
 """
@@ -33,7 +33,7 @@ __all__ = [
 
 # cv2's AREA averages whole pixels: the better filter for shrinking, at five times the cost of
 # LINEAR (benchmarks/bench_augment.py). Up to this factor LINEAR still reads nearly every pixel of
-# the source; on camera footage its error is 0.3 grey levels above AREA's. For enlarging, AREA would
+# the source; on camera footage its error is 0.3 gray levels above AREA's. For enlarging, AREA would
 # be blocky.
 AREA_FROM_FACTOR = 1.5
 
@@ -46,7 +46,7 @@ class ViewParams(NamedTuple):
     Attributes:
         box: What is cut out and scaled to the crop size.
         flip: Mirror left and right.
-        color: What happens to the colours; None leaves them alone.
+        color: What happens to the colors; None leaves them alone.
         blur_sigma: Standard deviation of the blur on both axes, in pixels of the crop; 0 is none.
     """
 

@@ -26,11 +26,11 @@ def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
     Raises:
         UserError: If a row has no label, or a label that is too large.
     """
-    unlabelled = int((manifest.labels < 0).sum())
-    if unlabelled:
+    unlabeled = int((manifest.labels < 0).sum())
+    if unlabeled:
         first = manifest.row(int(np.argmax(manifest.labels < 0))).name
         raise UserError(
-            f"TRAIN.DATASET: {unlabelled} of the {len(manifest)} files of the train split have no "
+            f"TRAIN.DATASET: {unlabeled} of the {len(manifest)} files of the train split have no "
             f"label, the first: {first}. A classifier needs one for each."
         )
     highest = int(manifest.labels.max())

@@ -72,7 +72,7 @@ class ResilientLoader(Generic[Batches]):
     nothing.
 
     Args:
-        dataset: The guarded data set.
+        dataset: The guarded dataset.
         batches: TrainBatches or EvaluationBatches; its ``position`` is moved after a restart.
         settings: How to load.
         bad_media: Where bad files are recorded.

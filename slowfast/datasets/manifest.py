@@ -78,7 +78,7 @@ class Manifest:
         slices: int64 (N, 2); offset and size in bytes. None: all files are whole.
 
     Attributes:
-        version: What a data set knows of the content of its files, such as how they were made.
+        version: What a dataset knows of the content of its files, such as how they were made.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Manifest:
     def digest(self) -> str:
         """Return a hash of all rows, to name the data a result was obtained on.
 
-        Of the paths it covers what is below the folder that they have in common: the same data set
+        Of the paths it covers what is below the folder that they have in common: the same dataset
         has the same digest on every machine.
         """
         return _hash(self._arrays() | self._paths_below_common_folder(), self.version)
@@ -235,13 +235,13 @@ def share_manifest(manifest: Manifest) -> Manifest:
 
 
 def manifest_digest(dataset: Any) -> str:
-    """Name the files that a data set reads.
+    """Name the files that a dataset reads.
 
     Args:
-        dataset: A data set, maybe inside of a guard or a loader.
+        dataset: A dataset, maybe inside of a guard or a loader.
 
     Returns:
-        The digest of its manifest; "" for a data set without one.
+        The digest of its manifest; "" for a dataset without one.
     """
     while hasattr(dataset, "dataset"):
         dataset = dataset.dataset

@@ -34,12 +34,12 @@ _MAX_BYTE = 255.0
 
 
 class VideoPreprocess(nn.Module):
-    """Turns bytes into normalised floats, channels first.
+    """Turns bytes into normalized floats, channels first.
 
     Args:
         mean: Mean of R, G, B in units of [0, 1].
         std: Standard deviation of R, G, B in units of [0, 1].
-        reverse_channels: Return B, G, R (each normalised by its own mean and deviation).
+        reverse_channels: Return B, G, R (each normalized by its own mean and deviation).
         dtype: Floating type of the output.
         channels_last: Leave the channels last in memory, as the decoder wrote them; shapes are the
             same. Convolutions of a model in that format are faster on many devices.
@@ -78,7 +78,7 @@ class VideoPreprocess(nn.Module):
             self.register_buffer(name, value.to(dtype).view(3, 1, 1, 1), persistent=False)
 
     def forward(self, video: Tensor) -> Tensor:
-        """Normalise a batch.
+        """Normalize a batch.
 
         Args:
             video: uint8 (B, V, T, H, W, 3), RGB.
@@ -96,14 +96,14 @@ class VideoPreprocess(nn.Module):
             )
         if self.reverse_channels:
             video = video.flip(-1)
-        # One pass moves the channels and converts, one more normalises in place.
+        # One pass moves the channels and converts, one more normalizes in place.
         channels_first = video.permute(0, 1, 5, 2, 3, 4)  # (B, V, 3, T, H, W)
         pixels = channels_first.to(self.scale.dtype, memory_format=self.memory_format)
         return torch.addcmul(self.shift, pixels, self.scale, out=pixels)
 
 
 class AudioPreprocess(nn.Module):
-    """Turns waveforms into normalised spectrograms, augmented if asked.
+    """Turns waveforms into normalized spectrograms, augmented if asked.
 
     Args:
         spectrogram: The front end.
@@ -197,12 +197,12 @@ class BatchPreprocess(nn.Module):
         """Prepare a batch.
 
         Args:
-            batch: A collated batch; not changed. An entry that is absent stays absent: a data set
+            batch: A collated batch; not changed. An entry that is absent stays absent: a dataset
                 may have no sound, or nothing else.
 
         Returns:
-            A new batch on the device, where ``video`` is float (B, V, 3, T, H, W), normalised, and
-            ``audio`` float (B, A, 1, F, S), log-mel, normalised.
+            A new batch on the device, where ``video`` is float (B, V, 3, T, H, W), normalized, and
+            ``audio`` float (B, A, 1, F, S), log-mel, normalized.
 
         Raises:
             ValueError: If an entry has the wrong type or shape.

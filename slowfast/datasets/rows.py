@@ -1,4 +1,4 @@
-"""What data sets of a manifest share: which row a sample belongs to.
+"""What datasets of a manifest share: which row a sample belongs to.
 
 A sample is not a file: a training file may be visited several times in an epoch, and the views of a
 test file come in chunks.

@@ -15,14 +15,14 @@ from slowfast.utils.random import STREAM_ORDER, sample_rng
 __all__ = ["EvaluationBatches", "Key", "TrainBatches"]
 
 Key = tuple[int, int]
-"""(epoch, index): what a data set is asked for."""
+"""(epoch, index): what a dataset is asked for."""
 
 
 class TrainBatches:
     """Shuffled batches of one rank, from a given position to the end of training.
 
     Args:
-        length: Samples of the data set.
+        length: Samples of the dataset.
         batch_size: Samples per batch of this rank.
         rank: This rank.
         world_size: Number of ranks.
@@ -70,7 +70,7 @@ class EvaluationBatches:
     """Every sample exactly once over all ranks, in order, ragged at the end.
 
     Args:
-        length: Samples of the data set.
+        length: Samples of the dataset.
         batch_size: Samples per batch of this rank.
         rank: This rank.
         world_size: Number of ranks.

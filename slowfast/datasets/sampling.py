@@ -48,10 +48,10 @@ def clip_duration_sec(num_frames: int, sampling_rate: float, target_fps: float) 
 def frame_times(
     start_sec: float, num_frames: int, sampling_rate: float, target_fps: float
 ) -> NDArray[np.float64]:
-    """Return the instants at which a clip looks at the video: the centres of its bins.
+    """Return the instants at which a clip looks at the video: the centers of its bins.
 
-    Centres lie as far as can be from the instants at which a video of the same frame rate changes
-    its frame, so that rounded timestamps never pick the neighbour.
+    Centers lie as far as can be from the instants at which a video of the same frame rate changes
+    its frame, so that rounded timestamps never pick the neighbor.
 
     Args:
         start_sec: Where the clip starts.
@@ -97,7 +97,7 @@ def test_clip_starts(
         extent_start: First instant of the video, in seconds.
         extent_end: Last instant of the video, in seconds.
         clip_sec: Length of a clip, in seconds.
-        num_views: Clips; one is put in the centre.
+        num_views: Clips; one is put in the center.
 
     Returns:
         float64 (num_views,), ascending, in seconds: the first is the extent's start, the last clip

@@ -42,7 +42,7 @@ class TrainTransform:
         crop: Draws the box.
         size: Side S of the output, in pixels.
         flip: Mirror with probability one half.
-        color: Draws the colour jitter; None for none.
+        color: Draws the color jitter; None for none.
         blur: Draws the blur; None for none.
 
     Raises:
@@ -100,13 +100,13 @@ class EvalTransform:
     """Scales the short side and cuts squares at fixed places: nothing is random.
 
     The long side is rounded down, as in PySlowFast. Crop 0 is at the left (top of an upright
-    frame), 1 in the centre, 2 at the right (bottom).
+    frame), 1 in the center, 2 at the right (bottom).
 
     Args:
         short_side: What the short side is scaled to, in pixels. Below ``size`` it counts as
             ``size``: a small source is enlarged, never refused.
         size: Side S of a crop, in pixels.
-        num_crops: 1 (the centre) or 3.
+        num_crops: 1 (the center) or 3.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -117,7 +117,7 @@ class EvalTransform:
         _check_size("DATA.TRAIN_JITTER_SCALES[0]", short_side)
         if num_crops not in (1, 3):
             raise ValueError(
-                f"TEST.NUM_SPATIAL_CROPS: got {num_crops}; expected 1 (centre) or 3 (left, centre, "
+                f"TEST.NUM_SPATIAL_CROPS: got {num_crops}; expected 1 (center) or 3 (left, center, "
                 "right)."
             )
         self.short_side, self.size, self.num_crops = max(short_side, size), size, num_crops
@@ -147,7 +147,7 @@ class EvalTransform:
             frames: uint8 (T, H, W, 3), RGB.
 
         Returns:
-            uint8 (K, T, S, S, 3), K = ``num_crops``: the centre, or left, centre and right.
+            uint8 (K, T, S, S, 3), K = ``num_crops``: the center, or left, center and right.
 
         Raises:
             ValueError: If ``frames`` is something else.
@@ -167,7 +167,7 @@ class EvalTransform:
         scaled = crop_resize(frames, box, new_h, new_w)  # (T, H, W, 3)
         out = np.empty((len(crops), len(frames), self.size, self.size, 3), dtype=np.uint8)
         for cut, crop in zip(out, crops, strict=True):
-            # The short axis is always centred, the long one is where the crop's name says.
+            # The short axis is always centered, the long one is where the crop's name says.
             top, left = (
                 _offset(side - self.size, crop if axis == long_axis else 1)
                 for axis, side in enumerate((new_h, new_w))
@@ -180,7 +180,7 @@ def build_train_transform(cfg: CfgNode) -> TrainTransform:
     """Build the augmentation of training views.
 
     ``DATA.TRAIN_JITTER_SCALES_RELATIVE`` set: random resized crop; else random short side and
-    crop. ``DATA.SSL_COLOR_JITTER`` adds colour jitter and grey; ``DATA.SSL_MOCOV2_AUG`` on top
+    crop. ``DATA.SSL_COLOR_JITTER`` adds color jitter and gray; ``DATA.SSL_MOCOV2_AUG`` on top
     makes jitter a matter of chance and adds blur.
 
     Args:
@@ -209,7 +209,7 @@ def build_train_transform(cfg: CfgNode) -> TrainTransform:
 
 
 def build_val_transform(cfg: CfgNode) -> EvalTransform:
-    """Build the views of validation during training: the centre, at the training resolution.
+    """Build the views of validation during training: the center, at the training resolution.
 
     PySlowFast draws them at random, which makes its validation numbers noisy.
 
@@ -229,7 +229,7 @@ def build_test_transform(cfg: CfgNode) -> EvalTransform:
     """Build the views of testing, as PySlowFast places them.
 
     Three crops: short side to ``DATA.TEST_CROP_SIZE``. One crop: short side to
-    ``DATA.TRAIN_JITTER_SCALES[0]``, then the centre.
+    ``DATA.TRAIN_JITTER_SCALES[0]``, then the center.
 
     Args:
         cfg: The configuration.
@@ -263,7 +263,7 @@ def check_views(cfg: CfgNode) -> list[Problem]:
             key, _, message = str(error).partition(": ")
             problems.append(Problem(key, message))
     if cfg.DATA.SSL_MOCOV2_AUG and not cfg.DATA.SSL_COLOR_JITTER:
-        message = "got True, but it acts on colour jitter; set DATA.SSL_COLOR_JITTER True as well."
+        message = "got True, but it acts on color jitter; set DATA.SSL_COLOR_JITTER True as well."
         problems.append(Problem("DATA.SSL_MOCOV2_AUG", message))
     return list(dict.fromkeys(problems))
 
@@ -285,7 +285,7 @@ def _color_and_blur(cfg: CfgNode) -> tuple[ColorJitter | None, Blur | None]:
         saturation=strengths[2],
         hue=data.SSL_COLOR_HUE,
         jitter_prob=data.SSL_JITTER_PROB if data.SSL_MOCOV2_AUG else 1.0,
-        grey_prob=data.COLOR_RND_GRAYSCALE,
+        gray_prob=data.COLOR_RND_GRAYSCALE,
     )
     return color, _build_blur(cfg) if data.SSL_MOCOV2_AUG else None
 

@@ -215,16 +215,16 @@ class VideoEvalDataset(EvalDataset):
 def build_video_dataset(
     cfg: CfgNode, manifest: Manifest, split: str
 ) -> VideoTrainDataset | VideoEvalDataset:
-    """Make a split's data set from its manifest.
+    """Make a split's dataset from its manifest.
 
     Args:
         cfg: The configuration.
         manifest: The files of the split.
-        split: "train" for random clips; "val" for one centre view; "test" and "gallery" for the
+        split: "train" for random clips; "val" for one center view; "test" and "gallery" for the
             grid of TEST.NUM_ENSEMBLE_VIEWS x TEST.NUM_SPATIAL_CROPS.
 
     Returns:
-        The data set.
+        The dataset.
     """
     settings = ClipSettings.from_cfg(cfg)
     if split == "train":

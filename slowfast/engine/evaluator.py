@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Evaluation:
-    """A model seen through the splits of a data set; what protocols are given.
+    """A model seen through the splits of a dataset; what protocols are given.
 
     Args:
         cfg: The configuration.
@@ -89,7 +89,7 @@ class Evaluation:
 
         Returns:
             Batches with ``raw_video``, the uint8 frames, besides the prepared entries; without
-            both where the data set has no pictures.
+            both where the dataset has no pictures.
         """
         self._asked.add(split)
         for batch in self._load(split):
@@ -115,7 +115,7 @@ class Evaluation:
 
         Returns:
             The split that was measured on; the hashes of the manifests of the splits asked for,
-            the test split's first, joined by "+", or None where the data set has no manifest; the
+            the test split's first, joined by "+", or None where the dataset has no manifest; the
             number of views per video.
         """
         asked = sorted(self._asked, reverse=True)  # "test" before "gallery"

@@ -42,7 +42,7 @@ class EmbeddingModel(Protocol):
 
     ``embed(batch)`` returns what it has of: ``video`` (B, V, C) pooled features, ``audio``
     (B, A, C), ``video_embedding`` (B, V, D) and ``audio_embedding`` (B, A, D) in one space,
-    L2-normalised, and ``logits`` of a classifier: (B, V, M), or (B, A, M) when it has no ``video``.
+    L2-normalized, and ``logits`` of a classifier: (B, V, M), or (B, A, M) when it has no ``video``.
     The V views are those of the first clip, then those of the second, and so on.
     """
 
@@ -56,7 +56,7 @@ class FeatureTable:
 
     Attributes:
         features: Name -> float32 (N, ...), the mean over all views: what ``embed`` gave, with
-            ``*_embedding`` normalised again after averaging, ``scores`` (N, M) for ``logits``, and,
+            ``*_embedding`` normalized again after averaging, ``scores`` (N, M) for ``logits``, and,
             with both embeddings, ``similarity`` (N, 1): the cosine of each view with the sound of
             its own clip. Of ``audio*`` and ``similarity`` only clips with sound count; zero where
             there is none.

@@ -39,12 +39,12 @@ class Standardizer(NamedTuple):
     deviation: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Standardise (N, C); returns float64."""
+        """Standardize (N, C); returns float64."""
         return (features.double() - self.mean) / self.deviation
 
 
 class LinearClassifier(NamedTuple):
-    """Standardisation and weights.
+    """Standardization and weights.
 
     Attributes:
         standardize: Fitted on the training samples.
@@ -79,7 +79,7 @@ def fit_standardizer(features: Tensor) -> Standardizer:
         features: float (N, C), N >= 1.
 
     Returns:
-        The standardiser.
+        The standardizer.
     """
     wide = features.double()
     deviation = wide.std(dim=0, correction=0)
@@ -97,11 +97,11 @@ def fit_logistic_regression(
 ) -> LinearClassifier:
     """Fit multinomial logistic regression by LBFGS, deterministically.
 
-    Minimises the mean cross-entropy plus ``decay`` times the squared norm of the weights, the bias
-    left out, on standardised features.
+    Minimizes the mean cross-entropy plus ``decay`` times the squared norm of the weights, the bias
+    left out, on standardized features.
 
     Args:
-        features: float (N, C), standardised here.
+        features: float (N, C), standardized here.
         label: int64 (N,), 0 to M - 1; classes may be absent.
         num_classes: M.
         decay: Above 0, so that separable classes do not drive the weights to infinity.
@@ -197,7 +197,7 @@ def grid_search_cv(
 def stratified_folds(label: Tensor, num_folds: int) -> Tensor:
     """Divide samples into folds such that each has its share of every class.
 
-    A class is cut into runs of neighbouring samples, as neighbours in a list of videos often come
+    A class is cut into runs of neighboring samples, as neighbors in a list of videos often come
     from one recording and should be held out together. The first run of each class goes to another
     fold than that of the class before, so that small classes do not crowd into one.
 

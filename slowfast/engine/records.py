@@ -51,8 +51,8 @@ class Measurement:
         result: From the protocol.
         protocol: Its name in PROTOCOL_REGISTRY.
         uses_model: Whether the result depends on the model.
-        split: Split of the data set.
-        manifest: Hash of the files and labels looked at; None where the data set knows none.
+        split: Split of the dataset.
+        manifest: Hash of the files and labels looked at; None where the dataset knows none.
         views: Views per video.
     """
 

@@ -52,7 +52,7 @@ class TrainingStoppedError(UserError):
 
 
 class Trainer:
-    """Trains a model: one iteration is one optimiser step of ACCUMULATE_STEPS batches.
+    """Trains a model: one iteration is one optimizer step of ACCUMULATE_STEPS batches.
 
     Args:
         cfg: The configuration.
@@ -83,7 +83,7 @@ class Trainer:
 
     @property
     def steps_done(self) -> int:
-        """Optimiser steps since the beginning of training."""
+        """Optimizer steps since the beginning of training."""
         return self.epoch * self.steps_per_epoch + self.iteration
 
     @property
@@ -157,7 +157,7 @@ class Trainer:
             batch = self.prepare(next(batches))
             if micro == 0:
                 self.recorder.data_ready()
-            with self._synchronised(micro == self.accumulate - 1):
+            with self._synchronized(micro == self.accumulate - 1):
                 with self.precision.autocast():
                     outputs = self.model(batch)
                     terms = self.criterion(outputs, batch)
@@ -194,7 +194,7 @@ class Trainer:
         with torch.no_grad():
             call_hook(cu.unwrap_model(self.model), hook, *args)
 
-    def _synchronised(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
+    def _synchronized(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
         """Let only the last batch of a step exchange gradients."""
         if is_last or not isinstance(self.model, DistributedDataParallel):
             return contextlib.nullcontext()
@@ -335,7 +335,7 @@ class Trainer:
             load_optimizer_state(self.optimizer, content["optimizer_state"])
         except (ValueError, KeyError) as error:
             raise UserError(
-                f"the optimiser state of {path} does not fit ({error}). To start anew from its "
+                f"the optimizer state of {path} does not fit ({error}). To start anew from its "
                 "weights, set TRAIN.CHECKPOINT_EPOCH_RESET True."
             ) from error
         if content.get("scaler_state"):

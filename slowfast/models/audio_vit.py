@@ -90,7 +90,7 @@ class AudioViT(nn.Module):
             audio: float log-mel, (B, 1, F, S). Zeros fill the last patches up.
 
         Returns:
-            One map (B, C, F', S') of normalised tokens.
+            One map (B, C, F', S') of normalized tokens.
         """
         bins, steps = audio.shape[2:]
         grid = self._grid((bins, steps))

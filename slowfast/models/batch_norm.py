@@ -139,7 +139,7 @@ class _SyncBatchNorm(_BatchNorm):
     """Batch norm whose statistics in training are those of the rows of all ranks."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise.
+        """Normalize.
 
         Args:
             x: float (B, C, ...); B may differ between ranks.
@@ -212,7 +212,7 @@ class GroupedBatchNorm1d(nn.BatchNorm1d):
         return f"{super().extra_repr()}, sync={self.sync}"
 
     def forward(self, x: Tensor, groups: int = 1) -> Tensor:
-        """Normalise each block of rows by its own statistics.
+        """Normalize each block of rows by its own statistics.
 
         Args:
             x: float (G * B, C), block after block.
@@ -223,7 +223,7 @@ class GroupedBatchNorm1d(nn.BatchNorm1d):
 
         Raises:
             ValueError: If the rows are not that many equal blocks, or, in training, if a block has
-                one row (and nothing to normalise it by).
+                one row (and nothing to normalize it by).
         """
         sync = self.sync and distributed.world_size() > 1
         uses_running = not self.training and self.running_mean is not None

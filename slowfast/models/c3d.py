@@ -120,7 +120,7 @@ class C3DBackbone(nn.Module):
         """Compute the map of the last convolution, and the cells after the last pooling.
 
         Args:
-            video: float, normalised, (B, 3, T, H, W).
+            video: float, normalized, (B, 3, T, H, W).
 
         Returns:
             One map (B, C, T', H', W') with T' = ceil(T / 8), H' = ceil(H / 16), W' likewise; as

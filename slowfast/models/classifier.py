@@ -137,7 +137,7 @@ class Classifier(Method):
         """Compute the backbone's maps.
 
         Args:
-            batch: ``video`` float, normalised, (B, V, 3, T, H, W).
+            batch: ``video`` float, normalized, (B, V, 3, T, H, W).
 
         Returns:
             Maps and summary of B * V rows.

@@ -1,4 +1,4 @@
-"""Optimisers, their parameter groups, and the learning rate of each group.
+"""Optimizers, their parameter groups, and the learning rate of each group.
 
 A group carries, as in PySlowFast, ``layer_decay`` (a factor on the rate) and ``apply_LARS``.
 """
@@ -119,7 +119,7 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
         groups.setdefault(rule, []).append(param)
     if not groups:
         raise ValueError(
-            f"{type(model).__name__} has no trainable parameter: nothing to optimise. Check "
+            f"{type(model).__name__} has no trainable parameter: nothing to optimize. Check "
             "MODEL.DETACH_FINAL_FC."
         )
     return [
@@ -134,7 +134,7 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
 
 
 def construct_optimizer(model: nn.Module, cfg: CfgNode) -> Optimizer:
-    """Build the optimiser that SOLVER describes.
+    """Build the optimizer that SOLVER describes.
 
     Its rate is SOLVER.BASE_LR until :func:`set_lr` is called, before every step.
 
@@ -143,7 +143,7 @@ def construct_optimizer(model: nn.Module, cfg: CfgNode) -> Optimizer:
         cfg: Read: SOLVER, BN.WEIGHT_DECAY.
 
     Returns:
-        The optimiser.
+        The optimizer.
 
     Raises:
         ValueError: If SOLVER.OPTIMIZING_METHOD is unknown, or LARS is on for another than sgd.
@@ -181,7 +181,7 @@ def get_epoch_lr(epoch: float, cfg: CfgNode, global_batch: int | None = None) ->
     Args:
         epoch: Epochs done, fractional.
         cfg: Read: SOLVER.
-        global_batch: Samples per optimiser step; needed when SOLVER.BASE_BATCH_SIZE is set.
+        global_batch: Samples per optimizer step; needed when SOLVER.BASE_BATCH_SIZE is set.
 
     Returns:
         The rate, before any layer decay.

@@ -238,7 +238,7 @@ class VideoResNet(nn.Module):
         """Compute the last feature map.
 
         Args:
-            video: float, normalised, (B, 3, T, H, W).
+            video: float, normalized, (B, 3, T, H, W).
 
         Returns:
             One map (B, C, T', H', W') with H' = ceil(H / 16), W' likewise, and T' = ceil(T / 8), or
@@ -253,7 +253,7 @@ class VideoResNet(nn.Module):
 
 
 def _initialize(module: nn.Module) -> None:
-    """Initialise as published; batch norm is 1 and 0 already."""
+    """Initialize as published; batch norm is 1 and 0 already."""
     if isinstance(module, nn.Conv3d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 

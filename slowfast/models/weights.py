@@ -240,13 +240,13 @@ def read_checkpoint(path: str | Path, *, key: str = _KEY) -> dict[str, Any]:
 def can_resume(content: Mapping[str, Any]) -> bool:
     """Say whether a checkpoint carries the progress of a training of this framework.
 
-    Other frameworks order the parameters of their optimisers otherwise: their state is of no use.
+    Other frameworks order the parameters of their optimizers otherwise: their state is of no use.
 
     Args:
         content: From ``read_checkpoint``.
 
     Returns:
-        True when epoch, iteration and optimiser can be taken from it.
+        True when epoch, iteration and optimizer can be taken from it.
     """
     return {"optimizer_state", "epoch", "iteration"} <= set(content)
 

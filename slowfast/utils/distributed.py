@@ -163,7 +163,7 @@ def gather_no_gradient(x: Tensor) -> Tensor:
 def all_gather_variable_length(x: Tensor) -> Tensor:
     """Concatenate tensors that differ in length between ranks, in rank order.
 
-    Evaluation uses it: the ranks' shares of a data set need not be equal. Tensors only travel, so
+    Evaluation uses it: the ranks' shares of a dataset need not be equal. Tensors only travel, so
     nothing is unpickled.
 
     Args:

@@ -35,7 +35,7 @@ class Limits:
 
     Attributes:
         max_bytes: Largest file. The largest checkpoint of the zoos is about 5 GB, with the state of
-            its optimiser.
+            its optimizer.
         stall_sec: Longest silence of the server, in seconds.
         total_sec: Longest time of one call, in seconds. Less than the half hour after which
             processes that wait at a collective give up. The next call goes on from there.

@@ -4,7 +4,7 @@ Similarities are computed in float64 and rounded to float32: the order of additi
 matrix product depends on the size of the block, and without that rounding two equal rows of a
 gallery would tie or not depending on where they stand.
 
-Legend: N queries, G gallery rows, D embedding, M classes, k neighbours.
+Legend: N queries, G gallery rows, D embedding, M classes, k neighbors.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def knn_search(query: Tensor, gallery: Tensor, k: int) -> KNNResult:
         k: At most G.
 
     Returns:
-        The neighbours; of equally similar rows the one that stands first in the gallery comes
+        The neighbors; of equally similar rows the one that stands first in the gallery comes
         first.
 
     Raises:
@@ -91,26 +91,26 @@ def recall_at_ranks(
     return {k: float(place_probability(ahead, ties, k).mean()) for k in ranks}
 
 
-def knn_vote(neighbours: KNNResult, label: Tensor, num_classes: int, temperature: float) -> Tensor:
-    """Let neighbours vote for their classes, weighted by exp(similarity / temperature).
+def knn_vote(neighbors: KNNResult, label: Tensor, num_classes: int, temperature: float) -> Tensor:
+    """Let neighbors vote for their classes, weighted by exp(similarity / temperature).
 
     Wu, Xiong, Yu and Lin, "Unsupervised Feature Learning via Non-Parametric Instance
     Discrimination", CVPR 2018, section 3.4.
 
     Args:
-        neighbours: Of N queries.
+        neighbors: Of N queries.
         label: int64 (G,), classes of the gallery, 0 to M - 1.
         num_classes: M.
         temperature: Above 0.
 
     Returns:
-        float64 (N, M); each query's votes relative to the weight of its nearest neighbour, so that
+        float64 (N, M); each query's votes relative to the weight of its nearest neighbor, so that
         no temperature overflows.
     """
-    similarity = neighbours.similarity.double()
+    similarity = neighbors.similarity.double()
     weight = ((similarity - similarity[:, :1]) / temperature).exp()  # (N, k)
     votes = weight.new_zeros(len(weight), num_classes)
-    return votes.scatter_add_(1, label[neighbours.row], weight)
+    return votes.scatter_add_(1, label[neighbors.row], weight)
 
 
 def _blocks(query: Tensor, gallery: Tensor) -> Iterator[tuple[int, Tensor]]:

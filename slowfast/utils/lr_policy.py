@@ -53,7 +53,7 @@ def lr_scale(cfg: CfgNode, global_batch: int | None) -> float:
 
     Args:
         cfg: Read: SOLVER.BASE_BATCH_SIZE, the global batch that the rates are meant for; 0: off.
-        global_batch: Samples per optimiser step: all processes, machines and accumulated steps.
+        global_batch: Samples per optimizer step: all processes, machines and accumulated steps.
 
     Returns:
         The true global batch over the one the rates are meant for; 1 when scaling is off.
@@ -77,7 +77,7 @@ def scaled_base_lr(cfg: CfgNode, global_batch: int) -> float:
 
     Args:
         cfg: Read: SOLVER.BASE_LR, SOLVER.BASE_BATCH_SIZE.
-        global_batch: Samples per optimiser step: all processes, machines and accumulated steps.
+        global_batch: Samples per optimizer step: all processes, machines and accumulated steps.
 
     Returns:
         The rate.
@@ -94,7 +94,7 @@ def get_lr_at_epoch(cfg: CfgNode, epoch: float, global_batch: int | None = None)
     Args:
         cfg: Read: SOLVER.
         epoch: Epochs done, fractional, >= 0.
-        global_batch: Samples per optimiser step; needed when SOLVER.BASE_BATCH_SIZE is set.
+        global_batch: Samples per optimizer step; needed when SOLVER.BASE_BATCH_SIZE is set.
 
     Returns:
         The rate.

@@ -60,7 +60,7 @@ STREAM_SUBSET = 10 * _SPACING  # which few files of a class are trained on; inde
 
 _WORD = 1 << 64
 # splitmix64 (Steele, Lea and Flood, OOPSLA 2014): the golden ratio's increment and Stafford's
-# variant 13 of the finaliser, as the signed integers that torch knows.
+# variant 13 of the finalizer, as the signed integers that torch knows.
 _GOLDEN = 0x9E3779B97F4A7C15 - _WORD
 _MIX_1 = 0xBF58476D1CE4E5B9 - _WORD
 _MIX_2 = 0x94D049BB133111EB - _WORD
@@ -75,7 +75,7 @@ def sample_rng(seed: int, epoch: int, index: int, stream: int) -> np.random.Gene
     Args:
         seed: The run's seed, ``RNG_SEED``.
         epoch: Number of the epoch.
-        index: Row of the sample in its data set.
+        index: Row of the sample in its dataset.
         stream: One of this module's ``STREAM_*`` constants, plus a small number where it says so.
 
     Returns:
@@ -153,14 +153,14 @@ def _random_bits(aug_seed: Tensor, stream: int, n: int) -> Tensor:
         raise ValueError(
             f"aug_seed: got {aug_seed.dtype} of shape {tuple(aug_seed.shape)}; expected int64 (B,)."
         )
-    # Two rounds decouple neighbours: seeds and streams are often small consecutive numbers.
+    # Two rounds decouple neighbors: seeds and streams are often small consecutive numbers.
     key = _mix(_mix(aug_seed + _GOLDEN) ^ stream)  # (B,)
     counter = torch.arange(1, n + 1, device=aug_seed.device)
     return _mix(key[:, None] + counter * _GOLDEN)  # (B, n)
 
 
 def _mix(z: Tensor) -> Tensor:
-    """Apply splitmix64's finaliser, a bijection of the 64-bit words."""
+    """Apply splitmix64's finalizer, a bijection of the 64-bit words."""
     z = (z ^ _shift_right(z, 30)) * _MIX_1
     z = (z ^ _shift_right(z, 27)) * _MIX_2
     return z ^ _shift_right(z, 31)

@@ -40,10 +40,10 @@ class Registry(_FvcoreRegistry):
     """A named table of builders, filled by decorators when modules are imported.
 
     Example:
-        >>> COLOURS = Registry("COLOURS", "MODEL.COLOUR")
-        >>> @COLOURS.register()
+        >>> COLORS = Registry("COLORS", "MODEL.COLOR")
+        >>> @COLORS.register()
         ... def red(cfg): return (255, 0, 0)
-        >>> COLOURS.get("red")(None)
+        >>> COLORS.get("red")(None)
         (255, 0, 0)
 
     Args:

@@ -67,12 +67,12 @@ def wilson_interval(successes_share: float, count: int) -> tuple[float, float]:
             f"expected a share from 0 to 1 of at least 1 trial, got {successes_share} of {count}."
         )
     z_squared = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) ** 2
-    centre = successes_share + z_squared / (2 * count)
+    center = successes_share + z_squared / (2 * count)
     spread = successes_share * (1 - successes_share) / count + z_squared / (4 * count**2)
     half = math.sqrt(z_squared * spread)
     scale = 1 + z_squared / count
     # Rounding may leave 1e-17 where the end is exactly 0 or 1.
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+    return max(0.0, (center - half) / scale), min(1.0, (center + half) / scale)
 
 
 @cache

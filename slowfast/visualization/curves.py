@@ -29,7 +29,7 @@ def read_stats(output_dir: Path) -> list[dict[str, Any]]:
 
 
 def plot_curves(output_dir: Path) -> Path | None:
-    """Draw loss terms, learning rate and validation metrics against the optimiser step.
+    """Draw loss terms, learning rate and validation metrics against the optimizer step.
 
     Args:
         output_dir: OUTPUT_DIR with ``json_stats.log``.
@@ -76,7 +76,7 @@ def _draw(
         width = 2.0 if name == "loss" else 1.2
         axis.plot(*zip(*points, strict=True), label=name, linewidth=width, **style)
     axis.set_title(title, loc="left", fontsize=10)
-    axis.set_xlabel("optimiser step")
+    axis.set_xlabel("optimizer step")
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
     if len(names) > 1:

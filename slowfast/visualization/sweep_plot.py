@@ -11,7 +11,7 @@ __all__ = ["plot_sweep"]
 _COLUMNS = 3
 _MIN_SPAN = 10.0
 _MAX_PANELS = 30
-_COLOUR, _COLOUR_BASE, _COLOUR_CHANCE = "#1f5fa8", "#c4621a", "#888888"
+_COLOR, _COLOR_BASE, _COLOR_CHANCE = "#1f5fa8", "#c4621a", "#888888"
 
 Result = dict[str, Any]
 
@@ -20,7 +20,7 @@ def plot_sweep(output_dir: Path) -> Path | None:
     """Draw a panel for each stage and metric, a row for each cell.
 
     A dot is the mean, a bar its 95 % interval, small dots are single runs; the cell that others are
-    compared with has another colour, chance is a dashed line.
+    compared with has another color, chance is a dashed line.
 
     Args:
         output_dir: A sweep's folder, with ``sweep.json``.
@@ -92,19 +92,17 @@ def _labels(results: list[Result]) -> list[str]:
 def _draw(axis: Any, results: list[Result], content: dict[str, Any]) -> None:
     for row, result in enumerate(results):
         base = all(content["compare"].get(k, v) == v for k, v in result["cell"].items())
-        colour = _COLOUR_BASE if base and _is_compared(results, content) else _COLOUR
+        color = _COLOR_BASE if base and _is_compared(results, content) else _COLOR
         singles = _singles(content, result)
         if len(singles) > 1:
             below = [row + 0.24] * len(singles)
-            axis.plot(
-                singles, below, "o", color=colour, alpha=0.45, markersize=3, markeredgewidth=0
-            )
+            axis.plot(singles, below, "o", color=color, alpha=0.45, markersize=3, markeredgewidth=0)
         if result["low"] is not None:
             ends = [100 * result["low"], 100 * result["high"]]
-            axis.plot(ends, [row, row], color=colour, linewidth=2, solid_capstyle="butt")
-        axis.plot([100 * result["mean"]], [row], "o", color=colour, markersize=7)
+            axis.plot(ends, [row, row], color=color, linewidth=2, solid_capstyle="butt")
+        axis.plot([100 * result["mean"]], [row], "o", color=color, markersize=7)
     for chance in {result["chance"] for result in results} - {None}:
-        axis.axvline(100 * chance, color=_COLOUR_CHANCE, linestyle="--", linewidth=1, zorder=0)
+        axis.axvline(100 * chance, color=_COLOR_CHANCE, linestyle="--", linewidth=1, zorder=0)
     axis.set_yticks(range(len(results)), _labels(results))
     axis.set_ylim(len(results) - 0.4, -0.6)
     axis.set_xlim(*_limits(axis.dataLim.intervalx))

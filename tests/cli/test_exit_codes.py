@@ -44,10 +44,10 @@ def test_what_no_user_can_mend_keeps_its_traceback(error):
 def test_a_reader_that_goes_away_is_no_fault():
     code = (
         "import sys\n"
-        "from slowfast.cli.exit_codes import finish\n"
+        "from slowfast.cli.exit_codes import exit_with\n"
         "def talk():\n"
         "    while True: print('x' * 1000)\n"
-        "sys.exit(finish(talk))\n"
+        "sys.exit(exit_with(talk))\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE

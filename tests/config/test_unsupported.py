@@ -30,11 +30,11 @@ HARMLESS = {
     "TENSORBOARD.CATEGORIES_PATH": "read by pictures that are switched on by themselves",
     "TENSORBOARD.CLASS_NAMES_PATH": "as above",
     "TENSORBOARD.PREDICTIONS_PATH": "as above",
-    "DATA.IN22K_TRAINVAL": "of the data set imagenet, which is an error itself",
+    "DATA.IN22K_TRAINVAL": "of the dataset imagenet, which is an error itself",
     "DATA.IN22k_VAL_IN1K": "as above",
     "DATA.IN_VAL_CROP_RATIO": "as above",
     "DATA.PATH_TO_PRELOAD_IMDB": "as above",
-    "DATA.TRAIN_PCA_": "as above, and of the data set ava",
+    "DATA.TRAIN_PCA_": "as above, and of the dataset ava",
     "DATA.USE_OFFSET_SAMPLING": "test clips always reach from the very start to the very end",
     "DATA_LOADER.ENABLE_MULTI_THREAD_DECODE": "a setting of speed",
 }

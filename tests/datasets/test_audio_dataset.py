@@ -90,7 +90,7 @@ def test_test_windows_span_the_whole_file_in_chunks(cfg):
         np.testing.assert_array_equal(value, chunks[1][name], err_msg=name)
 
 
-def test_the_gallery_is_the_train_split_and_val_one_window_in_the_centre(cfg, root):
+def test_the_gallery_is_the_train_split_and_val_one_window_in_the_center(cfg, root):
     gallery = audio_folder(cfg, "gallery")
     assert len(gallery) == 8
     assert gallery.path(7) == str(root / "train" / "b" / "4.wav")

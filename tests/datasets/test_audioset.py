@@ -40,7 +40,7 @@ def root(tmp_path):
     return folder
 
 
-def test_all_lists_to_train_on_are_taken_and_nothing_is_labelled(root):
+def test_all_lists_to_train_on_are_taken_and_nothing_is_labeled(root):
     cfg = data_cfg(root)
     train = build_dataset("AudioSet", cfg, "train").manifest
     assert names(train) == [(f"{FILES[k]}.mp4", -1) for k in (2, 0, 1)]

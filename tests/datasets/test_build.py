@@ -1,4 +1,4 @@
-"""Data sets by name: folds are refused where there are none."""
+"""Datasets by name: folds are refused where there are none."""
 
 import pytest
 from helpers.data_files import data_cfg, touch
@@ -20,7 +20,7 @@ def test_all_data_sets_are_registered_in_lower_case():
 def test_a_fold_of_a_data_set_without_folds(tmp_path, name):
     touch(tmp_path / "data" / "a.mp4")
     cfg = data_cfg(tmp_path / "data", "DATA.FOLD", 1)
-    with pytest.raises(UserError, match=rf"DATA.FOLD: got 1, but the data set {name} has no folds"):
+    with pytest.raises(UserError, match=rf"DATA.FOLD: got 1, but the dataset {name} has no folds"):
         build_dataset(name, cfg, "train")
 
 

@@ -41,18 +41,18 @@ def test_the_order_of_the_operations_plays_no_role(frames):
         np.testing.assert_allclose(apply(frames, color), expected, atol=1e-9)
 
 
-def test_grey_is_saturation_zero_wherever_it_comes(frames):
+def test_gray_is_saturation_zero_wherever_it_comes(frames):
     color = ColorParams(1.3, 0.6, 0.0, 0.1)
-    coloured = color._replace(saturation=1.2)
+    colored = color._replace(saturation=1.2)
     np.testing.assert_allclose(
-        apply(frames, color), oracle.grey(oracle.jitter(frames, coloured)), atol=1e-9
+        apply(frames, color), oracle.gray(oracle.jitter(frames, colored)), atol=1e-9
     )
     np.testing.assert_allclose(
-        apply(frames, color), oracle.jitter(oracle.grey(frames), coloured), atol=1e-9
+        apply(frames, color), oracle.jitter(oracle.gray(frames), colored), atol=1e-9
     )
 
 
-def test_grey_weights_are_those_of_rgb():
+def test_gray_weights_are_those_of_rgb():
     matrix = color_matrix(ColorParams(saturation=0.0), np.zeros(3))
     np.testing.assert_allclose(matrix[:, :3], [[0.299, 0.587, 0.114]] * 3, atol=1e-12)
     assert GREY_WEIGHTS == (0.299, 0.587, 0.114)
@@ -73,9 +73,9 @@ def test_hue_keeps_luma_and_goes_around_the_circle():
     assert (turn(-1 / 3) @ [1, 0, 0]).argmax() == 2
 
 
-def test_contrast_keeps_the_mean_grey_of_the_clip(frames):
+def test_contrast_keeps_the_mean_gray_of_the_clip(frames):
     out = apply(frames, ColorParams(contrast=0.3))
-    np.testing.assert_allclose(oracle.grey(out).mean(), oracle.grey(frames).mean())
+    np.testing.assert_allclose(oracle.gray(out).mean(), oracle.gray(frames).mean())
     assert out.std() < 0.5 * frames.std()
 
 
@@ -93,17 +93,17 @@ def test_factors_are_uniform_in_their_ranges():
     assert abs(np.corrcoef(scaled.T) - np.eye(4)).max() < 0.065
 
 
-def test_probabilities_of_jitter_and_grey():
+def test_probabilities_of_jitter_and_gray():
     jitter = ColorJitter(
-        brightness=0.4, contrast=0.4, saturation=0.4, jitter_prob=0.8, grey_prob=0.2
+        brightness=0.4, contrast=0.4, saturation=0.4, jitter_prob=0.8, gray_prob=0.2
     )
     rng = np.random.default_rng(0)
     draws = [jitter.draw(rng) or ColorParams() for _ in range(4000)]
     jittered = np.mean([color.brightness != 1 for color in draws])
-    grey = np.mean([color.saturation == 0 for color in draws])
+    gray = np.mean([color.saturation == 0 for color in draws])
     both = np.mean([color.brightness != 1 and color.saturation == 0 for color in draws])
     assert abs(jittered - 0.8) < 4 * (0.8 * 0.2 / 4000) ** 0.5
-    assert abs(grey - 0.2) < 4 * (0.2 * 0.8 / 4000) ** 0.5
+    assert abs(gray - 0.2) < 4 * (0.2 * 0.8 / 4000) ** 0.5
     assert abs(both - 0.16) < 4 * (0.16 * 0.84 / 4000) ** 0.5
 
 
@@ -128,7 +128,7 @@ def test_nothing_to_do_is_none(prob):
         ({"hue": 0.6}, r"DATA.SSL_COLOR_HUE: got 0.6; expected a fraction"),
         ({"hue": -0.1}, r"DATA.SSL_COLOR_HUE: got -0.1"),
         ({"jitter_prob": 1.1}, r"DATA.SSL_JITTER_PROB: got 1.1; expected a probability"),
-        ({"grey_prob": -1}, r"DATA.COLOR_RND_GRAYSCALE: got -1; expected a probability"),
+        ({"gray_prob": -1}, r"DATA.COLOR_RND_GRAYSCALE: got -1; expected a probability"),
     ],
 )
 def test_values_out_of_range_are_refused(change, message):

@@ -65,10 +65,10 @@ def test_every_position_is_reached_equally_often(sampler):
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 320), (320, 40)])
-def test_very_long_frames_fall_back_to_the_centre(height, width):
+def test_very_long_frames_fall_back_to_the_center(height, width):
     sampler = RandomResizedCrop(scale=(0.9, 1.0), aspect=(3 / 4, 4 / 3))
     boxes = draw_many(sampler, height, width, count=20)
-    # No box of 90 % of the area has an allowed ratio: all are the largest allowed one, centred.
+    # No box of 90 % of the area has an allowed ratio: all are the largest allowed one, centered.
     long_side = round(40 * 4 / 3)
     box = (0, (320 - long_side) // 2, 40, long_side)
     expected = box if height == 40 else (box[1], box[0], box[3], box[2])

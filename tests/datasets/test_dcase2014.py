@@ -69,7 +69,7 @@ def test_class_folders(tmp_path):
     assert names(dcase2014(cfg, "train").manifest) == [("1.wav", 0), ("2.wav", 1)]
     assert names(dcase2014(cfg, "test").manifest) == [("3.wav", 1)]
     assert has_split("dcase2014", cfg, "val")
-    with pytest.raises(UserError, match=r"got 1, but the data set dcase2014 has no folds"):
+    with pytest.raises(UserError, match=r"got 1, but the dataset dcase2014 has no folds"):
         dcase2014(data_cfg(root, "DATA.FOLD", 1), "train")
 
 

@@ -123,9 +123,9 @@ def test_without_shared_instance_the_sound_has_tempo_and_size_of_its_own():
 @pytest.mark.parametrize("switch", NUISANCES)
 def test_a_nuisance_switch_fixes_its_draws_and_no_other(switch):
     fixed = {
-        "nuisance_space": {"size", "centre"},
+        "nuisance_space": {"size", "center"},
         "nuisance_time": {"tempo_hz"},
-        "nuisance_colour": {"colour", "tint", "contrasts"},
+        "nuisance_colour": {"color", "tint", "contrasts"},
         "nuisance_background": {"texture", "flicker", "distractor"},
         "noise": {"grain", "loudness", "noise"},
     }[switch]
@@ -171,7 +171,7 @@ def test_colour_and_motion_are_the_same_for_all_kinds(seed):
         expected = np.broadcast_to(np.median(motion, axis=0), motion.shape)
         np.testing.assert_allclose(motion, expected, rtol=0.02, atol=0.1)
     shades = np.stack([np.sort(v[..., 0].reshape(len(v), -1), axis=1) for v in videos])
-    assert np.abs(shades - np.median(shades, axis=0)).mean() < 1.5  # grey levels
+    assert np.abs(shades - np.median(shades, axis=0)).mean() < 1.5  # gray levels
 
 
 def test_kinds_look_different():
@@ -203,12 +203,12 @@ def test_background_and_grain_are_there_only_when_switched_on():
     switches = ((), ("nuisance_background",), ("noise",), ("nuisance_colour",))
     specs = [dataclasses.replace(PLAIN, **dict.fromkeys(names, True)) for names in switches]
     first = [render_picture(plan(spec, ("roll", "roll")))[0].astype(int) for spec in specs]
-    plain, background, grain, colour = first
+    plain, background, grain, color = first
     assert (plain == 127).all()
     assert 0.5 < background.std() < 10
     assert 0.5 < grain.std() < 4
-    assert colour.std(axis=(0, 1)).max() == 0
-    assert len(set(colour[0, 0])) > 1
+    assert color.std(axis=(0, 1)).max() == 0
+    assert len(set(color[0, 0])) > 1
 
 
 # The sounds.

@@ -1,4 +1,4 @@
-"""Tolerances are in grey levels. One rounding to uint8 costs at most 0.5; OpenCV's own fixed-point
+"""Tolerances are in gray levels. One rounding to uint8 costs at most 0.5; OpenCV's own fixed-point
 interpolation adds up to 0.5, its matrices of 10 bits up to 0.25."""
 
 import cv2

@@ -14,7 +14,7 @@ RATE = 16000
 
 
 def noise(seed, seconds=2.0, rate=RATE):
-    """Noise whose colour changes ten times a second: sound with something to recognise."""
+    """Noise whose color changes ten times a second: sound with something to recognize."""
     rng = np.random.default_rng(seed)
     wave = []
     for _ in range(round(seconds * 10)):

@@ -176,7 +176,7 @@ MATRICES = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 2: (0.299, 0.114), 9: (0.262
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv420p", "yuv420p10le"])
 @pytest.mark.parametrize("short_side", [None, 20])
-def test_colours_follow_matrix_and_range(tmp_path, matrix, full, pix_fmt, short_side):
+def test_colors_follow_matrix_and_range(tmp_path, matrix, full, pix_fmt, short_side):
     colors = np.array([[200, 30, 40], [30, 190, 60], [40, 60, 200], [250, 250, 250], [5, 5, 5]])
     rgb = np.repeat(np.repeat(colors[None], 32, 0), 32, 1) / 255  # (32, 160, 3)
     red, blue = MATRICES[matrix]

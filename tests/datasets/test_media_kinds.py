@@ -1,4 +1,4 @@
-"""Every kind of file that data sets hold does what it should (see helpers/media_kinds.py)."""
+"""Every kind of file that datasets hold does what it should (see helpers/media_kinds.py)."""
 
 import numpy as np
 import pytest

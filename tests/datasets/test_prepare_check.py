@@ -23,7 +23,7 @@ from slowfast.datasets.prepare.check import (
     read_reports,
     write_table,
 )
-from slowfast.datasets.prepare.summary import format_bytes, how_many, summarise
+from slowfast.datasets.prepare.summary import format_bytes, how_many, summarize
 from slowfast.datasets.prepare.workers import TaskResult
 
 SETTINGS = CheckSettings(num_processes=1)
@@ -227,7 +227,7 @@ def test_the_summary(tmp_path, folder, inspected):
     silent = Audio(samples=np.zeros((2, 44100), np.float32))
     write_media(folder / "silent.mp4", Video(size=(64, 48), ticks=range(30)), silent)
     reports = check(folder, tmp_path / "out")
-    text = summarise(folder, reports, find_duplicates(reports), count_others(folder))
+    text = summarize(folder, reports, find_duplicates(reports), count_others(folder))
     assert f"{folder}: 4 media files" in text
     assert "usable      3, of these 1 with a warning" in text
     assert "unusable    1" in text
@@ -244,7 +244,7 @@ def test_the_summary(tmp_path, folder, inspected):
 
 def test_a_summary_of_bad_files_only(tmp_path):
     bad = prepare_check.MediaReport(path="/x/a.mp4", level="sample", problems=(problem("empty"),))
-    text = summarise(tmp_path, [bad] * 5, [], {})
+    text = summarize(tmp_path, [bad] * 5, [], {})
     assert "5  file is empty" in text
     assert "and 2 more" in text
     assert "Usable" not in text

@@ -141,9 +141,9 @@ def test_nothing_is_scaled_up_and_odd_sizes_lose_a_row(tmp_path):
     assert (info.width, info.height) == (64, 48)
 
 
-def test_pictures_come_upright_with_square_pixels_and_true_colours(tmp_path):
-    colour = np.full((96, 64, 3), (200, 60, 30), np.uint8)
-    video = Video(size=(64, 96), still=colour, ticks=range(5), aspect=Fraction(2), rotation=90)
+def test_pictures_come_upright_with_square_pixels_and_true_colors(tmp_path):
+    color = np.full((96, 64, 3), (200, 60, 30), np.uint8)
+    video = Video(size=(64, 96), still=color, ticks=range(5), aspect=Fraction(2), rotation=90)
     source = write_media(tmp_path / "x.mp4", video._replace(colors=(1, 1)))
     info = probe_media(copy_of(source, QUICK._replace(short_side=96)))
     assert (info.rotation, info.pixel_aspect) == (0, 1.0)

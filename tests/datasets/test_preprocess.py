@@ -54,7 +54,7 @@ def make_batch(batch=2, clips=1):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_video_is_normalised_channel_by_channel(dtype, tolerance, reverse):
+def test_video_is_normalized_channel_by_channel(dtype, tolerance, reverse):
     video = make_video()
     out = VideoPreprocess(mean=MEAN, std=STD, reverse_channels=reverse, dtype=dtype)(video)
     assert out.shape == (2, 2, 3, 3, 5, 4)
@@ -102,7 +102,7 @@ def test_malformed_statistics_are_refused(mean, std, message):
 # -- audio -----------------------------------------------------------------------------------------
 
 
-def test_audio_is_the_normalised_spectrogram():
+def test_audio_is_the_normalized_spectrogram():
     batch, front_end = make_batch(clips=2), LogMelSpectrogram()
     out = AudioPreprocess(front_end, mean=-11.0, std=6.0)(batch["audio"])
     assert out.shape == (2, 2, 1, 80, 19)
@@ -123,7 +123,7 @@ def test_volume_shifts_the_logarithm_of_each_clip_by_its_own_amount():
     assert per_clip.max() < 2 * math.log(1.5)
 
 
-def test_masks_come_after_the_normalisation_and_differ_between_clips():
+def test_masks_come_after_the_normalization_and_differ_between_clips():
     audio = make_batch(clips=2)["audio"]
     masks = SpecAugment(num_freq=1, num_time=1, freq_width=30, time_width=10)
     plain = AudioPreprocess(LogMelSpectrogram(), mean=-11.0, std=6.0)(audio)

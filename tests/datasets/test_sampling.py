@@ -32,7 +32,7 @@ def test_numbers_must_be_positive(arguments, key):
         clip_duration_sec(*arguments)
 
 
-def test_frame_times_are_the_centres_of_bins():
+def test_frame_times_are_the_centers_of_bins():
     np.testing.assert_allclose(frame_times(1.0, 4, 1, 2.0), [1.25, 1.75, 2.25, 2.75])
 
 
@@ -84,7 +84,7 @@ def test_test_clips_cover_the_video_from_its_start_to_its_end(start, length, cli
     np.testing.assert_allclose(np.diff(starts), (length - clip_sec) / (views - 1), atol=1e-9)
 
 
-def test_one_test_clip_lies_in_the_centre():
+def test_one_test_clip_lies_in_the_center():
     np.testing.assert_allclose(sampling.test_clip_starts(1.0, 5.0, 2.0, 1), [2.0])
 
 

@@ -49,9 +49,9 @@ def test_no_split_files(tmp_path):
 @pytest.mark.parametrize(
     ("fold", "folds", "message"),
     [
-        (0, 3, r"DATA.FOLD: the data set x has folds 1 to 3; got 0"),
-        (4, 3, r"DATA.FOLD: the data set x has folds 1 to 3; got 4"),
-        (1, 0, r"DATA.FOLD: got 1, but the data set x has no folds; use 0"),
+        (0, 3, r"DATA.FOLD: the dataset x has folds 1 to 3; got 0"),
+        (4, 3, r"DATA.FOLD: the dataset x has folds 1 to 3; got 4"),
+        (1, 0, r"DATA.FOLD: got 1, but the dataset x has no folds; use 0"),
     ],
 )
 def test_folds(tmp_path, fold, folds, message):
@@ -64,7 +64,7 @@ def test_folds(tmp_path, fold, folds, message):
 def test_splits():
     assert require_split("x", "gallery", ("train", "test")) == "train"
     assert require_split("x", "test", ("train", "test")) == "test"
-    with pytest.raises(UserError, match=r"data set x has no val split \(it has: test, train\)"):
+    with pytest.raises(UserError, match=r"dataset x has no val split \(it has: test, train\)"):
         require_split("x", "val", ("train", "test"))
 
 

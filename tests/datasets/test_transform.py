@@ -80,7 +80,7 @@ def test_draw_then_apply_is_what_a_call_does(pretrain_cfg):
     )
 
 
-def test_rates_of_flip_jitter_grey_and_blur(pretrain_cfg):
+def test_rates_of_flip_jitter_gray_and_blur(pretrain_cfg):
     transform, rng = build_train_transform(pretrain_cfg), np.random.default_rng(0)
     draws = [transform.draw(36, 48, rng) for _ in range(4000)]
     rates = {
@@ -125,7 +125,7 @@ def test_what_the_configuration_says_is_built(pretrain_cfg):
     assert transform.crop == RandomResizedCrop(scale=[0.14, 1.0], aspect=[0.75, 1.3333])
     color = transform.color
     assert (color.brightness, color.contrast, color.saturation) == (0.1, 0.2, 0.3)
-    assert (color.hue, color.jitter_prob, color.grey_prob) == (0.05, 0.7, 0.2)
+    assert (color.hue, color.jitter_prob, color.gray_prob) == (0.05, 0.7, 0.2)
     assert (tuple(transform.blur.sigma), transform.blur.prob) == ((0.1, 1.5), 0.3)
     pretrain_cfg.DATA.SSL_MOCOV2_AUG = False
     plain = build_train_transform(pretrain_cfg)
@@ -146,7 +146,7 @@ def test_inverse_sampling_comes_from_the_configuration(cfg):
 
 
 @pytest.mark.parametrize("upright", [False, True])
-def test_three_crops_are_left_centre_right(upright):
+def test_three_crops_are_left_center_right(upright):
     shape = (60, 20) if upright else (20, 60)
     transform = EvalTransform(short_side=20, size=20, num_crops=3)
     crops = transform.all_crops(position_frames(*shape))
@@ -157,7 +157,7 @@ def test_three_crops_are_left_centre_right(upright):
         assert (crop[..., across].min(), crop[..., across].max()) == (0, 19)
 
 
-def test_one_crop_scales_to_the_short_side_and_takes_the_centre():
+def test_one_crop_scales_to_the_short_side_and_takes_the_center():
     transform = EvalTransform(short_side=20, size=15)
     crops = transform.all_crops(position_frames(20, 31))
     assert crops.shape == (1, 1, 15, 15, 3)
@@ -277,7 +277,7 @@ def test_blur_without_colour_jitter_is_reported(pretrain_cfg):
     pretrain_cfg.DATA.SSL_COLOR_JITTER = False
     (problem,) = check_views(pretrain_cfg)
     assert str(problem) == (
-        "DATA.SSL_MOCOV2_AUG: got True, but it acts on colour jitter; set DATA.SSL_COLOR_JITTER "
+        "DATA.SSL_MOCOV2_AUG: got True, but it acts on color jitter; set DATA.SSL_COLOR_JITTER "
         "True as well."
     )
 

@@ -127,7 +127,7 @@ def test_a_few_videos_of_each_class_to_train_on_and_all_in_the_gallery(cfg):
     cfg.defrost()
     cfg.DATA.TRAIN_VIDEOS_PER_CLASS = 1
     cfg.DATA.TRAIN_CLIPS_PER_VIDEO = 2
-    # The demo set through its own name: every data set can be cut.
+    # The demo set through its own name: every dataset can be cut.
     cfg.DEMO_SET.NUM_TRAIN_PER_CLASS, cfg.DEMO_SET.NUM_TEST_PER_CLASS = 2, 1
     train = build_dataset("demo", cfg, "train")
     assert len(train.manifest) == 10

@@ -99,7 +99,7 @@ def test_rows_of_any_order_give_the_same_bits():
     assert first.num_views.tolist() == [10] * 5
 
 
-def test_embeddings_are_normalised_again_and_silent_clips_do_not_count():
+def test_embeddings_are_normalized_again_and_silent_clips_do_not_count():
     loud = chunk(0, [[0.0, 0.0]] * 2, sound=torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
     loud["audio_valid"] = torch.tensor([[True, False]])
     silent = chunk(1, [[0.0, 0.0]], valid=False, sound=torch.tensor([[[1.0, 0.0]]]))

@@ -16,9 +16,9 @@ from slowfast.engine.linear import (
 def blobs(per_class, classes, dim, spread=1.0, seed=0):
     """Gaussian classes: float32 (N, dim) and int64 (N,), class by class."""
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(classes, dim, generator=torch.Generator().manual_seed(99))
+    centers = torch.randn(classes, dim, generator=torch.Generator().manual_seed(99))
     label = torch.arange(classes).repeat_interleave(per_class)
-    return centres[label] + spread * torch.randn(len(label), dim, generator=generator), label
+    return centers[label] + spread * torch.randn(len(label), dim, generator=generator), label
 
 
 @pytest.mark.parametrize("decay", [1e-3, 1e-1])
@@ -58,7 +58,7 @@ def test_a_class_without_a_sample_is_never_predicted():
     assert set(classifier.scores(features).argmax(dim=1).tolist()) == {0, 1, 2}
 
 
-def test_standardisation():
+def test_standardization():
     features = torch.tensor([[1.0, 10.0, 5.0], [3.0, 30.0, 5.0]])
     standardize = fit_standardizer(features)
     assert standardize(features).tolist() == [[-1, -1, 0], [1, 1, 0]]
@@ -67,7 +67,7 @@ def test_standardisation():
     assert fit_standardizer(torch.ones(1, 3))(torch.ones(1, 3) * 3).tolist() == [[2, 2, 2]]
 
 
-def test_folds_share_every_class_and_hold_neighbours_out_together():
+def test_folds_share_every_class_and_hold_neighbors_out_together():
     label = torch.tensor([0] * 10 + [3] * 5)
     folds = stratified_folds(label, 5)
     assert folds[:10].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
@@ -104,7 +104,7 @@ def test_of_equal_decays_the_largest_wins():
     assert set(choice.accuracy.values()) == {1.0}
 
 
-def test_validation_finds_the_decay_that_generalises():
+def test_validation_finds_the_decay_that_generalizes():
     """Sixty channels of which five tell the class: with little decay the noise is learned too."""
 
     def draw(per_class, seed):

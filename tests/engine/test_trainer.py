@@ -253,14 +253,14 @@ def test_fine_tuning_starts_at_epoch_zero_with_the_weights(tmp_path):
         (("MODEL.DETACH_FINAL_FC", True), r"it is of \d+ parameters, the model trains 2"),
     ],
 )
-def test_an_optimiser_state_that_does_not_fit(tmp_path, words, reason):
+def test_an_optimizer_state_that_does_not_fit(tmp_path, words, reason):
     run(tmp_path / "a")
     path = find_last_checkpoint(tmp_path / "a")
     (tmp_path / "b").mkdir()
     cfg = synthetic_cfg(tmp_path / "b", "TRAIN.CHECKPOINT_FILE_PATH", path, *words)
     remedy = "set TRAIN.CHECKPOINT_EPOCH_RESET True"
     with pytest.raises(
-        UserError, match=rf"optimiser state of .* does not fit \({reason}.*{remedy}"
+        UserError, match=rf"optimizer state of .* does not fit \({reason}.*{remedy}"
     ):
         Trainer(cfg, CPU)
 

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 
-class Misbehaviour(NamedTuple):
+class Misbehavior(NamedTuple):
     """What is wrong with the server.
 
     ``cut_after``: bytes after which a connection is closed. ``statuses``: answers given first, one
@@ -37,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.close_connection = True
         owner: Server = self.server.owner
-        how, number, wanted = owner.behaviour, len(owner.requests), self.headers.get("Range")
+        how, number, wanted = owner.behavior, len(owner.requests), self.headers.get("Range")
         owner.requests.append((self.path, wanted))
         owner.stop.wait(how.silent_sec)
         if number < len(how.statuses):
@@ -77,8 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
 class Server:
     """Serves one content at any path; ``requests`` lists (path, Range header) of each request."""
 
-    def __init__(self, content: bytes, behaviour: Misbehaviour) -> None:
-        self.content, self.behaviour = content, behaviour
+    def __init__(self, content: bytes, behavior: Misbehavior) -> None:
+        self.content, self.behavior = content, behavior
         self.requests: list[tuple[str, str | None]] = []
         self.stop = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -97,9 +97,9 @@ class Server:
 
 
 @contextmanager
-def serve(content: bytes, **behaviour):
+def serve(content: bytes, **behavior):
     """Serve a content for the length of a block."""
-    server = Server(content, Misbehaviour(**behaviour))
+    server = Server(content, Misbehavior(**behavior))
     try:
         yield server
     finally:

@@ -1,4 +1,4 @@
-"""Every kind of odd and damaged file that a video data set may hold, made on demand.
+"""Every kind of odd and damaged file that a video dataset may hold, made on demand.
 
 ``KINDS`` maps a file name to how it is made and what has to come of it: "ok" (all of it can be
 read), "partial" (a window is read whole, or refused with a MediaError) or "error" (opening is

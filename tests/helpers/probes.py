@@ -1,4 +1,4 @@
-"""What protocols are tried on: tables by hand, and a small data set with a model that sees all."""
+"""What protocols are tried on: tables by hand, and a small dataset with a model that sees all."""
 
 import numpy as np
 import torch
@@ -62,12 +62,12 @@ class Given:
 
 def blob_tables(classes=3, per_class=20, per_test=10, spread=1.0, name="video"):
     """Gaussian classes: a test table and a gallery table, features around a common mean."""
-    centres = torch.randn(classes, 8, generator=torch.Generator().manual_seed(99))
+    centers = torch.randn(classes, 8, generator=torch.Generator().manual_seed(99))
 
     def draw(count, seed):
         label = torch.arange(classes).repeat_interleave(count)
         noise = torch.randn(len(label), 8, generator=torch.Generator().manual_seed(seed))
-        return make_table({name: centres[label] + spread * noise + 5}, label)
+        return make_table({name: centers[label] + spread * noise + 5}, label)
 
     return draw(per_test, 1), draw(per_class, 0)
 
@@ -120,7 +120,7 @@ class Probes(Dataset):
 
 
 class Sounds(Probes):
-    """The same without pictures, as a data set of sound files gives it."""
+    """The same without pictures, as a dataset of sound files gives it."""
 
     def __getitem__(self, key):
         sample = super().__getitem__(key)
@@ -143,7 +143,7 @@ for builder in (probes, sounds):
 
 
 def add_config(cfg):
-    """Make this module a project: processes that are spawned find the data sets by PROJECTS."""
+    """Make this module a project: processes that are spawned find the datasets by PROJECTS."""
 
 
 class ProbeModel(nn.Module):
@@ -177,7 +177,7 @@ def project(rows, dim, seed):
 
 
 def probes_cfg(output_dir, *words):
-    """Load the configuration of the small data set with more overrides."""
+    """Load the configuration of the small dataset with more overrides."""
     return synthetic_cfg(
         output_dir, *PROBES.split(), "TEST.PROTOCOLS", str(list(PROTOCOLS)), *words
     )

@@ -1,4 +1,4 @@
-"""A data set without files, and a configuration to train on it in a second."""
+"""A dataset without files, and a configuration to train on it in a second."""
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -63,7 +63,7 @@ def synthetic(cfg, split):
 
 
 def add_config(cfg):
-    """Make this module a project: processes that are spawned find the data set by PROJECTS."""
+    """Make this module a project: processes that are spawned find the dataset by PROJECTS."""
 
 
 if "synthetic" not in DATASET_REGISTRY:

@@ -7,7 +7,7 @@ from slowfast.models.interpolate import resize_axis, resize_positions, square_gr
 
 
 def ramp(*grid):
-    """A table whose channels are the cells' coordinates in [0, 1], at their centres."""
+    """A table whose channels are the cells' coordinates in [0, 1], at their centers."""
     axes = [(torch.arange(n) + 0.5) / n for n in grid]
     cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
     return cells.reshape(1, -1, len(grid))

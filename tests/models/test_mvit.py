@@ -139,7 +139,7 @@ def test_every_frame_of_flat_patches_is_embedded_for_itself():
 
 @pytest.mark.parametrize("token", [True, False])
 @pytest.mark.parametrize("mean", [True, False])
-def test_what_summarises_a_clip(token, mean):
+def test_what_summarizes_a_clip(token, mean):
     model = _build("MVIT.CLS_EMBED_ON", token, "MVIT.USE_MEAN_POOLING", mean)
     seen = []
     model.norm.register_forward_pre_hook(lambda _, args: seen.append(args[0]))

@@ -77,7 +77,7 @@ def test_18_layers_have_basic_blocks():
         assert model.eval()(torch.randn(1, 3, 2, 64, 64)).maps[0].shape == (1, 256, 2, 2, 2)
 
 
-def test_zero_initialised_branches():
+def test_zero_initialized_branches():
     model = _build(ZERO_INIT_FINAL_BN=True)
     finals = [m.final_parts()[1] for m in model.modules() if hasattr(m, "final_parts")]
     assert len(finals) == 16

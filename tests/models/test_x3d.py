@@ -147,7 +147,7 @@ def test_native_pooling_with_a_norm():
     dim = backbone.out_channels[0]
     out = pooling(temporal_tokens(torch.randn(64, dim, 2, 2, 2)))
     assert out.shape == (64, 16)
-    # Half of a normalised, symmetric distribution is above 0, with this mean.
+    # Half of a normalized, symmetric distribution is above 0, with this mean.
     assert out.mean().item() == pytest.approx((2 * torch.pi) ** -0.5, rel=0.1)
 
 

@@ -1,6 +1,6 @@
 """Slow oracles of the view pipeline: float64, one operation after the other, no OpenCV.
 
-Values are never rounded or clipped in between. Frames are float64 (T, H, W, 3) in grey levels.
+Values are never rounded or clipped in between. Frames are float64 (T, H, W, 3) in gray levels.
 """
 
 import colorsys
@@ -13,7 +13,7 @@ YIQ = np.array([GREY, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
 
 def linear_weights(old, new):
-    """(new, old): weights of linear interpolation at half-pixel centres, edges repeated."""
+    """(new, old): weights of linear interpolation at half-pixel centers, edges repeated."""
     weights = np.zeros((new, old))
     for i in range(new):
         position = (i + 0.5) * old / new - 0.5
@@ -40,7 +40,7 @@ def resize(frames, height, width, *, area=False):
     return np.einsum("ih,thwc,jw->tijc", rows, frames, columns)
 
 
-def grey(frames):
+def gray(frames):
     return np.repeat((frames @ GREY)[..., None], 3, axis=-1)
 
 
@@ -49,12 +49,12 @@ def brightness(frames, factor):
 
 
 def contrast(frames, factor):
-    """Pull towards the mean grey of the whole clip."""
-    return frames * factor + (1 - factor) * grey(frames).mean()
+    """Pull towards the mean gray of the whole clip."""
+    return frames * factor + (1 - factor) * gray(frames).mean()
 
 
 def saturation(frames, factor):
-    return frames * factor + (1 - factor) * grey(frames)
+    return frames * factor + (1 - factor) * gray(frames)
 
 
 def hue(frames, turn):

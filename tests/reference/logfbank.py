@@ -33,12 +33,12 @@ def power_spectrum(frame, nfft):
 def logfbank(signal, rate, winlen, winstep, nfilt, nfft, preemph=0.97):
     """python_speech_features' logfbank: (S, nfilt) from samples at int16 scale."""
     signal = np.asarray(signal, dtype=float)
-    emphasised = np.append(signal[0], signal[1:] - preemph * signal[:-1])
+    emphasized = np.append(signal[0], signal[1:] - preemph * signal[:-1])
     top = hz_to_mel(rate / 2)
     corners = [mel_to_hz(top * i / (nfilt + 1)) for i in range(nfilt + 2)]
     bins = [math.floor((nfft + 1) * corner / rate) for corner in corners]
     out = []
-    for frame in frames_of(emphasised, round(winlen * rate), round(winstep * rate)):
+    for frame in frames_of(emphasized, round(winlen * rate), round(winstep * rate)):
         power = power_spectrum(frame, nfft) / nfft
         row = []
         for j in range(nfilt):

@@ -68,7 +68,7 @@ def pool(tokens, grid, kernel, stride, how, class_token, weight=None):
 
 
 def pool_part(tokens, grid, part, state, spec):
-    """Pool and normalise queries, keys or values of one head."""
+    """Pool and normalize queries, keys or values of one head."""
     kernel, stride = spec[f"kernel_{part}"], spec[f"stride_{part}"]
     if kernel is None:
         return tokens, grid
@@ -99,7 +99,7 @@ def head_parts(x, grid, part, state, spec):
 def table_row(table, queries, keys, q, k):
     """Take the vector for the distance of query q and key k; the finer grid is the measure."""
     wanted = 2 * max(queries, keys) - 1
-    if len(table) != wanted:  # interpolated between centres of equal cells
+    if len(table) != wanted:  # interpolated between centers of equal cells
         places = (np.arange(wanted) + 0.5) * len(table) / wanted - 0.5
         places = np.clip(places, 0, len(table) - 1)
         low = np.floor(places).astype(int)

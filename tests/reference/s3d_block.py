@@ -11,7 +11,7 @@ EPS = 1e-3
 
 
 def conv_norm_relu(x, state, name, stride=1):
-    """Convolve, striding only the axes that the kernel spans, normalise, ReLU."""
+    """Convolve, striding only the axes that the kernel spans, normalize, ReLU."""
     weight = state[f"{name}.0.weight"]
     kernel = weight.shape[2:]
     strides = [stride if size > 1 else 1 for size in kernel]
@@ -60,7 +60,7 @@ def block_s3d(x, state):
 
 
 def mean_of_windows(values):
-    """Average all pairs of neighbouring steps (L, C), then the pairs; one step is itself."""
+    """Average all pairs of neighboring steps (L, C), then the pairs; one step is itself."""
     if len(values) == 1:
         return values[0]
     return np.mean([(a + b) / 2 for a, b in itertools.pairwise(values)], axis=0)

@@ -30,8 +30,8 @@ def time_crop(feature_map, box):
 
 
 def layer_norm(x, weight, bias, eps=1e-12):
-    centred = x - x.mean()
-    return centred / torch.sqrt((centred**2).mean() + eps) * weight + bias
+    centered = x - x.mean()
+    return centered / torch.sqrt((centered**2).mean() + eps) * weight + bias
 
 
 def attend(steps, weights, prefix, heads, project):

@@ -21,7 +21,7 @@ def conv3d(x, weight, stride, padding):
 
 
 def batch_norm(x, state, name, eps=1e-5):
-    """Normalise by running statistics."""
+    """Normalize by running statistics."""
     mean, var, weight, bias = (
         state[f"{name}.{part}"].reshape(1, -1, 1, 1, 1)
         for part in ("running_mean", "running_var", "weight", "bias")

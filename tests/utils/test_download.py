@@ -65,7 +65,7 @@ def test_an_interrupted_run_goes_on_in_the_next_one():
             fetch(server.url(), limits=Limits(attempts=3, pause_sec=0.0, total_sec=-1.0))
         size = cached_path(server.url()).with_name("model.pyth.part").stat().st_size
         assert 0 < size <= 200_000
-        server.behaviour = server.behaviour._replace(cut_after=None)
+        server.behavior = server.behavior._replace(cut_after=None)
         path = fetch(server.url(), limits=QUICK)
         assert server.requests[-1][1] == f"bytes={size}-"
     assert path.read_bytes() == CONTENT
@@ -75,7 +75,7 @@ def test_a_server_that_ignores_ranges_sends_the_whole_file_again():
     with serve(CONTENT, cut_after=400_000, ignores_range=True) as server:
         with pytest.raises(UserError, match=r"cut at 0\.4 of 0\.5 MB \(after 3 attempts in vain\)"):
             fetch(server.url(), limits=QUICK)
-        server.behaviour = server.behaviour._replace(cut_after=None)
+        server.behavior = server.behavior._replace(cut_after=None)
         assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
 
 
@@ -85,7 +85,7 @@ def test_a_part_of_another_version_is_thrown_away():
         with pytest.raises(UserError):
             fetch(url, limits=Limits(attempts=1, total_sec=-1.0))
         server.content = CONTENT
-        server.behaviour = server.behaviour._replace(cut_after=None, etag='"v2"')
+        server.behavior = server.behavior._replace(cut_after=None, etag='"v2"')
         assert fetch(url, limits=QUICK).read_bytes() == CONTENT
 
 
@@ -100,7 +100,7 @@ def test_a_range_that_was_not_asked_for_is_not_believed():
     with serve(CONTENT, cut_after=200_000, range_shift=7) as server:
         with pytest.raises(UserError, match="in vain"):
             fetch(server.url(), limits=QUICK)
-        server.behaviour = server.behaviour._replace(cut_after=None)
+        server.behavior = server.behavior._replace(cut_after=None)
         assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
 
 
@@ -316,7 +316,7 @@ def test_a_killed_process_does_not_keep_the_others_waiting():
             time.sleep(0.01)
         process.kill()
         process.join()
-        server.behaviour = server.behaviour._replace(silent_sec=0.0)
+        server.behavior = server.behavior._replace(silent_sec=0.0)
         start = time.monotonic()
         assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
         assert time.monotonic() - start < 5

@@ -4,7 +4,7 @@ import pytest
 import torch
 from reference import retrieval
 
-from slowfast.utils import knn as neighbours
+from slowfast.utils import knn as neighbors
 from slowfast.utils.knn import KNNResult, knn_search, knn_vote, recall_at_ranks
 
 
@@ -12,8 +12,8 @@ from slowfast.utils.knn import KNNResult, knn_search, knn_vote, recall_at_ranks
 def blocks(request, monkeypatch):
     """Blocks larger than everything, odd ones, and single rows."""
     queries, rows = request.param
-    monkeypatch.setattr(neighbours, "_QUERY_ROWS", queries)
-    monkeypatch.setattr(neighbours, "_GALLERY_ROWS", rows)
+    monkeypatch.setattr(neighbors, "_QUERY_ROWS", queries)
+    monkeypatch.setattr(neighbors, "_GALLERY_ROWS", rows)
 
 
 def coarse(rows, dim, seed, levels=2):
@@ -23,7 +23,7 @@ def coarse(rows, dim, seed, levels=2):
 
 
 @pytest.mark.parametrize("k", [1, 3, 20])
-def test_neighbours_equal_the_oracle_with_ties(blocks, k):
+def test_neighbors_equal_the_oracle_with_ties(blocks, k):
     query, gallery = coarse(17, 3, 0), coarse(20, 3, 1)
     found = knn_search(query, gallery, k)
     assert found.row.tolist() == retrieval.nearest(query.tolist(), gallery.tolist(), k)
@@ -31,7 +31,7 @@ def test_neighbours_equal_the_oracle_with_ties(blocks, k):
     assert torch.equal(found.similarity, similarity.gather(1, found.row))
 
 
-def test_neighbours_equal_a_stable_sort(blocks):
+def test_neighbors_equal_a_stable_sort(blocks):
     generator = torch.Generator().manual_seed(0)
     query, gallery = (
         torch.randn(30, 8, generator=generator),
@@ -104,17 +104,17 @@ def test_no_temperature_overflows():
 
 
 def test_memory_does_not_grow_with_the_gallery(monkeypatch):
-    """No tensor on the way has more rows or columns than a block and the neighbours kept."""
+    """No tensor on the way has more rows or columns than a block and the neighbors kept."""
     largest = 0
-    to_keys = neighbours._to_keys
+    to_keys = neighbors._to_keys
 
     def watch(similarity, first_row):
         nonlocal largest
         largest = max(largest, similarity.numel())
         return to_keys(similarity, first_row)
 
-    monkeypatch.setattr(neighbours, "_QUERY_ROWS", 8)
-    monkeypatch.setattr(neighbours, "_GALLERY_ROWS", 16)
-    monkeypatch.setattr(neighbours, "_to_keys", watch)
+    monkeypatch.setattr(neighbors, "_QUERY_ROWS", 8)
+    monkeypatch.setattr(neighbors, "_GALLERY_ROWS", 16)
+    monkeypatch.setattr(neighbors, "_to_keys", watch)
     knn_search(torch.randn(30, 4), torch.randn(400, 4), 3)
     assert largest == 8 * 16

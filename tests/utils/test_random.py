@@ -66,7 +66,7 @@ def test_sample_rng_never_touches_the_global_generator():
     assert np.random.random() == expected  # noqa: NPY002
 
 
-def test_sample_rng_of_neighbouring_samples_is_uncorrelated():
+def test_sample_rng_of_neighboring_samples_is_uncorrelated():
     draws = np.array([sample_rng(0, 0, i, STREAM_VIEW).random(2) for i in range(4000)])
     # Standard error of a correlation of 4000 pairs: 0.016.
     assert abs(np.corrcoef(draws[:-1, 0], draws[1:, 0])[0, 1]) < 0.064
@@ -163,17 +163,17 @@ def test_uniform_moments_and_chi_square(seeds, n):
     assert 255 - 4 * 22.6 < chi2 < 255 + 4 * 22.6
 
 
-def test_uniform_neighbours_are_uncorrelated():
+def test_uniform_neighbors_are_uncorrelated():
     seeds = torch.arange(100_000)
     base = uniform(seeds, STREAM_CROPS, 2)
-    neighbours = {
+    neighbors = {
         "seed": (base[:-1, 0], base[1:, 0]),
         "counter": (base[:, 0], base[:, 1]),
         "stream": (base[:, 0], uniform(seeds, STREAM_CROPS + 1, 1)[:, 0]),
         "far stream": (base[:, 0], uniform(seeds, STREAM_SPECAUG, 1)[:, 0]),
         "high bit": (base[:, 0], uniform(seeds + (1 << 62), STREAM_CROPS, 1)[:, 0]),
     }
-    for name, (a, b) in neighbours.items():
+    for name, (a, b) in neighbors.items():
         # Standard error 0.0032.
         assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 0.013, name
         # The pair fills the square: 64 cells, chi-square with 63 degrees of freedom.

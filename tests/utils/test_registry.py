@@ -24,18 +24,18 @@ def test_a_part_of_a_name_finds_all_that_have_it():
 
 
 def test_an_unknown_name_is_a_key_error_that_names_the_key():
-    colours = Registry("colour", "MODEL.COLOUR")
-    colours.register(lambda: None)
-    with pytest.raises(KeyError, match=r"MODEL.COLOUR: unknown colour 'red'. Known: <lambda>."):
-        colours.get("red")
+    colors = Registry("color", "MODEL.COLOR")
+    colors.register(lambda: None)
+    with pytest.raises(KeyError, match=r"MODEL.COLOR: unknown color 'red'. Known: <lambda>."):
+        colors.get("red")
 
 
 def test_one_builder_under_several_names():
-    colours = Registry("colour", "MODEL.COLOUR")
+    colors = Registry("color", "MODEL.COLOR")
 
-    @colours.register_as("Red", "PTVRed")
+    @colors.register_as("Red", "PTVRed")
     def red():
         return (255, 0, 0)
 
-    assert colours.names() == ["PTVRed", "Red"]
-    assert colours.get("PTVRed") is red
+    assert colors.names() == ["PTVRed", "Red"]
+    assert colors.get("PTVRed") is red

@@ -74,10 +74,10 @@ def test_dots_intervals_and_chance(draw):
     )
 
 
-def test_the_cell_that_is_compared_with_has_its_own_colour(draw):
+def test_the_cell_that_is_compared_with_has_its_own_color(draw):
     _, (axis,) = draw(content())
-    colours = {line.get_ydata()[0]: line.get_color() for line in axis.get_lines()[:-1]}
-    assert colours[0] != colours[1]
+    colors = {line.get_ydata()[0]: line.get_color() for line in axis.get_lines()[:-1]}
+    assert colors[0] != colors[1]
 
 
 def test_one_run_each_has_no_bar(draw):
@@ -90,8 +90,8 @@ def test_one_run_each_has_no_bar(draw):
 def test_a_panel_for_each_metric_labels_once_in_a_row(draw):
     _, axes = draw(content(metrics=[f"metric_{number}" for number in range(5)]))
     assert [axis.get_title(loc="left") for axis in axes] == [f"metric_{n}" for n in range(5)]
-    labelled = [axis.yaxis.get_tick_params()["labelleft"] for axis in axes]
-    assert labelled == [True, False, False, True, False]
+    labeled = [axis.yaxis.get_tick_params()["labelleft"] for axis in axes]
+    assert labeled == [True, False, False, True, False]
 
 
 def test_an_interval_wider_than_possible_is_cut_off(draw):

@@ -117,7 +117,7 @@ class AvidR2plus1d(nn.Module):
         """Compute the last feature map.
 
         Args:
-            video: float, normalised, (B, 3, T, H, W).
+            video: float, normalized, (B, 3, T, H, W).
 
         Returns:
             One map (B, C, T', H', W') with T' = ceil(T / 8), H' = ceil(H / 32), W' likewise.

@@ -132,7 +132,7 @@ def _add_stica(cfg: CfgNode) -> None:
     # a call; released) or "joint" (of all rows of the call). They are taken over all processes
     # when BN.NORM_TYPE is sync_batchnorm.
     cfg.STICA.HEAD_BN = "group"
-    # "": this project's decisions. "released": the released code's behaviour, which then goes
+    # "": this project's decisions. "released": the released code's behavior, which then goes
     # before every other key of model and loss (stica/released.py).
     cfg.STICA.COMPAT = ""
 

@@ -16,7 +16,7 @@ __all__ = ["ProjectionHead", "stica_projection"]
 
 
 class ProjectionHead(nn.Module):
-    """Dropout, linear, batch norm, ReLU, dropout, linear, L2 normalisation.
+    """Dropout, linear, batch norm, ReLU, dropout, linear, L2 normalization.
 
     One head serves the whole clip and every crop of it.
 

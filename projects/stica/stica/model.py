@@ -96,7 +96,7 @@ class SpaceTimeCropAttend(Method):
         per token length and the head in a single call.
 
         Args:
-            batch: ``video`` float, normalised, (B, V, 3, T, H, W); with crops ``aug_seed`` int64
+            batch: ``video`` float, normalized, (B, V, 3, T, H, W); with crops ``aug_seed`` int64
                 (B,); with sound ``audio`` float (B, A, 1, F, S), of which the first clip is used.
 
         Returns:

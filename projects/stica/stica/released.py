@@ -1,4 +1,4 @@
-"""STICA.COMPAT released: the published code's behaviour, quirk by quirk, and nothing else.
+"""STICA.COMPAT released: the published code's behavior, quirk by quirk, and nothing else.
 
 What differs from the rest of this package (PAPER_TO_CODE.md has the reasons):
 
@@ -376,7 +376,7 @@ def build_released_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
 
 @register_check
 def check_released(cfg: CfgNode) -> list[Problem]:
-    """Demand the keys of other layers that belong to the published behaviour.
+    """Demand the keys of other layers that belong to the published behavior.
 
     Args:
         cfg: A merged configuration.

@@ -33,7 +33,7 @@ def _add_data(cfg: CfgNode) -> None:
     # is decided by a hash of their relative path.
     cfg.DATA.FOLDER_TEST_FRACTION = 0.1
     # Official fold to train and test on, from 1. UCF-101, HMDB-51: number of the split; ESC-50: the
-    # fold that is tested while the others train. 0: for data sets without folds.
+    # fold that is tested while the others train. 0: for datasets without folds.
     cfg.DATA.FOLD = 0
     # Folder of the official split files, or of the csv files. Empty: found inside of
     # PATH_TO_DATA_DIR.
@@ -55,7 +55,7 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.DECODING_SHORT_SIZE = 256
     # PySlowFast's decoder choice. Decoding is always PyAV here; the value is ignored.
     cfg.DATA.DECODING_BACKEND = "pyav"
-    # Mean and standard deviation of each colour channel, in units of [0, 1].
+    # Mean and standard deviation of each color channel, in units of [0, 1].
     cfg.DATA.MEAN = [0.45, 0.45, 0.45]
     cfg.DATA.STD = [0.225, 0.225, 0.225]
     # Channels of the input, one entry per pathway.
@@ -66,7 +66,7 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.MULTI_LABEL = False
     # How the views of a video are combined: "sum" or "max".
     cfg.DATA.ENSEMBLE_METHOD = "sum"
-    # The run stops when more than this share of the data set's files turns out bad.
+    # The run stops when more than this share of the dataset's files turns out bad.
     cfg.DATA.MAX_BAD_FRACTION = 0.05
     # What stands in for a bad training file: "resample" (another file, drawn from the seed, with
     # its own label and index) or "raise" (stop at once). In evaluation a bad file is left out and
@@ -101,14 +101,14 @@ def _add_views(cfg: CfgNode) -> None:
     cfg.DATA.SSL_COLOR_JITTER = False
     # Largest relative change of brightness, contrast, saturation.
     cfg.DATA.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]
-    # Largest rotation of hue, as a fraction of the colour circle.
+    # Largest rotation of hue, as a fraction of the color circle.
     cfg.DATA.SSL_COLOR_HUE = 0.1
-    # Probability that a view is turned grey.
+    # Probability that a view is turned gray.
     cfg.DATA.COLOR_RND_GRAYSCALE = 0.0
     # PySlowFast's name for a scheme: jitter with SSL_JITTER_PROB, blur with SSL_BLUR_PROB. Without
     # it a view is always jittered and never blurred.
     cfg.DATA.SSL_MOCOV2_AUG = False
-    # Probability of colour jitter under SSL_MOCOV2_AUG.
+    # Probability of color jitter under SSL_MOCOV2_AUG.
     cfg.DATA.SSL_JITTER_PROB = 0.8
     # Probability of Gaussian blur under SSL_MOCOV2_AUG.
     cfg.DATA.SSL_BLUR_PROB = 0.5
@@ -178,7 +178,7 @@ def _add_audio(cfg: CfgNode) -> None:
     cfg.AUDIO.PSF_COMPAT = False
     # Pre-emphasis of the parity mode.
     cfg.AUDIO.PREEMPHASIS = 0.97
-    # Log-mel values are normalised as (x - MEAN) / STD.
+    # Log-mel values are normalized as (x - MEAN) / STD.
     cfg.AUDIO.MEAN = 0.0
     cfg.AUDIO.STD = 1.0
     # The waveform of a training sample is multiplied by a factor from this range. [1, 1]: off.

@@ -155,7 +155,7 @@ def _add_mvit(cfg: CfgNode) -> None:
     cfg.MVIT.PATCH_2D = False
     # Have a class token, which is then what is classified.
     cfg.MVIT.CLS_EMBED_ON = True
-    # Classify the mean of the other tokens instead, normalised after averaging.
+    # Classify the mean of the other tokens instead, normalized after averaging.
     cfg.MVIT.USE_MEAN_POOLING = False
     # Learn the position of every token; SEP_POS_EMBED: its place and its step apart;
     # USE_FIXED_SINCOS_POS: fixed sines and cosines.

@@ -53,7 +53,7 @@ def _add_train(cfg: CfgNode) -> None:
     cfg.TRAIN = CfgNode()
     # Train the model.
     cfg.TRAIN.ENABLE = True
-    # Data set to train on, a name in DATASET_REGISTRY (upper and lower case are the same).
+    # Dataset to train on, a name in DATASET_REGISTRY (upper and lower case are the same).
     cfg.TRAIN.DATASET = "kinetics"
     # Samples per iteration over all processes of ONE machine.
     cfg.TRAIN.BATCH_SIZE = 64
@@ -72,7 +72,7 @@ def _add_train(cfg: CfgNode) -> None:
     cfg.TRAIN.CHECKPOINT_TYPE = "pytorch"
     # Inflate weights of an image network: each kernel repeated in time.
     cfg.TRAIN.CHECKPOINT_INFLATE = False
-    # Start at epoch 0 with a fresh optimiser instead of taking both from the checkpoint.
+    # Start at epoch 0 with a fresh optimizer instead of taking both from the checkpoint.
     cfg.TRAIN.CHECKPOINT_EPOCH_RESET = False
     # The first occurrence of each pattern is removed from each key of the file, before keys are
     # renamed to ours.
@@ -86,7 +86,7 @@ def _add_train(cfg: CfgNode) -> None:
     # Stop with an error when the loss exceeds this multiple of its running median. 0: never. A loss
     # that is not finite always stops the run.
     cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR = 0.0
-    # End the job after this many optimiser steps in all. 0: train MAX_EPOCH epochs.
+    # End the job after this many optimizer steps in all. 0: train MAX_EPOCH epochs.
     cfg.TRAIN.MAX_STEPS = 0
     # Also evaluate before the first step, so that results.json says what training changed.
     cfg.TRAIN.EVAL_BEFORE = False
@@ -96,7 +96,7 @@ def _add_test(cfg: CfgNode) -> None:
     cfg.TEST = CfgNode()
     # Test the model (after training, if that is on too).
     cfg.TEST.ENABLE = True
-    # Data set to test on.
+    # Dataset to test on.
     cfg.TEST.DATASET = "kinetics"
     # Videos per iteration over all processes of one machine.
     cfg.TEST.BATCH_SIZE = 8
@@ -107,7 +107,7 @@ def _add_test(cfg: CfgNode) -> None:
     cfg.TEST.CHECKPOINT_TYPE = "pytorch"
     # Clips taken from each video, spread from its very start to its very end.
     cfg.TEST.NUM_ENSEMBLE_VIEWS = 10
-    # Spatial crops of each clip: 1 (centre) or 3 (along the longer side).
+    # Spatial crops of each clip: 1 (center) or 3 (along the longer side).
     cfg.TEST.NUM_SPATIAL_CROPS = 3
     # Views of one video that travel together; fewer need less memory in the loader.
     cfg.TEST.VIEWS_PER_CHUNK = 6
@@ -128,7 +128,7 @@ def _add_probe(cfg: CfgNode) -> None:
     # Ranks k of retrieval; those above the gallery's size are left out.
     cfg.PROBE.RANKS = [1, 5, 10, 20, 50]
     # KNNResult that vote in knn (at most the gallery's size), and the temperature of their votes:
-    # a neighbour of similarity s weighs exp(s / temperature).
+    # a neighbor of similarity s weighs exp(s / temperature).
     cfg.PROBE.KNN_K = 200
     cfg.PROBE.KNN_TEMPERATURE = 0.07
     # Weights of the squared norm that linear_probe and baselines choose from, and costs C that
@@ -138,7 +138,7 @@ def _add_probe(cfg: CfgNode) -> None:
     cfg.PROBE.SVM_COSTS = [0.001, 0.01, 0.1, 1.0, 10.0]
     # Folds of that cross-validation.
     cfg.PROBE.VALIDATION_FOLDS = 5
-    # Labelled videos per class of few_shot, and how often they are drawn.
+    # Labeled videos per class of few_shot, and how often they are drawn.
     cfg.PROBE.FEW_SHOT_K = [1, 5, 10, 20]
     cfg.PROBE.FEW_SHOT_EPISODES = 5
     # How much later the false sound of the alignment protocol starts, in seconds.

@@ -1,4 +1,4 @@
-"""Optimiser and learning rate."""
+"""Optimizer and learning rate."""
 
 from fvcore.common.config import CfgNode
 
@@ -54,7 +54,7 @@ def add_config(cfg: CfgNode) -> None:
     # Rates of the backbone and of the pooling relative to the head's, as in fine-tuning.
     cfg.SOLVER.BACKBONE_LR_FACTOR = 1.0
     cfg.SOLVER.POOLING_LR_FACTOR = 1.0
-    # Batches whose gradients are added up before one optimiser step. A contrastive loss still
+    # Batches whose gradients are added up before one optimizer step. A contrastive loss still
     # sees the negatives of one batch only.
     cfg.SOLVER.ACCUMULATE_STEPS = 1
     # Kept for PySlowFast's YAMLs; nothing reads them (nothing read them there either).

@@ -199,15 +199,15 @@ SWITCHES: dict[str, str] = {
     "MODEL.ACT_CHECKPOINT True to save memory",
     "TENSORBOARD.CONFUSION_MATRIX.ENABLE": "the confusion matrix; see results.json",
     "TENSORBOARD.HISTOGRAM.ENABLE": "prediction histograms; see results.json",
-    "TENSORBOARD.MODEL_VIS.ENABLE": "model visualisation; use False",
+    "TENSORBOARD.MODEL_VIS.ENABLE": "model visualization; use False",
     "TENSORBOARD.WRONG_PRED_VIS.ENABLE": "videos of wrong predictions; see results.json",
     "TEST.NUM_TEMPORAL_CLIPS": "several view counts in one test; run TEST.NUM_ENSEMBLE_VIEWS each",
-    "VIS_MASK.ENABLE": "visualisation of masked pretraining; use False",
+    "VIS_MASK.ENABLE": "visualization of masked pretraining; use False",
 }
 
 _AVA = "AVA and detection; train a classifier on kinetics, ssv2 or a folder of videos"
-_CHARADES = "Charades, whose videos have several labels; use a data set of one label per video"
-_IMAGES = "data sets of pictures; load published weights with TRAIN.CHECKPOINT_INFLATE True"
+_CHARADES = "Charades, whose videos have several labels; use a dataset of one label per video"
+_IMAGES = "datasets of pictures; load published weights with TRAIN.CHECKPOINT_INFLATE True"
 _CONTRASTIVE = (
     "PySlowFast's contrastive pretraining; use an installed project (PROJECTS), or fine-tune its "
     "published weights, such as zoo://pyslowfast_moco_slow_r50_8x8_rho4, with "

@@ -1,1 +1,1 @@
-"""The data sets, one small file each, and what their readers share."""
+"""The datasets, one small file each, and what their readers share."""

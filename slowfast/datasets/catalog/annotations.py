@@ -144,7 +144,7 @@ def _judge_missing(
         raise UserError(
             f"DATA.MAX_BAD_FRACTION: {counts} are not there, allowed are "
             f"{cfg.DATA.MAX_BAD_FRACTION:.1%}; e.g. {examples}. Expected: {layout}. Complete the "
-            "data set, or raise the limit to use what is there."
+            "dataset, or raise the limit to use what is there."
         )
     if distributed.rank() == 0:
         reasons = ((str(root / e.name), f"no such file; listed at {e.where}") for e in missing)

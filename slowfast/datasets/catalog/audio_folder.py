@@ -20,7 +20,7 @@ def audio_folder(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDatas
         split: One of ``build.SPLITS``.
 
     Returns:
-        The data set.
+        The dataset.
     """
     return build_audio_dataset(cfg, manifest_from_cfg(cfg, split, MEDIA_SUFFIXES), split)
 

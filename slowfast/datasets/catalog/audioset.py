@@ -37,7 +37,7 @@ Labels = dict[str, int]
 def audioset(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of AudioSet, or of another list in its format.
 
-    A segment has several labels, which is not built: it is labelled only if it has exactly one and
+    A segment has several labels, which is not built: it is labeled only if it has exactly one and
     ``class_labels_indices.csv`` is among the split files.
 
     Args:
@@ -46,7 +46,7 @@ def audioset(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
             (of a list of one's own) or "gallery".
 
     Returns:
-        The data set.
+        The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, split), split)
 

@@ -36,7 +36,7 @@ def ave(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         split: "train", "val", "test" or "gallery".
 
     Returns:
-        The data set.
+        The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, split), split)
 

@@ -47,7 +47,7 @@ def dcase2014(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
         split: One of ``build.SPLITS``; "val" only in class folders.
 
     Returns:
-        The data set.
+        The dataset.
     """
     return build_audio_dataset(cfg, _manifest(cfg, split), split)
 

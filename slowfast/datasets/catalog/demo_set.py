@@ -1,4 +1,4 @@
-"""The built-in demo set as a data set; see ``demo`` for how it is made."""
+"""The built-in demo set as a dataset; see ``demo`` for how it is made."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def demo(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         split: "train", "test" or "gallery"; there is no validation split.
 
     Returns:
-        The data set.
+        The dataset.
     """
     spec = spec_from_cfg(cfg)
     root = generate_demo(

@@ -56,7 +56,7 @@ def esc50(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
         split: "train", "test" or "gallery".
 
     Returns:
-        The data set.
+        The dataset.
     """
     return build_audio_dataset(cfg, _manifest(cfg, split, "esc50"), split)
 
@@ -70,7 +70,7 @@ def esc10(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
         split: "train", "test" or "gallery".
 
     Returns:
-        The data set; labels count from 0 to 9.
+        The dataset; labels count from 0 to 9.
     """
     return build_audio_dataset(cfg, _manifest(cfg, split, "esc10"), split)
 

@@ -1,4 +1,4 @@
-"""Kinetics, and every data set of one label per video in the layouts of ``layouts``."""
+"""Kinetics, and every dataset of one label per video in the layouts of ``layouts``."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def _csv_format(cfg: CfgNode) -> CsvFormat:
 
 @DATASET_REGISTRY.register()
 def kinetics(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
-    """Build a split of Kinetics, or of any data set in one of the layouts of ``layouts``.
+    """Build a split of Kinetics, or of any dataset in one of the layouts of ``layouts``.
 
     Args:
         cfg: The configuration.
         split: One of ``build.SPLITS``.
 
     Returns:
-        The data set.
+        The dataset.
     """
     return build_video_dataset(cfg, manifest_from_cfg(cfg, split), split)
 

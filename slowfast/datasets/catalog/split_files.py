@@ -74,21 +74,21 @@ def require_fold(cfg: CfgNode, name: str, num_folds: int) -> int:
 
     Args:
         cfg: The configuration.
-        name: Name of the data set.
+        name: Name of the dataset.
         num_folds: How many it has; 0: it has none.
 
     Returns:
-        DATA.FOLD, from 1; 0 for a data set without folds.
+        DATA.FOLD, from 1; 0 for a dataset without folds.
 
     Raises:
         UserError: If there is no such fold.
     """
     fold = cfg.DATA.FOLD
     if not num_folds and fold:
-        raise UserError(f"DATA.FOLD: got {fold}, but the data set {name} has no folds; use 0.")
+        raise UserError(f"DATA.FOLD: got {fold}, but the dataset {name} has no folds; use 0.")
     if num_folds and not 1 <= fold <= num_folds:
         raise UserError(
-            f"DATA.FOLD: the data set {name} has folds 1 to {num_folds}; got {fold}. Choose one."
+            f"DATA.FOLD: the dataset {name} has folds 1 to {num_folds}; got {fold}. Choose one."
         )
     return fold
 
@@ -97,20 +97,20 @@ def require_split(name: str, split: str, known: Iterable[str]) -> str:
     """Return the split whose files are to be listed.
 
     Args:
-        name: Name of the data set.
+        name: Name of the dataset.
         split: One of ``build.SPLITS``.
-        known: Splits that the data set has.
+        known: Splits that the dataset has.
 
     Returns:
         The split; "train" for "gallery".
 
     Raises:
-        UserError: If the data set does not have it.
+        UserError: If the dataset does not have it.
     """
     source = "train" if split == "gallery" else split
     if source not in known:
         have = ", ".join(sorted(known)) or "none"
-        raise UserError(f"the data set {name} has no {source} split (it has: {have}).")
+        raise UserError(f"the dataset {name} has no {source} split (it has: {have}).")
     return source
 
 

@@ -43,7 +43,7 @@ def ssv2(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         split: "train", "val", "gallery", or "test", which is "val" in the views of testing.
 
     Returns:
-        The data set.
+        The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, "val" if split == "test" else split), split)
 
@@ -58,7 +58,7 @@ def ssv2_test(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
             ``test-answers.csv`` is among the split files.
 
     Returns:
-        The data set.
+        The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, split), split)
 

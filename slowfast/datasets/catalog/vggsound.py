@@ -35,7 +35,7 @@ def vggsound(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         split: "train", "test" or "gallery".
 
     Returns:
-        The data set.
+        The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, split), split)
 

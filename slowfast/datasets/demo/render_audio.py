@@ -64,10 +64,10 @@ def _hiss(length: int, rng: np.random.Generator) -> Array:
     """Return noise that falls off towards high frequencies, root mean square 1: (length,)."""
     spectrum = np.fft.rfft(rng.standard_normal(length))
     spectrum /= np.sqrt(np.arange(spectrum.size) + 50.0)
-    return _normalise(np.fft.irfft(spectrum, length))
+    return _normalize(np.fft.irfft(spectrum, length))
 
 
-def _normalise(sound: Array) -> Array:
+def _normalize(sound: Array) -> Array:
     scaled: Array = sound / np.sqrt(np.mean(sound**2))
     return scaled
 
@@ -81,7 +81,7 @@ def _voice(event: Event) -> Array:
     noise = np.random.default_rng(event.seed).standard_normal(length)
     pitch = _HIGHEST_HZ * (_LOWEST_HZ / _HIGHEST_HZ) ** event.size
     voice = _VOICES[event.kind](_Clock(since, beat, beat / period, noise, period, pitch))
-    return _normalise(voice * np.clip(np.minimum(since, since[::-1]) / _FADE_SEC, 0, 1))
+    return _normalize(voice * np.clip(np.minimum(since, since[::-1]) / _FADE_SEC, 0, 1))
 
 
 def _tone(hertz: float, time: Array) -> Array:

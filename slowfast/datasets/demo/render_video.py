@@ -1,6 +1,6 @@
 """The pictures of the built-in demo set: patterned discs before a moving background.
 
-Colour and amount of motion must not tell the class, and by construction they cannot. All kinds of
+Color and amount of motion must not tell the class, and by construction they cannot. All kinds of
 event are ONE wave, ``tanh(2 cos(phase(x, y) - angle(t)))``, and differ in the map of phases over
 the disc alone. Phases are spread so that each value covers the same area (``_spread``). Then, in
 every frame, all kinds have the same share of each shade and mean 0; and from any frame to any other
@@ -57,7 +57,7 @@ def _frame_times() -> Array:
 
 
 def _grid() -> tuple[Array, Array]:
-    """Return x (1, 1, W) and y (1, H, 1) of the pixel centres, from 0 to 1."""
+    """Return x (1, 1, W) and y (1, H, 1) of the pixel centers, from 0 to 1."""
     axis = ((np.arange(PICTURE_SIDE) + 0.5) / PICTURE_SIDE).astype(np.float32)
     return axis[None, None, :], axis[None, :, None]
 
@@ -70,7 +70,7 @@ def _add_event(video: Array, event: Event, amplitude: Array) -> None:
     since, shown = since[frames], np.clip(fade[frames], 0, 1)  # (n, 1, 1)
     x, y = _grid()
     radius = _SMALLEST_RADIUS + event.size * (_LARGEST_RADIUS - _SMALLEST_RADIUS)
-    u, v = (x - event.centre[0]) / radius, (y - event.centre[1]) / radius
+    u, v = (x - event.center[0]) / radius, (y - event.center[1]) / radius
     disc = np.clip((1 - np.hypot(u, v)) / _RIM, 0, 1)  # (1, H, W)
     phase = _spread(_PHASES[event.kind](u, v, event), disc)
     wave = np.tanh(2 * np.cos(phase - np.float32(2 * np.pi * event.tempo_hz) * since))
@@ -91,7 +91,7 @@ def _spread(phase: Array, weight: Array) -> Array:
     return spread
 
 
-# The maps of phases. u and v are right and down, in radii from the centre of the disc.
+# The maps of phases. u and v are right and down, in radii from the center of the disc.
 
 
 def _ripple(u: Array, v: Array, _: Event) -> Array:
@@ -156,18 +156,18 @@ _PHASES: dict[str, Callable[[Array, Array, Event], Array]] = {
 
 
 def _background(scene: Scene, rng: np.random.Generator) -> Array:
-    """Render what is behind the events: float (T, H, W, 3), grey levels."""
+    """Render what is behind the events: float (T, H, W, 3), gray levels."""
     x, y = _grid()
     times = _frame_times()
     video = np.empty((_NUM_FRAMES, PICTURE_SIDE, PICTURE_SIDE, 3), np.float32)
-    video[...] = np.asarray(scene.colour, np.float32)
+    video[...] = np.asarray(scene.color, np.float32)
     video += scene.flicker * rng.standard_normal((_NUM_FRAMES, 1, 1, 3), np.float32)
     for _ in range(2):  # two plane waves drift past each other
         across, down, speed = 2 * np.pi * rng.uniform(-1, 1, 3) * (1.5, 1.5, 0.8)
         phase = down * y + speed * times + rng.uniform(0, 2 * np.pi)  # (T, H, 1)
         wave = np.cos(phase) * np.cos(across * x) - np.sin(phase) * np.sin(across * x)
-        colour = (scene.texture * rng.uniform(-1, 1, 3)).astype(np.float32)
-        video += wave.astype(np.float32)[..., None] * colour
+        color = (scene.texture * rng.uniform(-1, 1, 3)).astype(np.float32)
+        video += wave.astype(np.float32)[..., None] * color
     _add_distractor(video, scene.distractor, rng)
     return video
 
@@ -177,9 +177,9 @@ def _add_distractor(video: Array, amplitude: float, rng: np.random.Generator) ->
     x, y = _grid()
     rates, phases = rng.uniform(0.1, 0.5, 2), rng.uniform(0, 2 * np.pi, 2)
     angles = 2 * np.pi * rates * _frame_times() + phases  # (T, 1, 2)
-    centres = (0.5 + 0.45 * np.sin(angles)).astype(np.float32)
-    distance = np.hypot(x - centres[..., :1], y - centres[..., 1:])  # (T, H, W)
+    centers = (0.5 + 0.45 * np.sin(angles)).astype(np.float32)
+    distance = np.hypot(x - centers[..., :1], y - centers[..., 1:])  # (T, H, W)
     radius = rng.uniform(0.07, 0.12)
     disc = np.clip((radius - distance) * (PICTURE_SIDE / 2), 0, 1)
-    colour = amplitude * rng.choice((-1.0, 1.0)) * rng.uniform(0.3, 1.0, 3)
-    video += disc.astype(np.float32)[..., None] * colour.astype(np.float32)
+    color = amplitude * rng.choice((-1.0, 1.0)) * rng.uniform(0.3, 1.0, 3)
+    video += disc.astype(np.float32)[..., None] * color.astype(np.float32)

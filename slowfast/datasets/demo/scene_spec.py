@@ -20,7 +20,7 @@ bubbles_then_vee   bubbles, vee      the same two events in the other order
 =================  ================  =======================================================
 
 The last four differ in the order of their events alone: averaged over time, a class and its partner
-are the same. Everything else in a clip (tempo, place, size, colours, background, distractor,
+are the same. Everything else in a clip (tempo, place, size, colors, background, distractor,
 loudness, noise) is drawn without regard to the class. Picture and sound of a clip share tempo and
 size (small discs sound high), so that a clip's own sound can be told from many sounds of other
 clips of its class. No class depends on left and right: clips may be mirrored.
@@ -29,7 +29,7 @@ Events have the same times in all clips. Were they drawn for each clip, they wou
 others so well that a contrastive model may learn them first and nothing of what happens.
 
 In evaluation, a method that ignores order retrieves at best 80 % of the classes (it guesses within
-the two pairs); one that does not understand pictures stays at 10 %, because colour and amount of
+the two pairs); one that does not understand pictures stays at 10 %, because color and amount of
 motion are the same in all classes (``demo_picture`` says how).
 """
 
@@ -81,8 +81,8 @@ class DemoSpec:
             each draws its own.
         nuisance_space: Place and size of events vary. Off: in the middle, of middle size.
         nuisance_time: The tempo of events varies. Off: the same in all clips.
-        nuisance_colour: Colours, and the contrast of each event, vary. Off: light and dark on one
-            grey.
+        nuisance_colour: Colors, and the contrast of each event, vary. Off: light and dark on one
+            gray.
         nuisance_background: Moving texture, flicker, a wandering distractor. Off: plain.
         noise: Picture grain, noise in the sound, various loudness. Off: clean, one loudness.
     """
@@ -110,7 +110,7 @@ class Event:
         duration_sec: How long it lasts, seconds.
         tempo_hz: Cycles of its motion per second; it sounds twice a cycle.
         size: From 0, small and high, to 1, large and low.
-        centre: Place on the picture as (x, y), each from 0 to 1.
+        center: Place on the picture as (x, y), each from 0 to 1.
         direction: 1 or -1, the sense of a motion that has two.
         seed: For what is random inside the event.
     """
@@ -120,7 +120,7 @@ class Event:
     duration_sec: float
     tempo_hz: float
     size: float
-    centre: tuple[float, float]
+    center: tuple[float, float]
     direction: int
     seed: int
 
@@ -130,19 +130,19 @@ class Scene:
     """What is seen and heard besides the events.
 
     Attributes:
-        colour: Mean colour of the picture, RGB, grey levels.
-        tint: The colour direction of the events' light and dark, RGB; the largest is 1.
-        contrasts: Amplitude of each event, grey levels.
-        texture: Amplitude of the moving background, grey levels.
-        flicker: Standard deviation of each frame's colour, grey levels.
-        distractor: Amplitude of the wandering disc, grey levels.
-        grain: Standard deviation of the picture's noise, grey levels.
+        color: Mean color of the picture, RGB, gray levels.
+        tint: The color direction of the events' light and dark, RGB; the largest is 1.
+        contrasts: Amplitude of each event, gray levels.
+        texture: Amplitude of the moving background, gray levels.
+        flicker: Standard deviation of each frame's color, gray levels.
+        distractor: Amplitude of the wandering disc, gray levels.
+        grain: Standard deviation of the picture's noise, gray levels.
         loudness: Root mean square of the events' sound; full scale is 1.
         noise: Root mean square of the sound's noise; full scale is 1.
         seed: For what is random in texture, distractor and noise.
     """
 
-    colour: tuple[float, ...]
+    color: tuple[float, ...]
     tint: tuple[float, ...]
     contrasts: tuple[float, ...]
     texture: float
@@ -254,8 +254,8 @@ def _draw_times(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
 
 
 def _draw_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
-    """Draw colours, background, loudness and noise of a clip."""
-    colour = rng.uniform(105, 150) + rng.uniform(-20, 20, 3)
+    """Draw colors, background, loudness and noise of a clip."""
+    color = rng.uniform(105, 150) + rng.uniform(-20, 20, 3)
     tint = rng.uniform(0.3, 1.0, 3)
     # One contrast for both events, and less for either: without, the ratio of their motions, which
     # small pictures blur a little differently, would tell one order from the other.
@@ -264,13 +264,13 @@ def _draw_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
     grain, loudness, hiss = rng.uniform((1, 0.1, 0.03), (3, 0.2, 0.12))
     seed = int(rng.integers(2**31))
     if not spec.nuisance_colour:
-        colour, tint, contrasts = np.full(3, 127.0), np.ones(3), np.full(2, 65.0)
+        color, tint, contrasts = np.full(3, 127.0), np.ones(3), np.full(2, 65.0)
     if not spec.nuisance_background:
         texture = flicker = distractor = 0.0
     if not spec.noise:
         grain, loudness, hiss = 0.0, 0.1, 0.0
     return Scene(
-        colour=tuple(colour.tolist()),
+        color=tuple(color.tolist()),
         tint=tuple((tint / tint.max()).tolist()),
         contrasts=tuple(contrasts.tolist()),
         texture=float(texture),

@@ -1,7 +1,7 @@
 """Which files are the same: by their bytes, and, nearly certain, by what they show and sound like.
 
 A print is a few hundred bits that survive re-encoding and scaling: per picture, which of two
-neighbouring squares is brighter; of the sound, how the balance of its bands changes with time.
+neighboring squares is brighter; of the sound, how the balance of its bands changes with time.
 
 Legend: H W height and width, n samples.
 """
@@ -80,13 +80,13 @@ def video_hash(pictures: Iterable[NDArray[np.uint8] | None]) -> str:
 def _picture_word(picture: NDArray[np.uint8] | None) -> str:
     if picture is None or min(picture.shape[:2]) < _SIDE + 1:
         return _NOTHING
-    grey = picture.mean(axis=2)  # (H, W)
-    if grey.std() < _FLAT:
+    gray = picture.mean(axis=2)  # (H, W)
+    if gray.std() < _FLAT:
         return _NOTHING
     squares = np.array(
         [
             [square.mean() for square in np.array_split(row, _SIDE + 1, axis=1)]
-            for row in np.array_split(grey, _SIDE, axis=0)
+            for row in np.array_split(gray, _SIDE, axis=0)
         ]
     )  # (8, 9)
     return _to_hex(np.diff(squares, axis=1) > 0)

@@ -104,9 +104,9 @@ PROBLEMS: dict[str, ProblemKind] = {
     ),
     "no_video": ProblemKind("note", "sound only", _NOTHING),
     "mostly_silent": ProblemKind("note", "silent for more than half of the time", _NOTHING),
-    "blank": ProblemKind("note", "no picture to be seen (one colour)", "Look at it."),
+    "blank": ProblemKind("note", "no picture to be seen (one color)", "Look at it."),
     "offset": ProblemKind(
-        "note", "picture and sound start at different times", "Nothing: timestamps are honoured."
+        "note", "picture and sound start at different times", "Nothing: timestamps are honored."
     ),
     "ends_apart": ProblemKind("note", "picture and sound end at different times", _NOTHING),
     "short": ProblemKind("note", "shorter than a second", "Leave it out with --min-sec."),

@@ -19,7 +19,7 @@ _CONVERSION = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 """Area averaging. Without the flag FFmpeg darkens what it scales and converts by two levels."""
 
 _HALF_CHROMA = frozenset({"yuv420p", "yuvj420p"})
-"""Formats that are scaled first and converted then: a sixth of the time, and as exact. Colour keeps
+"""Formats that are scaled first and converted then: a sixth of the time, and as exact. Color keeps
 half the resolution of brightness, as in a video of the smaller size."""
 
 _KNOWN_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
@@ -93,7 +93,7 @@ def _scale_down(size: tuple[int, int], short_side: int | None) -> tuple[int, int
 
 
 def _nearest_matrix(colorspace: int) -> dict[str, Any]:
-    """Replace a colour matrix that FFmpeg refuses (ICtCp, YCgCo, reserved) by the likeliest."""
+    """Replace a color matrix that FFmpeg refuses (ICtCp, YCgCo, reserved) by the likeliest."""
     if colorspace in _KNOWN_MATRICES:
         return {}
     matrix = Colorspace.BT2020 if colorspace == _BT2020_CONSTANT else Colorspace.ITU601

@@ -51,7 +51,7 @@ class MediaInfo(NamedTuple):
         width: Of the upright picture with square pixels, in pixels.
         height: Of the upright picture with square pixels, in pixels.
         rotation: Degrees, counter-clockwise, that frames are turned to be upright: 0, 90, 180, 270.
-        pixel_aspect: Width of a coded pixel by its height; honoured in ``width``.
+        pixel_aspect: Width of a coded pixel by its height; honored in ``width``.
         fps: Mean frame rate, in Hz; 0 where the container does not tell.
         video_codec: Name of the decoder, or "".
         audio_codec: Name of the decoder, or "".

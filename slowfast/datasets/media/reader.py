@@ -12,8 +12,8 @@ What holds of every file:
   1.4 s need no care. AVI and its like store decoding times only: there the n-th frame shown
   appears at the n-th of them.
 * Pictures come upright and with square pixels: rotation metadata and sample aspect ratio are
-  honoured (the height of coded frames is kept, their width is stretched). Mirroring is not.
-* Colours follow the file's matrix and range; where it names no matrix, BT.601, as FFmpeg does.
+  honored (the height of coded frames is kept, their width is stretched). Mirroring is not.
+* Colors follow the file's matrix and range; where it names no matrix, BT.601, as FFmpeg does.
 * The first track that is marked default is read. Covers, thumbnails, subtitles are ignored. A still
   image is not a video.
 * A fault of the file is a MediaError, whatever its nature; nothing else is raised for it. Frames

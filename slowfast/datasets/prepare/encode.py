@@ -144,7 +144,7 @@ class _VideoWriter:
             "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
         )
         height, width = picture.shape[:2]
-        self._size = width - width % 2, height - height % 2  # colour is stored by twos
+        self._size = width - width % 2, height - height % 2  # color is stored by twos
         context = self._stream.codec_context
         context.width, context.height = self._size
         context.pix_fmt, context.thread_count = "yuv420p", 1

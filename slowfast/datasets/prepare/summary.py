@@ -12,7 +12,7 @@ from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import MediaReport
 from slowfast.datasets.media.error_codes import PROBLEMS, SEVERITIES
 
-__all__ = ["format_bytes", "how_many", "summarise"]
+__all__ = ["format_bytes", "how_many", "summarize"]
 
 _NAMED = 3
 _KINDS_NAMED = 5
@@ -25,7 +25,7 @@ _HEADINGS = {
 _DUPLICATES = {"bytes": "the same bytes", "content": "the same content"}
 
 
-def summarise(
+def summarize(
     folder: Path,
     reports: Sequence[MediaReport],
     duplicates: Sequence[Duplicates],

@@ -1,4 +1,4 @@
-"""Trivial baselines: how far colour, change and loudness alone tell the classes apart.
+"""Trivial baselines: how far color, change and loudness alone tell the classes apart.
 
 Each is a handful of numbers per clip and a linear classifier fitted on the train split. A learned
 representation that does no better has learned nothing worth having.
@@ -23,13 +23,13 @@ __all__ = ["baselines", "mean_colour", "mean_frame_difference", "mel_moments", "
 
 
 def mean_colour(video: Tensor) -> Tensor:
-    """Average each frame's colour.
+    """Average each frame's color.
 
     Args:
         video: uint8 (B, V, T, H, W, 3).
 
     Returns:
-        float32 (B, V, T * 3), in grey levels.
+        float32 (B, V, T * 3), in gray levels.
     """
     return video.float().mean(dim=(3, 4)).flatten(2)
 
@@ -41,7 +41,7 @@ def mean_frame_difference(video: Tensor) -> Tensor:
         video: uint8 (B, V, T, H, W, 3), T >= 2.
 
     Returns:
-        float32 (B, V, T - 1), in grey levels.
+        float32 (B, V, T - 1), in gray levels.
     """
     frames = video.float()
     return (frames[:, :, 1:] - frames[:, :, :-1]).abs().mean(dim=(3, 4, 5))
@@ -77,7 +77,7 @@ def mel_statistics(moments: Tensor) -> Tensor:
 def baselines(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure what a linear classifier makes of trivial descriptions of picture and sound.
 
-    The classifier is that of ``linear_probe``: standardised, its decay chosen by cross-validation
+    The classifier is that of ``linear_probe``: standardized, its decay chosen by cross-validation
     within the train split.
 
     Args:

@@ -1,4 +1,4 @@
-"""A linear classifier on the frozen features of a few labelled videos."""
+"""A linear classifier on the frozen features of a few labeled videos."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FEW_SHOT_DECAY = 1e-2
 
 @PROTOCOL_REGISTRY.register()
 def few_shot(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure logistic regression on k labelled videos of each class.
+    """Measure logistic regression on k labeled videos of each class.
 
     The videos of a draw depend on RNG_SEED, the draw and the class alone, so that two models are
     compared on the same ones; those of a smaller k are among those of a larger.

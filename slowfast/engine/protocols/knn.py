@@ -14,7 +14,7 @@ __all__ = ["knn"]
 
 @PROTOCOL_REGISTRY.register()
 def knn(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure a weighted nearest-neighbour classifier: cosine similarity, softened by temperature.
+    """Measure a weighted nearest-neighbor classifier: cosine similarity, softened by temperature.
 
     Args:
         evidence: Features of both splits.
@@ -27,11 +27,11 @@ def knn(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         UserError: If labels or features are missing.
     """
     probe = read_probe(evidence, cfg, "knn")
-    neighbours = knn_search(
+    neighbors = knn_search(
         F.normalize(probe.queries, dim=1),
         F.normalize(probe.inputs, dim=1),
         min(cfg.PROBE.KNN_K, len(probe.inputs)),
     )
     split = probe.split
-    votes = knn_vote(neighbours, split.label, len(split.classes), cfg.PROBE.KNN_TEMPERATURE)
+    votes = knn_vote(neighbors, split.label, len(split.classes), cfg.PROBE.KNN_TEMPERATURE)
     return count_hits(votes, split, "knn")

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 @PROTOCOL_REGISTRY.register()
 def linear_probe(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure multinomial logistic regression on standardised features.
+    """Measure multinomial logistic regression on standardized features.
 
     The decay is chosen by cross-validation within the train split; the test split is only measured.
 

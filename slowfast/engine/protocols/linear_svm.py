@@ -29,7 +29,7 @@ def has_scikit_learn() -> bool:
 
 @PROTOCOL_REGISTRY.register()
 def linear_svm(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure a linear SVM, one class against the rest, on standardised features.
+    """Measure a linear SVM, one class against the rest, on standardized features.
 
     The cost is chosen by cross-validation within the train split.
 

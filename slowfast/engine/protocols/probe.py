@@ -29,7 +29,7 @@ class ClassSplit(NamedTuple):
     Attributes:
         label: int64 (G,), 0 to M - 1.
         target: int64 (N,), the same; -1 for a class that the gallery lacks.
-        classes: int64 (M,), the labels of the data set, ascending.
+        classes: int64 (M,), the labels of the dataset, ascending.
     """
 
     label: Tensor

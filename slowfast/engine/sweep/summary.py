@@ -44,7 +44,7 @@ class Estimate(NamedTuple):
 def estimate(
     values: Values, seeds: Sequence[int | None], folds: Sequence[int | None]
 ) -> Estimate | None:
-    """Summarise a metric over seeds and folds.
+    """Summarize a metric over seeds and folds.
 
     The mean over the folds of a seed is one measurement, and the interval is over seeds: folds test
     on other videos, so how much they differ says nothing about how much training does. A seed some
@@ -114,7 +114,7 @@ def collect(
         "sweep": sweep.source,
         "compare": dict(sweep.compare),
         "runs": rows,
-        "results": [result for stage in stages for result in _summarise(sweep, stage, rows)],
+        "results": [result for stage in stages for result in _summarize(sweep, stage, rows)],
     }
 
 
@@ -142,7 +142,7 @@ def _state(run: SweepRun, marker: RunState | None) -> str:
     return marker.state if marker.overrides == to_words(run.overrides) else "changed"
 
 
-def _summarise(
+def _summarize(
     sweep: Sweep, stage: str, rows: Sequence[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """Yield a result for each metric and cell of a stage."""

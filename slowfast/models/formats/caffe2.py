@@ -94,7 +94,7 @@ def pyslowfast_name(blob: str) -> str | None:
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def caffe2(state_dict: dict[str, Tensor]) -> dict[str, Any] | None:
-    """Rename the blobs of a ResNet or SlowFast; what belongs to the optimiser keeps its name.
+    """Rename the blobs of a ResNet or SlowFast; what belongs to the optimizer keeps its name.
 
     Args:
         state_dict: Any state dict.

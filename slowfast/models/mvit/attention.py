@@ -34,7 +34,7 @@ def pool_tokens(
     prefix: int,
     norm: nn.Module | None = None,
 ) -> tuple[Tensor, Grid]:
-    """Pool the tokens of the grid, leave those in front of it, and normalise all.
+    """Pool the tokens of the grid, leave those in front of it, and normalize all.
 
     Args:
         tokens: float (B, M, P + T H W, C).

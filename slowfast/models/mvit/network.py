@@ -99,7 +99,7 @@ class InputOptions:
         dim_in: Channels of the clip.
         patches: How it is cut.
         positions: One of ``position_embedding.POSITIONS``.
-        norm: Normalise the tokens before the first block.
+        norm: Normalize the tokens before the first block.
     """
 
     size: Grid = (16, 224, 224)
@@ -118,7 +118,7 @@ class MViT(nn.Module):
         options: What all blocks have in common; read here: class_token, dropout.
         drop_path: Probability of leaving a residual branch of the last block out; it grows linearly
             from 0 in the first.
-        mean_pooling: Summarise a clip by the normalised mean of the grid's tokens instead of the
+        mean_pooling: Summarize a clip by the normalized mean of the grid's tokens instead of the
             class token.
         decay_positions: Let weight decay act on class token and positions too.
         act_checkpoint: Recompute each block in the backward pass instead of keeping activations.
@@ -168,11 +168,11 @@ class MViT(nn.Module):
         """Compute the grid of tokens.
 
         Args:
-            video: float, normalised, (B, 3, T, H, W), of any size from one patch on.
+            video: float, normalized, (B, 3, T, H, W), of any size from one patch on.
 
         Returns:
-            One map (B, C, T', H', W') of normalised tokens. ``summary`` (B, C) is the normalised
-            class token, or with ``mean_pooling`` the normalised mean; None with neither, where the
+            One map (B, C, T', H', W') of normalized tokens. ``summary`` (B, C) is the normalized
+            class token, or with ``mean_pooling`` the normalized mean; None with neither, where the
             mean of the map is what the family takes.
         """
         cells = self.patch_embed(video)
@@ -198,7 +198,7 @@ class MViT(nn.Module):
         return BackboneOutput([cells], self._summary(x, normed))
 
     def _summary(self, x: Tensor, normed: Tensor) -> Tensor | None:
-        """Summarise tokens (B, P + N, C), given before and after the last norm, to (B, C)."""
+        """Summarize tokens (B, P + N, C), given before and after the last norm, to (B, C)."""
         if self.mean_pooling:
             return self.norm(x[:, self.prefix :].mean(dim=1))
         return normed[:, 0] if self.prefix else None
@@ -250,7 +250,7 @@ def transformer_layer_id(name: str, num_layers: int) -> int:
 
 
 def initialize_transformer(module: nn.Module) -> None:
-    """Initialise one layer as PySlowFast does; class token and positions have their own rule.
+    """Initialize one layer as PySlowFast does; class token and positions have their own rule.
 
     Args:
         module: Changed in place; other than linear, convolution and layer norm left as it is.

@@ -266,7 +266,7 @@ def max_pool_inside(x: Tensor, kernel: tuple[int, int, int]) -> Tensor:
 def initialize(
     network: nn.Module, *, zero_final_norm: bool = False, zero_final_conv: bool = False
 ) -> None:
-    """Initialise as published: He et al.'s normal draws by fan-out; biases 0, batch norm 1 and 0.
+    """Initialize as published: He et al.'s normal draws by fan-out; biases 0, batch norm 1 and 0.
 
     Args:
         network: Changed in place.

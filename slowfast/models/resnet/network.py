@@ -230,7 +230,7 @@ class ResNet(nn.Module):
         """Compute the last feature map of every pathway.
 
         Args:
-            video: float, normalised, (B, 3, T, H, W).
+            video: float, normalized, (B, 3, T, H, W).
 
         Returns:
             One map (B, C, T', H', W') per pathway; with the published strides H' = ceil(H / 32), W'

@@ -73,7 +73,7 @@ class _HalvingPool(nn.Module):
 
 
 class WindowPooling(nn.Module):
-    """What S3D does after its last map: the mean over all windows of two neighbouring steps.
+    """What S3D does after its last map: the mean over all windows of two neighboring steps.
 
     The first and the last step are in one window each, and so count half as much as the others. A
     row of a single step is that step.
@@ -159,7 +159,7 @@ class S3DBackbone(nn.Module):
         """Compute the last feature map.
 
         Args:
-            video: float, normalised, (B, 3, T, H, W).
+            video: float, normalized, (B, 3, T, H, W).
 
         Returns:
             One map (B, C, T', H', W'): T' is ceil(T / 4) halved and H' is ceil(H / 16) halved, W'
@@ -181,7 +181,7 @@ class S3DBackbone(nn.Module):
 
 
 def _initialize(module: nn.Module) -> None:
-    """Initialise as the authors' code does: convolutions in time start as the identity."""
+    """Initialize as the authors' code does: convolutions in time start as the identity."""
     if isinstance(module, nn.Conv3d):
         nn.init.trunc_normal_(module.weight, std=_INIT_STD)
         if module.kernel_size[0] > 1:

@@ -128,7 +128,7 @@ class X3DBlock(nn.Module):
         stride: In space.
         groups: Of the 3x3x3 convolution; 0 for one per channel.
         excite: Have squeeze and excitation.
-        shortcut_norm: Normalise a shortcut that only strides; one that changes channels always is.
+        shortcut_norm: Normalize a shortcut that only strides; one that changes channels always is.
         norm: Channels -> batch norm.
         drop_path: Probability of leaving the branch out.
     """

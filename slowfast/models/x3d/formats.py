@@ -82,7 +82,7 @@ def pytorchvideo_x3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Rename the keys of pytorchvideo's X3D, with or without PySlowFast's ``model.`` in front.
 
     The first stage's shortcut has no batch norm there: ARCH ``ptv_x3d`` takes every key; in ARCH
-    ``x3d`` that norm stays as it was initialised, which in evaluation is the identity.
+    ``x3d`` that norm stays as it was initialized, which in evaluation is the identity.
 
     Args:
         state_dict: Any state dict.

@@ -108,7 +108,7 @@ class X3DBackbone(nn.Module):
         size: Channels and depths.
         dim_in: Channels of the input.
         norm: Channels -> batch norm.
-        shortcut_norm: Normalise the first stage's shortcut, as PySlowFast does.
+        shortcut_norm: Normalize the first stage's shortcut, as PySlowFast does.
         norm_lin5: Have a batch norm after ``lin_5`` in the native pooling.
         drop_path: Probability of leaving a residual branch out.
         act_checkpoint: Recompute each block in the backward pass instead of keeping activations.
@@ -157,7 +157,7 @@ class X3DBackbone(nn.Module):
         """Compute the last feature map.
 
         Args:
-            video: float, normalised, (B, 3, T, H, W).
+            video: float, normalized, (B, 3, T, H, W).
 
         Returns:
             One map (B, C, T, H', W') with H' = ceil(H / 32), W' likewise; time is kept.
@@ -179,7 +179,7 @@ class X3DBackbone(nn.Module):
 
 
 def _initialize(module: nn.Module) -> None:
-    """Initialise as published; batch norm is 1 and 0 already."""
+    """Initialize as published; batch norm is 1 and 0 already."""
     if isinstance(module, nn.Conv3d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:

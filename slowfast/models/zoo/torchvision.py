@@ -68,6 +68,6 @@ def torchvision_images() -> Iterator[ZooEntry]:
             source=_SOURCE,
             words=("TRAIN.CHECKPOINT_INFLATE", "True"),
             note="2-D weights, to be inflated; the classifier is left out. They were trained on "
-            "pictures normalised by DATA.MEAN [0.485, 0.456, 0.406], DATA.STD [0.229, 0.224, "
+            "pictures normalized by DATA.MEAN [0.485, 0.456, 0.406], DATA.STD [0.229, 0.224, "
             "0.225].",
         )

@@ -1,4 +1,4 @@
-"""A few labelled videos: which ones, and what their spread says."""
+"""A few labeled videos: which ones, and what their spread says."""
 
 import logging
 

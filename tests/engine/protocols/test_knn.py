@@ -40,7 +40,7 @@ def test_top5_equals_the_oracle():
     assert results["knn_top5"].value == pytest.approx(total / len(test))
 
 
-def test_a_low_temperature_is_the_nearest_neighbour():
+def test_a_low_temperature_is_the_nearest_neighbor():
     test, gallery = blob_tables(spread=2.0)
     given = Given(test, gallery)
     assert knn(given, probe_cfg(KNN_TEMPERATURE=1e-6)) == knn(given, probe_cfg(KNN_K=1))

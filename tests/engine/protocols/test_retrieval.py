@@ -38,7 +38,7 @@ def test_class_retrieval_equals_the_oracle():
         assert results[f"class_retrieval_r{k}"].value == sum(hits) / len(hits)
 
 
-def test_chance_is_what_random_neighbours_give():
+def test_chance_is_what_random_neighbors_give():
     """A class of one sample, a large one, and one that the gallery lacks."""
     label = torch.tensor([0] + [1] * 9 + [2] * 10)
     target = torch.tensor([0, 1, 2, 3])

@@ -139,8 +139,8 @@ def test_pathways_are_cropped_at_the_same_relative_places():
         relative_b = (b[..., 0] + 0.5) / (free[1] + 1)
         assert (relative_a - relative_b).abs().max() <= 0.5 / 3 + 0.5 / 9
     wide, narrow = FeatureCrop(**KINDS).draw([(4, 14, 14), (4, 7, 7)], SEEDS, len(SEEDS))
-    centre = [box.space.view(-1, 6, 2, 2).double().mean(-1) for box in (wide, narrow)]
-    assert (centre[0] / 14 - centre[1] / 7).abs().max() < 0.1
+    center = [box.space.view(-1, 6, 2, 2).double().mean(-1) for box in (wide, narrow)]
+    assert (center[0] / 14 - center[1] / 7).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("steps", [(2, 16), (4, 32), (8, 32), (16, 64), (7, 7)])

@@ -58,7 +58,7 @@ def test_embeddings_have_length_one_and_sizes_follow_the_configuration(cfg):
     assert head.dropout.p == 0.3
 
 
-def test_statistics_span_processes_when_the_norm_is_synchronised(cfg):
+def test_statistics_span_processes_when_the_norm_is_synchronized(cfg):
     assert not _head(cfg).norm.sync
     cfg.BN.NORM_TYPE = "sync_batchnorm"
     assert _head(cfg).norm.sync

@@ -1,4 +1,4 @@
-"""The published behaviour: against measured numbers of the published code, and an oracle.
+"""The published behavior: against measured numbers of the published code, and an oracle.
 
 Weights of the measured numbers depend on (seed, name, shape) only, inputs on the seed: see
 ``_weight`` and ``_randn``. So the files in tests/data hold boxes and outputs, nothing else.
