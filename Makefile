@@ -32,7 +32,7 @@ check: $(VENV)/.dev  ## lint, format, types, layers, generated documentation
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
-format: $(VENV)/.dev  ## mend what can be mended by machine
+format: $(VENV)/.dev  ## fix what can be fixed by machine
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -4,7 +4,7 @@ Three things are told apart: the device (prepare a decoded batch, forward, loss,
 step; the batch is synthetic and lies on the device), the loader (decode and augment, with the
 config's workers; only where there is data), and the schedule: MAX_EPOCH epochs of a given number of
 clips, on 1, 8 and 64 devices that would each be as fast as this one alone. Exchanging gradients,
-evaluation and checkpoints are not in it. A clip is a sample: all its views and its sound.
+evaluation and checkpoints are not in it. A clip is a sample: all its views and its audio.
 
     python benchmarks/bench_throughput.py --cfg configs/StiCA/R2plus1D_pretrain.yaml
         [--batch 8] [--demo] [--out FILE] [KEY VALUE ...]

@@ -92,7 +92,7 @@ def render() -> str:
     parts = [INTRODUCTION]
     for title, module in (
         ("Run, train, test", run),
-        ("Data, views, loading, sound", data),
+        ("Data, views, loading, audio", data),
         ("Models", model),
         ("Optimizer", solver),
     ):

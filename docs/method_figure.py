@@ -215,7 +215,7 @@ def within_modal(ax: Axes, y: float, large: int, small: int, color: str) -> None
 
 
 def cross_modal(ax: Axes) -> None:
-    """Draw the term between the whole of each view and the sound, both ways."""
+    """Draw the term between the whole of each view and the audio, both ways."""
     middle = (X_VIEW_1 + X_VIEW_2) / 2
     for x in (X_VIEW_1, X_VIEW_2):
         ax.add_patch(Circle((x, Y_WHOLE), 0.2, fc=tint(WHOLE, 0.75), ec=WHOLE, lw=1.6))
@@ -280,7 +280,7 @@ def video_encoder(ax: Axes) -> None:
 
 
 def sound_row(ax: Axes) -> None:
-    """Draw the sound from its wave to its embedding."""
+    """Draw the audio from its wave to its embedding."""
     y = Y_SOUND
     x = np.linspace(0, 1, 160)
     wave = sum(np.exp(-(((x - c) / 0.09) ** 2)) for c in (0.15, 0.5, 0.85))

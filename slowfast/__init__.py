@@ -1,3 +1,3 @@
-"""A PySlowFast-style framework for learning from video and sound."""
+"""A PySlowFast-style framework for learning from video and audio."""
 
 __version__ = "0.1.0"

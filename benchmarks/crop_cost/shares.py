@@ -22,7 +22,7 @@ __all__ = ["PARTS", "measure_shares"]
 
 PARTS = {
     "backbone": "backbone",
-    "audio": "sound branch",
+    "audio": "audio branch",
     "whole": "pooling and heads, whole clips",
     "crops": "crops, their pooling and head",
     "loss": "loss",

@@ -1,4 +1,4 @@
-"""How every command ends: with an exit status, and without a traceback for what a user can mend."""
+"""How every command ends: with an exit status, and without a traceback for what a user can fix."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def run_command(arguments: Namespace) -> int:
         The exit status: 0, or 1 when verified results differ.
 
     Raises:
-        UserError: If the user has to mend something.
+        UserError: If the user has to fix something.
         OSError: If something cannot be written.
     """
     if arguments.verify is not None:
@@ -215,7 +215,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def _say_next(folder: Path) -> None:
     if (folder / _RESULTS).is_file():
-        _say(f"compare them anew:  python tools/export_weights.py --verify {folder.name}")
+        _say(f"compare them again:  python tools/export_weights.py --verify {folder.name}")
         return
     _say(
         f"not measured yet:  python tools/run_net.py --cfg {folder / _EVALUATION}\n"

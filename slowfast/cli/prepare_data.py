@@ -21,7 +21,7 @@ __all__ = ["LEVELS", "PRESETS", "main", "parse_arguments"]
 LEVELS = ("headers", "sample", "full")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
 
-_DESCRIPTION = "Check, re-encode and index a folder of videos or sound files before training."
+_DESCRIPTION = "Check, re-encode and index a folder of videos or audio files before training."
 _EPILOG = """examples:
   %(prog)s check videos                          what is in there, and what is wrong with it
   %(prog)s encode videos --out small             copies that load several times as fast
@@ -111,7 +111,7 @@ def _check(parser: argparse.ArgumentParser) -> None:
         "--level",
         choices=LEVELS,
         default="sample",
-        help="headers: what the files declare; sample: also a few frames and the sound; full: "
+        help="headers: what the files declare; sample: also a few frames and the audio; full: "
         "decode everything",
     )
     group.add_argument(
@@ -142,10 +142,10 @@ def _encode(parser: argparse.ArgumentParser) -> None:
         type=_number(int, 8000, 96000),
         default=24000,
         metavar="HZ",
-        help="sample rate of the sound, as AUDIO.SAMPLE_RATE; it is mixed to one channel",
+        help="sample rate of the audio, as AUDIO.SAMPLE_RATE; it is mixed to one channel",
     )
     group.add_argument(
-        "--audio-kbps", type=_number(int, 8, 512), default=64, help="bit rate of the sound"
+        "--audio-kbps", type=_number(int, 8, 512), default=64, help="bit rate of the audio"
     )
 
 
@@ -161,7 +161,7 @@ def _index(parser: argparse.ArgumentParser) -> None:
         )
     group.add_argument("--seed", type=_number(int, 0), default=0, help="which files these are")
     group.add_argument(
-        "--require-sound", action="store_true", help="leave out files without sound, or silent ones"
+        "--require-sound", action="store_true", help="leave out files without audio, or silent ones"
     )
     group.add_argument(
         "--min-sec",

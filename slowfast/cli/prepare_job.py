@@ -55,7 +55,7 @@ def run_command(arguments: Namespace) -> int:
         The exit status, 0 or 1.
 
     Raises:
-        UserError: If the user has to mend something.
+        UserError: If the user has to fix something.
         OSError: If something cannot be written.
     """
     if hasattr(sys.stdout, "reconfigure"):  # names of files may be any bytes

@@ -63,7 +63,7 @@ def parse_sweep_arguments(words: list[str], program: str = "sweep_net.py") -> ar
     parser.add_argument("--dry-run", action="store_true", help="check and list the runs only")
     parser.add_argument("--only", default="", metavar="PATTERN", help="only runs of such names")
     parser.add_argument("--collect", action="store_true", help="only read the results")
-    parser.add_argument("--force", action="store_true", help="run changed runs anew")
+    parser.add_argument("--force", action="store_true", help="run changed runs again")
     parser.add_argument("--local", action="store_true", help="on this machine, not on SLURM")
     parser.add_argument("--jobs", type=int, metavar="N", help="runs at once on this machine")
     parser.add_argument("--output_dir", metavar="DIR", help="instead of the YAML's")

@@ -9,7 +9,7 @@ __all__ = ["ConfigError", "Problem", "UserError"]
 
 
 class UserError(Exception):
-    """Something the user can mend. Commands print the message alone and exit with status 2."""
+    """Something the user can fix. Commands print the message alone and exit with status 2."""
 
 
 class Problem(NamedTuple):

@@ -31,7 +31,7 @@ __all__ = [
     "sec_to_num_samples",
 ]
 
-# Added to every energy before the logarithm: the power of the rounding noise of 16-bit sound,
+# Added to every energy before the logarithm: the power of the rounding noise of 16-bit audio,
 # 2**-30 / 12 = 7.8e-11, rounded up. Digital silence reads ln(1e-10) = -23.03.
 LOG_FLOOR = 1e-10
 

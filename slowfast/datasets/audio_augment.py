@@ -1,4 +1,4 @@
-"""Augmentation of sound on the device: loudness and masks, drawn from each sample's seed alone.
+"""Augmentation of audio on the device: loudness and masks, drawn from each sample's seed alone.
 
 Legend: B batch, N samples of a waveform, F mel bands, S spectrogram steps.
 """

@@ -1,4 +1,4 @@
-"""The sound of clips: windows of a track, plain or with the track taken as a loop.
+"""The audio of clips: windows of a track, plain or with the track taken as a loop.
 
 Legend: A clips, N samples.
 """
@@ -17,7 +17,7 @@ from slowfast.datasets.media.reader import MediaError
 __all__ = ["MIN_VALID_SOUND", "load_audio_clip", "load_audio_looped"]
 
 MIN_VALID_SOUND = 0.5
-"""Share of the window that must lie inside the sound track for the sound to count as there."""
+"""Share of the window that must lie inside the audio track for the audio to count as there."""
 
 
 def load_audio_clip(
@@ -29,15 +29,15 @@ def load_audio_clip(
     shift_sec: float = 0.0,
     min_share: float = MIN_VALID_SOUND,
 ) -> dict[str, np.ndarray]:
-    """Read the sound of clips as the entries of a sample.
+    """Read the audio of clips as the entries of a sample.
 
     Args:
         reader: The open file.
         starts_sec: Where the A clips start, in seconds on the file's clock.
         clip_sec: Length of a clip; 0: nothing is read.
-        sample_rate_hz: Rate that sound is resampled to.
+        sample_rate_hz: Rate that audio is resampled to.
         shift_sec: Read from so much later, the track being a loop. 0: where the clips are.
-        min_share: A clip has sound when at least this share of it lies inside the track.
+        min_share: A clip has audio when at least this share of it lies inside the track.
 
     Returns:
         ``audio``: float32 (A, N), and ``audio_valid``: bool (A,); nothing if ``clip_sec`` is 0.
@@ -73,14 +73,14 @@ def load_audio_looped(
         sample_rate_hz: Wanted rate.
 
     Returns:
-        float32 (N,), and the share of it that there is; zeros and 0 without sound.
+        float32 (N,), and the share of it that there is; zeros and 0 without audio.
 
     Raises:
         MediaError: If damage leaves nothing of what has to be read.
     """
     try:
         first_sec, last_sec = reader.audio_extent_sec
-    except MediaError:  # as for a plain window: no sound is no fault of a video
+    except MediaError:  # as for a plain window: no audio is no fault of a video
         return np.zeros(num_samples, np.float32), 0.0
     length = sec_to_num_samples(last_sec - first_sec, sample_rate_hz)
     if not length:

@@ -1,6 +1,6 @@
-"""Windows of sound files as samples, without pictures.
+"""Windows of audio files as samples, without pictures.
 
-Legend: A windows of a file, N sound samples.
+Legend: A windows of a file, N audio samples.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class SoundSettings(NamedTuple):
 
     Attributes:
         clip_sec: Length of a window, in seconds.
-        sample_rate_hz: Rate that sound is resampled to.
-        decoded: Where files are kept decoded; None: they are not.
+        sample_rate_hz: Rate that audio is resampled to.
+        decoded: Where files are cached decoded; None: they are not.
     """
 
     clip_sec: float = 1.0
@@ -42,7 +42,7 @@ class SoundSettings(NamedTuple):
     def read(self, reader: ClipReader, starts_sec: list[float]) -> dict[str, np.ndarray]:
         """Read ``audio`` (A, N) and ``audio_valid`` (A,) of windows.
 
-        A file that is shorter than a window lies in it as a whole: that is its sound, not a lack.
+        A file that is shorter than a window lies in it as a whole: that is its audio, not a lack.
         """
         first, last = reader.audio_extent_sec
         return load_audio_clip(
@@ -55,7 +55,7 @@ class SoundSettings(NamedTuple):
 
 
 class AudioTrainDataset(TrainDataset):
-    """Random windows of sound files.
+    """Random windows of audio files.
 
     Args:
         manifest: The files.
@@ -137,7 +137,7 @@ class AudioEvalDataset(EvalDataset):
 def build_audio_dataset(
     cfg: CfgNode, manifest: Manifest, split: str
 ) -> AudioTrainDataset | AudioEvalDataset:
-    """Make a split's dataset of sound alone from its manifest.
+    """Make a split's dataset of audio alone from its manifest.
 
     Args:
         cfg: The configuration.

@@ -81,7 +81,7 @@ class BadMediaLog:
             raise UserError(
                 f"DATA.MAX_BAD_FRACTION: {len(self._paths)} files of the {self._split} split are "
                 f"bad ({fraction:.1%}, allowed {self._max_fraction:.1%}). "
-                f"Their reasons are in {self.file}. Mend or remove them, or raise the limit."
+                f"Their reasons are in {self.file}. Fix or remove them, or raise the limit."
             )
 
 

@@ -18,11 +18,11 @@ SPLITS = ("train", "val", "test", "gallery")
 DATASET_REGISTRY = Registry("dataset", "TRAIN.DATASET")
 DATASET_REGISTRY.__doc__ = """
 ``(cfg, split) -> Dataset``: a map-style dataset; ``dataset[(epoch, index)]`` is one sample, a dict
-(V views, A temporal clips, T frames, N sound samples):
+(V views, A temporal clips, T frames, N audio samples):
 
-    video           uint8 (V, T, H, W, 3), RGB; absent in datasets of sound alone
-    audio           float32 (A, N), mono in [-1, 1] at AUDIO.SAMPLE_RATE; absent without sound
-    audio_valid     bool (A,), False where the file has no sound for the clip
+    video           uint8 (V, T, H, W, 3), RGB; absent in datasets of audio alone
+    audio           float32 (A, N), mono in [-1, 1] at AUDIO.SAMPLE_RATE; absent without audio
+    audio_valid     bool (A,), False where the file has no audio for the clip
     label           int64, -1 when unknown
     index           int64, the row of the manifest (not of a clip or a chunk of views)
     clip_start_sec  float32 (V,); (A,) without video

@@ -52,7 +52,7 @@ def check_names(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_sound(cfg: CfgNode) -> list[Problem]:
-    """Find datasets of sound alone where no sound is read.
+    """Find datasets of audio alone where no audio is read.
 
     Args:
         cfg: The merged configuration.
@@ -63,7 +63,7 @@ def check_sound(cfg: CfgNode) -> list[Problem]:
     names = {cfg[key].DATASET.lower() for key in ("TRAIN", "TEST") if cfg[key].ENABLE}
     for name in sorted(names & set(DATASET_REGISTRY.names())):
         if getattr(DATASET_REGISTRY.get(name), "sound_only", False) and not cfg.AUDIO.ENABLE:
-            message = f"got False, but the dataset {name} holds sound alone; use True."
+            message = f"got False, but the dataset {name} holds audio alone; use True."
             return [Problem("AUDIO.ENABLE", message)]
     return []
 

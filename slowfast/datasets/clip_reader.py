@@ -37,7 +37,7 @@ class ClipReader(Protocol):
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the sound, in seconds on the file's clock."""
+        """First and last instant of the audio, in seconds on the file's clock."""
 
     def read_video(
         self, times_sec: NDArray[np.floating], *, short_side: int | None = None
@@ -47,7 +47,7 @@ class ClipReader(Protocol):
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
     ) -> tuple[NDArray[np.float32], float]:
-        """Return sound, float32 (N,), and the share of it that there is."""
+        """Return audio, float32 (N,), and the share of it that there is."""
 
     def __enter__(self) -> ClipReader: ...
 
@@ -62,7 +62,7 @@ class ClipReader(Protocol):
 class TrimmedReader(Closing):
     """A media file of which nothing outside of a window is seen or heard.
 
-    Times stay those of the file. Behind the window's end its last frame is held and the sound is
+    Times stay those of the file. Behind the window's end its last frame is held and the audio is
     zero, as behind the end of a file.
 
     Args:
@@ -90,12 +90,12 @@ class TrimmedReader(Closing):
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the sound inside of the window, on the file's clock.
+        """First and last instant of the audio inside of the window, on the file's clock.
 
         Raises:
-            MediaError: If there is no sound in the window.
+            MediaError: If there is no audio in the window.
         """
-        return self._cut(self._reader.audio_extent_sec, "sound")
+        return self._cut(self._reader.audio_extent_sec, "audio")
 
     def read_video(
         self, times_sec: NDArray[np.floating], *, short_side: int | None = None
@@ -116,7 +116,7 @@ class TrimmedReader(Closing):
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
     ) -> tuple[NDArray[np.float32], float]:
-        """Return sound, zero outside of the window.
+        """Return audio, zero outside of the window.
 
         Args:
             start_sec: Where it starts, in seconds on the file's clock.

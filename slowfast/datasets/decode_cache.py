@@ -1,8 +1,8 @@
-"""Files kept decoded: each is decoded once, as a whole, and then read like the file itself.
+"""Files cached decoded: each is decoded once, as a whole, and then read like the file itself.
 
 For small sets and few cores, where decoding takes as long as training a small network.
 ``DATA_LOADER.CACHE_DECODED`` turns it on. Frames are the same to the bit with it and without; so is
-the sound, but for noise that a codec (AAC) lets its decoder draw.
+the audio, but for noise that a codec (AAC) lets its decoder draw.
 
 Legend: F frames of a file, T frames, N samples, H W height and width.
 """
@@ -40,9 +40,9 @@ class DecodedFile(Closing):
     Args:
         path: The media file, for messages.
         content: Arrays: ``video_extent_sec`` (2,), with ``frames`` uint8 (F, H, W, 3) and
-            ``starts_sec`` (F,); ``audio_extent_sec`` (2,), with ``sound`` float32 (N,) and its
+            ``starts_sec`` (F,); ``audio_extent_sec`` (2,), with ``audio`` float32 (N,) and its
             ``first_sample``; all on the file's clock. The extent of what is not there is empty.
-        sample_rate_hz: Rate of the sound.
+        sample_rate_hz: Rate of the audio.
     """
 
     def __init__(self, path: str, content: dict[str, NDArray[Any]], sample_rate_hz: int) -> None:
@@ -62,12 +62,12 @@ class DecodedFile(Closing):
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the sound, in seconds on the file's clock.
+        """First and last instant of the audio, in seconds on the file's clock.
 
         Raises:
-            MediaError: If there is no sound.
+            MediaError: If there is no audio.
         """
-        return self._extent("audio_extent_sec", "sound")
+        return self._extent("audio_extent_sec", "audio")
 
     def read_video(
         self, times_sec: NDArray[np.floating], *, short_side: int | None = None
@@ -93,7 +93,7 @@ class DecodedFile(Closing):
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
     ) -> tuple[NDArray[np.float32], float]:
-        """Return a window of the sound.
+        """Return a window of the audio.
 
         Args:
             start_sec: Where it starts, in seconds on the file's clock; rounded to a sample.
@@ -135,9 +135,9 @@ class DecodedFiles(NamedTuple):
     Attributes:
         folder: Where they are kept.
         short_side: Frames are scaled to it, in pixels; None: full size.
-        sample_rate_hz: Rate that sound is resampled to.
+        sample_rate_hz: Rate that audio is resampled to.
         with_video: Keep the frames.
-        with_sound: Keep the sound.
+        with_sound: Keep the audio.
         frame_folder_fps: DATA.FRAME_FOLDER_FPS; folders of frames are read as they are.
     """
 

@@ -3,7 +3,7 @@
 Training, evaluation and export prepare batches here and nowhere else. Workers send uint8 frames and
 raw waveforms, a quarter of the bytes of floats; everything that makes floats of them is below.
 
-Legend: B batch, V views, A sound clips per sample, T frames, H W height and width, N samples of a
+Legend: B batch, V views, A audio clips per sample, T frames, H W height and width, N samples of a
 waveform, F mel bands, S spectrogram steps.
 """
 
@@ -167,7 +167,7 @@ class AudioPreprocess(nn.Module):
         return log_mel.unflatten(0, (audio.shape[0], clips))  # (B, A, 1, F, S)
 
     def _clip_seeds(self, aug_seed: Tensor | None, clips: int) -> Tensor | None:
-        """Derive a seed for every sound clip: int64 (B * A,); None if nothing is augmented."""
+        """Derive a seed for every audio clip: int64 (B * A,); None if nothing is augmented."""
         if self.volume is None and self.spec_augment is None:
             return None
         if aug_seed is None:
@@ -198,7 +198,7 @@ class BatchPreprocess(nn.Module):
 
         Args:
             batch: A collated batch; not changed. An entry that is absent stays absent: a dataset
-                may have no sound, or nothing else.
+                may have no audio, or nothing else.
 
         Returns:
             A new batch on the device, where ``video`` is float (B, V, 3, T, H, W), normalized, and
@@ -227,7 +227,7 @@ def build_preprocess(
 
     Args:
         cfg: The configuration.
-        train: Augment the sound (``AUDIO.VOLUME_JITTER``, ``AUDIO.SPECAUG``). Without it, nothing
+        train: Augment the audio (``AUDIO.VOLUME_JITTER``, ``AUDIO.SPECAUG``). Without it, nothing
             is random.
         dtype: Floating type of what the models read; float64 is for tests of exactness.
 
@@ -249,7 +249,7 @@ def build_preprocess(
 
 
 def _build_audio(cfg: CfgNode, train: bool, dtype: torch.dtype) -> AudioPreprocess:
-    """Build the sound's part."""
+    """Build the audio's part."""
     return AudioPreprocess(
         build_spectrogram(cfg),
         mean=cfg.AUDIO.MEAN,
@@ -268,7 +268,7 @@ def check_preparation(cfg: CfgNode) -> list[Problem]:
         cfg: The merged configuration.
 
     Returns:
-        The first problem of pixels or sound, if there is any.
+        The first problem of pixels or audio, if there is any.
     """
     try:
         build_preprocess(cfg, train=True)

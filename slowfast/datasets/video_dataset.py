@@ -1,6 +1,6 @@
 """Clips of a manifest's files as samples: one file opened, one window decoded, views cut from it.
 
-Legend: V views, A temporal clips, T frames, N sound samples.
+Legend: V views, A temporal clips, T frames, N audio samples.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class ClipSettings(NamedTuple):
         sampling_rate: Distance of two frames, in frames at ``target_fps``.
         target_fps: Frame rate that both refer to, in Hz.
         short_side: Frames are scaled to it while decoding, in pixels; None: full size.
-        audio_sec: Length of the sound, in seconds; 0: no sound is read.
-        sample_rate_hz: Rate that sound is resampled to.
-        decoded: Where files are kept decoded; None: they are not.
+        audio_sec: Length of the audio, in seconds; 0: no audio is read.
+        sample_rate_hz: Rate that audio is resampled to.
+        decoded: Where files are cached decoded; None: they are not.
         frame_folder_fps: Of folders of extracted frames, in Hz.
     """
 
@@ -74,7 +74,7 @@ class ClipSettings(NamedTuple):
 
     @property
     def duration_sec(self) -> float:
-        """The longer of picture and sound, in seconds: what has to fit into the video."""
+        """The longer of video and audio, in seconds: what has to fit into the video."""
         frames = clip_duration_sec(self.num_frames, self.sampling_rate, self.target_fps)
         return max(frames, self.audio_sec)
 
@@ -92,7 +92,7 @@ class ClipSettings(NamedTuple):
     def load_audio_clip(
         self, reader: ClipReader, starts_sec: Sequence[float], shift_sec: float = 0.0
     ) -> dict[str, np.ndarray]:
-        """Read ``audio`` (A, N) and ``audio_valid`` (A,) of clips, if sound is wanted at all."""
+        """Read ``audio`` (A, N) and ``audio_valid`` (A,) of clips, if audio is wanted at all."""
         return load_audio_clip(
             reader,
             starts_sec,
@@ -162,7 +162,7 @@ class VideoEvalDataset(EvalDataset):
         transform: Cuts the spatial crops of a clip.
         num_clips: Clips per video, from its very start to its very end.
         views_per_chunk: Views that travel together, at most; whole clips, at least one.
-        shift_sec: Sound is taken so much later than the picture, its track being a loop.
+        shift_sec: Audio is taken so much later than the picture, its track being a loop.
     """
 
     __test__ = False  # Not a test case, whatever its name suggests to pytest.

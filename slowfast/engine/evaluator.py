@@ -56,7 +56,7 @@ class Evaluation:
 
         Args:
             split: "test" or "gallery".
-            sound_shift_sec: How much later than the picture the sound is taken, in seconds.
+            sound_shift_sec: How much later than the picture the audio is taken, in seconds.
 
         Returns:
             One row per video.
@@ -68,7 +68,7 @@ class Evaluation:
         self._asked.add(split)
         if key not in self._tables:
             title = self._splits.get(split, split)
-            title += f", sound {sound_shift_sec:g} s later" if sound_shift_sec else ""
+            title += f", audio {sound_shift_sec:g} s later" if sound_shift_sec else ""
             table = extract_features(
                 self._model,
                 map(self._prepare, self._load(split, sound_shift_sec)),

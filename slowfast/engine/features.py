@@ -57,12 +57,12 @@ class FeatureTable:
     Attributes:
         features: Name -> float32 (N, ...), the mean over all views: what ``embed`` gave, with
             ``*_embedding`` normalized again after averaging, ``scores`` (N, M) for ``logits``, and,
-            with both embeddings, ``similarity`` (N, 1): the cosine of each view with the sound of
-            its own clip. Of ``audio*`` and ``similarity`` only clips with sound count; zero where
+            with both embeddings, ``similarity`` (N, 1): the cosine of each view with the audio of
+            its own clip. Of ``audio*`` and ``similarity`` only clips with audio count; zero where
             there is none.
         label: int64 (N,), -1 where unknown.
         index: int64 (N,), row of the manifest.
-        audio_valid: bool (N,), whether any clip had sound.
+        audio_valid: bool (N,), whether any clip had audio.
         num_views: int64 (N,), views that were averaged.
     """
 
@@ -122,7 +122,7 @@ def sum_views(described: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> d
 
     Args:
         described: Name -> float (B, V or A, ...); see FeatureTable for which clips count.
-        batch: ``label``, ``index``, ``view`` and, with sound, ``audio_valid`` are read.
+        batch: ``label``, ``index``, ``view`` and, with audio, ``audio_valid`` are read.
 
     Returns:
         On the CPU, one row per sample: ``label``, ``index``, ``audio_valid``, ``first_view``,
@@ -219,11 +219,11 @@ def _embeddings(embedded: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _clip_similarity(video: Tensor, audio: Tensor) -> Tensor:
-    """Compare each view (B, V, D) with the sound (B, A, D) of its clip: cosines (B, V, 1)."""
+    """Compare each view (B, V, D) with the audio (B, A, D) of its clip: cosines (B, V, 1)."""
     views, clips = video.shape[1], audio.shape[1]
     if views % clips:
         raise ValueError(
-            f"embed: got {views} views and {clips} sound clips; expected the same number of views "
+            f"embed: got {views} views and {clips} audio clips; expected the same number of views "
             "for each clip."
         )
     own_sound = audio.repeat_interleave(views // clips, dim=1)  # (B, V, D)
@@ -231,7 +231,7 @@ def _clip_similarity(video: Tensor, audio: Tensor) -> Tensor:
 
 
 def _is_of_sound(name: str, described: Mapping[str, Tensor]) -> bool:
-    """Say whether clips without sound are left out of a mean."""
+    """Say whether clips without audio are left out of a mean."""
     if name == "scores":
         return "audio" in described and "video" not in described
     return name.startswith("audio") or name == "similarity"

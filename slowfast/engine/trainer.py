@@ -335,7 +335,7 @@ class Trainer:
             load_optimizer_state(self.optimizer, content["optimizer_state"])
         except (ValueError, KeyError) as error:
             raise UserError(
-                f"the optimizer state of {path} does not fit ({error}). To start anew from its "
+                f"the optimizer state of {path} does not fit ({error}). To start again from its "
                 "weights, set TRAIN.CHECKPOINT_EPOCH_RESET True."
             ) from error
         if content.get("scaler_state"):

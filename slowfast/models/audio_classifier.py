@@ -1,6 +1,6 @@
-"""Supervised classification of sound: the audio branch with a pooling and a head of its own.
+"""Supervised classification of audio: the audio branch with a pooling and a head of its own.
 
-Legend: B batch, A sound clips, C channels, F mel bins, S spectrogram steps, F' S' feature map.
+Legend: B batch, A audio clips, C channels, F mel bins, S spectrogram steps, F' S' feature map.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BRANCH = "audio_backbone."
 class SoundClassifier(Classifier):
     """An audio backbone, a pooling over time and a head.
 
-    A map of sound is treated as a map of video that is F' high and one wide, so every pooling, and
+    A map of audio is treated as a map of video that is F' high and one wide, so every pooling, and
     cropping the feature map, work on it. Arguments are those of Classifier.
     """
 
@@ -43,7 +43,7 @@ class SoundClassifier(Classifier):
 
     @staticmethod
     def adapt_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Take the sound branch out of an audio-visual model's weights.
+        """Take the audio branch out of an audio-visual model's weights.
 
         Args:
             state: Key -> tensor.
@@ -61,7 +61,7 @@ class SoundClassifier(Classifier):
 
 @MODEL_REGISTRY.register()
 def AudioClassifier(cfg: CfgNode) -> Classifier:  # noqa: N802 - MODEL.MODEL_NAME of a YAML
-    """Build a classifier of sound on AUDIO.ARCH.
+    """Build a classifier of audio on AUDIO.ARCH.
 
     Args:
         cfg: As for ``build_classifier``; the backbone is AUDIO.ARCH.

@@ -1,4 +1,4 @@
-"""The sound branch: ResNets of basic blocks over a log-mel spectrogram.
+"""The audio branch: ResNets of basic blocks over a log-mel spectrogram.
 
 Parameter names are those of the usual image ResNet, without its ``fc``.
 
@@ -101,17 +101,17 @@ class AudioResNet(nn.Module):
 
 @BACKBONE_REGISTRY.register()
 def audio_resnet9(cfg: CfgNode) -> AudioResNet:
-    """Build the sound network with one block per stage. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
+    """Build the audio network with one block per stage. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
     return AudioResNet((1, 1, 1, 1), width=cfg.AUDIO.WIDTH, norm=get_norm(cfg, dims=2))
 
 
 @BACKBONE_REGISTRY.register()
 def audio_resnet18(cfg: CfgNode) -> AudioResNet:
-    """Build the sound network with two blocks per stage. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
+    """Build the audio network with two blocks per stage. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
     return AudioResNet((2, 2, 2, 2), width=cfg.AUDIO.WIDTH, norm=get_norm(cfg, dims=2))
 
 
 @BACKBONE_REGISTRY.register()
 def audio_resnet34(cfg: CfgNode) -> AudioResNet:
-    """Build the sound network with 3, 4, 6 and 3 blocks. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
+    """Build the audio network with 3, 4, 6 and 3 blocks. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
     return AudioResNet((3, 4, 6, 3), width=cfg.AUDIO.WIDTH, norm=get_norm(cfg, dims=2))

@@ -134,13 +134,13 @@ class AudioViT(nn.Module):
 
 @BACKBONE_REGISTRY.register()
 def audio_vit(cfg: CfgNode) -> AudioViT:
-    """Build the vision transformer for sound.
+    """Build the vision transformer for audio.
 
     Args:
         cfg: Read: AUDIO_VIT; AUDIO.NUM_MEL, CLIP_SEC, WINDOW_SEC, HOP_SEC.
 
     Returns:
-        The backbone, its positions made for the sound of training.
+        The backbone, its positions made for the audio of training.
     """
     audio, section = cfg.AUDIO, cfg.AUDIO_VIT
     hops = max(audio.CLIP_SEC - audio.WINDOW_SEC, 0.0) / audio.HOP_SEC

@@ -25,7 +25,7 @@ class Complexity(NamedTuple):
 
     Attributes:
         parameters: Of the whole model.
-        multiply_adds: In one forward pass of one clip in evaluation, with its sound where the model
+        multiply_adds: In one forward pass of one clip in evaluation, with its audio where the model
             hears. What papers on video call FLOPs.
         frames: T of the clip.
         side: Of its square frames, in pixels.

@@ -133,7 +133,7 @@ def fetch(url: str, *, sha256: str = "", limits: Limits | None = None) -> Path:
             return target
         except _DamagedError as error:
             _refuse_offline(url, target, f"{target} is damaged ({error})")
-            logger.warning("%s: %s; fetching it anew", target, error)
+            logger.warning("%s: %s; fetching it again", target, error)
     if not target.is_file():
         _refuse_offline(url, target, f"{url} is not in the cache")
     asked = time.time()

@@ -241,7 +241,7 @@ def launch(
     Under torchrun, and under ``srun`` with several tasks unless ``num_shards`` says that the user
     starts the machines, this process is one of them and joins. Otherwise ``num_processes`` are
     spawned, or with one process in all ``fn`` is simply called. A spawned process imports
-    everything anew: ``fn`` and ``args`` must be picklable, ``fn`` importable.
+    everything again: ``fn`` and ``args`` must be picklable, ``fn`` importable.
 
     Args:
         fn: Called in every process; what it returns is dropped.

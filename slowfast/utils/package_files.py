@@ -30,7 +30,7 @@ def checked_package_file(address: str, *, sha256: str = "") -> Path:
     if not got.startswith(sha256.lower()):
         raise UserError(
             f"{file} is damaged: its SHA-256 begins with {got[:12]}, expected {sha256[:12]}. "
-            "Install it anew, or take it from the repository again."
+            "Install it again, or take it from the repository again."
         )
     return file
 

@@ -54,7 +54,7 @@ STREAM_REPLACEMENT = 5 * _SPACING  # what stands in for a bad file; + number of 
 STREAM_VOLUME = 6 * _SPACING
 STREAM_SPECAUG = 7 * _SPACING  # + number of the axis
 STREAM_CROPS = 8 * _SPACING  # boxes on feature maps; + number of the view
-STREAM_AUDIO_CLIP = 9 * _SPACING  # a seed for each sound clip of a sample
+STREAM_AUDIO_CLIP = 9 * _SPACING  # a seed for each audio clip of a sample
 # Drawn once, with sample_rng.
 STREAM_SUBSET = 10 * _SPACING  # which few files of a class are trained on; index: the class
 

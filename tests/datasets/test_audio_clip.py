@@ -1,4 +1,4 @@
-"""Sound of clips; the loop against numpy's own indexing of the whole track."""
+"""Audio of clips; the loop against numpy's own indexing of the whole track."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,13 @@ PCM = Audio("pcm_s16le", RATE, "mono", {})
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """Two seconds of sound that is different everywhere."""
+    """Two seconds of audio that is different everywhere."""
     return write_media(tmp_path_factory.mktemp("sound") / "sweep.wav", PCM)
 
 
 @pytest.fixture(scope="module")
 def late(tmp_path_factory):
-    """A video of two seconds whose sound lasts from 0.5 to 1.5 s."""
+    """A video of two seconds whose audio lasts from 0.5 to 1.5 s."""
     sound = PCM._replace(start_sec=0.5, seconds=1.0)
     folder = tmp_path_factory.mktemp("late")
     return write_media(folder / "late.mkv", Video(), sound)

@@ -1,4 +1,4 @@
-"""Sound files as samples: windows, determinism, chunks, short files, batches without video."""
+"""Audio files as samples: windows, determinism, chunks, short files, batches without video."""
 
 import numpy as np
 import pytest
@@ -137,7 +137,7 @@ def test_a_few_files_of_each_class(cfg):
 def test_a_file_without_sound_is_bad(tmp_path):
     silent = write_media(tmp_path / "silent.mp4", Video(ticks=range(9)))
     rows = Manifest.from_rows([VideoRecord(str(silent))], [])
-    with pytest.raises(MediaError, match="no sound that can be decoded"):
+    with pytest.raises(MediaError, match="no audio that can be decoded"):
         _ = AudioTrainDataset(rows, SoundSettings(), seed=0)[0, 0]
 
 

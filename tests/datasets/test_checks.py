@@ -27,7 +27,7 @@ def test_data_sets_of_sound_need_sound(tmp_path, name, key):
     words = (f"{key}.DATASET", name, "AUDIO.ENABLE", False)
     (problem,) = check_sound(data_cfg(tmp_path, *words))
     assert problem.key == "AUDIO.ENABLE"
-    assert f"the dataset {name.lower()} holds sound alone; use True" in problem.message
+    assert f"the dataset {name.lower()} holds audio alone; use True" in problem.message
     assert check_sound(data_cfg(tmp_path, *words[:2])) == []
     assert check_sound(data_cfg(tmp_path, *words, f"{key}.ENABLE", False)) == []
 

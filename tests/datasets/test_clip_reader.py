@@ -15,7 +15,7 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """60 numbered frames and two seconds of sound."""
+    """60 numbered frames and two seconds of audio."""
     return str(write_media(tmp_path_factory.mktemp("clip") / "clip.mp4", Video(), Audio()))
 
 
@@ -79,7 +79,7 @@ def test_a_window_behind_the_file_says_so(clip):
             MediaError, match=r"window from 30 to 40 s holds no video, which .* 2.00"
         ):
             _ = reader.video_extent_sec
-        with pytest.raises(MediaError, match=r"window from 30 to 40 s holds no sound"):
+        with pytest.raises(MediaError, match=r"window from 30 to 40 s holds no audio"):
             _ = reader.audio_extent_sec
 
 

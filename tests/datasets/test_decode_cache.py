@@ -1,4 +1,4 @@
-"""Files kept decoded read like the files themselves."""
+"""Files cached decoded read like the files themselves."""
 
 import math
 import os
@@ -20,7 +20,7 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """One real file with sound, of the demo set."""
+    """One real file with audio, of the demo set."""
     folder = tmp_path_factory.mktemp("demo")
     spec = DemoSpec(num_train_per_class=1, num_test_per_class=1)
     return sorted(generate_demo(folder, spec).rglob("*.mp4"))[0]
@@ -31,7 +31,7 @@ def files(folder, **settings):
 
 
 def read(reader):
-    """Frames and sound of windows inside, across the edges, and outside."""
+    """Frames and audio of windows inside, across the edges, and outside."""
     times = [np.linspace(a, a + 1.3, 9) for a in (-0.4, 0.0, 0.71, 2.6, 5.0)]
     starts = (-0.5, 0.0, 0.31, 1.7, 2.9, 7.0)
     return (
@@ -108,7 +108,7 @@ def test_what_a_file_lacks_is_said_as_the_reader_does(tmp_path):
     write_media(silent, Video())
     with files(tmp_path).open(VideoRecord(str(silent))) as reader:
         assert reader.read_audio(0.0, 10, RATE)[1] == 0.0
-        with pytest.raises(MediaError, match="no sound"):
+        with pytest.raises(MediaError, match="no audio"):
             _ = reader.audio_extent_sec
     reader = files(tmp_path, with_video=False).open(VideoRecord(str(silent)))
     with pytest.raises(MediaError, match="no video"):

@@ -60,7 +60,7 @@ def test_a_sound_file_without_samples_is_named(tmp_path):
         file.setparams((1, 2, 44100, 0, "NONE", ""))
     found = fault_of(tmp_path / "empty.wav")
     assert found.code == "no_tracks"
-    assert "neither video nor sound" in found.reason
+    assert "neither video nor audio" in found.reason
 
 
 def test_what_is_no_file_is_named(tmp_path):

@@ -64,7 +64,7 @@ def test_audio_beside_the_frames(tmp_path, place):
         sound, share = reader.read_audio(0.0, 8000, 8000)
         assert share == 0
         assert not sound.any()
-        with pytest.raises(MediaError, match="no sound"):
+        with pytest.raises(MediaError, match="no audio"):
             _ = reader.audio_extent_sec
     write_media(tmp_path / place, Audio("pcm_s16le", 8000, "mono", {}, seconds=2))
     with FrameFolder(folder, 10.0) as reader:

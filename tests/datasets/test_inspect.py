@@ -173,7 +173,7 @@ def test_tracks_that_start_and_end_apart(tmp_path):
     assert late.sound_offset_sec == pytest.approx(0.5, abs=0.03)
     assert "later than its picture" in reason(late, "offset")
     assert "0.80 s earlier" in reason(late, "ends_apart")
-    assert "sound during 0.7" in reason(late, "sound_covers_little")
+    assert "audio during 0.7" in reason(late, "sound_covers_little")
     video_late = made(tmp_path, VIDEO._replace(ticks=range(15, 60)), Audio())
     assert video_late.sound_offset_sec == pytest.approx(-0.5, abs=0.03)
     assert "0.50 s earlier than its picture" in reason(video_late, "offset")

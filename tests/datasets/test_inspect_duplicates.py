@@ -1,4 +1,4 @@
-"""Duplicates: copies by their bytes, re-encoded ones by what they show and sound like."""
+"""Duplicates: copies by their bytes, re-encoded ones by what they show and audio like."""
 
 import dataclasses
 import shutil
@@ -14,7 +14,7 @@ RATE = 16000
 
 
 def noise(seed, seconds=2.0, rate=RATE):
-    """Noise whose color changes ten times a second: sound with something to recognize."""
+    """Noise whose color changes ten times a second: audio with something to recognize."""
     rng = np.random.default_rng(seed)
     wave = []
     for _ in range(round(seconds * 10)):

@@ -17,7 +17,7 @@ RATE = 24000
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """60 frames at 30 fps with B-frames and a keyframe every 20, and sound."""
+    """60 frames at 30 fps with B-frames and a keyframe every 20, and audio."""
     return write_media(tmp_path_factory.mktemp("clip") / "clip.mp4", Video(), Audio())
 
 

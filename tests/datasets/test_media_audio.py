@@ -12,7 +12,7 @@ NOISE = 0.3 * np.random.default_rng(0).standard_normal((2, 88200)).astype(np.flo
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Two seconds of video and sound."""
+    """Two seconds of video and audio."""
     return write_media(tmp_path_factory.mktemp("clip") / "clip.mp4", Video(), Audio())
 
 

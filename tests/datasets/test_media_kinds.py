@@ -15,7 +15,7 @@ WHOLE = [name for name, kind in KINDS.items() if kind.expect == "ok"]
 WITH_VIDEO = [name for name in WHOLE if KINDS[name].video]
 WITH_AUDIO = [name for name in WHOLE if KINDS[name].has_audio]
 NOISY = {"audio_ac3.mp4"}  # decoders add noise of their own
-GAPS = {"fragmented.mp4"}  # the container says that sound is missing
+GAPS = {"fragmented.mp4"}  # the container says that audio is missing
 LIFTED = {"audio_5p1.mp4"}  # another mix than the mean
 
 
@@ -61,7 +61,7 @@ def test_facts(made, name):
 
 @pytest.mark.parametrize("name", WITH_VIDEO)
 def test_windows_equal_plain_decoding(made, name):
-    """In any order, on one reader, with reads of the sound between them."""
+    """In any order, on one reader, with reads of the audio between them."""
     path, kind = made(name), KINDS[name]
     times, pictures, tick = decode_video(path)
     rng = np.random.default_rng(0)

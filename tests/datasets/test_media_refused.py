@@ -31,7 +31,7 @@ def test_a_still_image_is_no_video_of_any_format(tmp_path, suffix, size):
     if not cv2.haveImageWriter(str(path)):
         pytest.skip("OpenCV was built without it")
     cv2.imwrite(str(path), noise)
-    with pytest.raises(MediaError, match="it is a still image, neither video nor sound"):
+    with pytest.raises(MediaError, match="it is a still image, neither video nor audio"):
         open_media(path)
     assert [p.code for p in inspect_media(path).problems] == ["still_image"]
 

@@ -81,7 +81,7 @@ def _find_flash(reader):
 
 
 def _find_click(reader):
-    """Return when the loudest sample sounds, reading the sound in pieces of 0.1 s."""
+    """Return when the loudest sample sounds, reading the audio in pieces of 0.1 s."""
     pieces = [reader.read_audio(k / 10, RATE // 10, RATE)[0] for k in range(-2, 25)]
     sound = np.abs(np.concatenate(pieces))
     loud = np.flatnonzero(sound > 0.6 * sound.max())

@@ -220,7 +220,7 @@ def test_the_table(tmp_path, folder, inspected):
     assert float(good["sound_offset_sec"]) == pytest.approx(0, abs=0.01)
     assert (bad["usable"], bad["width"], bad["silent_share"]) == ("0", "", "")
     assert "not a media file" in bad["errors"]
-    assert "sound ends" in good["notes"]
+    assert "audio ends" in good["notes"]
 
 
 def test_the_summary(tmp_path, folder, inspected):
@@ -234,7 +234,7 @@ def test_the_summary(tmp_path, folder, inspected):
     assert "not media   1 other file: .txt (1)" in text
     assert "1  not a media file, or damaged beyond reading: b/bad.mkv" in text
     assert "1  silent throughout: silent.mp4" in text
-    assert "1 of 3 sound tracks throughout" in text
+    assert "1 of 3 audio tracks throughout" in text
     assert "1  group of files with the same bytes, 2 files:" in text
     assert "a/one.mp4, b/two.MP4" in text
     assert "shortest 1.00 s, median 1.33 s, longest 1.33 s" in text

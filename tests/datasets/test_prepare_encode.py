@@ -219,10 +219,10 @@ def test_sound_that_cannot_be_decoded_at_all_is_an_error(tmp_path, monkeypatch):
     source = plain(tmp_path / "x.mp4")
 
     def fail(self, *_):
-        raise MediaError(self.path, "damaged: it has no whole sound")
+        raise MediaError(self.path, "damaged: it has no whole audio")
 
     monkeypatch.setattr(prepare_encode.MediaReader, "read_audio", fail)
-    with pytest.raises(MediaError, match="no whole sound"):
+    with pytest.raises(MediaError, match="no whole audio"):
         encode_media(source, tmp_path / "copy.mp4", QUICK, no_beat)
     monkeypatch.setattr(
         prepare_encode.MediaReader, "read_audio", lambda _, start, n, rate: (np.zeros(n), 0.0)

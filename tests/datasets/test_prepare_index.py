@@ -186,7 +186,7 @@ def test_what_is_left_out_and_why(tmp_path):
     assert paths(index, "train") == [str(tmp_path / "good.mp4")]
     assert {reason: len(found) for reason, found in index.left_out.items()} == {
         "unusable": 1,
-        "without sound, or silent": 2,
+        "without audio, or silent": 2,
         "shorter than 1 s": 1,
         "a line break in its name": 1,
     }

@@ -184,7 +184,7 @@ def test_losses_are_told(tmp_path, clip, monkeypatch):
 
     monkeypatch.setattr(prepare_copies, "encode_media", lossy)
     reason = encode(plans)[0].reason
-    assert reason == "3 damaged frames left out; 1.2 s of its sound could not be decoded"
+    assert reason == "3 damaged frames left out; 1.2 s of its audio could not be decoded"
 
 
 @pytest.mark.usefixtures("here")

@@ -1,4 +1,4 @@
-"""Samples from real files: shapes, determinism, test views to the very end, sound on the clock."""
+"""Samples from real files: shapes, determinism, test views to the very end, audio on the clock."""
 
 import re
 

@@ -84,7 +84,7 @@ def _check_rank(values):
         ["FEATURE_CROP.PER_SAMPLE", False],
         ["AUDIO.ENABLE", False, "MODEL.POOLING", "avg"],
     ],
-    ids=["group", "joint", "one draw", "no sound"],
+    ids=["group", "joint", "one draw", "no audio"],
 )
 def test_two_ranks_are_one_rank_on_the_joined_batch(two_ranks, values):
     terms, grads, buffers = _step(values, 0, 1)

@@ -1,4 +1,4 @@
-"""Evaluation: every protocol on picture and sound and on sound alone, twice the same."""
+"""Evaluation: every protocol on video and audio and on audio alone, twice the same."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_the_same_evaluation_again_gives_the_same_numbers(tmp_path, results, wor
 
 
 def test_sound_alone(tmp_path):
-    """A dataset of sound files; the features are averaged over the clips of each."""
+    """A dataset of audio files; the features are averaged over the clips of each."""
     words = ("TEST.DATASET", "sounds", "PROBE.FEATURE", "audio", "TEST.NUM_SPATIAL_CROPS", 1)
     without = [name for name in PROTOCOLS if name not in ("cross_modal_retrieval", "alignment")]
     cfg = probes_cfg(tmp_path, *words, "TEST.PROTOCOLS", str(without))

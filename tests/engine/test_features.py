@@ -1,4 +1,4 @@
-"""Features: views averaged over chunks, in one order, every video once; sound that is not there."""
+"""Features: views averaged over chunks, in one order, every video once; audio that is not there."""
 
 import pytest
 import torch
@@ -127,7 +127,7 @@ def test_scores_of_sound_count_where_there_is_sound():
 
 
 def test_similarity_compares_a_view_with_the_sound_of_its_own_clip():
-    """Two clips of two crops; the second clip has no sound."""
+    """Two clips of two crops; the second clip has no audio."""
     views = torch.tensor([[[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [0.0, 1.0]]])
     sounds = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     batch = chunk(0, [[0.0]] * 4, embedding=views, sound=sounds)
@@ -139,7 +139,7 @@ def test_similarity_compares_a_view_with_the_sound_of_its_own_clip():
 
 def test_views_that_do_not_divide_into_clips():
     batch = chunk(0, [[0.0]] * 3, embedding=torch.ones(1, 3, 2), sound=torch.ones(1, 2, 2))
-    with pytest.raises(ValueError, match="3 views and 2 sound clips"):
+    with pytest.raises(ValueError, match="3 views and 2 audio clips"):
         extract({**batch, "audio_valid": torch.ones(1, 2, dtype=torch.bool)})
 
 

@@ -6,7 +6,7 @@ from slowfast.models.build import LOSS_REGISTRY, build_model
 
 
 def make_family_batch(views, frames, audio=False):
-    """Two prepared samples of 48 pixels, with their sound if asked."""
+    """Two prepared samples of 48 pixels, with their audio if asked."""
     generator = torch.Generator().manual_seed(0)
     batch = {
         "video": torch.randn(2, views, 3, frames, 48, 48, generator=generator),

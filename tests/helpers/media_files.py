@@ -1,7 +1,7 @@
 """Small media files of every kind for tests, made with PyAV: frames carry their number.
 
 The upper half of frame k shows k as twelve bars, one per bit, so that a test knows which frame it
-got without decoding the file in another way. The lower half moves. Sound is a sweep, which looks
+got without decoding the file in another way. The lower half moves. Audio is a sweep, which looks
 different at every instant; ``click_sec`` and ``flash`` plant one event in both.
 """
 
@@ -24,7 +24,7 @@ SIZE = (96, 64)
 
 X264 = {"preset": "veryfast", "bf": "3", "g": "20", "sc_threshold": "0"}
 CLEAN_AAC = {"aac_pns": "0"}
-"""Without noise substitution, whose noise is drawn anew at every decoding."""
+"""Without noise substitution, whose noise is drawn again at every decoding."""
 
 
 class Video(NamedTuple):
@@ -44,7 +44,7 @@ class Video(NamedTuple):
 
 
 class Audio(NamedTuple):
-    """A sound track that starts at ``start_sec``; ``samples`` float32 (C, n) replaces the sweep."""
+    """An audio track from ``start_sec`` on; ``samples`` float32 (C, n) replaces the sweep."""
 
     codec: str = "aac"
     rate: int = 44100

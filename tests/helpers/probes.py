@@ -46,7 +46,7 @@ def probe_cfg(**keys):
 
 
 class Given:
-    """FeatureProvider of ready tables; ``later`` is the test split with its sound shifted."""
+    """FeatureProvider of ready tables; ``later`` is the test split with its audio shifted."""
 
     def __init__(self, test, gallery=None, later=None):
         self.tables = {"test": test, "gallery": gallery}
@@ -73,7 +73,7 @@ def blob_tables(classes=3, per_class=20, per_test=10, spread=1.0, name="video"):
 
 
 class Probes(Dataset):
-    """Brightness and pitch tell the class, loudness follows the picture; one file has no sound.
+    """Brightness and pitch tell the class, loudness follows the picture; one file has no audio.
 
     The test split has a class that the gallery lacks, and no count divides evenly.
     """
@@ -109,7 +109,7 @@ class Probes(Dataset):
         }
 
     def clip(self, row, clip, label):
-        """The crops of a clip, and its sound."""
+        """The crops of a clip, and its audio."""
         rng = sample_rng(self.seed, 0, row, STREAM_VIEW + clip)
         shape = (CROPS, FRAMES, SIZE, SIZE, 3)
         video = (30 + 25 * label + rng.normal(0, 20, shape)).clip(0, 255)
@@ -120,7 +120,7 @@ class Probes(Dataset):
 
 
 class Sounds(Probes):
-    """The same without pictures, as a dataset of sound files gives it."""
+    """The same without pictures, as a dataset of audio files gives it."""
 
     def __getitem__(self, key):
         sample = super().__getitem__(key)

@@ -1,4 +1,4 @@
-"""Slow oracles of the sound front ends, written from their formulas with plain loops (float64)."""
+"""Slow oracles of the audio front ends, written from their formulas with plain loops (float64)."""
 
 import math
 

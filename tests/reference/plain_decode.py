@@ -47,7 +47,7 @@ def decode_audio(path: Path, rate: int) -> tuple[float, np.ndarray]:
         start = float((stream.start_time or 0) * stream.time_base)
         first = float((frames[0].pts or 0) * stream.time_base)
         if media.format.name == "ogg":
-            first = start  # FFmpeg counts Vorbis' first packet, which has no sound
+            first = start  # FFmpeg counts Vorbis' first packet, which has no audio
     in_rate = frames[0].sample_rate
     converter = av.AudioResampler("fltp", frames[0].layout.name)
     parts = [part.to_ndarray() for frame in frames for part in converter.resample(frame)]

@@ -212,7 +212,7 @@ def test_a_file_damaged_in_the_cache_is_fetched_again(caplog):
         path = fetch(server.url(), limits=QUICK)
         path.write_bytes(CONTENT[:-1] + b"?")
         assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
-    assert "fetching it anew" in caplog.text
+    assert "fetching it again" in caplog.text
 
 
 def test_a_file_replaced_by_its_publisher_is_not_taken_silently():

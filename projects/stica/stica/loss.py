@@ -1,6 +1,6 @@
 """StiCA's objective: cross-modal and within-modal noise-contrastive terms.
 
-A video's own sound is told from other sounds, and crops of one view from the other view's crops of
+A video's own audio is told from other sounds, and crops of one view from the other view's crops of
 other videos. Every pair of slots is one :func:`slowfast.models.losses.info_nce.info_nce`; here all
 pairs of an axis share one gathering of keys and one matrix product.
 
@@ -76,7 +76,7 @@ def multi_crop_info_nce(
 def cross_modal_loss(
     video: Tensor, audio: Tensor, temperature: float, valid: Tensor | None = None
 ) -> Tensor:
-    """Tell a video's own sound from other sounds, and a sound's own video from other videos.
+    """Tell a video's own audio from other sounds, and an audio's own video from other videos.
 
     The cross-modal term of StiCA, which it shares with its parent GDT: the mean over views of
     ``1/2 NCE(video, audio) + 1/2 NCE(audio, video)``.
@@ -85,7 +85,7 @@ def cross_modal_loss(
         video: float (V, B, D), whole clips, or V crops.
         audio: float (B, D).
         temperature: STICA.TEMPERATURE_CROSS.
-        valid: bool (B,), samples with sound; None: all.
+        valid: bool (B,), samples with audio; None: all.
 
     Returns:
         Scalar.
@@ -155,7 +155,7 @@ def valid_rows(batch: Mapping[str, Any], *, with_sound: bool) -> Tensor | None:
 
     Args:
         batch: ``valid`` bool (B,) and ``audio_valid`` bool (B, A), both optional.
-        with_sound: Only samples whose sound is there.
+        with_sound: Only samples whose audio is there.
 
     Returns:
         bool (B,), or None when all count.
@@ -164,7 +164,7 @@ def valid_rows(batch: Mapping[str, Any], *, with_sound: bool) -> Tensor | None:
     sound = batch.get("audio_valid") if with_sound else None
     if sound is None:
         return valid
-    has_sound = sound[:, 0]  # in training a sample has one sound clip
+    has_sound = sound[:, 0]  # in training a sample has one audio clip
     return has_sound if valid is None else has_sound & valid
 
 

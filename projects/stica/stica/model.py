@@ -1,6 +1,6 @@
-"""The StiCA model: two views through one backbone, many crops of its maps, one sound branch.
+"""The StiCA model: two views through one backbone, many crops of its maps, one audio branch.
 
-Legend: B batch, V views, A sound clips, K crops, C channels, D embedding, T frames, T' H' W'
+Legend: B batch, V views, A audio clips, K crops, C channels, D embedding, T frames, T' H' W'
 feature map, F mel bins, S spectrogram steps.
 """
 
@@ -40,7 +40,7 @@ class STiCAOutputs(NamedTuple):
 
     Attributes:
         video: float (V, B, D), whole clips; None when nothing is compared with them.
-        audio: float (B, D); None without a sound branch.
+        audio: float (B, D); None without an audio branch.
         space_large: float (V, K, B, D), large crops in space.
         space_small: float (V, K, B, D), small crops in space.
         time_large: float (V, K, B, D), large crops in time.
@@ -56,16 +56,16 @@ class STiCAOutputs(NamedTuple):
 
 
 class SpaceTimeCropAttend(Method):
-    """StiCA: crops of feature maps within the video, whole clips against the sound.
+    """StiCA: crops of feature maps within the video, whole clips against the audio.
 
     Args:
         backbone: ``(N, 3, T, H, W) -> BackboneOutput``.
         pooling: One ``Tokens`` per pathway -> (N, C); one for whole maps and crops.
         head_video: ``(x, groups) -> (N, D)``, rows of length 1.
         feature_aug: ``(maps, aug_seed) -> list[CropGroup]``; None for no crops.
-        audio_backbone: ``(N, 1, F, S) -> BackboneOutput``; None for no sound. Whole clips are
-            embedded only to be compared with sound, so without it they are left out in training.
-        head_audio: As ``head_video``, for the sound.
+        audio_backbone: ``(N, 1, F, S) -> BackboneOutput``; None for no audio. Whole clips are
+            embedded only to be compared with audio, so without it they are left out in training.
+        head_audio: As ``head_video``, for the audio.
         head_crops: As ``head_video``, for the crops; None: crops pass ``head_video``, too.
     """
 
@@ -97,7 +97,7 @@ class SpaceTimeCropAttend(Method):
 
         Args:
             batch: ``video`` float, normalized, (B, V, 3, T, H, W); with crops ``aug_seed`` int64
-                (B,); with sound ``audio`` float (B, A, 1, F, S), of which the first clip is used.
+                (B,); with audio ``audio`` float (B, A, 1, F, S), of which the first clip is used.
 
         Returns:
             The embeddings.
@@ -110,7 +110,7 @@ class SpaceTimeCropAttend(Method):
         names = [name for group in groups for name in group.names]
         if not names:
             raise ValueError(
-                "StiCA: got no sound and no crops, so there is nothing to compare. Set "
+                "StiCA: got no audio and no crops, so there is nothing to compare. Set "
                 "AUDIO.ENABLE True, or MODEL.FEATURE_AUG feature_crop with FEATURE_CROP.*.NUM > 0."
             )
         pooled = pool_groups(self.pooling, groups)  # (slots * B * V, C)
@@ -138,15 +138,15 @@ class SpaceTimeCropAttend(Method):
         return torch.cat(embedded)
 
     def embed(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Compute features and embeddings of whole clips and their sound, for evaluation.
+        """Compute features and embeddings of whole clips and their audio, for evaluation.
 
         Args:
             batch: ``video`` (B, V, 3, T, H, W), ``audio`` (B, A, 1, F, S), or both; without a
-                sound branch ``audio`` is not read.
+                audio branch ``audio`` is not read.
 
         Returns:
             Of pictures ``video`` (B, V, C) pooled features and ``video_embedding`` (B, V, D), rows
-            of length 1; of sound ``audio`` (B, A, C) and ``audio_embedding`` (B, A, D).
+            of length 1; of audio ``audio`` (B, A, C) and ``audio_embedding`` (B, A, D).
         """
         features: dict[str, Tensor] = {}
         if "video" in batch:
@@ -174,7 +174,7 @@ class SpaceTimeCropAttend(Method):
         return full_group(maps, reads_space=getattr(self.pooling, "reads_space", False))
 
     def embed_audio(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the sound's features, averaged over bands and steps, and its embedding.
+        """Compute the audio's features, averaged over bands and steps, and its embedding.
 
         Args:
             audio: float log-mel, (N, 1, F, S).
@@ -183,11 +183,11 @@ class SpaceTimeCropAttend(Method):
             float (N, C) and float (N, D).
 
         Raises:
-            ValueError: If there is no sound branch.
+            ValueError: If there is no audio branch.
         """
         if self.audio_backbone is None or self.head_audio is None:
             raise ValueError(
-                "StiCA: got sound, but the model has no sound branch. Set AUDIO.ENABLE True and "
+                "StiCA: got audio, but the model has no audio branch. Set AUDIO.ENABLE True and "
                 "STICA.WITHIN_WEIGHT below 1."
             )
         features = self.audio_backbone(audio).maps[0].mean(dim=(2, 3))
@@ -200,7 +200,7 @@ class SpaceTimeCropAttend(Method):
 
 
 def uses_audio(cfg: CfgNode) -> bool:
-    """Say whether the cross-modal term counts; without it a sound branch would get no gradient."""
+    """Say whether the cross-modal term counts; without it an audio branch would get no gradient."""
     return cfg.AUDIO.ENABLE and cfg.STICA.WITHIN_WEIGHT < 1
 
 

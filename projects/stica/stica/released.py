@@ -7,7 +7,7 @@ What differs from the rest of this package (PAPER_TO_CODE.md has the reasons):
   and 4 of more).
 * Tokens are stretched to 4 steps (8 if the map has not 4); no positions, no value and output
   projections, read-out at the first step.
-* Each view passes the backbone by itself, the sound passes its tower once per view.
+* Each view passes the backbone by itself, the audio passes its tower once per view.
 * Lists of small crops are multiplied by the number of large ones twice, and all are embedded.
 * The loss compares fixed pairs in one direction (``released_loss``).
 
@@ -261,11 +261,11 @@ def released_loss(
 
     ``LL``: the second large crops of both views, both ways. ``SL``: every small crop of view 2 as a
     query for every large crop of view 1. Time likewise. Their sum is divided by the number of
-    terms; views are compared with sound both ways.
+    terms; views are compared with audio both ways.
 
     Args:
         outputs: Of ``ReleasedStiCA``.
-        batch: Not read: every sample of the published run has sound.
+        batch: Not read: every sample of the published run has audio.
         temperature_within: STICA.TEMPERATURE_WITHIN.
         within_weight: STICA.WITHIN_WEIGHT, w.
 

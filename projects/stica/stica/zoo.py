@@ -27,7 +27,7 @@ def gdt() -> Iterator[ZooEntry]:
     """
     for data, top1, note in (
         ("K400", 90.9, "Both towers and their heads: for StiCA's pretrain YAMLs, too."),
-        ("HT100M", 94.1, "Trained with text, not sound: only the video tower fits."),
+        ("HT100M", 94.1, "Trained with text, not audio: only the video tower fits."),
         ("IG65M", 95.2, "Both towers and their heads: for StiCA's pretrain YAMLs, too."),
     ):
         yield ZooEntry(

@@ -1,4 +1,4 @@
-"""Data, loading, augmentation and sound."""
+"""Data, loading, augmentation and audio."""
 
 from fvcore.common.config import CfgNode
 
@@ -126,7 +126,7 @@ def _add_loader(cfg: CfgNode) -> None:
     # Batches that each worker prepares ahead.
     cfg.DATA_LOADER.PREFETCH_FACTOR = 2
     # Keep every file decoded in $SLOWFAST_CACHE/decoded, else ~/.cache/slowfast/decoded: frames at
-    # DECODING_SHORT_SIZE, sound at SAMPLE_RATE. For small sets on few cores: samples stay the
+    # DECODING_SHORT_SIZE, audio at SAMPLE_RATE. For small sets on few cores: samples stay the
     # same. 30 frames of 112 x 150 pixels take 1.5 MB. Files of more than a minute are not kept.
     cfg.DATA_LOADER.CACHE_DECODED = False
 
@@ -143,9 +143,9 @@ def _add_demo_set(cfg: CfgNode) -> None:
     # What varies from clip to clip without telling the class: place and size ("space"), tempo
     # ("time"), "colour", "background", and grain, hiss and loudness ("noise"). []: nothing.
     cfg.DEMO_SET.VARIATION = ["space", "time", "colour", "background", "noise"]
-    # Sound events happen when visual events do.
+    # Audio events happen when visual events do.
     cfg.DEMO_SET.SYNC = True
-    # Sound and picture of a clip share its tempo and size, heard as pitch.
+    # Audio and video of a clip share its tempo and size, heard as pitch.
     cfg.DEMO_SET.INSTANCE_CUE = True
     # Where the set is kept. Empty: $SLOWFAST_CACHE, else ~/.cache/slowfast.
     cfg.DEMO_SET.CACHE_DIR = ""
@@ -153,18 +153,18 @@ def _add_demo_set(cfg: CfgNode) -> None:
 
 def _add_audio(cfg: CfgNode) -> None:
     cfg.AUDIO = CfgNode()
-    # Load the sound track.
+    # Load the audio track.
     cfg.AUDIO.ENABLE = False
     # Backbone for spectrograms, a name in BACKBONE_REGISTRY.
     cfg.AUDIO.ARCH = "audio_resnet9"
     # Channels after the first convolution of the audio backbone; 64 is the published size.
     cfg.AUDIO.WIDTH = 64
-    # Length of the sound of one clip, in seconds. It starts with the clip's first frame.
+    # Length of the audio of one clip, in seconds. It starts with the clip's first frame.
     cfg.AUDIO.CLIP_SEC = 1.0
-    # In evaluation the sound is taken this much later than the picture, in seconds; the track
+    # In evaluation the audio is taken this much later than the picture, in seconds; the track
     # counts as a loop. To measure alignment; 0 otherwise.
     cfg.AUDIO.EVAL_OFFSET_SEC = 0.0
-    # Sound is resampled to this rate, mono, in Hz.
+    # Audio is resampled to this rate, mono, in Hz.
     cfg.AUDIO.SAMPLE_RATE = 24000
     # Mel bands of the spectrogram.
     cfg.AUDIO.NUM_MEL = 80

@@ -203,7 +203,7 @@ def _add_mvit(cfg: CfgNode) -> None:
 
 
 def _add_audio_vit(cfg: CfgNode) -> None:
-    # The vision transformer for sound (AUDIO.ARCH audio_vit). Channels and heads of ViT-Ti: 192 and
+    # The vision transformer for audio (AUDIO.ARCH audio_vit). Channels and heads of ViT-Ti: 192 and
     # 3; of ViT-S: 384 and 6.
     cfg.AUDIO_VIT = CfgNode()
     cfg.AUDIO_VIT.DEPTH = 12

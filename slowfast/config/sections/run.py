@@ -141,7 +141,7 @@ def _add_probe(cfg: CfgNode) -> None:
     # Labeled videos per class of few_shot, and how often they are drawn.
     cfg.PROBE.FEW_SHOT_K = [1, 5, 10, 20]
     cfg.PROBE.FEW_SHOT_EPISODES = 5
-    # How much later the false sound of the alignment protocol starts, in seconds.
+    # How much later the false audio of the alignment protocol starts, in seconds.
     cfg.PROBE.SYNC_OFFSET_SEC = 1.0
 
 

@@ -1,4 +1,4 @@
-"""Sound files in the layouts of ``layouts``: csv files, class folders, a plain folder."""
+"""Audio files in the layouts of ``layouts``: csv files, class folders, a plain folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["audio_folder"]
 
 @DATASET_REGISTRY.register()
 def audio_folder(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
-    """Build a split of a folder of sound files, or of files of which only the sound is wanted.
+    """Build a split of a folder of audio files, or of files of which only the audio is wanted.
 
     Args:
         cfg: The configuration.

@@ -1,4 +1,4 @@
-"""AudioSet with its official lists of segments: pretraining on video and sound."""
+"""AudioSet with its official lists of segments: pretraining on video and audio."""
 
 from __future__ import annotations
 

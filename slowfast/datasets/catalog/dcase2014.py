@@ -88,7 +88,7 @@ def _official_manifest(split: str, folders: dict[str, Path]) -> Manifest:
     names = sorted({_scene(path) for paths in files.values() for path in paths})
     if not files[split]:
         raise UserError(
-            f"DATA.PATH_TO_DATA_DIR: {folders[split]} holds no sound files. Expected: {_LAYOUT}."
+            f"DATA.PATH_TO_DATA_DIR: {folders[split]} holds no audio files. Expected: {_LAYOUT}."
         )
     rows = (VideoRecord(path, names.index(_scene(path))) for path in files[split])
     return share_manifest(Manifest.from_rows(rows, names))

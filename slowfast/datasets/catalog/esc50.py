@@ -1,4 +1,4 @@
-"""ESC-50 and ESC-10: sound files with a table of their classes and folds."""
+"""ESC-50 and ESC-10: audio files with a table of their classes and folds."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ __all__ = ["MediaIndex"]
 class MediaIndex:
     """The media files below a folder, found by the end of their paths.
 
-    A dataset may lie in any folder below the root, and its files may have been encoded anew, with
+    A dataset may lie in any folder below the root, and its files may have been encoded again, with
     another suffix.
 
     Args:

@@ -4,7 +4,7 @@
 the generator's source, so that a changed generator never meets its old files. ``demo_plan`` says
 what the clips show, ``demo_picture`` and ``demo_sound`` render them.
 
-Legend: T frames, H and W pixels, N samples of a sound.
+Legend: T frames, H and W pixels, N samples of an audio.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class _Clock(NamedTuple):
 
 
 def render_sound(plan: ClipPlan) -> NDArray[np.float32]:
-    """Render the sound of a clip.
+    """Render the audio of a clip.
 
     Args:
         plan: What happens in the clip.
@@ -73,7 +73,7 @@ def _normalize(sound: Array) -> Array:
 
 
 def _voice(event: Event) -> Array:
-    """Render an event's sound, root mean square 1: (n,)."""
+    """Render an event's audio, root mean square 1: (n,)."""
     length = round(event.duration_sec * SAMPLE_RATE_HZ)
     since = np.arange(length) / SAMPLE_RATE_HZ
     period = 0.5 / event.tempo_hz

@@ -21,8 +21,8 @@ bubbles_then_vee   bubbles, vee      the same two events in the other order
 
 The last four differ in the order of their events alone: averaged over time, a class and its partner
 are the same. Everything else in a clip (tempo, place, size, colors, background, distractor,
-loudness, noise) is drawn without regard to the class. Picture and sound of a clip share tempo and
-size (small discs sound high), so that a clip's own sound can be told from many sounds of other
+loudness, noise) is drawn without regard to the class. Video and audio of a clip share tempo and
+size (small discs audio high), so that a clip's own audio can be told from many sounds of other
 clips of its class. No class depends on left and right: clips may be mirrored.
 
 Events have the same times in all clips. Were they drawn for each clip, they would tell it from all
@@ -60,7 +60,7 @@ _NUM_ALONE = 6
 _SPLITS = ("train", "test")
 
 _TIMES_SEC = ((0.5, 0.75), (0.5 + 16 / 12, 0.75))  # start and duration; 16 frames lie between
-_FIRST_SEC, _LAST_SEC = 0.3, 2.7  # between these fall the times of a sound that has its own
+_FIRST_SEC, _LAST_SEC = 0.3, 2.7  # between these fall the times of an audio that has its own
 _SHORTEST_SEC, _LONGEST_SEC, _SHORTEST_GAP_SEC = 0.6, 0.85, 0.1
 _FIXED_TEMPO_HZ = 1.7
 
@@ -75,16 +75,16 @@ class DemoSpec:
         seed: Sets of one seed are the same, byte for byte; sets of two seeds are independent.
         order_classes: Four of the ten classes differ in the order of two events alone. Off: these
             four show one kind of event twice, as the other six do.
-        sync: Sound events happen when the picture's events do. Off: at times of their own, drawn
+        sync: Audio events happen when the picture's events do. Off: at times of their own, drawn
             for each clip.
-        shared_instance: Sound and picture share the clip's tempo and size (heard as pitch). Off:
+        shared_instance: Audio and video share the clip's tempo and size (heard as pitch). Off:
             each draws its own.
         nuisance_space: Place and size of events vary. Off: in the middle, of middle size.
         nuisance_time: The tempo of events varies. Off: the same in all clips.
         nuisance_colour: Colors, and the contrast of each event, vary. Off: light and dark on one
             gray.
         nuisance_background: Moving texture, flicker, a wandering distractor. Off: plain.
-        noise: Picture grain, noise in the sound, various loudness. Off: clean, one loudness.
+        noise: Picture grain, noise in the audio, various loudness. Off: clean, one loudness.
     """
 
     num_train_per_class: int = 60
@@ -137,8 +137,8 @@ class Scene:
         flicker: Standard deviation of each frame's color, gray levels.
         distractor: Amplitude of the wandering disc, gray levels.
         grain: Standard deviation of the picture's noise, gray levels.
-        loudness: Root mean square of the events' sound; full scale is 1.
-        noise: Root mean square of the sound's noise; full scale is 1.
+        loudness: Root mean square of the events' audio; full scale is 1.
+        noise: Root mean square of the audio's noise; full scale is 1.
         seed: For what is random in texture, distractor and noise.
     """
 
@@ -160,7 +160,7 @@ class ClipPlan:
 
     Attributes:
         seen: The picture's two events, in order of time.
-        heard: The sound's two events, in order of time.
+        heard: The audio's two events, in order of time.
         scene: What surrounds them.
     """
 

@@ -11,7 +11,7 @@ file is a report, never an exception. Levels:
 
 * "headers": what the container declares; one frame is decoded. Milliseconds.
 * "sample": also the packets of the whole file (frame rate, keyframes, where it ends), frames at
-  five places up to the very end, sound up to a minute, and prints to find duplicates by.
+  five places up to the very end, audio up to a minute, and prints to find duplicates by.
 * "full": also every frame and every sample.
 """
 
@@ -279,15 +279,15 @@ def _oddities_of_picture(
 
 def _problems_of_sound(facts: SoundFacts, sound: AudioStats | None) -> Iterator[MediaProblem]:
     if facts.num_tracks > 1:
-        yield problem("several_tracks", f"{facts.num_tracks} sound tracks; one of them is read")
+        yield problem("several_tracks", f"{facts.num_tracks} audio tracks; one of them is read")
     if sound is None:
         return
     lost = 1 - sound.readable_share
     if sound.readable_share < _USABLE_SHARE:
-        yield problem("undecodable", f"{lost:.0%} of its sound cannot be decoded")
+        yield problem("undecodable", f"{lost:.0%} of its audio cannot be decoded")
         return
     if lost * sound.heard_sec > _SOUND_LOST_SEC and lost > _SOUND_LOST:
-        yield problem("damaged", f"{lost:.0%} of its sound is missing")
+        yield problem("damaged", f"{lost:.0%} of its audio is missing")
         return
     if facts.silent_share == 1:
         yield problem("silent")
@@ -301,16 +301,16 @@ def _problems_of_both(picture: PictureFacts, sound: SoundFacts) -> Iterator[Medi
     offset = sound.start_sec - picture.start_sec
     if abs(offset) > _OFFSET_SEC:
         first = "later" if offset > 0 else "earlier"
-        yield problem("offset", f"its sound starts {abs(offset):.2f} s {first} than its picture")
+        yield problem("offset", f"its audio starts {abs(offset):.2f} s {first} than its picture")
     apart = sound.end_sec - picture.end_sec
     if abs(apart) > _ENDS_APART_SEC:
         first = "later" if apart > 0 else "earlier"
-        yield problem("ends_apart", f"its sound ends {abs(apart):.2f} s {first} than its picture")
+        yield problem("ends_apart", f"its audio ends {abs(apart):.2f} s {first} than its picture")
     both = min(sound.end_sec, picture.end_sec) - max(sound.start_sec, picture.start_sec)
     if both < 0.5 * picture.length_sec:
         yield problem(
             "sound_covers_little",
-            f"sound during {max(0.0, both):.2f} s of {picture.length_sec:.2f} s of video",
+            f"audio during {max(0.0, both):.2f} s of {picture.length_sec:.2f} s of video",
         )
 
 

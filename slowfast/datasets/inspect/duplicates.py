@@ -1,7 +1,7 @@
-"""Which files are the same: by their bytes, and, nearly certain, by what they show and sound like.
+"""Which files are the same: by their bytes, and, nearly certain, by what they show and audio like.
 
 A print is a few hundred bits that survive re-encoding and scaling: per picture, which of two
-neighboring squares is brighter; of the sound, how the balance of its bands changes with time.
+neighboring squares is brighter; of the audio, how the balance of its bands changes with time.
 
 Legend: H W height and width, n samples.
 """
@@ -30,7 +30,7 @@ _PICTURE_TOLERANCE, _SOUND_TOLERANCE = 0.10, 0.25
 
 _MIN_PICTURES = 2
 _MIN_MOTION, _MOTION_FACTOR = 0.05, 4.0
-"""Without sound the pictures of a file must differ by that share of bits, and by so many times what
+"""Without audio the pictures of a file must differ by that share of bits, and by so many times what
 they differ from the other file's: all views of one still scene are alike."""
 
 _SEGMENTS, _BANDS = 16, 9
@@ -38,11 +38,11 @@ _LOW_HZ, _HIGH_HZ = 200.0, 3600.0
 _FRAME_SEC = 0.04
 _INAUDIBLE, _FAINTEST = 1e-4, 1e-6
 _MIN_HEARD = 8
-"""Of 15 changes so many must lie within sound, not silence."""
+"""Of 15 changes so many must lie within audio, not silence."""
 
 _PICTURE_BITS, _SOUND_BITS = _SIDE * _SIDE, _BANDS - 1
 _WORDS_PER_PIECE = 4
-"""Two prints are compared when half a picture, or so many changes of the sound, are equal."""
+"""Two prints are compared when half a picture, or so many changes of the audio, are equal."""
 
 _COMMON = 500
 """A piece that is found in more files than that tells nothing."""
@@ -93,7 +93,7 @@ def _picture_word(picture: NDArray[np.uint8] | None) -> str:
 
 
 def audio_fingerprint(wave: NDArray[np.float32], rate_hz: int) -> str:
-    """Take the print of sound.
+    """Take the print of audio.
 
     Args:
         wave: float32 (n,).
@@ -132,7 +132,7 @@ def find_duplicates(reports: Iterable[MediaReport]) -> list[Duplicates]:
 
     Returns:
         Groups, those by bytes first. Groups by content are nearly certain, not proven: the files
-        last equally long, look alike at five places, and sound alike where they have sound.
+        last equally long, look alike at five places, and audio alike where they have audio.
     """
     by_bytes: dict[tuple[int, str], list[MediaReport]] = defaultdict(list)
     for report in sorted(reports, key=lambda report: report.path):

@@ -1,4 +1,4 @@
-"""How the media checker finds things out: looking at frames, listening to sound.
+"""How the media checker finds things out: looking at frames, listening to audio.
 
 Everything is read by the reader of ``media``, as the loader reads it, so that what is found here is
 what training will meet.
@@ -34,10 +34,10 @@ _LOOK_SIDE, _SCAN_SIDE = 32, 16
 _DEFAULT_FPS = 30.0
 
 _LISTEN_WHOLE_SEC = 60.0
-"""Sound up to that length is listened to from end to end."""
+"""Audio up to that length is listened to from end to end."""
 
 _PIECES, _PIECE_SEC = 12, 5.0
-"""Of longer sound, so many pieces of that length."""
+"""Of longer audio, so many pieces of that length."""
 
 _CHUNK_SEC = 30.0
 _BLOCK_SEC = 0.02
@@ -70,7 +70,7 @@ class FrameStats(NamedTuple):
 
 
 class AudioStats(NamedTuple):
-    """Sound listened to.
+    """Audio listened to.
 
     Attributes:
         readable_share: Share of the pieces that could be read, in [0, 1].
@@ -79,7 +79,7 @@ class AudioStats(NamedTuple):
         quiet_share: Share of it below -60 dB, in [0, 1].
         peak: Largest absolute sample.
         wave: float32 (n,), of the pieces that were sampled, one after the other.
-        is_whole: Whether they are all of the sound.
+        is_whole: Whether they are all of the audio.
         fault: What the first piece that could not be read raised, or None.
     """
 
@@ -166,10 +166,10 @@ def decode_all(reader: MediaReader, beat: Beat) -> DecodeStats:
 def audio_stats(
     reader: MediaReader, info: MediaInfo, *, everywhere: bool, beat: Beat
 ) -> AudioStats:
-    """Listen to the sound: to all of it, or to pieces from its start to its end.
+    """Listen to the audio: to all of it, or to pieces from its start to its end.
 
     Args:
-        reader: The open file; it has sound.
+        reader: The open file; it has audio.
         info: Its facts.
         everywhere: Listen to all of it, however long.
         beat: Called now and then.
@@ -190,7 +190,7 @@ def audio_stats(
 
 
 def av_offset(wave: NDArray[np.float32], rate_hz: int, offset_sec: float) -> NDArray[np.float32]:
-    """Move sound to where the picture starts: containers differ in how much leads in.
+    """Move audio to where the picture starts: containers differ in how much leads in.
 
     Args:
         wave: float32 (n,).

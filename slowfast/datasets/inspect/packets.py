@@ -40,7 +40,7 @@ class PacketFacts(NamedTuple):
         keyframe_sec: Longest time from one keyframe to the next, or to the end.
         keyframe_frames: Most frames from one keyframe to the next, or to the end.
         end_sec: Where the last frame ends, on the file's clock.
-        jumps_back: Whether time starts anew inside the file.
+        jumps_back: Whether time starts again inside the file.
         is_cut_short: Whether the container lists frames behind the file's end.
     """
 

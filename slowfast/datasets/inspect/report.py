@@ -71,7 +71,7 @@ class PictureFacts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SoundFacts:
-    """The sound track that is read; as PictureFacts. Levels are of the mix to one channel.
+    """The audio track that is read; as PictureFacts. Levels are of the mix to one channel.
 
     Attributes:
         codec: Name of the decoder.
@@ -79,7 +79,7 @@ class SoundFacts:
         channels: Channels.
         start_sec: When it starts.
         end_sec: When it ends, as the container tells.
-        num_tracks: Sound tracks in the file.
+        num_tracks: Audio tracks in the file.
         heard_sec: How much of it was listened to.
         silent_share: Share of that which is digital silence, in [0, 1].
         quiet_share: Share of that below -60 dB, in [0, 1]; holds the silent share.
@@ -117,10 +117,10 @@ class MediaReport:
         problems: What is wrong, the gravest first.
         container: FFmpeg's name of the format, or "".
         picture: The video track, or None.
-        sound: The sound track, or None.
+        sound: The audio track, or None.
         file_hash: Of the file's bytes; "" at level "headers".
         video_hash: Fingerprint of the frames looked at, or "".
-        audio_fingerprint: Fingerprint of the sound listened to, or "".
+        audio_fingerprint: Fingerprint of the audio listened to, or "".
     """
 
     path: str
@@ -152,13 +152,13 @@ class MediaReport:
 
     @property
     def duration_sec(self) -> float:
-        """Length of the video; of the sound where there is no video."""
+        """Length of the video; of the audio where there is no video."""
         track = self.picture or self.sound
         return track.length_sec if track else 0.0
 
     @property
     def sound_offset_sec(self) -> float | None:
-        """How much later than the picture the sound starts; None without both."""
+        """How much later than the picture the audio starts; None without both."""
         if self.picture is None or self.sound is None:
             return None
         return self.sound.start_sec - self.picture.start_sec

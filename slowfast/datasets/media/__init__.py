@@ -1,1 +1,1 @@
-"""Decoding: picture and sound of a file on one clock. ``reader.open_media`` is the way in."""
+"""Decoding: video and audio of a file on one clock. ``reader.open_media`` is the way in."""

@@ -1,4 +1,4 @@
-"""Sound of an audio track in a given window, as one channel at the wanted rate, to the sample.
+"""Audio of an audio track in a given window, as one channel at the wanted rate, to the sample.
 
 A window is decoded with enough of what lies before it that it equals the same stretch of the whole
 track decoded and resampled from its start: bit for bit where codec and container keep exact time,
@@ -104,7 +104,7 @@ class _Piece(NamedTuple):
 
 
 class AudioTrack:
-    """Reads the sound of one audio track.
+    """Reads the audio of one audio track.
 
     Containers that count in milliseconds (mkv, webm, flv, wmv) round the time of every frame; the
     frames of a window are joined seamlessly and their common place is estimated from all of them,
@@ -148,7 +148,7 @@ class AudioTrack:
     def read(
         self, start_sec: float, num_samples: int, sample_rate_hz: int, *, zero_sec: float
     ) -> tuple[FloatArray, float]:
-        """Return a window of the sound.
+        """Return a window of the audio.
 
         Args:
             start_sec: Where it starts, on the reader's clock, in seconds; rounded to a multiple of
@@ -175,7 +175,7 @@ class AudioTrack:
         if not sound[1] and is_due and self._errors + self._source.errors:
             raise MediaError(
                 self._source.file.location.path,
-                f"damaged: it has no whole sound from {start_sec:.2f} s of its track on",
+                f"damaged: it has no whole audio from {start_sec:.2f} s of its track on",
             )
         return sound
 
@@ -238,7 +238,7 @@ class AudioTrack:
     def _run_start(self, run: list[_Piece], is_first: bool) -> int:
         """Return where a run of seamless frames starts, in samples after the track's origin."""
         if is_first and self._is_counted:
-            return 0  # on the first page, FFmpeg also counts the first packet, which has no sound
+            return 0  # on the first page, FFmpeg also counts the first packet, which has no audio
         lengths = [piece.frame.samples for piece in run]
         starts = np.array([piece.start for piece in run]) - np.cumsum([0, *lengths[:-1]])
         usual = starts[abs(starts - np.sort(starts)[len(starts) // 2]) <= self._tick + 1.0]
@@ -366,7 +366,7 @@ def downmix(frames: list[AudioFrame]) -> FloatArray:
 
 
 def _resample(sound: FloatArray, rate: int, out_rate: int) -> FloatArray:
-    """Resample mono sound; the first sample that comes out lies where the first went in."""
+    """Resample mono audio; the first sample that comes out lies where the first went in."""
     if rate == out_rate:
         return sound
     frame = AudioFrame.from_ndarray(sound[np.newaxis], format="fltp", layout="mono")

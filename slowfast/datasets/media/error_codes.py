@@ -67,16 +67,16 @@ JOIN = (
 """What to do about a file whose time starts again."""
 
 PROBLEMS: dict[str, ProblemKind] = {
-    "missing": ProblemKind("error", "file is missing", "Mend the link or the list that names it."),
-    "forbidden": ProblemKind("error", "file may not be read", "Mend its permissions (chmod +r)."),
-    "not_a_file": ProblemKind("error", "not a file", "Remove it, or mend the list that names it."),
+    "missing": ProblemKind("error", "file is missing", "Fix the link or the list that names it."),
+    "forbidden": ProblemKind("error", "file may not be read", "Fix its permissions (chmod +r)."),
+    "not_a_file": ProblemKind("error", "not a file", "Remove it, or fix the list that names it."),
     "empty": ProblemKind("error", "file is empty", _GET_AGAIN),
     "not_media": ProblemKind("error", "not a media file, or damaged beyond reading", _GET_AGAIN),
     "still_image": ProblemKind("error", "still image", "Leave it out: it has no time."),
     "raw_stream": ProblemKind(
         "error", "raw stream without timestamps", "Put it into a container: ffmpeg -i FILE OUT.mp4"
     ),
-    "no_tracks": ProblemKind("error", "neither video nor sound that can be decoded", _GET_AGAIN),
+    "no_tracks": ProblemKind("error", "neither video nor audio that can be decoded", _GET_AGAIN),
     "undecodable": ProblemKind("error", "hardly any of it can be decoded", _GET_AGAIN),
     "unreadable": ProblemKind("error", "cannot be read", _GET_AGAIN),
     "hangs": ProblemKind(
@@ -94,21 +94,21 @@ PROBLEMS: dict[str, ProblemKind] = {
     ),
     "truncated": ProblemKind("warning", "cut short", _GET_AGAIN + " Or re-encode what is left."),
     "restarts": ProblemKind("warning", "time jumps back inside the file", JOIN),
-    "no_sound": ProblemKind("warning", "no sound track", "Leave it out with --require-sound."),
+    "no_sound": ProblemKind("warning", "no audio track", "Leave it out with --require-sound."),
     "silent": ProblemKind("warning", "silent throughout", "Leave it out with --require-sound."),
-    "faint": ProblemKind("warning", "very quiet throughout", "Listen to it: is that the sound?"),
+    "faint": ProblemKind("warning", "very quiet throughout", "Listen to it: is that the audio?"),
     "sound_covers_little": ProblemKind(
         "warning",
-        "sound during less than half of the video",
-        "Clips elsewhere count as without sound; leave it out if there are many.",
+        "audio during less than half of the video",
+        "Clips elsewhere count as without audio; leave it out if there are many.",
     ),
-    "no_video": ProblemKind("note", "sound only", _NOTHING),
+    "no_video": ProblemKind("note", "audio only", _NOTHING),
     "mostly_silent": ProblemKind("note", "silent for more than half of the time", _NOTHING),
     "blank": ProblemKind("note", "no picture to be seen (one color)", "Look at it."),
     "offset": ProblemKind(
-        "note", "picture and sound start at different times", "Nothing: timestamps are honored."
+        "note", "video and audio start at different times", "Nothing: timestamps are honored."
     ),
-    "ends_apart": ProblemKind("note", "picture and sound end at different times", _NOTHING),
+    "ends_apart": ProblemKind("note", "video and audio end at different times", _NOTHING),
     "short": ProblemKind("note", "shorter than a second", "Leave it out with --min-sec."),
     "variable_rate": ProblemKind(
         "note", "variable frame rate", "Nothing: frames are taken by their timestamps."
@@ -129,7 +129,7 @@ _OWN_REASONS = {
     "it is 0 bytes long": "empty",
     "it is a still image": "still_image",
     "it is a raw": "raw_stream",
-    "it has neither video nor sound": "no_tracks",
+    "it has neither video nor audio": "no_tracks",
     "damaged:": "undecodable",
 }
 """How the reasons start that the reader gives itself, and what they are."""

@@ -231,7 +231,7 @@ def _is_usable(stream: Any) -> bool:
 
 
 def is_plausible_rate(sample_rate_hz: int) -> bool:
-    """Whether sound of that rate exists; a damaged header may ask for gigabytes of zeros.
+    """Whether audio of that rate exists; a damaged header may ask for gigabytes of zeros.
 
     Args:
         sample_rate_hz: The rate.
@@ -271,7 +271,7 @@ class MediaFile:
         self.container = open_container(location)
         if _is_still_image(self.container):
             self.container.close()
-            raise MediaError(location.path, "it is a still image, neither video nor sound")
+            raise MediaError(location.path, "it is a still image, neither video nor audio")
         self.video_index = _pick_track(self.container, "video")
         self.audio_index = _pick_track(self.container, "audio")
         self.pristine = True
@@ -292,7 +292,7 @@ class MediaFile:
             stream.discard = Discard.default if stream.index == index else Discard.all
 
     def reopen(self, index: int) -> None:
-        """Open the file anew, to read that track from its beginning."""
+        """Open the file again, to read that track from its beginning."""
         old, self.container = self.container, open_container(self.location)
         old.close()
         self.pristine = True

@@ -64,7 +64,7 @@ class FrameFolder(Closing):
         """
         audio = self._open_audio()
         if audio is None:
-            raise MediaError(self.path, "it has no sound that can be decoded")
+            raise MediaError(self.path, "it has no audio that can be decoded")
         return audio.audio_extent_sec
 
     def read_video(

@@ -38,7 +38,7 @@ class MediaInfo(NamedTuple):
     """Facts of a media file.
 
     Times are in seconds on the file's own clock. Its zero is the first instant that the video or
-    the sound presents, whichever comes first; both are placed on it by their timestamps.
+    the audio presents, whichever comes first; both are placed on it by their timestamps.
 
     Attributes:
         has_video: Whether there is a video track; covers and thumbnails are none.
@@ -46,8 +46,8 @@ class MediaInfo(NamedTuple):
         video_start_sec: When the first frame appears.
         video_end_sec: When the last frame disappears, as the container tells; a damaged file may
             end before. 0 without video, as all numbers of a track that is not there.
-        audio_start_sec: When the sound starts.
-        audio_end_sec: When the sound ends.
+        audio_start_sec: When the audio starts.
+        audio_end_sec: When the audio ends.
         width: Of the upright picture with square pixels, in pixels.
         height: Of the upright picture with square pixels, in pixels.
         rotation: Degrees, counter-clockwise, that frames are turned to be upright: 0, 90, 180, 270.

@@ -1,14 +1,14 @@
-"""The one place where media files are opened: frames and sound of a window, on one clock.
+"""The one place where media files are opened: frames and audio of a window, on one clock.
 
 >>> with open_media("clip.mp4") as reader:
 ...     times = frame_times(1.0, num_frames=16, sampling_rate=2, target_fps=30.0)
 ...     frames = reader.read_video(times, short_side=144)  # uint8 (16, 144, 192, 3)
-...     sound, share = reader.read_audio(1.0, num_samples=24000, sample_rate_hz=24000)
+...     audio, share = reader.read_audio(1.0, num_samples=24000, sample_rate_hz=24000)
 
 What holds of every file:
 
 * Time is in seconds on the file's own clock, whose zero is the first instant presented. Frames and
-  sound are placed by their timestamps, so late tracks, edit lists and containers that start at
+  audio are placed by their timestamps, so late tracks, edit lists and containers that start at
   1.4 s need no care. AVI and its like store decoding times only: there the n-th frame shown
   appears at the n-th of them.
 * Pictures come upright and with square pixels: rotation metadata and sample aspect ratio are
@@ -56,7 +56,7 @@ class MediaReader(Closing):
     """An open media file. Use it in a ``with`` block; not for several threads at once.
 
     One decoder thread per track. Windows of one kind are best read in ascending order, all of the
-    video before the sound: each change between the two costs a seek.
+    video before the audio: each change between the two costs a seek.
 
     Args:
         location: The file.
@@ -141,7 +141,7 @@ class MediaReader(Closing):
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
     ) -> tuple[NDArray[np.float32], float]:
-        """Return a window of the sound, mixed to one channel.
+        """Return a window of the audio, mixed to one channel.
 
         A window equals the same stretch of the whole track, decoded and resampled at once; so
         windows that adjoin join without a seam.
@@ -153,7 +153,7 @@ class MediaReader(Closing):
 
         Returns:
             float32 (N,) in [-1, 1], zero outside of the track, and the share of the window that
-            lies inside the track, in [0, 1]. Zeros and 0 where there is no sound track.
+            lies inside the track, in [0, 1]. Zeros and 0 where there is no audio track.
 
         Raises:
             MediaError: If damage leaves nothing of a window inside the track.
@@ -191,7 +191,7 @@ class MediaReader(Closing):
                 "ffmpeg -i FILE OUT.mp4",
             )
         if self._video is None and self._audio is None:
-            raise MediaError(self.path, "it has neither video nor sound that can be decoded")
+            raise MediaError(self.path, "it has neither video nor audio that can be decoded")
         self._zero_sec = min(span.start_sec for span in spans.values())
 
     @property
@@ -208,16 +208,16 @@ class MediaReader(Closing):
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the sound, in seconds on the file's clock.
+        """First and last instant of the audio, in seconds on the file's clock.
 
         As in ``info``, but nothing has to be decoded for it.
 
         Raises:
-            MediaError: If there is no sound.
+            MediaError: If there is no audio.
         """
         self._check_open()
         if self._audio is None:
-            raise MediaError(self.path, "it has no sound that can be decoded")
+            raise MediaError(self.path, "it has no audio that can be decoded")
         span = self._audio.span
         return span.start_sec - self._zero_sec, span.end_sec - self._zero_sec
 

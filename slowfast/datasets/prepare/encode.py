@@ -1,7 +1,7 @@
-"""Re-encoding one media file for training: small, with many keyframes, in step with its sound.
+"""Re-encoding one media file for training: small, with many keyframes, in step with its audio.
 
-Frames and sound come from the project's own reader: upright, with square pixels, on the file's own
-clock. Each frame keeps its instant (late tracks, varying rates), and the sound is written from the
+Frames and audio come from the project's own reader: upright, with square pixels, on the file's own
+clock. Each frame keeps its instant (late tracks, varying rates), and the audio is written from the
 instant it starts at. A file counts only when it is complete: it is written under a temporary name,
 opened again, and then renamed (``prepare_target``).
 
@@ -46,9 +46,9 @@ class Copy(NamedTuple):
     Attributes:
         num_frames: Frames written.
         num_damaged: Frames of the original that were left out, being damaged.
-        lost_sound_sec: Sound of the original that could not be decoded; silent in the copy.
+        lost_sound_sec: Audio of the original that could not be decoded; silent in the copy.
         last_frame_sec: When the last frame appears; None without video.
-        sound_end_sec: When the sound ends; None without sound.
+        sound_end_sec: When the audio ends; None without audio.
     """
 
     num_frames: int
@@ -196,7 +196,7 @@ class _VideoWriter:
 
 
 class _AudioWriter:
-    """Encodes the sound, mixed to one channel, from the instant it starts at.
+    """Encodes the audio, mixed to one channel, from the instant it starts at.
 
     Args:
         out: The container.
@@ -236,7 +236,7 @@ class _AudioWriter:
         """Encode the rest.
 
         Raises:
-            MediaError: If nothing of the sound could be decoded.
+            MediaError: If nothing of the audio could be decoded.
         """
         self.write_until(math.inf)
         if self._fault is not None and self.end_sec is None:
@@ -296,7 +296,7 @@ def _verify(file: Path, copy: Copy) -> None:
         raise OSError(f"the copy cannot be read: {error.reason}") from error
     tracks = [
         ("video", info.video_end_sec, copy.last_frame_sec),
-        ("sound", info.audio_end_sec, copy.sound_end_sec),
+        ("audio", info.audio_end_sec, copy.sound_end_sec),
     ]
     for name, found, wanted in tracks:
         if wanted is not None and found < wanted - _LENGTH_TOLERANCE_SEC:

@@ -35,7 +35,7 @@ class IndexSettings(NamedTuple):
         val_fraction: Share of the files for validation, in [0, 1).
         test_fraction: Share of the files for testing, in [0, 1).
         seed: Which of them.
-        require_sound: Leave out files without sound, and silent ones.
+        require_sound: Leave out files without audio, and silent ones.
         min_sec: Leave out shorter files.
         drop_duplicates: Keep only the first of files that are the same.
         use_labels: Take the names of folders for classes.
@@ -189,7 +189,7 @@ def _why_not(report: MediaReport, group: str, settings: IndexSettings) -> str:
     if not report.is_usable:
         return "unusable"
     if settings.require_sound and not report.has_sound:
-        return "without sound, or silent"
+        return "without audio, or silent"
     if report.duration_sec < settings.min_sec:
         return f"shorter than {settings.min_sec:g} s"
     if settings.drop_duplicates and group != report.path:

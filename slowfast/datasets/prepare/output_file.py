@@ -39,8 +39,8 @@ class EncodeSettings(NamedTuple):
         gop: Frames from one keyframe to the next, at most.
         crf: x264's constant rate factor, 0 to 51; higher is smaller and worse.
         preset: One of PRESETS.
-        audio_rate_hz: Sample rate of the sound.
-        audio_kbps: Bit rate of the sound, in kilobits per second.
+        audio_rate_hz: Sample rate of the audio.
+        audio_kbps: Bit rate of the audio, in kilobits per second.
     """
 
     short_side: int = 160

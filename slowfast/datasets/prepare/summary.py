@@ -120,15 +120,15 @@ def _statistics(reports: Sequence[MediaReport]) -> str:
     if sounds:
         silent = sum("silent" in report.codes for report in usable)
         lines += [
-            _line("sound", _lengths([sound.length_sec for sound in sounds])),
+            _line("audio", _lengths([sound.length_sec for sound in sounds])),
             _line(
                 "formats", _most(f"{s.codec} {s.sample_rate_hz} Hz x{s.channels}" for s in sounds)
             ),
-            _line("silent", f"{silent} of {len(sounds)} sound tracks throughout"),
+            _line("silent", f"{silent} of {len(sounds)} audio tracks throughout"),
         ]
     offsets = [report.sound_offset_sec for report in usable if report.sound_offset_sec is not None]
     if offsets:
-        text = f"sound starts {min(offsets):+.3f} to {max(offsets):+.3f} s after the picture"
+        text = f"audio starts {min(offsets):+.3f} to {max(offsets):+.3f} s after the picture"
         lines.append(_line("offsets", f"{text}, median {statistics.median(offsets):+.3f} s"))
     return "\n".join([*lines, ""])
 

@@ -96,7 +96,7 @@ def check_folders(folder: Path, out: Path) -> None:
 
 
 def plan_copies(folder: Path, files: Sequence[str], out: Path) -> list[TranscodeJob]:
-    """Say where each copy goes: the same folders and names, with the suffix .mp4 (sound: .m4a).
+    """Say where each copy goes: the same folders and names, with the suffix .mp4 (audio: .m4a).
 
     Where two originals differ in their suffix only, their copies keep it: ``a.avi.mp4``.
 
@@ -162,7 +162,7 @@ def encode_all(
         result = done.value or TranscodeOutcome(done.task, "failed", done.reason)
         if result.status == "fatal":
             raise UserError(
-                f"--out: cannot write {result.plan.target}: {result.reason}. When that is mended, "
+                f"--out: cannot write {result.plan.target}: {result.reason}. When that is fixed, "
                 "the same command goes on where this one stopped."
             )
         yield result
@@ -193,7 +193,7 @@ def _encode(plan: TranscodeJob, beat: Beat, *, settings: EncodeSettings) -> Tran
     if copy.num_damaged:
         lost.append(f"{copy.num_damaged} damaged frames left out")
     if copy.lost_sound_sec > _LOST_SEC:
-        lost.append(f"{copy.lost_sound_sec:.1f} s of its sound could not be decoded")
+        lost.append(f"{copy.lost_sound_sec:.1f} s of its audio could not be decoded")
     return TranscodeOutcome(plan, "encoded", "; ".join(lost), size, target.stat().st_size)
 
 

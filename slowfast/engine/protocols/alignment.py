@@ -1,4 +1,4 @@
-"""Does the model hear whether sound and picture belong to the same moment?"""
+"""Does the model hear whether audio and video belong to the same moment?"""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["alignment"]
 
 @PROTOCOL_REGISTRY.register()
 def alignment(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure how often the true sound is more similar to the picture than a later piece of it.
+    """Measure how often the true audio is more similar to the picture than a later piece of it.
 
-    Of each test video: the cosine of every view's embedding with that of the sound of its clip,
-    averaged over the views, once with the true sound and once with the same track started
+    Of each test video: the cosine of every view's embedding with that of the audio of its clip,
+    averaged over the views, once with the true audio and once with the same track started
     PROBE.SYNC_OFFSET_SEC later.
 
     Args:
@@ -23,11 +23,11 @@ def alignment(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         cfg: PROBE.SYNC_OFFSET_SEC.
 
     Returns:
-        ``alignment``: the share of the videos with sound where the true sound wins; ties count
+        ``alignment``: the share of the videos with audio where the true audio wins; ties count
         half. Chance is one half.
 
     Raises:
-        UserError: If the model has no common space, or no test video has sound.
+        UserError: If the model has no common space, or no test video has audio.
     """
     true = evidence.features("test")
     if "similarity" not in true.features:
@@ -46,6 +46,6 @@ def alignment(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         for table, keep in zip((true, later), in_both, strict=True)
     )
     if not len(first):
-        raise UserError("TEST.PROTOCOLS: 'alignment' needs a test video with sound.")
+        raise UserError("TEST.PROTOCOLS: 'alignment' needs a test video with audio.")
     wins = (first > second).double() + 0.5 * (first == second).double()
     return {"alignment": Result(float(wins.mean()), 0.5, count=len(wins))}

@@ -3,7 +3,7 @@
 Each is a handful of numbers per clip and a linear classifier fitted on the train split. A learned
 representation that does no better has learned nothing worth having.
 
-Legend: B batch, V views, A sound clips, T frames, F mel bins, S spectrogram steps, N files.
+Legend: B batch, V views, A audio clips, T frames, F mel bins, S spectrogram steps, N files.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def mel_statistics(moments: Tensor) -> Tensor:
 
 @PROTOCOL_REGISTRY.register()
 def baselines(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure what a linear classifier makes of trivial descriptions of picture and sound.
+    """Measure what a linear classifier makes of trivial descriptions of video and audio.
 
     The classifier is that of ``linear_probe``: standardized, its decay chosen by cross-validation
     within the train split.
@@ -85,7 +85,7 @@ def baselines(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         cfg: PROBE.WEIGHT_DECAY_GRID, VALIDATION_FOLDS.
 
     Returns:
-        With pictures ``baseline_mean_colour`` and ``baseline_frame_difference``, with sound
+        With pictures ``baseline_mean_colour`` and ``baseline_frame_difference``, with audio
         ``baseline_mel_statistics``: accuracy on the test split. Chance is one over the classes.
 
     Raises:

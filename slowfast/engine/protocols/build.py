@@ -47,7 +47,7 @@ class FeatureProvider(Protocol):
     """What a protocol may look at."""
 
     def features(self, split: str, *, sound_shift_sec: float = 0.0) -> FeatureTable:
-        """Return the features of "test" or "gallery", with the sound taken later than the picture.
+        """Return the features of "test" or "gallery", with the audio taken later than the picture.
 
         They are extracted once. The table is of all ranks, the same on each.
         """

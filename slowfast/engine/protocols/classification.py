@@ -12,7 +12,7 @@ __all__ = ["classification"]
 
 @PROTOCOL_REGISTRY.register()
 def classification(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure a classifier of video or sound on the test split.
+    """Measure a classifier of video or audio on the test split.
 
     Args:
         evidence: Features with ``scores``.

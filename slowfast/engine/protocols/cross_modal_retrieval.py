@@ -1,4 +1,4 @@
-"""Retrieval of the very clip: of sound from picture and back."""
+"""Retrieval of the very clip: of audio from picture and back."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def cross_modal_retrieval(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, 
 
     Returns:
         ``video_to_audio_r<k>`` and ``audio_to_video_r<k>`` for each rank up to the number of test
-        videos that have sound; those alone are queries and keys.
+        videos that have audio; those alone are queries and keys.
 
     Raises:
-        UserError: If the model has no common space, or fewer than two videos have sound.
+        UserError: If the model has no common space, or fewer than two videos have audio.
     """
     table = evidence.features("test")
     if "video_embedding" not in table.features or "audio_embedding" not in table.features:
@@ -35,7 +35,7 @@ def cross_modal_retrieval(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, 
     keep = table.audio_valid
     count = int(keep.sum())
     if count < 2:
-        raise UserError("TEST.PROTOCOLS: 'cross_modal_retrieval' needs two test videos with sound.")
+        raise UserError("TEST.PROTOCOLS: 'cross_modal_retrieval' needs two test videos with audio.")
     video = table.features["video_embedding"][keep]
     audio = table.features["audio_embedding"][keep]
     ranks = [k for k in cfg.PROBE.RANKS if k <= count]

@@ -1,4 +1,4 @@
-"""A linear support vector machine on frozen features, as the field measures sound."""
+"""A linear support vector machine on frozen features, as the field measures audio."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def linear_svm(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     The cost is chosen by cross-validation within the train split.
 
     Args:
-        evidence: Features of both splits; those of sound are averaged over a file's clips.
+        evidence: Features of both splits; those of audio are averaged over a file's clips.
         cfg: PROBE.FEATURE, SVM_COSTS, VALIDATION_FOLDS.
 
     Returns:

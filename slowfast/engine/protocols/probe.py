@@ -59,7 +59,7 @@ class Probe(NamedTuple):
 def read_probe(evidence: FeatureProvider, cfg: CfgNode, protocol: str) -> Probe:
     """Get the features that PROBE.FEATURE names, and their labels.
 
-    Of sound, gallery videos without any are left out; test videos without any stay, as zeros, so
+    Of audio, gallery videos without any are left out; test videos without any stay, as zeros, so
     that every method is measured on the same videos.
 
     Args:
@@ -81,11 +81,11 @@ def read_probe(evidence: FeatureProvider, cfg: CfgNode, protocol: str) -> Probe:
         inputs, label = inputs[gallery.audio_valid], label[gallery.audio_valid]
         silent = int((~gallery.audio_valid).sum()), int((~test.audio_valid).sum())
         if not len(inputs):
-            raise UserError(f"TEST.PROTOCOLS: '{protocol}': no video of the train split has sound.")
+            raise UserError(f"TEST.PROTOCOLS: '{protocol}': no video of the train split has audio.")
         if any(silent):
             evidence.warn_once(
-                f"PROBE.FEATURE audio: {silent[0]} train videos without sound are left out; "
-                f"{silent[1]} test videos without sound are guessed"
+                f"PROBE.FEATURE audio: {silent[0]} train videos without audio are left out; "
+                f"{silent[1]} test videos without audio are guessed"
             )
     return Probe(inputs, queries, remap_labels(evidence, label, test.label))
 
@@ -95,7 +95,7 @@ def _feature(table: FeatureTable, name: str, protocol: str) -> Tensor:
         return table.features[name]
     have = [other for other in ("video", "audio") if other in table.features]
     use = f"set PROBE.FEATURE {have[0]}" if have else "this model gives none to be probed"
-    hint = ", and AUDIO.ENABLE True where the model has a sound branch" if name == "audio" else ""
+    hint = ", and AUDIO.ENABLE True where the model has an audio branch" if name == "audio" else ""
     raise UserError(
         f"PROBE.FEATURE: '{protocol}' needs the feature '{name}', which the model does not give "
         f"(it gives: {', '.join(have) or 'none'}); {use}{hint}."

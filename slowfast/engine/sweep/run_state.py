@@ -57,7 +57,7 @@ class RunState:
 
     Attributes:
         state: ``running``, ``finished``, ``failed`` or ``interrupted``; ``new`` before the start.
-        run_id: Made anew whenever the run is begun from nothing.
+        run_id: Made again whenever the run is begun from nothing.
         overrides: As on the command line, placeholders unfilled.
         config: The complete configuration without what only says where it runs.
         config_hash: SHA-256 of ``config``.

@@ -124,7 +124,7 @@ def refuse_changed(tasks: Sequence[Task]) -> None:
     listed = "\n".join(blocks)
     raise UserError(
         f"{len(changed)} of {len(tasks)} runs differ from what their folders hold:\n{listed}\n"
-        "Choose another output_dir, undo the change, or run them anew with --force (the old "
+        "Choose another output_dir, undo the change, or run them again with --force (the old "
         "folders are kept beside the new ones as NAME.replaced_1)."
     )
 

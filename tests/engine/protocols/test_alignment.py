@@ -1,4 +1,4 @@
-"""Alignment: the true sound against a later piece of it."""
+"""Alignment: the true audio against a later piece of it."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ def test_videos_without_sound_do_not_count():
 
 
 def test_a_video_that_was_read_only_once_does_not_count():
-    """Its file is damaged where the later sound would be."""
+    """Its file is damaged where the later audio would be."""
     true, later = similar([0.9, 0.2, 0.6]), similar([0.5, 0.7])
     later = dataclasses.replace(later, index=torch.tensor([0, 2]))
     assert alignment(Given(true, later=later), probe_cfg())["alignment"] == Result(
@@ -53,5 +53,5 @@ def test_what_it_needs():
     with pytest.raises(UserError, match="embeddings in one space"):
         alignment(Given(*blob_tables()), probe_cfg())
     silent = similar([0.0], valid=[False])
-    with pytest.raises(UserError, match="a test video with sound"):
+    with pytest.raises(UserError, match="a test video with audio"):
         alignment(Given(silent, later=silent), probe_cfg())

@@ -1,4 +1,4 @@
-"""Trivial baselines: descriptions by hand, and the protocol with picture, sound and both."""
+"""Trivial baselines: descriptions by hand, and the protocol with picture, audio and both."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_clips_of_a_file_are_described_as_one():
 
 
 class FeatureProvider:
-    """Videos whose brightness tells the class; sound that tells nothing."""
+    """Videos whose brightness tells the class; audio that tells nothing."""
 
     def __init__(self, label=lambda index: index % 2, keep=("raw_video", "audio"), frames=3):
         self.label, self.keep, self.frames = label, keep, frames

@@ -88,10 +88,10 @@ def test_silent_videos_are_not_learned_from_but_are_measured():
     assert probe.split.label.tolist() == [0, 1, 1]
     assert len(probe.queries) == len(probe.split.target) == 4
     (warning,) = given.warnings
-    assert "1 train videos without sound are left out; 2 test videos" in warning
+    assert "1 train videos without audio are left out; 2 test videos" in warning
 
 
 def test_no_sound_at_all():
     gallery = make_table({"audio": torch.eye(2)}, [0, 1], audio_valid=[False, False])
-    with pytest.raises(UserError, match="'knn': no video of the train split has sound"):
+    with pytest.raises(UserError, match="'knn': no video of the train split has audio"):
         read_probe(Given(gallery, gallery), probe_cfg(FEATURE="audio"), "knn")

@@ -133,7 +133,7 @@ def test_a_batch_without_any_sound_still_trains_on_crops(loss):
     outputs = _outputs()
     terms = loss(outputs, {"audio_valid": torch.zeros(B, 1, dtype=torch.bool)})
     assert terms["loss_cross"] == 0
-    grads = _gradients(terms["loss"], outputs)  # the sound branch stays in the graph
+    grads = _gradients(terms["loss"], outputs)  # the audio branch stays in the graph
     assert (grads[0] == 0).all()
     assert (grads[1] == 0).all()
 

@@ -280,7 +280,7 @@ def test_without_crops_only_whole_clips_are_embedded(cfg):
 
 
 def test_nothing_to_compare(cfg):
-    with pytest.raises(ValueError, match=r"no sound and no crops.*AUDIO\.ENABLE"):
+    with pytest.raises(ValueError, match=r"no audio and no crops.*AUDIO\.ENABLE"):
         _model(cfg, crops=False, sound=False)(_batch())
 
 
@@ -326,7 +326,7 @@ def test_embedding_without_sound(cfg):
     assert set(_model(cfg).embed(silent)) == {"video", "video_embedding"}
     model = _model(cfg, sound=False)
     assert set(model.embed(batch)) == {"video", "video_embedding"}
-    with pytest.raises(ValueError, match=r"no sound branch.*AUDIO\.ENABLE"):
+    with pytest.raises(ValueError, match=r"no audio branch.*AUDIO\.ENABLE"):
         model.embed_audio(batch["audio"][:, 0])
 
 

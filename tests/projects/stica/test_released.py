@@ -73,7 +73,7 @@ def test_numbers_of_the_published_code(released):
     with torch.no_grad():
         feature_map = model.backbone(batch["video"][:, 0]).maps[0]
         outputs, features = model(batch, boxes), model.embed(batch)
-    # The map's values reach 86, the sound's 73; single ones are rounded by 1e-5 of that.
+    # The map's values reach 86, the audio's 73; single ones are rounded by 1e-5 of that.
     check("eval_map1", feature_map[:, :64], rtol=0, atol=1e-3)
     check("eval_audio_feat", features["audio"][:, 0], rtol=0, atol=1e-4)
     for name, got in {
