@@ -15,6 +15,7 @@ from slowfast.cli.arguments import Arguments
 from slowfast.config import CfgNode, LoadedConfig, Problem, load_config
 from slowfast.config.load import Change
 from slowfast.config.projects import import_project
+from slowfast.datasets.views import sample_shapes
 from slowfast.models.rehearsal import rehearse
 from slowfast.utils import distributed
 from slowfast.utils.env import choose_device, num_local_processes
@@ -74,7 +75,8 @@ def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
     processes = num_local_processes(cfg.NUM_GPUS, cfg.NUM_CPU_PROCESSES)
     size = max(1, cfg.TRAIN.BATCH_SIZE // processes)
     is_synchronized = cfg.BN.NORM_TYPE == "sync_batchnorm" and processes * cfg.NUM_SHARDS > 1
-    return rehearse(cfg, max(2, size) if is_synchronized else size, only_named=bool(found))
+    size = max(2, size) if is_synchronized else size
+    return rehearse(cfg, size, sample_shapes(cfg), only_named=bool(found))
 
 
 def run_worker(job: RunArgs) -> None:

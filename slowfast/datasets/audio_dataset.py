@@ -81,6 +81,7 @@ class AudioTrainDataset(TrainDataset):
         seed_rng = sample_rng(self.seed, epoch, index, STREAM_AUG_SEED)
         return {
             **sound,
+            **row.fields,
             "label": row.label,
             "index": self.row(index),
             "clip_start_sec": np.array([start], np.float32),
@@ -126,6 +127,7 @@ class AudioEvalDataset(EvalDataset):
             sound = self.settings.read(reader, starts)
         return {
             **sound,
+            **row.fields,
             "label": row.label,
             "index": index,
             "clip_start_sec": np.array(starts, np.float32),
@@ -149,6 +151,7 @@ def build_audio_dataset(
         The dataset.
     """
     decoded = DecodedFiles.from_cfg(cfg, with_video=False)
+    manifest.require_fields(cfg.DATA.ROW_FIELDS)
     settings = SoundSettings(cfg.AUDIO.CLIP_SEC, cfg.AUDIO.SAMPLE_RATE, decoded)
     if split == "train":
         return AudioTrainDataset(

@@ -28,6 +28,8 @@ DATASET_REGISTRY.__doc__ = """
     clip_start_sec  float32 (V,); (A,) without video
     view            int64 (V,); (A,) without video
     aug_seed        int64, from which everything that is drawn on the device follows
+    ...             of training: what ``views.SampleViews`` adds, such as video_small and
+                    audio_start_sec; and the columns of DATA.ROW_FIELDS
 
 It raises MediaError for a file that cannot be used. Names are lower case; looking one up ignores
 the case. The function may have attributes: ``splits``, ``(cfg) -> set of split names that exist``;

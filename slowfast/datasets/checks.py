@@ -18,13 +18,13 @@ __all__ = ["check_data", "check_demo", "check_names", "check_sound"]
 
 _POSITIVE = (
     *("DATA.NUM_FRAMES", "DATA.SAMPLING_RATE", "DATA.TARGET_FPS", "DATA.TRAIN_CROP_NUM_SPATIAL"),
+    "DATA.TRAIN_CROP_NUM_TEMPORAL",
     *("TRAIN.BATCH_SIZE", "TEST.BATCH_SIZE", "TEST.NUM_ENSEMBLE_VIEWS", "TEST.VIEWS_PER_CHUNK"),
     *("DATA.TRAIN_CLIPS_PER_VIDEO", "DATA.FRAME_FOLDER_FPS"),
     *("AUDIO.CLIP_SEC", "LOG_PERIOD", "NUM_SHARDS", "NUM_CPU_PROCESSES"),
 )
 _NOT_NEGATIVE = ("DATA.FOLD", "DATA.TRAIN_VIDEOS_PER_CLASS")
 _ONLY = {
-    "DATA.TRAIN_CROP_NUM_TEMPORAL": (1, "several clips per training video are not built yet"),
     "DATA.MULTI_LABEL": (False, "several labels per video are not built yet"),
     "DATA.ENSEMBLE_METHOD": ("sum", "other ways to combine views are not built yet"),
 }

@@ -92,7 +92,12 @@ def read_lines(file: Path, encoding: str, skip_rows: int = 0) -> Iterator[tuple[
 
 
 def find_dialect(
-    file: Path, separator: str, *, skip_rows: int = 0, suffixes: frozenset[str] = frozenset()
+    file: Path,
+    separator: str,
+    *,
+    skip_rows: int = 0,
+    suffixes: frozenset[str] = frozenset(),
+    fields: Sequence[str] = (),
 ) -> Dialect:
     """Find out how a csv is written from its first lines.
 
@@ -102,6 +107,7 @@ def find_dialect(
             a tab. A header may use another.
         skip_rows: DATA.SKIP_ROWS.
         suffixes: Of media files: a line with such a name is no header.
+        fields: DATA.ROW_FIELDS, columns to read besides.
 
     Returns:
         The dialect.
@@ -123,6 +129,7 @@ def find_dialect(
         columns = _columns(sample[0], candidate)
         if columns:
             names = split_cells(sample[0], candidate)
+            columns = [c or (n if n in fields else "") for n, c in zip(names, columns, strict=True)]
             unread = [n for n, column in zip(names, columns, strict=True) if n and not column]
             return Dialect(encoding, candidate, columns, tuple(unread))
     _check_separator(file, separator, sample, suffixes)

@@ -5,6 +5,8 @@ needed, may stand in any order:
 
     path,label,start_sec,end_sec,offset,size,split
 
+Columns that DATA.ROW_FIELDS names hold numbers, separated by spaces, as many in each row.
+
 Labels are integers, or names of classes that ``classes.txt`` lists.
 """
 
@@ -16,9 +18,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from slowfast.config import UserError
 from slowfast.datasets.csv_dialect import Dialect, as_integer, find_dialect, read_lines, split_cells
-from slowfast.datasets.files import split_of
+from slowfast.datasets.files import MEDIA_SUFFIXES, split_of
 from slowfast.datasets.manifest import NO_LABEL, TO_END, VideoRecord
 from slowfast.utils.registry import nearest
 
@@ -36,17 +40,25 @@ class CsvFormat(NamedTuple):
         skip_rows: DATA.SKIP_ROWS.
         suffixes: Of media files: a last word that ends so is not a label.
         labels: Label by the name of its class, where ``classes.txt`` lists them.
+        fields: DATA.ROW_FIELDS, columns of numbers that become entries of a sample.
     """
 
     prefix: str = ""
     separator: str = " "
     skip_rows: int = 0
-    suffixes: frozenset[str] = frozenset()
+    suffixes: frozenset[str] = MEDIA_SUFFIXES
     labels: Mapping[str, int] = {}
+    fields: tuple[str, ...] = ()
 
     def dialect(self, file: Path) -> Dialect:
         """Find out how a csv is written."""
-        return find_dialect(file, self.separator, skip_rows=self.skip_rows, suffixes=self.suffixes)
+        return find_dialect(
+            file,
+            self.separator,
+            skip_rows=self.skip_rows,
+            suffixes=self.suffixes,
+            fields=self.fields,
+        )
 
 
 def read_csv(
@@ -69,11 +81,17 @@ def read_csv(
     """
     base = Path(form.prefix) if form.prefix else None
     dialect = form.dialect(file)
+    missing = [name for name in form.fields if name not in (dialect.columns or ())]
+    if missing:
+        raise UserError(
+            f"DATA.ROW_FIELDS: {file} has no column {missing[0]!r}; expected a header that names "
+            f"it. The file reads as: {dialect}."
+        )
     if dialect.is_plain:
         rows = _plain_rows(file, form, dialect)
     else:
         lines = read_table(file, form, dialect, split)
-        rows = (_row(cells, form.labels, where) for where, cells in lines)
+        rows = (_row(cells, form, where) for where, cells in lines)
     for row in rows:
         full = base / row.path if base else Path(row.path)
         if not base and not full.is_absolute() and not full.exists():
@@ -272,9 +290,11 @@ _NUMBERS: dict[str, tuple[Callable[[str], Any], Any]] = {
 """Per column: how it is read, and what an empty cell means."""
 
 
-def _row(cells: Mapping[str, str], labels: Mapping[str, int], where: str) -> VideoRecord:
+def _row(cells: Mapping[str, str], form: CsvFormat, where: str) -> VideoRecord:
     """Read the cells of a row."""
-    values: dict[str, Any] = {"label": parse_label(cells.get("label", ""), labels, where)}
+    values: dict[str, Any] = {"label": parse_label(cells.get("label", ""), form.labels, where)}
+    if form.fields:
+        values["fields"] = {name: _numbers(cells[name], name, where) for name in form.fields}
     for name, (kind, default) in _NUMBERS.items():
         cell = cells.get(name, "")
         try:
@@ -284,6 +304,22 @@ def _row(cells: Mapping[str, str], labels: Mapping[str, int], where: str) -> Vid
     row = VideoRecord(cells["path"], **values)
     _check_row(row, where)
     return row
+
+
+def _numbers(cell: str, name: str, where: str) -> np.ndarray:
+    """Read a cell of numbers: int64 or float32 (n,); () of a single one."""
+    words = cell.split()
+    for kind, dtype in ((int, np.int64), (float, np.float32)):
+        try:
+            values = np.array([kind(word) for word in words], dtype)
+        except (ValueError, OverflowError):
+            continue
+        if words:
+            return values if len(words) > 1 else values[0]
+    raise UserError(
+        f"{where}: column {name}: got {cell!r}, expected numbers separated by spaces, as "
+        "DATA.ROW_FIELDS names it."
+    )
 
 
 def _split(text: str, where: str) -> str:

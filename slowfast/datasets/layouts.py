@@ -92,10 +92,8 @@ def find_layout(root: Path, form: CsvFormat | None = None) -> Layout:
 def load_manifest(
     root: Path,
     split: str,
+    form: CsvFormat | None = None,
     *,
-    prefix: str = "",
-    separator: str = " ",
-    skip_rows: int = 0,
     test_fraction: float = 0.1,
     suffixes: frozenset[str] = VIDEO_SUFFIXES,
     lists: Path | None = None,
@@ -106,9 +104,7 @@ def load_manifest(
         root: DATA.PATH_TO_DATA_DIR.
         split: "train", "val" or "test". Where one of val and test is missing, test falls back to
             val.
-        prefix: DATA.PATH_PREFIX, for the relative paths of a csv.
-        separator: DATA.PATH_LABEL_SEPARATOR.
-        skip_rows: DATA.SKIP_ROWS.
+        form: How a csv is to be read.
         test_fraction: DATA.FOLDER_TEST_FRACTION, for a plain folder.
         suffixes: Of the files that count in folders: those with frames, or any with audio.
         lists: DATA.PATH_TO_SPLIT_DIR, the folder of the csv files; None: ``root``.
@@ -119,7 +115,7 @@ def load_manifest(
     Raises:
         UserError: If the split is missing or empty, or a row cannot be read.
     """
-    form = CsvFormat(prefix, separator, skip_rows, MEDIA_SUFFIXES)
+    form = form or CsvFormat()
     layout = find_layout(lists or root, form)
     source_split, source = pick_split(layout, lists or root, split)
     class_names: list[str] = []

@@ -12,12 +12,14 @@ import logging
 import math
 import os
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from slowfast.config import UserError
 from slowfast.utils.io import cache_dir
 
 __all__ = ["NO_LABEL", "TO_END", "Manifest", "VideoRecord", "manifest_digest", "share_manifest"]
@@ -30,6 +32,7 @@ NO_LABEL = -1
 TO_END = -1
 """The size of a slice that reaches up to the end of its file."""
 
+_FIELD = "field."
 _WHOLE_WINDOW = (0.0, math.inf)
 _WHOLE_FILE = (0, TO_END)
 
@@ -44,6 +47,7 @@ class VideoRecord(NamedTuple):
         end_sec: Where it ends; infinity: where the file does.
         offset: First byte of the media file in ``path``, as for a member of a tar.
         size: Its bytes; TO_END: up to the end.
+        fields: What else an annotation says of it, by name: DATA.ROW_FIELDS.
     """
 
     path: str
@@ -52,6 +56,7 @@ class VideoRecord(NamedTuple):
     end_sec: float = math.inf
     offset: int = 0
     size: int = TO_END
+    fields: Mapping[str, np.ndarray] = MappingProxyType({})
 
     @property
     def has_window(self) -> bool:
@@ -76,6 +81,7 @@ class Manifest:
         class_names: Names of the classes, where the layout knows them.
         windows: float64 (N, 2); start and end in seconds. None: all files are whole.
         slices: int64 (N, 2); offset and size in bytes. None: all files are whole.
+        fields: (N, ...) each; further columns of the annotation.
 
     Attributes:
         version: What a dataset knows of the content of its files, such as how they were made.
@@ -89,9 +95,10 @@ class Manifest:
         class_names: list[str],
         windows: np.ndarray | None = None,
         slices: np.ndarray | None = None,
+        fields: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
         self._text, self._ends, self.labels, self.class_names = text, ends, labels, class_names
-        self._windows, self._slices = windows, slices
+        self._windows, self._slices, self._fields = windows, slices, fields
         self.version = ""
 
     def __len__(self) -> int:
@@ -113,12 +120,29 @@ class Manifest:
             window = (float(self._windows[index, 0]), float(self._windows[index, 1]))
         if self._slices is not None:
             part = (int(self._slices[index, 0]), int(self._slices[index, 1]))
-        return VideoRecord(self.path(index), self.label(index), *window, *part)
+        fields = {name: values[index] for name, values in self._fields.items()}
+        return VideoRecord(self.path(index), self.label(index), *window, *part, fields)
 
     @property
     def has_labels(self) -> bool:
         """Whether every row has a label."""
         return len(self) > 0 and bool((self.labels >= 0).all())
+
+    def require_fields(self, names: Iterable[str]) -> None:
+        """Make sure that every row has some fields.
+
+        Args:
+            names: DATA.ROW_FIELDS.
+
+        Raises:
+            UserError: If one is missing.
+        """
+        missing = [name for name in names if name not in self._fields]
+        if missing:
+            raise UserError(
+                f"DATA.ROW_FIELDS: got {missing[0]!r}, but the files are not listed in a csv with "
+                "such a column (DATASET.md); write one, or leave DATA.ROW_FIELDS empty."
+            )
 
     def digest(self) -> str:
         """Return a hash of all rows, to name the data a result was obtained on.
@@ -160,7 +184,7 @@ class Manifest:
         Returns:
             The manifest.
         """
-        text = bytearray()
+        text, fields = bytearray(), dict[str, list[np.ndarray]]()
         ends, labels, windows, slices = array("q"), array("q"), array("d"), array("q")
         for row in rows:
             text += os.fsencode(row.path)
@@ -168,6 +192,8 @@ class Manifest:
             labels.append(row.label)
             windows.extend((row.start_sec, row.end_sec))
             slices.extend((row.offset, row.size))
+            for name, value in row.fields.items():
+                fields.setdefault(name, []).append(value)
         return cls(
             np.frombuffer(bytes(text), np.uint8),
             np.array(ends, np.int64),
@@ -175,6 +201,7 @@ class Manifest:
             class_names,
             _unless_all(np.array(windows, np.float64).reshape(-1, 2), _WHOLE_WINDOW),
             _unless_all(np.array(slices, np.int64).reshape(-1, 2), _WHOLE_FILE),
+            {name: _stack(name, values, len(ends)) for name, values in fields.items()},
         )
 
     def save(self, folder: Path) -> None:
@@ -204,13 +231,18 @@ class Manifest:
             for name in ("windows", "slices")
         )
         names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
-        return cls(text, ends, labels, names, windows, slices)
+        fields = {
+            file.stem.removeprefix(_FIELD): np.load(file, mmap_mode="r")
+            for file in sorted(folder.glob(f"{_FIELD}*.npy"))
+        }
+        return cls(text, ends, labels, names, windows, slices, fields)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """Return what is saved and hashed: the optional arrays only where they say something."""
         named = {"text": self._text, "ends": self._ends, "labels": self.labels}
         optional = {"windows": self._windows, "slices": self._slices}
-        return named | {name: values for name, values in optional.items() if values is not None}
+        named |= {name: values for name, values in optional.items() if values is not None}
+        return named | {f"{_FIELD}{name}": self._fields[name] for name in sorted(self._fields)}
 
 
 def share_manifest(manifest: Manifest) -> Manifest:
@@ -252,10 +284,22 @@ def manifest_digest(dataset: Any) -> str:
 def _hash(arrays: dict[str, np.ndarray], version: str = "") -> str:
     state = hashlib.blake2b(version.encode(), digest_size=8)
     for name, values in arrays.items():
-        if name in ("windows", "slices"):
+        if name in ("windows", "slices") or name.startswith(_FIELD):
             state.update(name.encode())
         state.update(np.ascontiguousarray(values).data)
     return state.hexdigest()
+
+
+def _stack(name: str, values: list[np.ndarray], num_rows: int) -> np.ndarray:
+    """Stack a field of all rows: int64, or float32 where a row has a fraction."""
+    lengths = sorted({np.size(value) for value in values})
+    if len(lengths) > 1 or len(values) != num_rows:
+        raise UserError(
+            f"DATA.ROW_FIELDS: {name} has {' or '.join(map(str, lengths))} numbers in "
+            f"{len(values)} of {num_rows} rows; expected as many in each. Pad the shorter ones."
+        )
+    stacked = np.stack(values)
+    return stacked if stacked.dtype.kind == "i" else stacked.astype(np.float32)
 
 
 def _unless_all(pairs: np.ndarray, usual: tuple[float, float]) -> np.ndarray | None:

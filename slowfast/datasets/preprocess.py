@@ -184,7 +184,7 @@ class BatchPreprocess(nn.Module):
     Place it like a model: ``preparer.to(device)``. It has no parameters and saves nothing.
 
     Args:
-        video: Prepares ``batch["video"]``.
+        video: Prepares ``batch["video"]`` and every ``batch["video_..."]`` of uint8 frames.
         audio: Prepares ``batch["audio"]``; None leaves it as it is.
     """
 
@@ -201,8 +201,8 @@ class BatchPreprocess(nn.Module):
                 may have no audio, or nothing else.
 
         Returns:
-            A new batch on the device, where ``video`` is float (B, V, 3, T, H, W), normalized, and
-            ``audio`` float (B, A, 1, F, S), log-mel, normalized.
+            A new batch on the device, where ``video`` is float (B, V, 3, T, H, W), normalized, as
+            are other fields of frames, and ``audio`` float (B, A, 1, F, S), log-mel, normalized.
 
         Raises:
             ValueError: If an entry has the wrong type or shape.
@@ -213,8 +213,9 @@ class BatchPreprocess(nn.Module):
             name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
             for name, value in batch.items()
         }
-        if "video" in out:
-            out["video"] = self.video(out["video"])
+        for name, value in out.items():
+            if name == "video" or (name.startswith("video_") and value.dtype == torch.uint8):
+                out[name] = self.video(value)
         if "audio" in out and self.audio is not None:
             out["audio"] = self.audio(out["audio"], out.get("aug_seed"))
         return out

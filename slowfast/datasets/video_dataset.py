@@ -20,17 +20,23 @@ from slowfast.datasets.rows import EvalDataset, TrainDataset
 from slowfast.datasets.sampling import (
     clip_duration_sec,
     frame_times,
-    random_clip_start,
     test_clip_starts,
 )
 from slowfast.datasets.transform import (
     EvalTransform,
-    TrainTransform,
     build_test_transform,
-    build_train_transform,
     build_val_transform,
 )
-from slowfast.utils.random import STREAM_AUG_SEED, STREAM_CLIP, STREAM_VIEW, sample_rng
+from slowfast.datasets.views import (
+    AUDIO,
+    SampleViews,
+    ViewSpec,
+    apply_temporal,
+    build_views,
+    stack_numbers,
+    view_rng,
+)
+from slowfast.utils.random import STREAM_AUG_SEED, sample_rng
 
 __all__ = ["ClipSettings", "VideoEvalDataset", "VideoTrainDataset", "build_video_dataset"]
 
@@ -103,14 +109,13 @@ class ClipSettings(NamedTuple):
 
 
 class VideoTrainDataset(TrainDataset):
-    """Random clips of videos, each in V views that are augmented independently.
+    """Random clips of videos, in the views that ``SampleViews`` names.
 
     Args:
         manifest: The files.
         settings: What is read of each.
         seed: RNG_SEED; a sample depends on (seed, epoch, index) alone.
-        transform: Augments one view: uint8 (T, S, S, 3).
-        num_views: V.
+        views: The clips of a sample and the views of each.
         clips_per_video: Times that each video is visited in an epoch.
     """
 
@@ -120,35 +125,88 @@ class VideoTrainDataset(TrainDataset):
         settings: ClipSettings,
         *,
         seed: int,
-        transform: TrainTransform,
-        num_views: int,
+        views: SampleViews,
         clips_per_video: int = 1,
     ) -> None:
         super().__init__(manifest, seed, clips_per_video)
-        self.settings, self._transform, self._num_views = settings, transform, num_views
+        self.settings, self._views = settings, views
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
+        address = (self.seed, epoch, index)
         row = self.manifest.row(self.row(index))
+        sample: dict[str, Any] = {}
         with self.settings.open(row) as reader:
-            first, last = reader.video_extent_sec
-            rng = sample_rng(self.seed, epoch, index, STREAM_CLIP)
-            start = random_clip_start(first, last, self.settings.duration_sec, rng)
-            frames = self.settings.read_frames(reader, start)
-            sound = self.settings.load_audio_clip(reader, [start])
-        views = [
-            self._transform(frames, sample_rng(self.seed, epoch, index, STREAM_VIEW + view))
-            for view in range(self._num_views)
-        ]
-        seed_rng = sample_rng(self.seed, epoch, index, STREAM_AUG_SEED)
+            starts = self._views.clip_starts(
+                reader.video_extent_sec, self.settings.duration_sec, address
+            )
+            for field, views in self._views.fields.items():
+                read = self._read_audio if field == AUDIO else self._read_video
+                sample |= read(reader, field, views, starts, address)
         return {
-            "video": np.stack(views),
-            **sound,
+            **sample,
+            **row.fields,
             "label": row.label,
             "index": self.row(index),
-            "clip_start_sec": np.full(self._num_views, start, np.float32),
-            "view": np.arange(self._num_views),
-            "aug_seed": int(seed_rng.integers(2**62)),
+            "view": np.arange(len(sample["clip_start_sec"])),
+            "aug_seed": int(sample_rng(*address, STREAM_AUG_SEED).integers(2**62)),
+        }
+
+    def _read_video(
+        self,
+        reader: ClipReader,
+        field: str,
+        views: list[tuple[int, ViewSpec]],
+        clip_starts: list[float],
+        address: tuple[int, int, int],
+    ) -> dict[str, np.ndarray]:
+        """Read the views of a field of frames: uint8 (V, T, S, S, 3) and what belongs to it."""
+        decoded: dict[float, np.ndarray] = {}
+        pixels, starts, told = [], [], []
+        for number, view in views:
+            rng = view_rng(address, number)
+            start = self._views.view_start(number, clip_starts[view.clip], rng)
+            if start not in decoded:
+                decoded[start] = self.settings.read_frames(reader, start)
+            frames, numbers = apply_temporal(view, decoded[start], address)
+            if view.num_frames:
+                first = int(rng.integers(len(frames) - view.num_frames + 1))
+                frames = frames[first : first + view.num_frames]
+            pixels.append(frames if view.transform is None else view.transform(frames, rng))
+            starts.append(start)
+            told.append(numbers)
+        name = "clip_start_sec" if field == "video" else f"{field}_start_sec"
+        numbers = stack_numbers(field, told)
+        return {field: np.stack(pixels), name: np.array(starts, np.float32), **numbers}
+
+    def _read_audio(
+        self,
+        reader: ClipReader,
+        field: str,
+        views: list[tuple[int, ViewSpec]],
+        clip_starts: list[float],
+        address: tuple[int, int, int],
+    ) -> dict[str, np.ndarray]:
+        """Read the waveforms (A, N) of the views and what belongs to them."""
+        starts = [
+            self._views.view_start(number, clip_starts[view.clip], view_rng(address, number))
+            for number, view in views
+        ]
+        distinct = sorted(set(starts))
+        sample = self.settings.load_audio_clip(reader, distinct)
+        rows = [distinct.index(start) for start in starts]
+        waves, told = zip(
+            *(
+                apply_temporal(view, sample["audio"][row], address)
+                for row, (_, view) in zip(rows, views, strict=True)
+            ),
+            strict=True,
+        )
+        return {
+            "audio": np.stack(waves),
+            "audio_valid": sample["audio_valid"][rows],
+            "audio_start_sec": np.array(starts, np.float32),
+            **stack_numbers(field, told),
         }
 
 
@@ -204,6 +262,7 @@ class VideoEvalDataset(EvalDataset):
         return {
             "video": np.concatenate(views),
             **sound,
+            **row.fields,
             "label": row.label,
             "index": index,
             "clip_start_sec": np.repeat(np.array(starts, np.float32), crops),
@@ -227,13 +286,13 @@ def build_video_dataset(
         The dataset.
     """
     settings = ClipSettings.from_cfg(cfg)
+    manifest.require_fields(cfg.DATA.ROW_FIELDS)
     if split == "train":
         return VideoTrainDataset(
             take_per_class(manifest, cfg.DATA.TRAIN_VIDEOS_PER_CLASS, cfg.RNG_SEED),
             settings,
             seed=cfg.RNG_SEED,
-            transform=build_train_transform(cfg),
-            num_views=cfg.DATA.TRAIN_CROP_NUM_SPATIAL,
+            views=build_views(cfg),
             clips_per_video=cfg.DATA.TRAIN_CLIPS_PER_VIDEO,
         )
     is_val = split == "val"

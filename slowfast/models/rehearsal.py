@@ -10,7 +10,7 @@ Legend: B batch, V views, T frames, F mel bands, S spectrogram steps.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -37,39 +37,57 @@ _NO_MISTAKES = (DataDependentOutputException, DynamicOutputShapeException, NotIm
 
 
 def clip_batch(
-    cfg: CfgNode, *, samples: int = 1, views: int = 1, side: int = 0
+    cfg: CfgNode,
+    *,
+    samples: int = 1,
+    side: int = 0,
+    fields: Mapping[str, tuple[int, ...]] | None = None,
 ) -> dict[str, Tensor]:
     """Make a batch of zeros as ``prepare_batch`` would give it, on the current device.
 
     Args:
         cfg: The configuration.
         samples: B.
-        views: V.
         side: Of the frames, in pixels; 0: DATA.TRAIN_CROP_SIZE.
+        fields: (V, T, S) of each field of frames, (A,) of ``audio``, (V,) of a number per view;
+            None: one view of one clip, with its audio.
 
     Returns:
         The batch.
     """
-    side = side or cfg.DATA.TRAIN_CROP_SIZE
+    if fields is None:
+        fields = {"video": (1, cfg.DATA.NUM_FRAMES, side or cfg.DATA.TRAIN_CROP_SIZE)}
+        fields |= {"audio": (1,)} if cfg.AUDIO.ENABLE else {}
     batch = {
-        "video": torch.zeros(samples, views, _COLORS, cfg.DATA.NUM_FRAMES, side, side),
-        "label": torch.zeros(samples, dtype=torch.int64),
-        "index": torch.zeros(samples, dtype=torch.int64),
-        "aug_seed": torch.zeros(samples, dtype=torch.int64),
+        name: torch.zeros(samples, dtype=torch.int64) for name in ("label", "index", "aug_seed")
     }
-    if cfg.AUDIO.ENABLE:
-        steps = max(1, round(cfg.AUDIO.CLIP_SEC / cfg.AUDIO.HOP_SEC))
-        batch["audio"] = torch.zeros(samples, views, 1, cfg.AUDIO.NUM_MEL, steps)  # (B, V, 1, F, S)
-        batch["audio_valid"] = torch.ones(samples, views, dtype=torch.bool)
+    for name, shape in fields.items():
+        if name == "audio":
+            steps = max(1, round(cfg.AUDIO.CLIP_SEC / cfg.AUDIO.HOP_SEC))
+            batch[name] = torch.zeros(samples, *shape, 1, cfg.AUDIO.NUM_MEL, steps)
+            batch["audio_valid"] = torch.ones(samples, *shape, dtype=torch.bool)
+        elif len(shape) > 1:
+            views, frames, size = shape
+            batch[name] = torch.zeros(samples, views, _COLORS, frames, size, size)
+        else:
+            batch[name] = torch.zeros(samples, *shape, dtype=torch.int64)
     return batch
 
 
-def rehearse(cfg: CfgNode, batch_size: int, *, only_named: bool = False) -> list[Problem]:
+def rehearse(
+    cfg: CfgNode,
+    batch_size: int,
+    fields: Mapping[str, tuple[int, ...]] | None,
+    *,
+    only_named: bool = False,
+) -> list[Problem]:
     """Find out whether a training step and a test clip fit the model.
 
     Args:
         cfg: The configuration.
-        batch_size: Clips of a step in one process.
+        batch_size: Samples of a step in one process.
+        fields: Shapes of a training sample, as of ``clip_batch``; None: not known, so that training
+            is not tried.
         only_named: Leave out faults that no key is named for: where the configuration has other
             mistakes, they mostly follow from those.
 
@@ -77,9 +95,9 @@ def rehearse(cfg: CfgNode, batch_size: int, *, only_named: bool = False) -> list
         A problem for each of the two that fails.
     """
     problems = []
-    if cfg.TRAIN.ENABLE:
+    if cfg.TRAIN.ENABLE and fields is not None:
         what = f"TRAIN.BATCH_SIZE ({batch_size} in a process), {_shape(cfg, 'TRAIN_CROP_SIZE')}"
-        problems += _try(lambda: _train_step(cfg, batch_size), what, cfg)
+        problems += _try(lambda: _train_step(cfg, batch_size, fields), what, cfg)
     if cfg.TEST.ENABLE:
         problems += _try(lambda: _test_clip(cfg), _shape(cfg, "TEST_CROP_SIZE"), cfg)
     return [problem for problem in problems if problem.key != _UNNAMED or not only_named]
@@ -92,11 +110,10 @@ def _shape(cfg: CfgNode, side: str) -> str:
     return text
 
 
-def _train_step(cfg: CfgNode, batch_size: int) -> None:
+def _train_step(cfg: CfgNode, batch_size: int, fields: Mapping[str, tuple[int, ...]]) -> None:
     model = _build_fake(cfg).train()
     construct_optimizer(model, cfg)
-    views = cfg.DATA.TRAIN_CROP_NUM_SPATIAL
-    batch = clip_batch(cfg, samples=batch_size, views=views)
+    batch = clip_batch(cfg, samples=batch_size, fields=fields)
     LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)(model(batch), batch)
 
 

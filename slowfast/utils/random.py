@@ -30,6 +30,7 @@ __all__ = [
     "STREAM_REPLACEMENT",
     "STREAM_SPECAUG",
     "STREAM_SUBSET",
+    "STREAM_TIME",
     "STREAM_VIEW",
     "STREAM_VOLUME",
     "randint",
@@ -55,6 +56,8 @@ STREAM_VOLUME = 6 * _SPACING
 STREAM_SPECAUG = 7 * _SPACING  # + number of the axis
 STREAM_CROPS = 8 * _SPACING  # boxes on feature maps; + number of the view
 STREAM_AUDIO_CLIP = 9 * _SPACING  # a seed for each audio clip of a sample
+# Drawn by data workers again.
+STREAM_TIME = 13 * _SPACING  # how a clip is changed in time; + number of the clip
 # Drawn once, with sample_rng.
 STREAM_SUBSET = 10 * _SPACING  # which few files of a class are trained on; index: the class
 

@@ -27,7 +27,7 @@ def rows(root, *lines, **form):
 def test_odd_names(root):
     lines = ["a b.mp4 3", "quote'and,comma.mp4 0", "ünï_日本.mp4 1", "", "only.mp4", "no label.mp4"]
     write(root / "train.csv", *lines)
-    manifest = load_manifest(root, "train", prefix="/videos")
+    manifest = load_manifest(root, "train", CsvFormat("/videos"))
     assert listed(manifest) == [
         ("/videos/a b.mp4", 3),
         ("/videos/quote'and,comma.mp4", 0),

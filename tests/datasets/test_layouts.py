@@ -6,6 +6,7 @@ import pytest
 from helpers.data_files import listed, names, touch, write
 
 from slowfast.config import UserError
+from slowfast.datasets.csv_rows import CsvFormat
 from slowfast.datasets.files import MEDIA_SUFFIXES, media_files
 from slowfast.datasets.layouts import find_layout, load_manifest
 
@@ -176,7 +177,7 @@ def test_the_log_tells_what_was_understood(root, caplog):
     assert "left out, as they lie beside the class folders of" in caplog.text
     caplog.clear()
     write(root / "train.csv", "/v/1.mp4,0", "/v/2.mp4,4", "/v/3.mp4")
-    load_manifest(root, "train", separator=",")
+    load_manifest(root, "train", CsvFormat(separator=","))
     assert "train split: 3 files, 1 of them without label, of 2 classes" in caplog.text
     assert "csv, columns: path, label; separator: ," in caplog.text
 

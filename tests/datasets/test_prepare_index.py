@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from slowfast.config import UserError
+from slowfast.datasets.csv_rows import CsvFormat
 from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import MediaReport, PictureFacts, SoundFacts
 from slowfast.datasets.layouts import load_manifest
@@ -251,7 +252,7 @@ def test_relative_paths_and_files_without_labels(tmp_path):
     write(tmp_path, make_index(folder, reports_of(folder, *names), [], settings))
     assert (tmp_path / "train.csv").read_text() == '1 2.mp4 -1\n"""3"".mp4" -1\nsub/4.mp4 -1\n'
     assert not (tmp_path / "classes.txt").exists()
-    manifest = load_manifest(tmp_path, "train", prefix=str(folder))
+    manifest = load_manifest(tmp_path, "train", CsvFormat(str(folder)))
     assert [manifest.path(row) for row in range(3)] == [str(folder / name) for name in names]
     assert not manifest.has_labels
 

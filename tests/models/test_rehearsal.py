@@ -5,6 +5,7 @@ import torch
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import load_config
+from slowfast.datasets.views import sample_shapes
 from slowfast.models import rehearsal
 from slowfast.models.rehearsal import rehearse
 
@@ -34,7 +35,7 @@ def test_what_works_is_not_reported(name, monkeypatch):
     monkeypatch.setattr(rehearsal, "_NO_MISTAKES", ())  # these need no values
     monkeypatch.setattr(rehearsal, "_MISTAKES", Exception)
     state = torch.get_rng_state()
-    assert rehearse(cfg, 2) == []
+    assert rehearse(cfg, 2, sample_shapes(cfg)) == []
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -55,7 +56,7 @@ def test_what_works_is_not_reported(name, monkeypatch):
 )
 def test_what_cannot_work_is_named_with_its_key(words, key, message):
     cfg = load(SMALL, *words)
-    (problem,) = rehearse(cfg, cfg.TRAIN.BATCH_SIZE)
+    (problem,) = rehearse(cfg, cfg.TRAIN.BATCH_SIZE, sample_shapes(cfg))
     assert problem.key == key
     assert message in problem.message
 
@@ -72,8 +73,8 @@ class Deep(torch.nn.Module):
 def test_what_torch_refuses_is_told_with_the_sizes(monkeypatch):
     monkeypatch.setattr(rehearsal, "build_model", lambda cfg: Deep())
     cfg = load("Kinetics/C3D.yaml", "DATA.NUM_FRAMES", 8, "TEST.ENABLE", False)
-    (problem,) = rehearse(cfg, 4)
+    (problem,) = rehearse(cfg, 4, sample_shapes(cfg))
     assert problem.message.startswith("cannot take clips of this size: ")
     assert "Kernel size" in problem.message
     assert "DATA.NUM_FRAMES (8)" in problem.message
-    assert rehearse(cfg, 4, only_named=True) == []
+    assert rehearse(cfg, 4, sample_shapes(cfg), only_named=True) == []

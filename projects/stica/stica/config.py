@@ -264,6 +264,14 @@ def _check_terms(cfg: CfgNode) -> list[Problem]:
                 "weight below 1, or 'video'",
             )
         )
+    if cfg.DATA.TRAIN_CROP_NUM_TEMPORAL > 1:
+        problems.append(
+            Problem(
+                "DATA.TRAIN_CROP_NUM_TEMPORAL",
+                f"got {cfg.DATA.TRAIN_CROP_NUM_TEMPORAL}; StiCA compares views of one clip: set 1, "
+                "and DATA.TRAIN_CROP_NUM_SPATIAL for more views",
+            )
+        )
     if has_within and not to_audio and cfg.DATA.TRAIN_CROP_NUM_SPATIAL < 2:
         problems.append(
             Problem(

@@ -93,8 +93,16 @@ def _add_views(cfg: CfgNode) -> None:
     cfg.DATA.RANDOM_FLIP = True
     # Times that each training video is visited in an epoch, each time for another random clip.
     cfg.DATA.TRAIN_CLIPS_PER_VIDEO = 1
-    # Clips cut from a training video. Several clips per sample are not built yet.
+    # Columns of the csv that become entries of a batch, such as ids of words. Each cell holds
+    # numbers separated by spaces, as many in each row.
+    cfg.DATA.ROW_FIELDS = []
+    # What a training sample holds: an entry of the registry of views. "clips": random clips of a
+    # video, each in several views, each with its audio.
+    cfg.DATA.TRAIN_VIEWS = "clips"
+    # Clips of a training video in one sample, each with its own audio.
     cfg.DATA.TRAIN_CROP_NUM_TEMPORAL = 1
+    # Bounds of the distance of two of these clips, from start to start, in seconds. Empty: any.
+    cfg.DATA.TRAIN_CLIP_DISTANCE_SEC = []
     # Views of each clip, augmented independently. Contrastive methods use two.
     cfg.DATA.TRAIN_CROP_NUM_SPATIAL = 1
     # Jitter brightness, contrast, saturation and hue.

@@ -43,9 +43,7 @@ def manifest_from_cfg(
     return load_manifest(
         data_root(cfg, _LAYOUT),
         source,
-        prefix=cfg.DATA.PATH_PREFIX,
-        separator=cfg.DATA.PATH_LABEL_SEPARATOR,
-        skip_rows=cfg.DATA.SKIP_ROWS,
+        form,
         test_fraction=cfg.DATA.FOLDER_TEST_FRACTION,
         suffixes=suffixes,
         lists=lists,
@@ -61,7 +59,11 @@ def _lists(cfg: CfgNode) -> Path:
 def _csv_format(cfg: CfgNode) -> CsvFormat:
     data = cfg.DATA
     return CsvFormat(
-        data.PATH_PREFIX, data.PATH_LABEL_SEPARATOR, data.SKIP_ROWS, suffixes=MEDIA_SUFFIXES
+        data.PATH_PREFIX,
+        data.PATH_LABEL_SEPARATOR,
+        data.SKIP_ROWS,
+        MEDIA_SUFFIXES,
+        fields=tuple(data.ROW_FIELDS),
     )
 
 

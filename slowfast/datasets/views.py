@@ -1,0 +1,389 @@
+"""What a training sample holds: which clips of a video, and which views of each clip.
+
+DATA.TRAIN_VIEWS names an entry of VIEW_REGISTRY, a function of cfg that returns ``SampleViews``. A
+method that needs other views registers its own entry (docs/adding_a_method.md).
+
+Legend: B batch, C clips, V views of a field, A audio views, T frames, S side, N audio samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slowfast.config import CfgNode, Problem, register_check
+from slowfast.config.projects import describe_missing
+from slowfast.datasets.sampling import random_clip_start
+from slowfast.datasets.transform import TrainTransform, build_train_transform, check_views
+from slowfast.utils.random import STREAM_CLIP, STREAM_TIME, STREAM_VIEW, sample_rng
+from slowfast.utils.registry import Registry
+
+__all__ = [
+    "VIEW_REGISTRY",
+    "Reverse",
+    "SampleViews",
+    "TemporalTransform",
+    "ViewSpec",
+    "build_views",
+    "sample_shapes",
+]
+
+VIEW_REGISTRY = Registry("views", "DATA.TRAIN_VIEWS")
+VIEW_REGISTRY.__doc__ = """
+``(cfg) -> SampleViews``: the clips of a training sample and the views of each. Build transforms
+with ``transform.build_train_transform(cfg)`` or ``TrainTransform(...)``.
+"""
+
+AUDIO = "audio"
+_TRIES = 100
+
+
+class TemporalTransform(Protocol):
+    """Changes a clip in time; the same class works on frames and on waveforms."""
+
+    def __call__(
+        self, clip: NDArray[Any], rng: np.random.Generator
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Transform a clip along its first axis.
+
+        Args:
+            clip: uint8 (T, H, W, 3) frames, or float32 (N,) waveform.
+            rng: The clip's generator. All views of a clip get it in the same state, so that video
+                and audio of a clip are transformed alike.
+
+        Returns:
+            The clip, of the same shape, and numbers by name: of a view of the field ``video``, the
+            number ``reversed`` becomes an element of ``batch["video_reversed"]``.
+        """
+
+
+@dataclass(frozen=True)
+class Reverse:
+    """Plays a clip backwards; tells the loss as ``<field>_reversed``, bool.
+
+    Attributes:
+        prob: How often; 1: always.
+    """
+
+    prob: float = 1.0
+
+    def __call__(
+        self, clip: NDArray[Any], rng: np.random.Generator
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Transform a clip; see TemporalTransform."""
+        is_reversed = bool(rng.random() < self.prob)
+        return clip[::-1] if is_reversed else clip, {"reversed": is_reversed}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSpec:
+    """One view of a clip.
+
+    Attributes:
+        field: Entry of the batch that it belongs to: ``video``, ``video_...`` or ``audio``. Views
+            of a field have the same size; crops of another size are another field.
+        clip: Number of the clip that it shows, from 0.
+        transform: Crops and augments the frames; None for audio.
+        num_frames: Frames of it, at a random place of the clip; 0: all of the clip.
+        shift_sec: Range of how much later than its clip it is read, in seconds, uniform. The
+            instant is in the batch: ``clip_start_sec`` of ``video``, ``<field>_start_sec`` of any
+            other field.
+        temporal: Changes it in time; None for nothing.
+    """
+
+    field: str = "video"
+    clip: int = 0
+    transform: TrainTransform | None = None
+    num_frames: int = 0
+    shift_sec: tuple[float, float] = (0.0, 0.0)
+    temporal: TemporalTransform | None = None
+
+    @property
+    def is_audio(self) -> bool:
+        """Whether it is a waveform."""
+        return self.field == AUDIO
+
+
+@dataclass(frozen=True)
+class SampleViews:
+    """The views of a training sample.
+
+    Attributes:
+        views: In the order in which they stand in their fields.
+        distance_sec: Bounds of the distance of any two clips' starts, in seconds. A video that is
+            too short for the lower one gives clips as far apart as it allows.
+
+    Raises:
+        ValueError: If the views do not fit together.
+    """
+
+    views: Sequence[ViewSpec]
+    distance_sec: tuple[float, float] = (0.0, math.inf)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.distance_sec[0] <= self.distance_sec[1]:
+            raise ValueError(
+                f"distance_sec: got {self.distance_sec}; expected 0 <= lowest <= highest, in "
+                "seconds."
+            )
+        if sorted({view.clip for view in self.views}) != list(range(self.num_clips)):
+            raise ValueError(
+                f"views: got clips {[view.clip for view in self.views]}; expected every number "
+                "from 0 on."
+            )
+        for name, views in self.fields.items():
+            self._check_field(name, views)
+
+    @property
+    def num_clips(self) -> int:
+        """C."""
+        return 1 + max((view.clip for view in self.views), default=0)
+
+    @property
+    def fields(self) -> dict[str, list[tuple[int, ViewSpec]]]:
+        """The numbered views of each field, numbers counting over all fields."""
+        found: dict[str, list[tuple[int, ViewSpec]]] = {}
+        for number, view in enumerate(self.views):
+            found.setdefault(view.field, []).append((number, view))
+        return found
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether audio is read."""
+        return any(view.is_audio for view in self.views)
+
+    def shapes(self, num_frames: int) -> dict[str, tuple[int, ...]]:
+        """Describe the fields of a sample.
+
+        Args:
+            num_frames: T of a clip.
+
+        Returns:
+            (V, T, S) of fields of frames, (A,) of the audio, (V,) of what temporal transforms tell.
+        """
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, numbered in self.fields.items():
+            first = numbered[0][1]
+            size = (
+                ()
+                if first.transform is None
+                else (first.num_frames or num_frames, first.transform.size)
+            )
+            shapes[name] = (len(numbered), *size)
+            told = [apply_temporal(view, np.zeros(1), (0, 0, 0))[1] for _, view in numbered]
+            shapes |= {key: values.shape for key, values in stack_numbers(name, told).items()}
+        return shapes
+
+    def clip_starts(
+        self, extent: tuple[float, float], clip_sec: float, key: tuple[int, int, int]
+    ) -> list[float]:
+        """Sample where the clips start, uniformly over all starts inside the video.
+
+        Args:
+            extent: First and last instant of the video, in seconds.
+            clip_sec: Length of a clip, in seconds.
+            key: (seed, epoch, index) of the sample.
+
+        Returns:
+            C starts, in seconds, in no order: clips are exchangeable.
+        """
+        shifts = [shift for view in self.views for shift in view.shift_sec]
+        first, last = extent[0] - min(0.0, *shifts), extent[1] - max(0.0, *shifts)
+        rngs = [sample_rng(*key, STREAM_CLIP + clip) for clip in range(self.num_clips)]
+        for _ in range(_TRIES):
+            starts = [random_clip_start(first, last, clip_sec, rng) for rng in rngs]
+            if self._are_apart(starts):
+                return starts
+        return self._spread(first, last - clip_sec, rngs[0])
+
+    def view_start(self, number: int, clip_start: float, rng: np.random.Generator) -> float:
+        """Sample where a view starts; draws nothing where it cannot be shifted.
+
+        Args:
+            number: Of the view.
+            clip_start: Where its clip starts, in seconds.
+            rng: The view's generator.
+
+        Returns:
+            The start, in seconds.
+        """
+        low, high = self.views[number].shift_sec
+        return clip_start + (rng.uniform(low, high) if low < high else low)
+
+    def _are_apart(self, starts: Sequence[float]) -> bool:
+        low, high = self.distance_sec
+        return all(
+            low <= abs(one - other) <= high
+            for place, one in enumerate(starts)
+            for other in starts[:place]
+        )
+
+    def _spread(self, first: float, last: float, rng: np.random.Generator) -> list[float]:
+        """Place clips evenly, as far apart as needed and possible, anywhere and in any order."""
+        room, gaps = max(0.0, last - first), max(1, self.num_clips - 1)
+        step = min(self.distance_sec[0], self.distance_sec[1] / gaps, room / gaps)
+        begin = first + rng.random() * (room - step * (self.num_clips - 1))
+        return [begin + step * int(place) for place in rng.permutation(self.num_clips)]
+
+    def _check_field(self, name: str, views: list[tuple[int, ViewSpec]]) -> None:
+        if name == AUDIO:
+            wrong = [view for _, view in views if view.transform or view.num_frames]
+            if wrong:
+                raise ValueError(f"views: {wrong[0]} is audio; transform and num_frames are video.")
+            return
+        if name != "video" and not name.startswith("video_"):
+            raise ValueError(f"field: got {name!r}; expected video, video_... or audio.")
+        sizes = {(view.transform and view.transform.size, view.num_frames) for _, view in views}
+        if len(sizes) != 1 or any(view.transform is None for _, view in views):
+            raise ValueError(
+                f"views of {name}: got (size, num_frames) {sorted(map(str, sizes))}; expected a "
+                "transform of one size and one number of frames; put others into another field."
+            )
+
+
+def view_rng(key: tuple[int, int, int], number: int) -> np.random.Generator:
+    """Return the generator of a view.
+
+    Args:
+        key: (seed, epoch, index) of the sample.
+        number: Of the view.
+
+    Returns:
+        A generator.
+    """
+    return sample_rng(*key, STREAM_VIEW + number)
+
+
+def apply_temporal(
+    view: ViewSpec, clip: NDArray[Any], key: tuple[int, int, int]
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Apply a view's temporal transform.
+
+    Args:
+        view: The view.
+        clip: (T, ...), frames or waveform.
+        key: (seed, epoch, index) of the sample.
+
+    Returns:
+        The clip, and numbers by name.
+    """
+    if view.temporal is None:
+        return clip, {}
+    return view.temporal(clip, sample_rng(*key, STREAM_TIME + view.clip))
+
+
+def stack_numbers(field: str, numbers: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    """Make entries of a sample of what temporal transforms told.
+
+    Args:
+        field: Of the views.
+        numbers: Of each view, by name; a name that a view lacks counts as zero.
+
+    Returns:
+        Arrays (V,) named ``<field>_<name>``.
+    """
+    names = sorted({name for told in numbers for name in told})
+    zero = {name: type(next(told[name] for told in numbers if name in told))() for name in names}
+    return {
+        f"{field}_{name}": np.array([told.get(name, zero[name]) for told in numbers])
+        for name in names
+    }
+
+
+@VIEW_REGISTRY.register()
+def clips(cfg: CfgNode) -> SampleViews:
+    """Random clips, each in views that are augmented independently, each with its audio.
+
+    V = DATA.TRAIN_CROP_NUM_TEMPORAL x DATA.TRAIN_CROP_NUM_SPATIAL, the views of a clip following
+    each other; A = DATA.TRAIN_CROP_NUM_TEMPORAL.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        The views.
+    """
+    transform, data = build_train_transform(cfg), cfg.DATA
+    numbers = range(data.TRAIN_CROP_NUM_TEMPORAL)
+    views = [
+        ViewSpec(clip=clip, transform=transform)
+        for clip in numbers
+        for _ in range(data.TRAIN_CROP_NUM_SPATIAL)
+    ]
+    if cfg.AUDIO.ENABLE:
+        views += [ViewSpec(field=AUDIO, clip=clip) for clip in numbers]
+    low, high = data.TRAIN_CLIP_DISTANCE_SEC or (0.0, math.inf)
+    return SampleViews(views, (float(low), float(high)))
+
+
+@register_check
+def check_train_views(cfg: CfgNode) -> list[Problem]:
+    """Find views that cannot be made.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        At most one problem. Settings of the augmentation are ``transform.check_views``' matter.
+    """
+    name, low_high = cfg.DATA.TRAIN_VIEWS, cfg.DATA.TRAIN_CLIP_DISTANCE_SEC
+    if message := describe_missing(VIEW_REGISTRY, name, cfg.PROJECTS):
+        return [Problem("DATA.TRAIN_VIEWS", message)]
+    if low_high and (len(low_high) != 2 or not 0 <= low_high[0] <= low_high[1]):
+        message = f"got {low_high}; expected [lowest, highest] in seconds, 0 <= lowest <= highest."
+        return [Problem("DATA.TRAIN_CLIP_DISTANCE_SEC", message)]
+    if (
+        cfg.DATA.TRAIN_CROP_NUM_TEMPORAL < 1
+        or cfg.DATA.TRAIN_CROP_NUM_SPATIAL < 1
+        or check_views(cfg)
+    ):
+        return []
+    try:
+        views = build_views(cfg)
+    except ValueError as error:
+        return [Problem("DATA.TRAIN_VIEWS", f"{name}: {error}")]
+    longest = max((view.num_frames for view in views.views), default=0)
+    if longest > cfg.DATA.NUM_FRAMES:
+        message = f"got {cfg.DATA.NUM_FRAMES}, but a view of {name!r} has {longest}; use more."
+        return [Problem("DATA.NUM_FRAMES", message)]
+    if views.has_audio != cfg.AUDIO.ENABLE:
+        has = "read audio" if views.has_audio else "read none"
+        message = f"got {cfg.AUDIO.ENABLE}, but the views of DATA.TRAIN_VIEWS {name!r} {has}."
+        return [Problem("AUDIO.ENABLE", message)]
+    return []
+
+
+def build_views(cfg: CfgNode) -> SampleViews:
+    """Build the views of training samples.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        What DATA.TRAIN_VIEWS names.
+
+    Raises:
+        KeyError: If nothing has that name.
+        ValueError: If a setting is out of range.
+    """
+    return VIEW_REGISTRY.get(cfg.DATA.TRAIN_VIEWS)(cfg)
+
+
+def sample_shapes(cfg: CfgNode) -> dict[str, tuple[int, ...]] | None:
+    """Describe the fields of a training sample.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        See ``SampleViews.shapes``; None where the views cannot be built, which the checks tell.
+    """
+    try:
+        return build_views(cfg).shapes(cfg.DATA.NUM_FRAMES)
+    except (KeyError, ValueError):
+        return None
