@@ -120,7 +120,7 @@ class Manifest:
             window = (float(self._windows[index, 0]), float(self._windows[index, 1]))
         if self._slices is not None:
             part = (int(self._slices[index, 0]), int(self._slices[index, 1]))
-        fields = {name: values[index] for name, values in self._fields.items()}
+        fields = {name: np.array(values[index]) for name, values in self._fields.items()}
         return VideoRecord(self.path(index), self.label(index), *window, *part, fields)
 
     @property
