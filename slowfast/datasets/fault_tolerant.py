@@ -12,8 +12,7 @@ import time
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset, default_collate, get_worker_info
+from torch.utils.data import Dataset, get_worker_info
 
 from slowfast.datasets.bad_media import BadMedia
 from slowfast.datasets.media.error_codes import classify_error
@@ -21,7 +20,7 @@ from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.sampler import Key
 from slowfast.utils.random import STREAM_REPLACEMENT, sample_rng
 
-__all__ = ["FaultTolerantDataset", "Heartbeat", "LoadedBatch", "SampleOrError", "collate"]
+__all__ = ["FaultTolerantDataset", "Heartbeat", "SampleOrError"]
 
 _MIN_REPLACEMENTS = 10
 
@@ -40,14 +39,6 @@ class SampleOrError(NamedTuple):
     """
 
     sample: dict[str, Any] | None
-    bad: list[BadMedia]
-    fatal: str = ""
-
-
-class LoadedBatch(NamedTuple):
-    """A collated batch, or None when every sample of it was left out; as SampleOrError."""
-
-    batch: dict[str, Tensor] | None
     bad: list[BadMedia]
     fatal: str = ""
 
@@ -158,18 +149,3 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
     def _replacement(self, key: Key, attempt: int) -> int:
         rng = sample_rng(self._seed, key[0], key[1], STREAM_REPLACEMENT + attempt)
         return int(rng.integers(len(self.dataset)))
-
-
-def collate(samples: list[SampleOrError]) -> LoadedBatch:
-    """Stack samples into a batch and gather the bad files.
-
-    Args:
-        samples: What FaultTolerantDataset returned.
-
-    Returns:
-        Tensors with a leading B, without the samples that were left out.
-    """
-    kept = [s.sample for s in samples if s.sample is not None]
-    bad = [entry for s in samples for entry in s.bad]
-    fatal = next((s.fatal for s in samples if s.fatal), "")
-    return LoadedBatch(default_collate(kept) if kept else None, bad, fatal)

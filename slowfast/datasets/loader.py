@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 from slowfast.config import CfgNode, UserError
 from slowfast.datasets.bad_media import BadMediaLog
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.fault_tolerant import FaultTolerantDataset, Heartbeat, LoadedBatch, collate
+from slowfast.datasets.collate import LoadedBatch, collate
+from slowfast.datasets.fault_tolerant import FaultTolerantDataset, Heartbeat
 from slowfast.datasets.functional import use_one_thread
 from slowfast.datasets.media.error_codes import timeout_message, worker_crash_message
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
