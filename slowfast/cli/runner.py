@@ -12,7 +12,7 @@ import torch
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.cli import test_net, train_net
 from slowfast.cli.arguments import Arguments
-from slowfast.config import CfgNode, LoadedConfig, Problem, load_config
+from slowfast.config import CfgNode, LoadedConfig, Problem, keys, load_config
 from slowfast.config.load import Change
 from slowfast.config.projects import import_project
 from slowfast.datasets.views import sample_shapes
@@ -96,7 +96,8 @@ def run_worker(job: RunArgs) -> None:
     )
     torch.set_num_threads(_num_threads(cfg))
     device = choose_device(cfg.NUM_GPUS, distributed.local_rank())
-    seed_everything(cfg.RNG_SEED + distributed.rank())
+    with keys(seed="RNG_SEED"):
+        seed_everything(cfg.RNG_SEED + distributed.rank())
     _announce(job, device)
     if cfg.TRAIN.ENABLE:
         train_net.train(cfg, device)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import slowfast.cli.registrations  # noqa: F401
-from slowfast.config import ConfigError, UserError, load_config
+from slowfast.config import ConfigError, ConfigValueError, UserError, load_config
 from slowfast.config.load import flatten
 
 __all__ = ["check", "main"]
@@ -32,8 +32,10 @@ def check(cfg_file: str, overrides: Sequence[str]) -> dict[str, Any]:
         return {"config": flatten(load_config(cfg_file, overrides).cfg)}
     except ConfigError as error:
         return {"problems": [[problem.key, problem.message] for problem in error.problems]}
+    except ConfigValueError as error:
+        return {"problems": [["cfg", error.problem.message]]}
     except UserError as error:
-        return {"problems": [["cfg", str(error).removeprefix("--cfg: ")]]}
+        return {"problems": [["cfg", str(error)]]}
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError
 from slowfast.engine.evaluator import Evaluation, evaluate, needs_model
 from slowfast.engine.precision import Precision
 from slowfast.engine.records import format_table, identify, store_results
@@ -66,9 +66,10 @@ def _load(model: nn.Module, cfg: CfgNode) -> bool:
         logger.warning("%s.CHECKPOINT_FILE_PATH is 'random': testing the untrained model", key)
         return True
     if not path:
-        raise UserError(
-            f"TEST.CHECKPOINT_FILE_PATH: nothing to test: OUTPUT_DIR {cfg.OUTPUT_DIR} has no "
-            "checkpoint and none is named. Name one, or 'random' for the untrained model."
+        raise ConfigValueError(
+            "TEST.CHECKPOINT_FILE_PATH",
+            f"nothing to test: OUTPUT_DIR {cfg.OUTPUT_DIR} has no "
+            "checkpoint and none is named. Name one, or 'random' for the untrained model.",
         )
     load_weights(
         model,

@@ -18,7 +18,7 @@ from fvcore.common.config import CfgNode
 
 from slowfast.config.checks import find_problems
 from slowfast.config.paths import find_config
-from slowfast.config.problems import ConfigError, Problem, UserError
+from slowfast.config.problems import ConfigError, ConfigValueError, Problem, UserError
 from slowfast.config.projects import import_project, owner_of_section
 from slowfast.config.renamed import translate
 from slowfast.config.sections import get_cfg
@@ -177,6 +177,8 @@ def _add_projects(
     for name in lists[0]:
         try:
             import_project(name, lists[1]).add_config(cfg)
+        except ConfigValueError as error:
+            problems.append(error.problem)
         except UserError as error:
             problems.append(Problem("PROJECTS", str(error)))
     return problems

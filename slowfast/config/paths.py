@@ -6,7 +6,7 @@ import difflib
 from importlib.util import find_spec
 from pathlib import Path
 
-from slowfast.config.problems import UserError
+from slowfast.config.problems import ConfigValueError, UserError
 
 __all__ = [
     "PACKAGE_SCHEME",
@@ -71,13 +71,14 @@ def shipped_configs() -> Path | None:
     return package_folder("slowfast_configs")
 
 
-def find_config(name: str | Path, beside: Path | None = None) -> Path:
+def find_config(name: str | Path, beside: Path | None = None, *, option: str = "--cfg") -> Path:
     """Find a YAML file.
 
     Args:
         name: A path, the name of a shipped configuration with or without ``configs/`` in front, or
             ``package://PACKAGE/PATH``.
         beside: A file whose folder is searched too.
+        option: Where the name was given, for the message.
 
     Returns:
         The first that exists of: the path itself, the path beside ``beside``, the shipped one.
@@ -98,7 +99,7 @@ def find_config(name: str | Path, beside: Path | None = None) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise UserError(f"--cfg: no such file: {name}.{_suggest(inside, shipped)}")
+    raise ConfigValueError(option, f"no such file: {name}.{_suggest(inside, shipped)}")
 
 
 def _suggest(name: Path, shipped: Path | None) -> str:

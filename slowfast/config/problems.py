@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
-__all__ = ["ConfigError", "Problem", "UserError"]
+__all__ = ["ConfigError", "ConfigValueError", "ParameterError", "Problem", "UserError", "keys"]
 
 
 class UserError(Exception):
@@ -40,3 +41,65 @@ class ConfigError(UserError):
         count = len(self.problems)
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(f"{count} problem{'s' if count != 1 else ''} in {source}:\n{lines}")
+
+
+class ConfigValueError(UserError, ValueError):
+    """A value of the configuration that cannot be used.
+
+    Args:
+        key: The dotted key it is about, e.g. ``TRAIN.BATCH_SIZE``.
+        message: What was got, what was expected, and what to do.
+
+    Attributes:
+        problem: Both as one record.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(key, message)
+        self.problem = Problem(key, message)
+
+    def __str__(self) -> str:
+        return str(self.problem)
+
+
+class ParameterError(ValueError):
+    """An argument that cannot be used, found by code that knows no configuration.
+
+    Args:
+        parameter: The argument's name.
+        message: What was got, what was expected, and what to do.
+    """
+
+    def __init__(self, parameter: str, message: str) -> None:
+        super().__init__(parameter, message)
+        self.parameter, self.message = parameter, message
+
+    def __str__(self) -> str:
+        return f"{self.parameter}: {self.message}"
+
+
+@contextmanager
+def keys(**names: str) -> Iterator[None]:
+    """Let errors name the keys that arguments were read from; for builders, which read cfg.
+
+    Example:
+        >>> with keys(size="DATA.TRAIN_CROP_SIZE"):
+        ...     raise ParameterError("size", "got 0; expected a number of pixels >= 1.")
+        Traceback (most recent call last):
+        slowfast.config.problems.ConfigValueError: DATA.TRAIN_CROP_SIZE: got 0; expected ...
+
+    Args:
+        names: Parameter -> key.
+
+    Yields:
+        Nothing; the body runs inside.
+
+    Raises:
+        ConfigValueError: Instead of a ParameterError about one of the parameters.
+    """
+    try:
+        yield
+    except ParameterError as error:
+        if error.parameter not in names:
+            raise
+        raise ConfigValueError(names[error.parameter], error.message) from error

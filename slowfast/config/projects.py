@@ -19,7 +19,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from slowfast.config.problems import UserError
+from slowfast.config.problems import ConfigValueError, UserError
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -49,7 +49,7 @@ def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
     places = [Path(folder).expanduser().absolute() for folder in folders]
     for place in places:
         if not place.is_dir():
-            raise UserError(f"PROJECTS_PATH: no such folder: {place}.")
+            raise ConfigValueError("PROJECTS_PATH", f"no such folder: {place}.")
         if str(place) not in sys.path:
             sys.path.append(str(place))
     importlib.invalidate_caches()
@@ -63,8 +63,8 @@ def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
     file = Path(getattr(module, "__file__", None) or "")
     meant = next((p for p in places if (p / name).is_dir() or (p / f"{name}.py").is_file()), None)
     if meant is not None and not file.resolve().is_relative_to(meant.resolve()):
-        raise UserError(
-            f"PROJECTS: '{name}' of {meant} has the name of another module, {file}; rename it."
+        raise ConfigValueError(
+            "PROJECTS", f"'{name}' of {meant} has the name of another module, {file}; rename it."
         )
     if not callable(getattr(module, "add_config", None)):
         raise UserError(f"'{name}' is not a project: it has no add_config(cfg).")

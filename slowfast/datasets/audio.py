@@ -19,6 +19,8 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slowfast.config.problems import ParameterError, keys
+
 __all__ = [
     "LOG_FLOOR",
     "LogFilterbank",
@@ -273,10 +275,11 @@ def mel_filterbank(num_mel: int, fft_size: int, sample_rate_hz: int) -> Tensor:
     empty = (weights.sum(dim=1) == 0).nonzero().flatten().tolist()
     if empty:
         enough = _smallest_fft(1, num_mel, sample_rate_hz)
-        raise ValueError(
-            f"AUDIO.FFT_SIZE: got {fft_size}; of {num_mel} mel bands, {len(empty)} hold no "
+        raise ParameterError(
+            "fft_size",
+            f"got {fft_size}; of {num_mel} mel bands, {len(empty)} hold no "
             f"frequency (the first is band {empty[0]}). Use 0 (automatic), {enough} or more, or "
-            "lower AUDIO.NUM_MEL."
+            "a smaller num_mel.",
         )
     return weights / weights.sum(dim=1, keepdim=True)
 
@@ -305,7 +308,7 @@ def logfbank_filterbank(num_mel: int, fft_size: int, sample_rate_hz: int) -> Ten
 def _mel_corners_hz(num_mel: int, sample_rate_hz: int) -> Tensor:
     """Space F + 2 frequencies evenly in mel (HTK: 2595 log10(1 + f / 700)), 0 to half the rate."""
     if num_mel < 1:
-        raise ValueError(f"AUDIO.NUM_MEL: got {num_mel}; expected at least 1.")
+        raise ParameterError("num_mel", f"got {num_mel}; expected at least 1.")
     top = 2595 * math.log10(1 + sample_rate_hz / 2 / 700)
     mel = torch.linspace(0, top, num_mel + 2, dtype=torch.float64)
     return 700 * (10 ** (mel / 2595) - 1)
@@ -326,22 +329,26 @@ def _window_and_hop(window_sec: float, hop_sec: float, sample_rate_hz: int) -> t
     """Convert both to samples and refuse what is too short or far too long."""
     window = sec_to_num_samples(window_sec, sample_rate_hz)
     hop = sec_to_num_samples(hop_sec, sample_rate_hz)
-    for key, sec, samples in (("WINDOW_SEC", window_sec, window), ("HOP_SEC", hop_sec, hop)):
-        # A Hann window of one or two samples is all zero but for one.
-        least = 3 if key == "WINDOW_SEC" else 1
+    # A Hann window of one or two samples is all zero but for one.
+    for name, sec, samples, least in (
+        ("window_sec", window_sec, window, 3),
+        ("hop_sec", hop_sec, hop, 1),
+    ):
         if not least <= samples <= _MAX_WINDOW:
-            raise ValueError(
-                f"AUDIO.{key}: got {sec} s, which is {samples} samples at {sample_rate_hz} Hz; "
-                f"expected {least} to {_MAX_WINDOW}."
+            raise ParameterError(
+                name,
+                f"got {sec} s, which is {samples} samples at {sample_rate_hz} Hz; "
+                f"expected {least} to {_MAX_WINDOW}.",
             )
     return window, hop
 
 
 def _check_fft(fft_size: int, window: int) -> None:
     if fft_size < window or fft_size % 2:
-        raise ValueError(
-            f"AUDIO.FFT_SIZE: got {fft_size}; expected 0 (automatic) or an even number >= the "
-            f"window of {window} samples."
+        raise ParameterError(
+            "fft_size",
+            f"got {fft_size}; expected 0 (automatic) or an even number >= the "
+            f"window of {window} samples.",
         )
 
 
@@ -358,19 +365,19 @@ def build_spectrogram(cfg: CfgNode) -> Spectrogram:
         ValueError: If a setting is out of range.
     """
     audio = cfg.AUDIO
-    if audio.PSF_COMPAT:
-        return LogFilterbank(
-            sample_rate_hz=audio.SAMPLE_RATE,
-            num_mel=audio.NUM_MEL,
-            window_sec=audio.WINDOW_SEC,
-            hop_sec=audio.HOP_SEC,
-            fft_size=audio.FFT_SIZE,
-            preemphasis=audio.PREEMPHASIS,
-        )
-    return LogMelSpectrogram(
-        sample_rate_hz=audio.SAMPLE_RATE,
-        num_mel=audio.NUM_MEL,
-        window_sec=audio.WINDOW_SEC,
-        hop_sec=audio.HOP_SEC,
-        fft_size=audio.FFT_SIZE,
-    )
+    sizes = {
+        "sample_rate_hz": audio.SAMPLE_RATE,
+        "num_mel": audio.NUM_MEL,
+        "window_sec": audio.WINDOW_SEC,
+        "hop_sec": audio.HOP_SEC,
+        "fft_size": audio.FFT_SIZE,
+    }
+    with keys(
+        num_mel="AUDIO.NUM_MEL",
+        window_sec="AUDIO.WINDOW_SEC",
+        hop_sec="AUDIO.HOP_SEC",
+        fft_size="AUDIO.FFT_SIZE",
+    ):
+        if audio.PSF_COMPAT:
+            return LogFilterbank(**sizes, preemphasis=audio.PREEMPHASIS)
+        return LogMelSpectrogram(**sizes)

@@ -9,6 +9,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
+from slowfast.config.problems import ParameterError, keys
 from slowfast.utils.random import STREAM_SPECAUG, STREAM_VOLUME, uniform
 
 __all__ = ["SpecAugment", "build_spec_augment", "volume_jitter"]
@@ -51,14 +52,14 @@ class SpecAugment(nn.Module):
     def __init__(self, *, num_freq: int, num_time: int, freq_width: int, time_width: int) -> None:
         super().__init__()
         sizes = {
-            "NUM_FREQ": num_freq,
-            "NUM_TIME": num_time,
-            "FREQ_WIDTH": freq_width,
-            "TIME_WIDTH": time_width,
+            "num_freq": num_freq,
+            "num_time": num_time,
+            "freq_width": freq_width,
+            "time_width": time_width,
         }
-        for key, size in sizes.items():
+        for name, size in sizes.items():
             if size < 0:
-                raise ValueError(f"AUDIO.SPECAUG.{key}: got {size}; expected at least 0.")
+                raise ParameterError(name, f"got {size}; expected at least 0.")
         self.freq, self.time = (num_freq, freq_width), (num_time, time_width)
 
     def forward(self, spectrogram: Tensor, aug_seed: Tensor) -> Tensor:
@@ -103,9 +104,15 @@ def build_spec_augment(cfg: CfgNode) -> SpecAugment | None:
     spec = cfg.AUDIO.SPECAUG
     if not spec.ENABLE:
         return None
-    return SpecAugment(
-        num_freq=spec.NUM_FREQ,
-        num_time=spec.NUM_TIME,
-        freq_width=spec.FREQ_WIDTH,
-        time_width=spec.TIME_WIDTH,
-    )
+    with keys(
+        num_freq="AUDIO.SPECAUG.NUM_FREQ",
+        num_time="AUDIO.SPECAUG.NUM_TIME",
+        freq_width="AUDIO.SPECAUG.FREQ_WIDTH",
+        time_width="AUDIO.SPECAUG.TIME_WIDTH",
+    ):
+        return SpecAugment(
+            num_freq=spec.NUM_FREQ,
+            num_time=spec.NUM_TIME,
+            freq_width=spec.FREQ_WIDTH,
+            time_width=spec.TIME_WIDTH,
+        )

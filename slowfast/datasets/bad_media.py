@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from slowfast.config import UserError
+from slowfast.config import ConfigValueError
 from slowfast.utils.io import append_csv_row
 
 __all__ = ["BadMedia", "BadMediaLog", "record_missing"]
@@ -78,10 +78,11 @@ class BadMediaLog:
     def _check_fraction(self) -> None:
         fraction = len(self._seen) / self._num_files
         if fraction > self._max_fraction:
-            raise UserError(
-                f"DATA.MAX_BAD_FRACTION: {len(self._paths)} files of the {self._split} split are "
+            raise ConfigValueError(
+                "DATA.MAX_BAD_FRACTION",
+                f"{len(self._paths)} files of the {self._split} split are "
                 f"bad ({fraction:.1%}, allowed {self._max_fraction:.1%}). "
-                f"Their reasons are in {self.file}. Fix or remove them, or raise the limit."
+                f"Their reasons are in {self.file}. Fix or remove them, or raise the limit.",
             )
 
 

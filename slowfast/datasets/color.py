@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slowfast.config.problems import ParameterError
+
 __all__ = ["GREY_WEIGHTS", "ColorJitter", "ColorParams", "color_matrix"]
 
 # Luma of ITU-R BT.601 for R, G, B, in this order.
@@ -74,18 +76,16 @@ class ColorJitter:
     gray_prob: float = 0.0
 
     def __post_init__(self) -> None:
-        strengths = [self.brightness, self.contrast, self.saturation]
-        if min(strengths) < 0:
-            raise ValueError(f"DATA.SSL_COLOR_BRI_CON_SAT: got {strengths}; expected numbers >= 0.")
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0:
+                raise ParameterError(name, f"got {getattr(self, name)}; expected a number >= 0.")
         if not 0 <= self.hue <= 0.5:
-            raise ValueError(
-                f"DATA.SSL_COLOR_HUE: got {self.hue}; expected a fraction of the color circle in "
-                "[0, 0.5]."
+            raise ParameterError(
+                "hue", f"got {self.hue}; expected a fraction of the color circle in [0, 0.5]."
             )
-        keys = {"SSL_JITTER_PROB": self.jitter_prob, "COLOR_RND_GRAYSCALE": self.gray_prob}
-        for key, prob in keys.items():
+        for name, prob in (("jitter_prob", self.jitter_prob), ("gray_prob", self.gray_prob)):
             if not 0 <= prob <= 1:
-                raise ValueError(f"DATA.{key}: got {prob}; expected a probability in [0, 1].")
+                raise ParameterError(name, f"got {prob}; expected a probability in [0, 1].")
 
     def draw(self, rng: np.random.Generator) -> ColorParams | None:
         """Draw the colors of one view.

@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from slowfast.config.problems import ParameterError
+
 __all__ = ["Box", "CropSampler", "RandomResizedCrop", "ShortSideCrop", "check_range"]
 
 _TRIES = 10
@@ -54,8 +56,8 @@ class RandomResizedCrop:
     aspect: Sequence[float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
-        check_range("DATA.TRAIN_JITTER_SCALES_RELATIVE", self.scale, highest=1.0)
-        check_range("DATA.TRAIN_JITTER_ASPECT_RELATIVE", self.aspect)
+        check_range("scale", self.scale, highest=1.0)
+        check_range("aspect", self.aspect)
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Box:
         """Draw a box inside a frame.
@@ -102,7 +104,7 @@ class ShortSideCrop:
     inverse: bool = False
 
     def __post_init__(self) -> None:
-        check_range("DATA.TRAIN_JITTER_SCALES", self.scales)
+        check_range("scales", self.scales)
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Box:
         """Draw a square box inside a frame.
@@ -121,11 +123,11 @@ class ShortSideCrop:
         return _place(max(side, 1), max(side, 1), height, width, rng)
 
 
-def check_range(key: str, values: Sequence[float], *, highest: float = math.inf) -> None:
+def check_range(name: str, values: Sequence[float], *, highest: float = math.inf) -> None:
     """Refuse what is not a range of positive numbers.
 
     Args:
-        key: The configuration key, for the message.
+        name: Of the parameter, for the message.
         values: Should be [low, high].
         highest: Largest number allowed.
 
@@ -134,8 +136,8 @@ def check_range(key: str, values: Sequence[float], *, highest: float = math.inf)
     """
     if len(values) != 2 or not 0 < values[0] <= values[1] <= highest:
         bound = "" if math.isinf(highest) else f" <= {highest:g}"
-        raise ValueError(
-            f"{key}: got {list(values)}; expected [low, high], 0 < low <= high{bound}."
+        raise ParameterError(
+            name, f"got {list(values)}; expected [low, high], 0 < low <= high{bound}."
         )
 
 

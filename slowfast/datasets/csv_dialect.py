@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.config import UserError
+from slowfast.config import ConfigValueError, UserError
 from slowfast.utils.io import text_encoding
 
 __all__ = ["Dialect", "as_integer", "find_dialect", "read_lines", "split_cells"]
@@ -117,8 +117,8 @@ def find_dialect(
     """
     separator = {"\\t": "\t"}.get(separator, separator)
     if len(separator) != 1:
-        raise UserError(
-            f"DATA.PATH_LABEL_SEPARATOR: got {separator!r}, expected one character, or '\\t'."
+        raise ConfigValueError(
+            "DATA.PATH_LABEL_SEPARATOR", f"got {separator!r}, expected one character, or '\\t'."
         )
     encoding = text_encoding(file)
     lines = itertools.islice(read_lines(file, encoding, skip_rows), _NUM_SAMPLED)

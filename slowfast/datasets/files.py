@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from slowfast.config import UserError
+from slowfast.config import ConfigValueError
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -201,9 +201,10 @@ def find_splits(names: Iterable[str], where: Path) -> dict[str, str]:
     for split in SPLITS:
         same = [name for other, name in found if other == split]
         if len(same) > 1:
-            raise UserError(
-                f"DATA.PATH_TO_DATA_DIR: {where} has several {split} splits: {', '.join(same)}. "
-                f"Keep one of them there, and call it {split}."
+            raise ConfigValueError(
+                "DATA.PATH_TO_DATA_DIR",
+                f"{where} has several {split} splits: {', '.join(same)}. "
+                f"Keep one of them there, and call it {split}.",
             )
         by_split |= dict.fromkeys((split,) if same else (), "".join(same))
     return by_split
@@ -247,11 +248,12 @@ def unsplit(paths: Iterable[str], root: Path | str) -> Iterator[str]:
                     seen.setdefault(split, str(Path(root, *parts[:depth])))
             if len(seen) > 1:
                 first, second = list(seen.values())[:2]
-                raise UserError(
-                    f"DATA.PATH_TO_DATA_DIR: {root} has no splits of its own, but splits are "
+                raise ConfigValueError(
+                    "DATA.PATH_TO_DATA_DIR",
+                    f"{root} has no splits of its own, but splits are "
                     f"further down, which would be mixed: {first}, {second}. Expected: folders "
                     "train, val, test right in it. Name the folder that holds them, or list the "
-                    "files in train.csv, val.csv and test.csv."
+                    "files in train.csv, val.csv and test.csv.",
                 )
         yield path
 

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from slowfast.config.problems import ParameterError
 from slowfast.datasets.color import ColorParams, color_matrix
 from slowfast.datasets.crop import Box
 
@@ -74,14 +75,11 @@ class Blur:
     def __post_init__(self) -> None:
         low, high = self.sigma
         if not 0 <= low <= high:
-            raise ValueError(
-                f"DATA.SSL_BLUR_SIGMA_MIN: got {low} to DATA.SSL_BLUR_SIGMA_MAX {high}; expected "
-                "0 <= min <= max pixels."
+            raise ParameterError(
+                "sigma", f"got {low} to {high}; expected 0 <= lowest <= highest, in pixels."
             )
         if not 0 <= self.prob <= 1:
-            raise ValueError(
-                f"DATA.SSL_BLUR_PROB: got {self.prob}; expected a probability in [0, 1]."
-            )
+            raise ParameterError("prob", f"got {self.prob}; expected a probability in [0, 1].")
 
     def draw(self, rng: np.random.Generator) -> float:
         """Draw a sigma; 0 when the view stays sharp."""

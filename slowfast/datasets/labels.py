@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from slowfast.config import UserError
+from slowfast.config import ConfigValueError
 from slowfast.datasets.manifest import Manifest
 from slowfast.utils.random import STREAM_SUBSET, sample_rng
 
@@ -29,17 +29,19 @@ def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
     unlabeled = int((manifest.labels < 0).sum())
     if unlabeled:
         first = manifest.row(int(np.argmax(manifest.labels < 0))).name
-        raise UserError(
-            f"TRAIN.DATASET: {unlabeled} of the {len(manifest)} files of the train split have no "
-            f"label, the first: {first}. A classifier needs one for each."
+        raise ConfigValueError(
+            "TRAIN.DATASET",
+            f"{unlabeled} of the {len(manifest)} files of the train split have no "
+            f"label, the first: {first}. A classifier needs one for each.",
         )
     highest = int(manifest.labels.max())
     if highest >= num_classes:
         known = len(manifest.class_names)
         of = f" of {known} classes" if known else ""
-        raise UserError(
-            f"{key}: got {num_classes}, but the labels of the train split go to {highest}{of}; "
-            f"use {max(known, highest + 1)}."
+        raise ConfigValueError(
+            key,
+            f"got {num_classes}, but the labels of the train split go to {highest}{of}; "
+            f"use {max(known, highest + 1)}.",
         )
     if manifest.class_names and len(manifest.class_names) < num_classes:
         logger.warning(
@@ -68,9 +70,10 @@ def take_per_class(manifest: Manifest, per_class: int, seed: int) -> Manifest:
         return manifest
     labels = np.asarray(manifest.labels)
     if not manifest.has_labels:
-        raise UserError(
-            "DATA.TRAIN_VIDEOS_PER_CLASS: needs the label of every training file, but "
-            f"{int((labels < 0).sum())} of {len(manifest)} have none; use 0."
+        raise ConfigValueError(
+            "DATA.TRAIN_VIDEOS_PER_CLASS",
+            "needs the label of every training file, but "
+            f"{int((labels < 0).sum())} of {len(manifest)} have none; use 0.",
         )
     classes = range(len(manifest.class_names)) or np.unique(labels).tolist()
     chosen: list[int] = []
@@ -78,9 +81,9 @@ def take_per_class(manifest: Manifest, per_class: int, seed: int) -> Manifest:
         rows = np.flatnonzero(labels == label)
         if len(rows) < per_class:
             name = f" ({manifest.class_names[label]})" if manifest.class_names else ""
-            raise UserError(
-                f"DATA.TRAIN_VIDEOS_PER_CLASS: got {per_class}, but class {label}{name} has "
-                f"{len(rows)} training files."
+            raise ConfigValueError(
+                "DATA.TRAIN_VIDEOS_PER_CLASS",
+                f"got {per_class}, but class {label}{name} has {len(rows)} training files.",
             )
         order = sample_rng(seed, 0, label, STREAM_SUBSET).permutation(len(rows))
         chosen += rows[order[:per_class]].tolist()

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.config import UserError
+from slowfast.config import ConfigValueError, UserError
 from slowfast.datasets.csv_rows import CLASSES_FILE, CsvFormat, read_classes, read_csv, splits_in
 from slowfast.datasets.files import (
     MEDIA_SUFFIXES,
@@ -64,7 +64,7 @@ def find_layout(root: Path, form: CsvFormat | None = None) -> Layout:
         UserError: If the folder is missing, or several files or folders mean the same split.
     """
     if not root.is_dir():
-        raise UserError(f"DATA.PATH_TO_DATA_DIR: no such folder: {root}.")
+        raise ConfigValueError("DATA.PATH_TO_DATA_DIR", f"no such folder: {root}.")
     csvs = {
         entry.stem: entry
         for entry in sorted(root.iterdir())
@@ -155,7 +155,9 @@ def pick_split(layout: Layout, root: Path, split: str) -> tuple[str, Path]:
     name = "val" if split == "test" and "test" not in layout.sources else split
     if name not in layout.sources:
         have = ", ".join(sorted(layout.sources)) or "none"
-        raise UserError(f"DATA.PATH_TO_DATA_DIR: {root} has no {split} split (found: {have}).")
+        raise ConfigValueError(
+            "DATA.PATH_TO_DATA_DIR", f"{root} has no {split} split (found: {have})."
+        )
     return name, layout.sources[name]
 
 
@@ -173,9 +175,10 @@ def _tar_manifest(
     chosen = None if tars else (lambda name: _is_test(name, test_fraction) == (split == "test"))
     manifest = index_tars(tars or tars_in(source), suffixes, class_names, chosen)
     if not len(manifest):
-        raise UserError(
-            f"DATA.PATH_TO_DATA_DIR: the {split} split, tars of {source}, is empty. Members are "
-            f"found by their suffix: {' '.join(sorted(suffixes))}."
+        raise ConfigValueError(
+            "DATA.PATH_TO_DATA_DIR",
+            f"the {split} split, tars of {source}, is empty. Members are "
+            f"found by their suffix: {' '.join(sorted(suffixes))}.",
         )
     _log(manifest, split, layout, source, form)
     return manifest
@@ -191,9 +194,10 @@ def _list_of_all_splits(csvs: Iterable[Path], form: CsvFormat) -> Layout | None:
     named = {file: splits_in(file, form, form.dialect(file)) for file in csvs}
     lists = [file for file, splits in named.items() if splits]
     if len(lists) > 1:
-        raise UserError(
-            "DATA.PATH_TO_DATA_DIR: several csv files have a column split: "
-            f"{', '.join(map(str, lists))}. Keep one of them there."
+        raise ConfigValueError(
+            "DATA.PATH_TO_DATA_DIR",
+            "several csv files have a column split: "
+            f"{', '.join(map(str, lists))}. Keep one of them there.",
         )
     if not lists:
         return None

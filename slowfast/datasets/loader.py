@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.bad_media import BadMediaLog
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.collate import LoadedBatch, collate
@@ -233,11 +233,12 @@ def _raise_if_shared_memory_is_full(error: Exception) -> None:
     with contextlib.suppress(OSError):
         status = os.statvfs(_SHARED_MEMORY)
         size = f" of {status.f_blocks * status.f_frsize / 1e6:.3g} MB"
-    raise UserError(
-        f"DATA_LOADER.NUM_WORKERS: the data workers hand batches over in shared memory, and "
+    raise ConfigValueError(
+        "DATA_LOADER.NUM_WORKERS",
+        f"the data workers hand batches over in shared memory, and "
         f"{_SHARED_MEMORY}{size} is full. Give the container more (docker run --shm-size=8g, or "
         "--ipc=host), lower TRAIN.BATCH_SIZE or DATA_LOADER.PREFETCH_FACTOR, or load in the main "
-        "process (DATA_LOADER.NUM_WORKERS 0)."
+        "process (DATA_LOADER.NUM_WORKERS 0).",
     ) from error
 
 
@@ -269,9 +270,9 @@ def local_batch_size(cfg: CfgNode, split: str) -> int:
     if size % processes:
         lower, upper = size // processes * processes, (size // processes + 1) * processes
         use = f"{lower} or {upper}" if lower else str(upper)
-        raise UserError(
-            f"TRAIN.BATCH_SIZE: {size} is not divisible by the {processes} processes of a machine; "
-            f"use {use}."
+        raise ConfigValueError(
+            "TRAIN.BATCH_SIZE",
+            f"{size} is not divisible by the {processes} processes of a machine; use {use}.",
         )
     return size // processes
 
@@ -341,9 +342,10 @@ def _train_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> TrainBatches:
     accumulate = cfg.SOLVER.ACCUMULATE_STEPS
     iterations = len(dataset) // (size * world * accumulate)
     if not iterations:
-        raise UserError(
-            f"TRAIN.BATCH_SIZE: one step takes {size * world * accumulate} clips (all processes, "
-            f"all accumulated batches), but the train split has {len(dataset)}; use a smaller one."
+        raise ConfigValueError(
+            "TRAIN.BATCH_SIZE",
+            f"one step takes {size * world * accumulate} clips (all processes, "
+            f"all accumulated batches), but the train split has {len(dataset)}; use a smaller one.",
         )
     return TrainBatches(
         length=len(dataset),

@@ -17,7 +17,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from slowfast.config.checks import register_check
-from slowfast.config.problems import Problem
+from slowfast.config.problems import ConfigValueError, ParameterError, Problem, keys
 from slowfast.datasets.audio import Spectrogram, build_spectrogram
 from slowfast.datasets.audio_augment import SpecAugment, build_spec_augment, volume_jitter
 from slowfast.utils.random import STREAM_AUDIO_CLIP, spawn_seeds
@@ -62,10 +62,10 @@ class VideoPreprocess(nn.Module):
     ) -> None:
         super().__init__()
         if len(mean) != 3:
-            raise ValueError(f"DATA.MEAN: got {list(mean)}; expected three numbers, for R, G, B.")
+            raise ParameterError("mean", f"got {list(mean)}; expected three numbers, for R, G, B.")
         if len(std) != 3 or min(std) <= 0:
-            raise ValueError(
-                f"DATA.STD: got {list(std)}; expected three positive numbers, for R, G, B."
+            raise ParameterError(
+                "std", f"got {list(std)}; expected three positive numbers, for R, G, B."
             )
         self.reverse_channels = reverse_channels
         self.memory_format = torch.preserve_format if channels_last else torch.contiguous_format
@@ -129,11 +129,10 @@ class AudioPreprocess(nn.Module):
     ) -> None:
         super().__init__()
         if std <= 0:
-            raise ValueError(f"AUDIO.STD: got {std}; expected a positive number.")
+            raise ParameterError("std", f"got {std}; expected a positive number.")
         if volume is not None and (len(volume) != 2 or not 0 <= volume[0] <= volume[1]):
-            raise ValueError(
-                f"AUDIO.VOLUME_JITTER: got {list(volume)}; expected [low, high] with "
-                "0 <= low <= high."
+            raise ParameterError(
+                "volume", f"got {list(volume)}; expected [low, high] with 0 <= low <= high."
             )
         self.spectrogram, self.spec_augment = spectrogram, spec_augment
         self.mean, self.std, self.dtype = mean, std, dtype
@@ -172,8 +171,8 @@ class AudioPreprocess(nn.Module):
             return None
         if aug_seed is None:
             raise ValueError(
-                "aug_seed: the batch has none; expected int64 (B,), as AUDIO.VOLUME_JITTER or "
-                "AUDIO.SPECAUG is on."
+                "aug_seed: the batch has none; expected int64 (B,), as volume or spec_augment is "
+                "given."
             )
         return spawn_seeds(aug_seed, STREAM_AUDIO_CLIP, clips).flatten()
 
@@ -239,26 +238,29 @@ def build_preprocess(
         ValueError: If a setting is out of range.
     """
     data = cfg.DATA
-    video = VideoPreprocess(
-        mean=data.MEAN,
-        std=data.STD,
-        reverse_channels=data.REVERSE_INPUT_CHANNEL,
-        dtype=dtype,
-        channels_last=cfg.MODEL.CHANNELS_LAST,
-    )
+    with keys(mean="DATA.MEAN", std="DATA.STD"):
+        video = VideoPreprocess(
+            mean=data.MEAN,
+            std=data.STD,
+            reverse_channels=data.REVERSE_INPUT_CHANNEL,
+            dtype=dtype,
+            channels_last=cfg.MODEL.CHANNELS_LAST,
+        )
     return BatchPreprocess(video, _build_audio(cfg, train, dtype) if cfg.AUDIO.ENABLE else None)
 
 
 def _build_audio(cfg: CfgNode, train: bool, dtype: torch.dtype) -> AudioPreprocess:
     """Build the audio's part."""
-    return AudioPreprocess(
-        build_spectrogram(cfg),
-        mean=cfg.AUDIO.MEAN,
-        std=cfg.AUDIO.STD,
-        volume=cfg.AUDIO.VOLUME_JITTER if train else None,
-        spec_augment=build_spec_augment(cfg) if train else None,
-        dtype=dtype,
-    )
+    spectrogram = build_spectrogram(cfg)
+    with keys(std="AUDIO.STD", volume="AUDIO.VOLUME_JITTER"):
+        return AudioPreprocess(
+            spectrogram,
+            mean=cfg.AUDIO.MEAN,
+            std=cfg.AUDIO.STD,
+            volume=cfg.AUDIO.VOLUME_JITTER if train else None,
+            spec_augment=build_spec_augment(cfg) if train else None,
+            dtype=dtype,
+        )
 
 
 @register_check
@@ -273,7 +275,6 @@ def check_preparation(cfg: CfgNode) -> list[Problem]:
     """
     try:
         build_preprocess(cfg, train=True)
-    except ValueError as error:
-        key, _, message = str(error).partition(": ")
-        return [Problem(key, message)]
+    except ConfigValueError as error:
+        return [error.problem]
     return []

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from slowfast.config.problems import ParameterError
+
 __all__ = [
     "clip_duration_sec",
     "frame_times",
@@ -35,13 +37,7 @@ def clip_duration_sec(num_frames: int, sampling_rate: float, target_fps: float) 
     Raises:
         ValueError: If a number is not positive.
     """
-    _check_positive(
-        {
-            "DATA.NUM_FRAMES": num_frames,
-            "DATA.SAMPLING_RATE": sampling_rate,
-            "DATA.TARGET_FPS": target_fps,
-        }
-    )
+    _check_positive(num_frames=num_frames, sampling_rate=sampling_rate, target_fps=target_fps)
     return num_frames * sampling_rate / target_fps
 
 
@@ -106,7 +102,7 @@ def test_clip_starts(
     Raises:
         ValueError: If ``num_views`` is not positive.
     """
-    _check_positive({"TEST.NUM_ENSEMBLE_VIEWS": num_views})
+    _check_positive(num_views=num_views)
     last = max(extent_start, extent_end - clip_sec)
     if num_views == 1:
         return np.array([(extent_start + last) / 2])
@@ -116,7 +112,7 @@ def test_clip_starts(
 test_clip_starts.__test__ = False  # type: ignore[attr-defined]  # Not a test, whatever its name.
 
 
-def _check_positive(values: dict[str, float]) -> None:
-    for key, value in values.items():
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
         if not value > 0:
-            raise ValueError(f"{key}: got {value}; expected a positive number.")
+            raise ParameterError(name, f"got {value}; expected a positive number.")

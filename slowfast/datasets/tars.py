@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from slowfast.config import UserError
+from slowfast.config import ConfigValueError, UserError
 from slowfast.datasets.csv_rows import parse_label
 from slowfast.datasets.files import is_ignored, split_of, split_within
 from slowfast.datasets.manifest import NO_LABEL, Manifest, VideoRecord
@@ -60,9 +60,10 @@ def tars_of_split(folder: Path, split: str) -> list[Path]:
         return tars if (split_of(folder.name) or split_within(folder.name)) == split else []
     if None in splits:
         stray = tars[splits.index(None)]
-        raise UserError(
-            f"DATA.PATH_TO_DATA_DIR: {stray} names no split, as other tars beside it do. Expected "
-            "names such as train-000.tar, or folders train, val, test."
+        raise ConfigValueError(
+            "DATA.PATH_TO_DATA_DIR",
+            f"{stray} names no split, as other tars beside it do. Expected "
+            "names such as train-000.tar, or folders train, val, test.",
         )
     return [file for file, name in zip(tars, splits, strict=True) if name == split]
 

@@ -13,7 +13,7 @@ import numpy as np
 from fvcore.common.config import CfgNode
 
 from slowfast.config.checks import register_check
-from slowfast.config.problems import Problem
+from slowfast.config.problems import ConfigValueError, ParameterError, Problem, keys
 from slowfast.datasets.color import ColorJitter
 from slowfast.datasets.crop import Box, CropSampler, RandomResizedCrop, ShortSideCrop, check_range
 from slowfast.datasets.functional import (
@@ -58,7 +58,7 @@ class TrainTransform:
         color: ColorJitter | None = None,
         blur: Blur | None = None,
     ) -> None:
-        _check_size("DATA.TRAIN_CROP_SIZE", size)
+        _check_positive("size", size)
         self.crop, self.size, self.flip, self.color, self.blur = crop, size, flip, color, blur
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> ViewParams:
@@ -113,12 +113,11 @@ class EvalTransform:
     """
 
     def __init__(self, *, short_side: int, size: int, num_crops: int = 1) -> None:
-        _check_size("DATA.TEST_CROP_SIZE", size)
-        _check_size("DATA.TRAIN_JITTER_SCALES[0]", short_side)
+        _check_positive("size", size)
+        _check_positive("short_side", short_side)
         if num_crops not in (1, 3):
-            raise ValueError(
-                f"TEST.NUM_SPATIAL_CROPS: got {num_crops}; expected 1 (center) or 3 (left, center, "
-                "right)."
+            raise ParameterError(
+                "num_crops", f"got {num_crops}; expected 1 (center) or 3 (left, center, right)."
             )
         self.short_side, self.size, self.num_crops = max(short_side, size), size, num_crops
 
@@ -195,17 +194,23 @@ def build_train_transform(cfg: CfgNode) -> TrainTransform:
     data = cfg.DATA
     size = data.TRAIN_CROP_SIZE
     crop: CropSampler
-    if data.TRAIN_JITTER_SCALES_RELATIVE:
-        crop = RandomResizedCrop(
-            scale=data.TRAIN_JITTER_SCALES_RELATIVE,
-            aspect=data.TRAIN_JITTER_ASPECT_RELATIVE or (1.0, 1.0),
-        )
-    else:
-        crop = ShortSideCrop(
-            scales=data.TRAIN_JITTER_SCALES, size=size, inverse=data.INV_UNIFORM_SAMPLE
-        )
-    color, blur = _color_and_blur(cfg)
-    return TrainTransform(crop, size=size, flip=data.RANDOM_FLIP, color=color, blur=blur)
+    with keys(
+        scale="DATA.TRAIN_JITTER_SCALES_RELATIVE",
+        aspect="DATA.TRAIN_JITTER_ASPECT_RELATIVE",
+        scales="DATA.TRAIN_JITTER_SCALES",
+        size="DATA.TRAIN_CROP_SIZE",
+    ):
+        if data.TRAIN_JITTER_SCALES_RELATIVE:
+            crop = RandomResizedCrop(
+                scale=data.TRAIN_JITTER_SCALES_RELATIVE,
+                aspect=data.TRAIN_JITTER_ASPECT_RELATIVE or (1.0, 1.0),
+            )
+        else:
+            crop = ShortSideCrop(
+                scales=data.TRAIN_JITTER_SCALES, size=size, inverse=data.INV_UNIFORM_SAMPLE
+            )
+        color, blur = _color_and_blur(cfg)
+        return TrainTransform(crop, size=size, flip=data.RANDOM_FLIP, color=color, blur=blur)
 
 
 def build_val_transform(cfg: CfgNode) -> EvalTransform:
@@ -222,7 +227,8 @@ def build_val_transform(cfg: CfgNode) -> EvalTransform:
     Raises:
         ValueError: If a setting is out of range.
     """
-    return EvalTransform(short_side=_smallest_scale(cfg), size=cfg.DATA.TRAIN_CROP_SIZE)
+    with keys(size="DATA.TRAIN_CROP_SIZE"):
+        return EvalTransform(short_side=_smallest_scale(cfg), size=cfg.DATA.TRAIN_CROP_SIZE)
 
 
 def build_test_transform(cfg: CfgNode) -> EvalTransform:
@@ -242,7 +248,8 @@ def build_test_transform(cfg: CfgNode) -> EvalTransform:
     """
     size, num_crops = cfg.DATA.TEST_CROP_SIZE, cfg.TEST.NUM_SPATIAL_CROPS
     short_side = _smallest_scale(cfg) if num_crops == 1 else size
-    return EvalTransform(short_side=short_side, size=size, num_crops=num_crops)
+    with keys(size="DATA.TEST_CROP_SIZE", num_crops="TEST.NUM_SPATIAL_CROPS"):
+        return EvalTransform(short_side=short_side, size=size, num_crops=num_crops)
 
 
 @register_check
@@ -259,9 +266,8 @@ def check_views(cfg: CfgNode) -> list[Problem]:
     for build in (build_train_transform, build_val_transform, build_test_transform):
         try:
             build(cfg)
-        except ValueError as error:
-            key, _, message = str(error).partition(": ")
-            problems.append(Problem(key, message))
+        except ConfigValueError as error:
+            problems.append(error.problem)
     if cfg.DATA.SSL_MOCOV2_AUG and not cfg.DATA.SSL_COLOR_JITTER:
         message = "got True, but it acts on color jitter; set DATA.SSL_COLOR_JITTER True as well."
         problems.append(Problem("DATA.SSL_MOCOV2_AUG", message))
@@ -275,18 +281,26 @@ def _color_and_blur(cfg: CfgNode) -> tuple[ColorJitter | None, Blur | None]:
         return None, None
     strengths = data.SSL_COLOR_BRI_CON_SAT
     if len(strengths) != 3:
-        raise ValueError(
-            f"DATA.SSL_COLOR_BRI_CON_SAT: got {strengths}; expected [brightness, contrast, "
-            "saturation]."
+        raise ConfigValueError(
+            "DATA.SSL_COLOR_BRI_CON_SAT",
+            f"got {strengths}; expected [brightness, contrast, saturation].",
         )
-    color = ColorJitter(
-        brightness=strengths[0],
-        contrast=strengths[1],
-        saturation=strengths[2],
-        hue=data.SSL_COLOR_HUE,
-        jitter_prob=data.SSL_JITTER_PROB if data.SSL_MOCOV2_AUG else 1.0,
-        gray_prob=data.COLOR_RND_GRAYSCALE,
-    )
+    with keys(
+        brightness="DATA.SSL_COLOR_BRI_CON_SAT",
+        contrast="DATA.SSL_COLOR_BRI_CON_SAT",
+        saturation="DATA.SSL_COLOR_BRI_CON_SAT",
+        hue="DATA.SSL_COLOR_HUE",
+        jitter_prob="DATA.SSL_JITTER_PROB",
+        gray_prob="DATA.COLOR_RND_GRAYSCALE",
+    ):
+        color = ColorJitter(
+            brightness=strengths[0],
+            contrast=strengths[1],
+            saturation=strengths[2],
+            hue=data.SSL_COLOR_HUE,
+            jitter_prob=data.SSL_JITTER_PROB if data.SSL_MOCOV2_AUG else 1.0,
+            gray_prob=data.COLOR_RND_GRAYSCALE,
+        )
     return color, _build_blur(cfg) if data.SSL_MOCOV2_AUG else None
 
 
@@ -295,15 +309,17 @@ def _build_blur(cfg: CfgNode) -> Blur:
     low, high = cfg.DATA.SSL_BLUR_SIGMA_MIN, cfg.DATA.SSL_BLUR_SIGMA_MAX
     for key, sigma in {"SSL_BLUR_SIGMA_MIN": low, "SSL_BLUR_SIGMA_MAX": high}.items():
         if len(sigma) != 2 or sigma[0] != 0:
-            raise ValueError(
-                f"DATA.{key}: got {sigma}; expected [0.0, pixels]: blur in time is not built."
+            raise ConfigValueError(
+                f"DATA.{key}", f"got {sigma}; expected [0.0, pixels]: blur in time is not built."
             )
-    return Blur(sigma=(low[1], high[1]), prob=cfg.DATA.SSL_BLUR_PROB)
+    with keys(sigma="DATA.SSL_BLUR_SIGMA_MIN", prob="DATA.SSL_BLUR_PROB"):
+        return Blur(sigma=(low[1], high[1]), prob=cfg.DATA.SSL_BLUR_PROB)
 
 
 def _smallest_scale(cfg: CfgNode) -> int:
     """Read the short side that PySlowFast evaluates single crops at."""
-    check_range("DATA.TRAIN_JITTER_SCALES", cfg.DATA.TRAIN_JITTER_SCALES)
+    with keys(scales="DATA.TRAIN_JITTER_SCALES"):
+        check_range("scales", cfg.DATA.TRAIN_JITTER_SCALES)
     return cfg.DATA.TRAIN_JITTER_SCALES[0]
 
 
@@ -312,6 +328,6 @@ def _offset(slack: int, crop: int) -> int:
     return (0, (slack + 1) // 2, slack)[crop]
 
 
-def _check_size(key: str, size: int) -> None:
+def _check_positive(name: str, size: int) -> None:
     if size < 1:
-        raise ValueError(f"{key}: got {size}; expected a number of pixels >= 1.")
+        raise ParameterError(name, f"got {size}; expected a number of pixels >= 1.")

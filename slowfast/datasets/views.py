@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.config import CfgNode, Problem, register_check
+from slowfast.config import CfgNode, ConfigValueError, Problem, register_check
 from slowfast.config.projects import describe_missing
 from slowfast.datasets.sampling import random_clip_start
-from slowfast.datasets.transform import TrainTransform, build_train_transform, check_views
+from slowfast.datasets.transform import TrainTransform, build_train_transform
 from slowfast.utils.random import STREAM_CLIP, STREAM_TIME, STREAM_VIEW, sample_rng
 from slowfast.utils.registry import Registry
 
@@ -329,7 +329,7 @@ def check_train_views(cfg: CfgNode) -> list[Problem]:
         cfg: The merged configuration.
 
     Returns:
-        At most one problem. Settings of the augmentation are ``transform.check_views``' matter.
+        At most one problem.
     """
     name, low_high = cfg.DATA.TRAIN_VIEWS, cfg.DATA.TRAIN_CLIP_DISTANCE_SEC
     if message := describe_missing(VIEW_REGISTRY, name, cfg.PROJECTS):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.labels import check_labels
 from slowfast.datasets.loader import construct_train_loader, local_batch_size
 from slowfast.datasets.manifest import manifest_digest
@@ -286,9 +286,10 @@ class Trainer:
         try:
             model.load_state_dict(content["model_state"])
         except (KeyError, RuntimeError) as error:
-            raise UserError(
-                f"TRAIN.AUTO_RESUME: {path} does not fit this model: {str(error)[:500]} Choose "
-                "another OUTPUT_DIR, or set TRAIN.AUTO_RESUME False."
+            raise ConfigValueError(
+                "TRAIN.AUTO_RESUME",
+                f"{path} does not fit this model: {str(error)[:500]} Choose "
+                "another OUTPUT_DIR, or set TRAIN.AUTO_RESUME False.",
             ) from error
         self._resume_progress(content, path)
         states = content.get("rng_states", [])
@@ -322,11 +323,12 @@ class Trainer:
             if before["num_clips"] != now["num_clips"]
             else f"{now['num_clips']} clips as then, but other files, labels or order"
         )
-        raise UserError(
-            f"DATA.PATH_TO_DATA_DIR: the train split is not that of {path}: {difference}. Restore "
+        raise ConfigValueError(
+            "DATA.PATH_TO_DATA_DIR",
+            f"the train split is not that of {path}: {difference}. Restore "
             "the list of files. To train on the new one, choose another OUTPUT_DIR; with "
             "TRAIN.CHECKPOINT_FILE_PATH and TRAIN.CHECKPOINT_EPOCH_RESET True it starts from these "
-            "weights."
+            "weights.",
         )
 
     def _resume_progress(self, content: dict[str, Any], path: str) -> None:

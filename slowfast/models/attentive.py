@@ -13,6 +13,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slowfast.config.problems import ParameterError, keys
 from slowfast.models.build import POOLING_REGISTRY
 from slowfast.models.contracts import Tokens
 
@@ -38,9 +39,9 @@ class AttentivePooling(nn.Module):
     def __init__(self, dim: int, *, num_heads: int = 8) -> None:
         super().__init__()
         if num_heads < 1 or dim % num_heads:
-            raise ValueError(
-                f"MODEL.ATTENTIVE_HEADS: got {num_heads}, expected a divisor of the {dim} channels "
-                "of the backbone's map."
+            raise ParameterError(
+                "num_heads",
+                f"got {num_heads}, expected a divisor of the {dim} channels of the backbone's map.",
             )
         self.num_heads = num_heads
         self.query = nn.Parameter(torch.empty(dim))
@@ -89,7 +90,8 @@ class AttentivePooling(nn.Module):
 @POOLING_REGISTRY.register()
 def attentive(dim: int, cfg: CfgNode) -> AttentivePooling:
     """Build attentive pooling over space and time. Read: MODEL.ATTENTIVE_HEADS."""
-    return AttentivePooling(dim, num_heads=cfg.MODEL.ATTENTIVE_HEADS)
+    with keys(num_heads="MODEL.ATTENTIVE_HEADS"):
+        return AttentivePooling(dim, num_heads=cfg.MODEL.ATTENTIVE_HEADS)
 
 
 attentive.reads_space = True

@@ -14,6 +14,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slowfast.config.problems import ConfigValueError
 from slowfast.utils import distributed
 
 __all__ = [
@@ -246,9 +247,10 @@ class GroupedBatchNorm1d(nn.BatchNorm1d):
             )
         rows = x.shape[0] // groups
         if rows == 1 and not sync:
-            raise ValueError(
-                "TRAIN.BATCH_SIZE: got 1 row for batch statistics in training, expected "
-                "at least 2. Raise it, or set BN.NORM_TYPE sync_batchnorm (several processes)."
+            raise ConfigValueError(
+                "TRAIN.BATCH_SIZE",
+                "got 1 row for batch statistics in training, expected "
+                "at least 2. Raise it, or set BN.NORM_TYPE sync_batchnorm (several processes).",
             )
         return x.view(groups, rows, -1).transpose(0, 1).reshape(rows, -1)
 
@@ -281,10 +283,11 @@ def get_norm(cfg: CfgNode, dims: int = 3) -> NormFactory:
     """
     name = cfg.BN.NORM_TYPE
     if name not in _NORMS:
-        raise ValueError(
-            f"BN.NORM_TYPE: got '{name}', expected one of {', '.join(_NORMS)}. "
+        raise ConfigValueError(
+            "BN.NORM_TYPE",
+            f"got '{name}', expected one of {', '.join(_NORMS)}. "
             "For sub_batchnorm use batchnorm with a smaller TRAIN.BATCH_SIZE per process; for "
-            "sync_batchnorm_apex use sync_batchnorm."
+            "sync_batchnorm_apex use sync_batchnorm.",
         )
     return _NORMS[name][dims]
 

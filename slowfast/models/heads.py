@@ -16,6 +16,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slowfast.config.problems import ParameterError
 from slowfast.models.batch_norm import GroupedBatchNorm1d, get_norm
 from slowfast.models.build import HEAD_REGISTRY
 
@@ -42,8 +43,8 @@ def activate(logits: Tensor, head_act: str) -> Tensor:
         ValueError: If the name is unknown.
     """
     if head_act not in HEAD_ACTIVATIONS:
-        raise ValueError(
-            f"MODEL.HEAD_ACT: got '{head_act}', expected one of {', '.join(HEAD_ACTIVATIONS)}."
+        raise ParameterError(
+            "head_act", f"got '{head_act}', expected one of {', '.join(HEAD_ACTIVATIONS)}."
         )
     # In half precision a softmax over many classes loses the small ones.
     wide = logits if logits.dtype == torch.float64 else logits.float()

@@ -14,6 +14,7 @@ from fvcore.common.config import CfgNode
 from torch import nn
 from torch.optim import Optimizer
 
+from slowfast.config.problems import ConfigValueError
 from slowfast.models.lars import LARS
 from slowfast.models.method import call_hook
 from slowfast.utils.lr_policy import get_lr_at_epoch
@@ -62,9 +63,10 @@ def _layer_decay(model: nn.Module, decay: float) -> Callable[[str], float]:
     number: Callable[[str], int] | None = getattr(model, "layer_id", None)
     last = getattr(model, "num_layers", None)
     if number is None or last is None:
-        raise ValueError(
-            f"SOLVER.LAYER_DECAY: got {decay}, but {type(model).__name__} does not number its "
-            "layers (num_layers, layer_id(name)). Set it to 1.0."
+        raise ConfigValueError(
+            "SOLVER.LAYER_DECAY",
+            f"got {decay}, but {type(model).__name__} does not number its "
+            "layers (num_layers, layer_id(name)). Set it to 1.0.",
         )
     return lambda name: decay ** (last - number(name))
 
@@ -152,14 +154,14 @@ def construct_optimizer(model: nn.Module, cfg: CfgNode) -> Optimizer:
     method = solver.OPTIMIZING_METHOD
     if method not in OPTIMIZERS:
         hint = " For mt_adamw use adamw: it is as fast now." if method == "mt_adamw" else ""
-        raise ValueError(
-            f"SOLVER.OPTIMIZING_METHOD: got '{method}', expected one of "
-            f"{', '.join(OPTIMIZERS)}.{hint}"
+        raise ConfigValueError(
+            "SOLVER.OPTIMIZING_METHOD",
+            f"got '{method}', expected one of {', '.join(OPTIMIZERS)}.{hint}",
         )
     if solver.LARS_ON and method != "sgd":
-        raise ValueError(
-            f"SOLVER.LARS_ON: LARS adapts SGD, but SOLVER.OPTIMIZING_METHOD is '{method}'. "
-            "Set one of them."
+        raise ConfigValueError(
+            "SOLVER.LARS_ON",
+            f"LARS adapts SGD, but SOLVER.OPTIMIZING_METHOD is '{method}'. Set one of them.",
         )
     groups = call_hook(model, "parameter_groups", cfg) or parameter_groups(model, cfg)
     if method == "sgd":

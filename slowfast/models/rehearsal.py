@@ -9,7 +9,6 @@ Legend: B batch, V views, T frames, F mel bands, S spectrogram steps.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,8 +21,7 @@ from torch._subclasses.fake_tensor import (
     unset_fake_temporarily,
 )
 
-from slowfast.config import CfgNode, Problem
-from slowfast.config.load import flatten
+from slowfast.config import CfgNode, ConfigValueError, Problem
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.optimizer import construct_optimizer
 
@@ -97,9 +95,9 @@ def rehearse(
     problems = []
     if cfg.TRAIN.ENABLE and fields is not None:
         what = f"TRAIN.BATCH_SIZE ({batch_size} in a process), {_shape(cfg, 'TRAIN_CROP_SIZE')}"
-        problems += _try(lambda: _train_step(cfg, batch_size, fields), what, cfg)
+        problems += _try(lambda: _train_step(cfg, batch_size, fields), what)
     if cfg.TEST.ENABLE:
-        problems += _try(lambda: _test_clip(cfg), _shape(cfg, "TEST_CROP_SIZE"), cfg)
+        problems += _try(lambda: _test_clip(cfg), _shape(cfg, "TEST_CROP_SIZE"))
     return [problem for problem in problems if problem.key != _UNNAMED or not only_named]
 
 
@@ -129,7 +127,7 @@ def _build_fake(cfg: CfgNode) -> nn.Module:
     return model.to_empty(device="cpu")
 
 
-def _try(run: Callable[[], None], keys: str, cfg: CfgNode) -> list[Problem]:
+def _try(run: Callable[[], None], keys: str) -> list[Problem]:
     try:
         with (
             torch.random.fork_rng(devices=[]),
@@ -141,13 +139,8 @@ def _try(run: Callable[[], None], keys: str, cfg: CfgNode) -> list[Problem]:
         # Anything else is a fault of the code: it shows itself where it happens for real.
         if isinstance(error, _NO_MISTAKES) or not isinstance(error, _MISTAKES):
             return []
+        if isinstance(error, ConfigValueError):
+            return [error.problem]
         reason = " ".join(str(error).split())[:400]
-        key, _, message = reason.partition(": ")
-        if re.fullmatch(r"[A-Z][A-Z0-9_.]+", key) and _is_key(key, cfg):
-            return [Problem(key, message)]
         return [Problem(_UNNAMED, f"cannot take clips of this size: {reason} See {keys}.")]
     return []
-
-
-def _is_key(key: str, cfg: CfgNode) -> bool:
-    return any(name == key or name.startswith(f"{key}.") for name in flatten(cfg))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from slowfast.config import UserError
+from slowfast.config import ConfigValueError, UserError
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY
 from slowfast.models.inflate import inflate
 from slowfast.models.zoo.rows import describe_source, resolve
@@ -101,8 +101,8 @@ def to_our_keys(
     if checkpoint_type != _AUTOMATIC:
         renamed = CHECKPOINT_FORMAT_REGISTRY.get(checkpoint_type)(plain)
         if renamed is None:
-            raise UserError(
-                f"TRAIN.CHECKPOINT_TYPE: the file's keys are not of '{checkpoint_type}'."
+            raise ConfigValueError(
+                "TRAIN.CHECKPOINT_TYPE", f"the file's keys are not of '{checkpoint_type}'."
             )
         return adapt(renamed)
     best, best_name = adapt(plain), ""
@@ -234,7 +234,7 @@ def read_checkpoint(path: str | Path, *, key: str = _KEY) -> dict[str, Any]:
     try:
         return load_foreign_checkpoint(resolve(path))
     except UserError as error:
-        raise UserError(f"{key}: {error}") from error
+        raise ConfigValueError(key, str(error)) from error
 
 
 def can_resume(content: Mapping[str, Any]) -> bool:
@@ -287,7 +287,7 @@ def load_weights(
         state = to_our_keys(state, checkpoint_type, model.state_dict(), adapt)
         report = load_state(model, state, inflate_2d=inflate_2d)
     except UserError as error:
-        raise UserError(f"{key}: {error}{describe_source(path)}") from error
+        raise ConfigValueError(key, f"{error}{describe_source(path)}") from error
     logger.info("weights from %s: %s", path, report)
     return report
 

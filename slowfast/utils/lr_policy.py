@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from fvcore.common.config import CfgNode
 
+from slowfast.config.problems import ConfigValueError
+
 __all__ = ["LR_POLICIES", "get_lr_at_epoch", "lr_scale", "scaled_base_lr"]
 
 
@@ -28,9 +30,10 @@ def _steps_with_relative_lrs(cfg: CfgNode, epoch: float) -> float:
     """BASE_LR times the entry of LRS whose step was reached last."""
     steps, rates = cfg.SOLVER.STEPS, cfg.SOLVER.LRS
     if not steps or len(steps) != len(rates) or steps[0] != 0 or sorted(steps) != list(steps):
-        raise ValueError(
-            f"SOLVER.STEPS: got {list(steps)} with SOLVER.LRS {list(rates)}; expected as many "
-            "steps as rates, ascending epochs that begin with 0."
+        raise ConfigValueError(
+            "SOLVER.STEPS",
+            f"got {list(steps)} with SOLVER.LRS {list(rates)}; expected as many "
+            "steps as rates, ascending epochs that begin with 0.",
         )
     reached = sum(step <= epoch for step in steps)
     return cfg.SOLVER.BASE_LR * rates[max(reached, 1) - 1]
@@ -65,9 +68,10 @@ def lr_scale(cfg: CfgNode, global_batch: int | None) -> float:
     if not base:
         return 1.0
     if global_batch is None or base < 0:
-        raise ValueError(
-            f"SOLVER.BASE_BATCH_SIZE: got {base} and a global batch of {global_batch}; expected "
-            "two positive numbers. Set it to 0 to take SOLVER.BASE_LR as it stands."
+        raise ConfigValueError(
+            "SOLVER.BASE_BATCH_SIZE",
+            f"got {base} and a global batch of {global_batch}; expected "
+            "two positive numbers. Set it to 0 to take SOLVER.BASE_LR as it stands.",
         )
     return global_batch / base
 
@@ -104,8 +108,9 @@ def get_lr_at_epoch(cfg: CfgNode, epoch: float, global_batch: int | None = None)
     """
     solver = cfg.SOLVER
     if solver.LR_POLICY not in LR_POLICIES:
-        raise ValueError(
-            f"SOLVER.LR_POLICY: got '{solver.LR_POLICY}', expected one of {', '.join(LR_POLICIES)}."
+        raise ConfigValueError(
+            "SOLVER.LR_POLICY",
+            f"got '{solver.LR_POLICY}', expected one of {', '.join(LR_POLICIES)}.",
         )
     policy = LR_POLICIES[solver.LR_POLICY]
     if epoch < solver.WARMUP_EPOCHS:

@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slowfast.config.problems import ParameterError
+
 __all__ = [
     "STREAM_AUDIO_CLIP",
     "STREAM_AUG_SEED",
@@ -187,7 +189,7 @@ def seed_everything(seed: int) -> None:
             would read no more.
     """
     if not 0 <= seed < 1 << 32:
-        raise ValueError(f"RNG_SEED: got {seed}; expected 0 <= seed < 2**32.")
+        raise ParameterError("seed", f"got {seed}; expected 0 <= seed < 2**32.")
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - for libraries that use it
     torch.manual_seed(seed)

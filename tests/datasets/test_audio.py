@@ -139,7 +139,7 @@ def test_the_window_hides_what_is_outside():
 
 
 def test_too_small_an_fft_is_refused_with_one_that_works():
-    with pytest.raises(ValueError, match=r"FFT_SIZE: got 512; of 257 mel bands, .* Use 0 .* 4096"):
+    with pytest.raises(ValueError, match=r"fft_size: got 512; of 257 mel bands, .* Use 0 .* 4096"):
         LogMelSpectrogram(num_mel=257, fft_size=512)
     LogMelSpectrogram(num_mel=257, fft_size=4096)
 
@@ -147,12 +147,12 @@ def test_too_small_an_fft_is_refused_with_one_that_works():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fft_size": 256}, r"AUDIO.FFT_SIZE: got 256; expected 0 .* >= the window of 480 samples"),
-        ({"fft_size": 1025}, r"AUDIO.FFT_SIZE: got 1025; expected 0 \(automatic\) or an even"),
-        ({"num_mel": 0}, r"AUDIO.NUM_MEL: got 0; expected at least 1"),
-        ({"window_sec": 1e9}, r"AUDIO.WINDOW_SEC: got .*; expected 3 to 262144"),
-        ({"window_sec": 0.0001}, r"AUDIO.WINDOW_SEC: got 0.0001 s, which is 2 samples at 24000"),
-        ({"hop_sec": 0.0}, r"AUDIO.HOP_SEC: got 0.0 s, which is 0 samples"),
+        ({"fft_size": 256}, r"fft_size: got 256; expected 0 .* >= the window of 480 samples"),
+        ({"fft_size": 1025}, r"fft_size: got 1025; expected 0 \(automatic\) or an even"),
+        ({"num_mel": 0}, r"num_mel: got 0; expected at least 1"),
+        ({"window_sec": 1e9}, r"window_sec: got .*; expected 3 to 262144"),
+        ({"window_sec": 0.0001}, r"window_sec: got 0.0001 s, which is 2 samples at 24000"),
+        ({"hop_sec": 0.0}, r"hop_sec: got 0.0 s, which is 0 samples"),
     ],
 )
 @pytest.mark.parametrize("front_end", [LogMelSpectrogram, LogFilterbank])

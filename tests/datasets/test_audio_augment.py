@@ -114,10 +114,10 @@ def test_no_masks_is_the_identity():
         assert torch.equal(module(spectrogram, torch.arange(4)), spectrogram)
 
 
-@pytest.mark.parametrize("key", ["num_freq", "num_time", "freq_width", "time_width"])
-def test_negative_sizes_are_refused(key):
-    sizes = {"num_freq": 1, "num_time": 1, "freq_width": 1, "time_width": 1, key: -2}
-    with pytest.raises(ValueError, match=rf"AUDIO.SPECAUG.{key.upper()}: got -2; expected at le"):
+@pytest.mark.parametrize("name", ["num_freq", "num_time", "freq_width", "time_width"])
+def test_negative_sizes_are_refused(name):
+    sizes = {"num_freq": 1, "num_time": 1, "freq_width": 1, "time_width": 1, name: -2}
+    with pytest.raises(ValueError, match=rf"{name}: got -2; expected at least 0"):
         SpecAugment(**sizes)
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slowfast.config import ParameterError
 from slowfast.datasets.crop import RandomResizedCrop, ShortSideCrop, check_range
 
 
@@ -101,18 +102,19 @@ def test_scales_below_the_crop_take_the_whole_short_side():
     "values", [[], [0.5], [0.0, 1.0], [0.8, 0.2], [0.1, 1.5], [0.1, 0.2, 0.3], [-1, 1]]
 )
 def test_malformed_ranges_are_refused(values):
-    with pytest.raises(ValueError, match=r"KEY: got \[.*\]; expected \[low, high\], 0 < low"):
-        check_range("KEY", values, highest=1.0)
+    with pytest.raises(ValueError, match=r"name: got \[.*\]; expected \[low, high\], 0 < low"):
+        check_range("name", values, highest=1.0)
 
 
 @pytest.mark.parametrize(
-    ("make", "key"),
+    ("make", "parameter"),
     [
-        (lambda: RandomResizedCrop(scale=(0.5, 1.2)), "DATA.TRAIN_JITTER_SCALES_RELATIVE"),
-        (lambda: RandomResizedCrop(scale=(0.5, 1), aspect=(2, 1)), "JITTER_ASPECT_RELATIVE"),
-        (lambda: ShortSideCrop(scales=(320, 256), size=224), "DATA.TRAIN_JITTER_SCALES"),
+        (lambda: RandomResizedCrop(scale=(0.5, 1.2)), "scale"),
+        (lambda: RandomResizedCrop(scale=(0.5, 1), aspect=(2, 1)), "aspect"),
+        (lambda: ShortSideCrop(scales=(320, 256), size=224), "scales"),
     ],
 )
-def test_samplers_name_the_key(make, key):
-    with pytest.raises(ValueError, match=key):
+def test_samplers_name_the_parameter(make, parameter):
+    with pytest.raises(ParameterError) as caught:
         make()
+    assert caught.value.parameter == parameter

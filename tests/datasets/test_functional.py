@@ -161,9 +161,9 @@ def test_blur_draws_sigma_uniformly_with_a_probability():
 @pytest.mark.parametrize(
     ("sigma", "prob", "message"),
     [
-        ((2.0, 0.1), 0.5, r"SSL_BLUR_SIGMA_MIN: got 2.0 to DATA.SSL_BLUR_SIGMA_MAX 0.1; expected"),
-        ((-1.0, 0.1), 0.5, r"SSL_BLUR_SIGMA_MIN: got -1.0"),
-        ((0.1, 2.0), 1.5, r"SSL_BLUR_PROB: got 1.5; expected a probability"),
+        ((2.0, 0.1), 0.5, r"sigma: got 2.0 to 0.1; expected"),
+        ((-1.0, 0.1), 0.5, r"sigma: got -1.0"),
+        ((0.1, 2.0), 1.5, r"prob: got 1.5; expected a probability"),
     ],
 )
 def test_blur_refuses_values_out_of_range(sigma, prob, message):

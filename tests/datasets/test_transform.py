@@ -235,13 +235,13 @@ def test_an_unknown_spatial_crop_is_refused():
 
 
 def test_sizes_are_checked():
-    with pytest.raises(ValueError, match=r"DATA.TRAIN_CROP_SIZE: got 0; expected a number of pix"):
+    with pytest.raises(ValueError, match="size: got 0; expected a number of pixels"):
         TrainTransform(ShortSideCrop(scales=(8, 8), size=8), size=0)
-    with pytest.raises(ValueError, match=r"DATA.TEST_CROP_SIZE: got -1"):
+    with pytest.raises(ValueError, match="size: got -1"):
         EvalTransform(short_side=8, size=-1)
-    with pytest.raises(ValueError, match=r"DATA.TRAIN_JITTER_SCALES\[0\]: got 0"):
+    with pytest.raises(ValueError, match="short_side: got 0"):
         EvalTransform(short_side=0, size=8)
-    with pytest.raises(ValueError, match=r"TEST.NUM_SPATIAL_CROPS: got 2; expected 1 .* or 3"):
+    with pytest.raises(ValueError, match=r"num_crops: got 2; expected 1 .* or 3"):
         EvalTransform(short_side=8, size=8, num_crops=2)
 
 
@@ -249,10 +249,16 @@ def test_sizes_are_checked():
     ("key", "value", "message"),
     [
         ("DATA.SSL_COLOR_BRI_CON_SAT", [0.4], r"expected \[brightness, contrast, saturation\]"),
+        ("DATA.SSL_COLOR_BRI_CON_SAT", [0.4, 0.4, -0.1], "got -0.1; expected a number >= 0"),
+        ("DATA.SSL_COLOR_HUE", 0.6, "expected a fraction of the color circle"),
+        ("DATA.SSL_JITTER_PROB", 1.1, "expected a probability"),
+        ("DATA.COLOR_RND_GRAYSCALE", -1.0, "expected a probability"),
         ("DATA.SSL_BLUR_SIGMA_MAX", [1.0, 2.0], r"expected \[0.0, pixels\]: blur in time"),
         ("DATA.SSL_BLUR_SIGMA_MIN", [0.1], r"expected \[0.0, pixels\]"),
+        ("DATA.SSL_BLUR_SIGMA_MIN", [0.0, 3.0], "got 3.0 to 2.0; expected 0 <= lowest"),
         ("DATA.SSL_BLUR_PROB", 2.0, "expected a probability"),
         ("DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.5, 2.0], "0 < low <= high <= 1"),
+        ("DATA.TRAIN_JITTER_ASPECT_RELATIVE", [2.0, 1.0], "0 < low <= high"),
         ("TEST.NUM_SPATIAL_CROPS", 5, "expected 1"),
         ("DATA.TRAIN_CROP_SIZE", 0, "number of pixels"),
     ],

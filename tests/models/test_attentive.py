@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 import slowfast.cli.registrations  # noqa: F401
-from slowfast.config import UserError, get_cfg, load_config
+from slowfast.config import ConfigValueError, UserError, get_cfg, load_config
 from slowfast.models.attentive import AttentivePooling
 from slowfast.models.build import POOLING_REGISTRY
 from slowfast.models.contracts import Tokens, spatiotemporal_tokens, temporal_tokens
@@ -86,8 +86,12 @@ def test_a_pooling_says_that_it_reads_space():
 
 
 def test_heads_must_divide_the_channels():
-    with pytest.raises(ValueError, match=r"MODEL.ATTENTIVE_HEADS: got 3, expected a divisor of"):
+    with pytest.raises(ValueError, match=r"num_heads: got 3, expected a divisor of"):
         AttentivePooling(8, num_heads=3)
+    cfg = get_cfg()
+    cfg.MODEL.ATTENTIVE_HEADS = 3
+    with pytest.raises(ConfigValueError, match=r"MODEL.ATTENTIVE_HEADS: got 3, expected a div"):
+        POOLING_REGISTRY.get("attentive")(8, cfg)
     assert POOLING_REGISTRY.get("attentive").reads_space
 
 

@@ -33,7 +33,7 @@ def test_activations():
     torch.testing.assert_close(softmax, logits.float().softmax(-1), rtol=0, atol=0)
     torch.testing.assert_close(activate(logits, "sigmoid"), logits.float().sigmoid())
     torch.testing.assert_close(activate(logits, "none"), logits.float(), rtol=0, atol=0)
-    with pytest.raises(ValueError, match=r"MODEL\.HEAD_ACT: got 'relu', expected one of softmax"):
+    with pytest.raises(ValueError, match=r"head_act: got 'relu', expected one of softmax"):
         activate(logits, "relu")
 
 

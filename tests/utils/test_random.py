@@ -270,7 +270,7 @@ def test_seed_everything_fixes_all_generators():
 
 @pytest.mark.parametrize("seed", [-1, 1 << 32])
 def test_seed_everything_refuses_seeds_out_of_range(seed):
-    with pytest.raises(ValueError, match=rf"RNG_SEED: got {seed}; expected 0 <= seed"):
+    with pytest.raises(ValueError, match=rf"seed: got {seed}; expected 0 <= seed"):
         seed_everything(seed)
 
 

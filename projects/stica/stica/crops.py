@@ -18,6 +18,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
+from slowfast.config.problems import ConfigValueError, ParameterError, keys
 from slowfast.models.build import FEATURE_AUG_REGISTRY
 from slowfast.models.contracts import CropGroup, Tokens
 from slowfast.utils.distributed import gather_no_gradient
@@ -97,10 +98,10 @@ class FeatureCrop(nn.Module):
         }
         for name, kind in self.kinds.items():
             if kind.num < 0 or not 0 < kind.scale <= 1:
-                key = f"FEATURE_CROP.{CROP_KINDS[name]}"
-                raise ValueError(
-                    f"{key}: got NUM {kind.num}, SCALE {kind.scale}; expected NUM >= 0 and "
-                    "0 < SCALE <= 1 (1 is the whole map). NUM 0 switches this kind off."
+                raise ParameterError(
+                    name,
+                    f"got NUM {kind.num}, SCALE {kind.scale}; expected NUM >= 0 and "
+                    "0 < SCALE <= 1 (1 is the whole map). NUM 0 switches this kind off.",
                 )
         self.per_sample, self.last_position = per_sample, last_position
 
@@ -240,9 +241,10 @@ def crop_size(axis: int, scale: float, key: str) -> int:
             if is_time
             else ("cell along an axis", "Use larger images (DATA.TRAIN_CROP_SIZE)")
         )
-        raise ValueError(
-            f"{key}: got a feature map of {axis} {unit}; a crop that is neither empty nor the "
-            f"whole needs at least 2. {remedy}, or switch these crops off ({key}.NUM 0)."
+        raise ConfigValueError(
+            key,
+            f"got a feature map of {axis} {unit}; a crop that is neither empty nor the "
+            f"whole needs at least 2. {remedy}, or switch these crops off ({key}.NUM 0).",
         )
     # Products such as 0.7 * 45 = 31.499999999999996 are halves too.
     nearest = math.floor(scale * axis + 0.5 + 1e-9)
@@ -386,4 +388,7 @@ def feature_crop(cfg: CfgNode) -> FeatureCrop:
     kinds = {
         name: CropKind(section[key].NUM, section[key].SCALE) for name, key in CROP_KINDS.items()
     }
-    return FeatureCrop(**kinds, per_sample=section.PER_SAMPLE, last_position=section.LAST_POSITION)
+    with keys(**{name: f"FEATURE_CROP.{key}" for name, key in CROP_KINDS.items()}):
+        return FeatureCrop(
+            **kinds, per_sample=section.PER_SAMPLE, last_position=section.LAST_POSITION
+        )

@@ -19,6 +19,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 from torch.nn import functional as F
 
+from slowfast.config.problems import ConfigValueError
 from slowfast.models.build import LOSS_REGISTRY
 from slowfast.utils import distributed
 from stica.model import STiCAOutputs
@@ -126,9 +127,10 @@ def within_modal_loss(
     """
     views = large.shape[0]
     if views < 2:
-        raise ValueError(
-            f"DATA.TRAIN_CROP_NUM_SPATIAL: got {views} view; crops are compared between views. "
-            "Set 2, or STICA.WITHIN_WEIGHT 0.0."
+        raise ConfigValueError(
+            "DATA.TRAIN_CROP_NUM_SPATIAL",
+            f"got {views} view; crops are compared between views. "
+            "Set 2, or STICA.WITHIN_WEIGHT 0.0.",
         )
     if pairs == "released":
         one, other = large[0, -1:], large[1, -1:]
@@ -233,10 +235,11 @@ def stica_loss(
         terms |= of_axes
     total_weight = sum(weight for weight, _ in weighted)
     if total_weight == 0:
-        raise ValueError(
-            f"STICA.WITHIN_WEIGHT: got {within_weight}, and the model's outputs leave no term of "
+        raise ConfigValueError(
+            "STICA.WITHIN_WEIGHT",
+            f"got {within_weight}, and the model's outputs leave no term of "
             "the loss. Set AUDIO.ENABLE True with a weight below 1, or MODEL.FEATURE_AUG "
-            "feature_crop with large crops and a weight above 0."
+            "feature_crop with large crops and a weight above 0.",
         )
     total = torch.stack([weight / total_weight * term for weight, term in weighted]).sum()
     return {"loss": total, **{name: term.detach() for name, term in terms.items()}}

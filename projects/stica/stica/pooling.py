@@ -16,6 +16,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slowfast.config.problems import ConfigValueError, ParameterError, keys
 from slowfast.models.build import POOLING_REGISTRY
 from slowfast.models.contracts import Tokens
 
@@ -56,9 +57,10 @@ class SelfAttention(nn.Module):
     ) -> None:
         super().__init__()
         if dim % heads != 0:
-            raise ValueError(
-                f"TEMPORAL_TRANSFORMER.HEADS: got {heads} for {dim} channels; expected a divisor "
-                f"of {dim}, such as {math.gcd(dim, 4)}."
+            raise ParameterError(
+                "heads",
+                f"got {heads} for {dim} channels; expected a divisor "
+                f"of {dim}, such as {math.gcd(dim, 4)}.",
             )
         self.heads = heads
         self.dropout = dropout
@@ -160,10 +162,11 @@ class LearnedPositions(nn.Module):
             ValueError: If there are more steps than rows.
         """
         if positions.shape[1] > self.table.num_embeddings:
-            raise ValueError(
-                f"TEMPORAL_TRANSFORMER.MAX_STEPS: got {positions.shape[1]} time steps, expected at "
+            raise ConfigValueError(
+                "TEMPORAL_TRANSFORMER.MAX_STEPS",
+                f"got {positions.shape[1]} time steps, expected at "
                 f"most {self.table.num_embeddings}. Raise it, or set "
-                "TEMPORAL_TRANSFORMER.POSITIONS to sinusoidal or none, which have no limit."
+                "TEMPORAL_TRANSFORMER.POSITIONS to sinusoidal or none, which have no limit.",
             )
         return self.table(positions)
 
@@ -237,9 +240,9 @@ class TemporalTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if readout not in READOUTS:
-            raise ValueError(
-                f"TEMPORAL_TRANSFORMER.READOUT: got {readout!r}, expected one of "
-                f"{', '.join(READOUTS)}."
+            raise ParameterError(
+                "readout",
+                f"got {readout!r}, expected one of {', '.join(READOUTS)}.",
             )
         self.dim = dim
         self.read = READOUTS[readout]
@@ -293,24 +296,25 @@ def transformer(dim: int, cfg: CfgNode) -> TemporalTransformer:
         The pooling.
     """
     section = cfg.TEMPORAL_TRANSFORMER
-    layers = [
-        EncoderLayer(
-            dim,
-            section.HEADS,
-            ffn_ratio=section.FFN_RATIO,
-            dropout=section.DROPOUT,
-            value_projection=section.VALUE_PROJECTION,
-        )
-        for _ in range(section.LAYERS)
-    ]
     positions: dict[str, Callable[[], nn.Module | None]] = {
         "learned": lambda: LearnedPositions(section.MAX_STEPS, dim),
         "sinusoidal": lambda: SinusoidalPositions(dim),
         "none": lambda: None,
     }
-    return TemporalTransformer(
-        dim,
-        layers=layers,
-        positions=positions[section.POSITIONS](),
-        readout=section.READOUT,
-    )
+    with keys(heads="TEMPORAL_TRANSFORMER.HEADS", readout="TEMPORAL_TRANSFORMER.READOUT"):
+        layers = [
+            EncoderLayer(
+                dim,
+                section.HEADS,
+                ffn_ratio=section.FFN_RATIO,
+                dropout=section.DROPOUT,
+                value_projection=section.VALUE_PROJECTION,
+            )
+            for _ in range(section.LAYERS)
+        ]
+        return TemporalTransformer(
+            dim,
+            layers=layers,
+            positions=positions[section.POSITIONS](),
+            readout=section.READOUT,
+        )

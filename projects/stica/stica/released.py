@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slowfast.config.checks import register_check
-from slowfast.config.problems import Problem
+from slowfast.config.problems import ConfigValueError, Problem
 from slowfast.models.batch_norm import get_norm
 from slowfast.models.build import BACKBONE_REGISTRY
 from slowfast.models.contracts import CropGroup, Tokens
@@ -115,9 +115,10 @@ def sample_boxes(
     """
     steps, height, width = size
     if (height, width) != (MAP_SIDE, MAP_SIDE):
-        raise ValueError(
-            f"STICA.COMPAT: got a feature map of {height} x {width} cells; 'released' crops 7 x 7 "
-            "maps only. Set DATA.TRAIN_CROP_SIZE 112 with r2plus1d_18, or STICA.COMPAT ''."
+        raise ConfigValueError(
+            "STICA.COMPAT",
+            f"got a feature map of {height} x {width} cells; 'released' crops 7 x 7 "
+            "maps only. Set DATA.TRAIN_CROP_SIZE 112 with r2plus1d_18, or STICA.COMPAT ''.",
         )
     windows = _windows(steps)
     slots: list[str] = []
@@ -141,9 +142,10 @@ def _windows(steps: int) -> dict[str, int]:
     """Return the size of each kind of crop, in cells or steps."""
     time = TIME_SIZES_OF_FOUR if steps == 4 else TIME_SIZES_OF_MORE
     if steps <= time["time_large"]:
-        raise ValueError(
-            f"STICA.COMPAT: got a feature map of {steps} time steps; 'released' needs 4, or more "
-            "than 6. Set DATA.NUM_FRAMES 30 or 60 with r2plus1d_18, or STICA.COMPAT ''."
+        raise ConfigValueError(
+            "STICA.COMPAT",
+            f"got a feature map of {steps} time steps; 'released' needs 4, or more "
+            "than 6. Set DATA.NUM_FRAMES 30 or 60 with r2plus1d_18, or STICA.COMPAT ''.",
         )
     return SPACE_SIZES | time
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.bad_media import record_missing
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.manifest import Manifest, VideoRecord, share_manifest
@@ -133,18 +133,20 @@ def _judge_missing(
     root = Path(cfg.DATA.PATH_TO_DATA_DIR).expanduser()
     first = missing[0]
     if len(missing) == total:
-        raise UserError(
-            f"DATA.PATH_TO_DATA_DIR: none of the {total} files of the {split} split is there. The "
-            f"first would be {root / first.name} ({first.where}). Expected: {layout}."
+        raise ConfigValueError(
+            "DATA.PATH_TO_DATA_DIR",
+            f"none of the {total} files of the {split} split is there. The "
+            f"first would be {root / first.name} ({first.where}). Expected: {layout}.",
         )
     share = len(missing) / total
     counts = f"{len(missing)} of the {total} files of the {split} split ({share:.1%})"
     examples = ", ".join(str(root / entry.name) for entry in missing[:_SHOWN])
     if share > cfg.DATA.MAX_BAD_FRACTION:
-        raise UserError(
-            f"DATA.MAX_BAD_FRACTION: {counts} are not there, allowed are "
+        raise ConfigValueError(
+            "DATA.MAX_BAD_FRACTION",
+            f"{counts} are not there, allowed are "
             f"{cfg.DATA.MAX_BAD_FRACTION:.1%}; e.g. {examples}. Expected: {layout}. Complete the "
-            "dataset, or raise the limit to use what is there."
+            "dataset, or raise the limit to use what is there.",
         )
     if distributed.rank() == 0:
         reasons = ((str(root / e.name), f"no such file; listed at {e.where}") for e in missing)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.catalog.annotations import (
@@ -87,8 +87,8 @@ def _official_manifest(split: str, folders: dict[str, Path]) -> Manifest:
     files = {name: list(media_files(folder, MEDIA_SUFFIXES)) for name, folder in folders.items()}
     names = sorted({_scene(path) for paths in files.values() for path in paths})
     if not files[split]:
-        raise UserError(
-            f"DATA.PATH_TO_DATA_DIR: {folders[split]} holds no audio files. Expected: {_LAYOUT}."
+        raise ConfigValueError(
+            "DATA.PATH_TO_DATA_DIR", f"{folders[split]} holds no audio files. Expected: {_LAYOUT}."
         )
     rows = (VideoRecord(path, names.index(_scene(path))) for path in files[split])
     return share_manifest(Manifest.from_rows(rows, names))

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.catalog.annotations import Annotation, entries_to_manifest
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import data_root
@@ -55,9 +55,10 @@ def is_official(layout: Layout, form: CsvFormat) -> bool:
     }
     if len(set(kinds.values())) > 1:
         one, other = (next(f for f, kind in kinds.items() if kind is k) for k in (True, False))
-        raise UserError(
-            f"DATA.PATH_TO_DATA_DIR: {one} names videos by their YouTube id and {other} by their "
-            "path; expected the same of both."
+        raise ConfigValueError(
+            "DATA.PATH_TO_DATA_DIR",
+            f"{one} names videos by their YouTube id and {other} by their "
+            "path; expected the same of both.",
         )
     return any(kinds.values())
 

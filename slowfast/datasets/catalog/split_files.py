@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.utils.io import text_encoding
 
 __all__ = [
@@ -39,7 +39,7 @@ def data_root(cfg: CfgNode, layout: str) -> Path:
         raise UserError(f"DATA.PATH_TO_DATA_DIR is empty: name a folder with {layout}.")
     root = Path(cfg.DATA.PATH_TO_DATA_DIR).expanduser()
     if not root.is_dir():
-        raise UserError(f"DATA.PATH_TO_DATA_DIR: no such folder: {root}.")
+        raise ConfigValueError("DATA.PATH_TO_DATA_DIR", f"no such folder: {root}.")
     return root
 
 
@@ -63,9 +63,10 @@ def find_split_dir(cfg: CfgNode, root: Path, folders: Sequence[str], files: Sequ
     for folder in tried:
         if any(next(folder.glob(pattern), None) for pattern in files):
             return folder
-    raise UserError(
-        f"DATA.PATH_TO_SPLIT_DIR: found no {' or '.join(files)} in "
-        f"{' or '.join(map(str, tried))}. Name the folder of the official split files."
+    raise ConfigValueError(
+        "DATA.PATH_TO_SPLIT_DIR",
+        f"found no {' or '.join(files)} in "
+        f"{' or '.join(map(str, tried))}. Name the folder of the official split files.",
     )
 
 
@@ -85,10 +86,12 @@ def require_fold(cfg: CfgNode, name: str, num_folds: int) -> int:
     """
     fold = cfg.DATA.FOLD
     if not num_folds and fold:
-        raise UserError(f"DATA.FOLD: got {fold}, but the dataset {name} has no folds; use 0.")
+        raise ConfigValueError(
+            "DATA.FOLD", f"got {fold}, but the dataset {name} has no folds; use 0."
+        )
     if num_folds and not 1 <= fold <= num_folds:
-        raise UserError(
-            f"DATA.FOLD: the dataset {name} has folds 1 to {num_folds}; got {fold}. Choose one."
+        raise ConfigValueError(
+            "DATA.FOLD", f"the dataset {name} has folds 1 to {num_folds}; got {fold}. Choose one."
         )
     return fold
 

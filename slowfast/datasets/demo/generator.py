@@ -28,7 +28,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError
 from slowfast.datasets.demo.render_audio import SAMPLE_RATE_HZ, render_sound
 from slowfast.datasets.demo.render_video import FRAMES_PER_SEC, render_picture
 from slowfast.datasets.demo.scene_spec import DemoSpec, class_events, plan_clip
@@ -107,15 +107,16 @@ def spec_from_cfg(cfg: CfgNode) -> DemoSpec:
     section = cfg.DEMO_SET
     for key in ("NUM_TRAIN_PER_CLASS", "NUM_TEST_PER_CLASS"):
         if section[key] < 1:
-            raise UserError(
-                f"DEMO_SET.{key}: got {section[key]}; expected at least 1 clip of each class."
+            raise ConfigValueError(
+                f"DEMO_SET.{key}", f"got {section[key]}; expected at least 1 clip of each class."
             )
     if section.SEED < 0:
-        raise UserError(f"DEMO_SET.SEED: got {section.SEED}; expected 0 or more.")
+        raise ConfigValueError("DEMO_SET.SEED", f"got {section.SEED}; expected 0 or more.")
     unknown = sorted(set(section.VARIATION) - set(NUISANCES))
     if unknown:
-        raise UserError(
-            f"DEMO_SET.VARIATION: unknown nuisance '{unknown[0]}'. {nearest(unknown[0], NUISANCES)}"
+        raise ConfigValueError(
+            "DEMO_SET.VARIATION",
+            f"unknown nuisance '{unknown[0]}'. {nearest(unknown[0], NUISANCES)}",
         )
     return DemoSpec(
         num_train_per_class=section.NUM_TRAIN_PER_CLASS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 
 __all__ = ["alignment"]
@@ -31,9 +31,10 @@ def alignment(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """
     true = evidence.features("test")
     if "similarity" not in true.features:
-        raise UserError(
-            "TEST.PROTOCOLS: 'alignment' needs a model with video and audio embeddings in one "
-            "space, and AUDIO.ENABLE True."
+        raise ConfigValueError(
+            "TEST.PROTOCOLS",
+            "'alignment' needs a model with video and audio embeddings in one "
+            "space, and AUDIO.ENABLE True.",
         )
     later = evidence.features("test", sound_shift_sec=cfg.PROBE.SYNC_OFFSET_SEC)
     # A damaged file may have been usable at one time and not at the other.
@@ -46,6 +47,6 @@ def alignment(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         for table, keep in zip((true, later), in_both, strict=True)
     )
     if not len(first):
-        raise UserError("TEST.PROTOCOLS: 'alignment' needs a test video with audio.")
+        raise ConfigValueError("TEST.PROTOCOLS", "'alignment' needs a test video with audio.")
     wins = (first > second).double() + 0.5 * (first == second).double()
     return {"alignment": Result(float(wins.mean()), 0.5, count=len(wins))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 from slowfast.engine.protocols.probe import need_labels
 from slowfast.utils.metrics import mean_class_accuracy, topk_hits
@@ -28,16 +28,18 @@ def classification(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]
     table = evidence.features("test")
     scores = table.features.get("scores")
     if scores is None:
-        raise UserError(
-            "TEST.PROTOCOLS: 'classification' needs a classifier, but this model gives no class "
-            "scores; use class_retrieval or linear_probe."
+        raise ConfigValueError(
+            "TEST.PROTOCOLS",
+            "'classification' needs a classifier, but this model gives no class "
+            "scores; use class_retrieval or linear_probe.",
         )
     need_labels("classification", table.label)
     classes, most = scores.shape[1], int(table.label.max())
     if most >= classes:
-        raise UserError(
-            f"MODEL.NUM_CLASSES: the head has {classes} classes, but the test split has the label "
-            f"{most}; expected 0 to {classes - 1}."
+        raise ConfigValueError(
+            "MODEL.NUM_CLASSES",
+            f"the head has {classes} classes, but the test split has the label "
+            f"{most}; expected 0 to {classes - 1}.",
         )
     count = len(table)
     hits = topk_hits(scores, table.label, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 from slowfast.utils.knn import recall_at_ranks
 
@@ -28,14 +28,17 @@ def cross_modal_retrieval(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, 
     """
     table = evidence.features("test")
     if "video_embedding" not in table.features or "audio_embedding" not in table.features:
-        raise UserError(
-            "TEST.PROTOCOLS: 'cross_modal_retrieval' needs a model with video and audio "
-            "embeddings in one space, and AUDIO.ENABLE True."
+        raise ConfigValueError(
+            "TEST.PROTOCOLS",
+            "'cross_modal_retrieval' needs a model with video and audio "
+            "embeddings in one space, and AUDIO.ENABLE True.",
         )
     keep = table.audio_valid
     count = int(keep.sum())
     if count < 2:
-        raise UserError("TEST.PROTOCOLS: 'cross_modal_retrieval' needs two test videos with audio.")
+        raise ConfigValueError(
+            "TEST.PROTOCOLS", "'cross_modal_retrieval' needs two test videos with audio."
+        )
     video = table.features["video_embedding"][keep]
     audio = table.features["audio_embedding"][keep]
     ranks = [k for k in cfg.PROBE.RANKS if k <= count]

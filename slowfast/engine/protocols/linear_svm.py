@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError
 from slowfast.engine.linear import fit_standardizer, grid_search_cv
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 from slowfast.engine.protocols.linear_probe import log_selected
@@ -44,7 +44,7 @@ def linear_svm(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         UserError: If labels, features or scikit-learn are missing.
     """
     if not has_scikit_learn():
-        raise UserError(f"TEST.PROTOCOLS: {INSTALL_HINT}")
+        raise ConfigValueError("TEST.PROTOCOLS", INSTALL_HINT)
     probe = read_probe(evidence, cfg, "linear_svm")
     label, target = probe.split.label, probe.split.target
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError
 from slowfast.engine.features import FeatureTable
 from slowfast.engine.protocols.build import FeatureProvider, Result
 from slowfast.utils.metrics import topk_hits
@@ -81,7 +81,9 @@ def read_probe(evidence: FeatureProvider, cfg: CfgNode, protocol: str) -> Probe:
         inputs, label = inputs[gallery.audio_valid], label[gallery.audio_valid]
         silent = int((~gallery.audio_valid).sum()), int((~test.audio_valid).sum())
         if not len(inputs):
-            raise UserError(f"TEST.PROTOCOLS: '{protocol}': no video of the train split has audio.")
+            raise ConfigValueError(
+                "TEST.PROTOCOLS", f"'{protocol}': no video of the train split has audio."
+            )
         if any(silent):
             evidence.warn_once(
                 f"PROBE.FEATURE audio: {silent[0]} train videos without audio are left out; "
@@ -96,9 +98,10 @@ def _feature(table: FeatureTable, name: str, protocol: str) -> Tensor:
     have = [other for other in ("video", "audio") if other in table.features]
     use = f"set PROBE.FEATURE {have[0]}" if have else "this model gives none to be probed"
     hint = ", and AUDIO.ENABLE True where the model has an audio branch" if name == "audio" else ""
-    raise UserError(
-        f"PROBE.FEATURE: '{protocol}' needs the feature '{name}', which the model does not give "
-        f"(it gives: {', '.join(have) or 'none'}); {use}{hint}."
+    raise ConfigValueError(
+        "PROBE.FEATURE",
+        f"'{protocol}' needs the feature '{name}', which the model does not give "
+        f"(it gives: {', '.join(have) or 'none'}); {use}{hint}.",
     )
 
 
@@ -114,9 +117,10 @@ def need_labels(protocol: str, *labels: Tensor) -> None:
     """
     missing = sum(int((label < 0).sum()) for label in labels)
     if missing:
-        raise UserError(
-            f"TEST.PROTOCOLS: '{protocol}' needs a label for every video, but {missing} have none. "
-            "Use class folders or a csv with labels, or leave the protocol out."
+        raise ConfigValueError(
+            "TEST.PROTOCOLS",
+            f"'{protocol}' needs a label for every video, but {missing} have none. "
+            "Use class folders or a csv with labels, or leave the protocol out.",
         )
 
 

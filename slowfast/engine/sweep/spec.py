@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config.paths import find_config
-from slowfast.config.problems import ConfigError, Problem, UserError
+from slowfast.config.problems import ConfigError, Problem
 from slowfast.engine.sweep import placeholders
 from slowfast.engine.sweep.axes import check_axes, read_axes, read_compare
 from slowfast.engine.sweep.fields import (
@@ -43,11 +43,7 @@ def load_sweep(name: str, words: Sequence[str] = ()) -> Sweep:
         ConfigError: With every problem found.
         UserError: If the file is missing or is not YAML.
     """
-    try:
-        file = find_config(name)
-    except UserError as error:
-        raise UserError(str(error).replace("--cfg:", "--sweep:", 1)) from error
-    reader = _Reader(read_yaml(file))
+    reader = _Reader(read_yaml(find_config(name, option="--sweep")))
     sweep = reader.read(name, words)
     if reader.problems:
         raise ConfigError(list(dict.fromkeys(reader.problems)), name)

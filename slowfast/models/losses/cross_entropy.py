@@ -13,6 +13,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 from torch.nn import functional as F
 
+from slowfast.config.problems import ParameterError, keys
 from slowfast.models.build import LOSS_REGISTRY
 from slowfast.models.classifier import ClassifierOutputs
 from slowfast.utils import distributed
@@ -108,8 +109,8 @@ class ClassificationLoss:
 
     def __init__(self, row_loss: RowLoss, *, crop_weight: float = 0.5) -> None:
         if not 0 <= crop_weight <= 1:
-            raise ValueError(
-                f"MODEL.FEATURE_AUG_WEIGHT: got {crop_weight}, expected a number from 0 to 1."
+            raise ParameterError(
+                "crop_weight", f"got {crop_weight}, expected a number from 0 to 1."
             )
         self.row_loss = row_loss
         self.crop_weight = crop_weight
@@ -154,7 +155,8 @@ class ClassificationLoss:
 
 
 def _build(cfg: CfgNode, row_loss: RowLoss) -> ClassificationLoss:
-    return ClassificationLoss(row_loss, crop_weight=cfg.MODEL.FEATURE_AUG_WEIGHT)
+    with keys(crop_weight="MODEL.FEATURE_AUG_WEIGHT"):
+        return ClassificationLoss(row_loss, crop_weight=cfg.MODEL.FEATURE_AUG_WEIGHT)
 
 
 @LOSS_REGISTRY.register()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slowfast.config.problems import ConfigValueError
 from slowfast.models.resnet.block import Norm, max_pool_inside
 
 __all__ = ["INSTANTIATIONS", "NonLocal", "NonLocalSpec", "attend_dot_product", "attend_softmax"]
@@ -121,9 +122,10 @@ def _fold_groups(x: Tensor, groups: int) -> Tensor:
     if groups == 1:
         return x
     if x.shape[2] % groups:
-        raise ValueError(
-            f"NONLOCAL.GROUP: got {groups} for a map of {x.shape[2]} frames; expected a divisor. "
-            "Set it to 1, or change DATA.NUM_FRAMES."
+        raise ConfigValueError(
+            "NONLOCAL.GROUP",
+            f"got {groups} for a map of {x.shape[2]} frames; expected a divisor. "
+            "Set it to 1, or change DATA.NUM_FRAMES.",
         )
     return x.unflatten(2, (groups, -1)).transpose(1, 2).flatten(0, 1)
 

@@ -134,5 +134,5 @@ def test_half_precision_logits_give_a_float32_loss():
 
 
 def test_weight_out_of_range():
-    with pytest.raises(ValueError, match=r"MODEL\.FEATURE_AUG_WEIGHT: got 1\.5"):
+    with pytest.raises(ValueError, match=r"crop_weight: got 1\.5"):
         ClassificationLoss(label_loss, crop_weight=1.5)

@@ -247,7 +247,7 @@ def test_a_scale_of_one_is_the_whole_map(size, last_position):
 
 @pytest.mark.parametrize("kind", [CropKind(-1, 0.5), CropKind(1, 1.1), CropKind(1, 0.0)])
 def test_impossible_kinds_are_refused(kind):
-    with pytest.raises(ValueError, match=r"FEATURE_CROP\.SPACE_SMALL: got NUM"):
+    with pytest.raises(ValueError, match=r"space_small: got NUM"):
         FeatureCrop(**{**KINDS, "space_small": kind})
 
 

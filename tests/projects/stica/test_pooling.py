@@ -191,10 +191,10 @@ def test_built_from_the_configuration(cfg, positions, readout):
 
 
 def test_heads_must_divide_the_channels():
-    with pytest.raises(ValueError, match=r"TEMPORAL_TRANSFORMER\.HEADS: got 5 for 12 channels"):
+    with pytest.raises(ValueError, match=r"heads: got 5 for 12 channels"):
         SelfAttention(DIM, 5)
 
 
 def test_unknown_readout():
-    with pytest.raises(ValueError, match=r"READOUT: got 'last', expected one of cls, mean, first"):
+    with pytest.raises(ValueError, match=r"readout: got 'last', expected one of cls, mean, first"):
         TemporalTransformer(DIM, layers=[], readout="last")
