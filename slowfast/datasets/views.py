@@ -337,14 +337,12 @@ def check_train_views(cfg: CfgNode) -> list[Problem]:
     if low_high and (len(low_high) != 2 or not 0 <= low_high[0] <= low_high[1]):
         message = f"got {low_high}; expected [lowest, highest] in seconds, 0 <= lowest <= highest."
         return [Problem("DATA.TRAIN_CLIP_DISTANCE_SEC", message)]
-    if (
-        cfg.DATA.TRAIN_CROP_NUM_TEMPORAL < 1
-        or cfg.DATA.TRAIN_CROP_NUM_SPATIAL < 1
-        or check_views(cfg)
-    ):
-        return []
+    if min(cfg.DATA.TRAIN_CROP_NUM_TEMPORAL, cfg.DATA.TRAIN_CROP_NUM_SPATIAL) < 1:
+        return []  # check_data tells
     try:
         views = build_views(cfg)
+    except ConfigValueError as error:
+        return [error.problem]
     except ValueError as error:
         return [Problem("DATA.TRAIN_VIEWS", f"{name}: {error}")]
     longest = max((view.num_frames for view in views.views), default=0)
