@@ -2,7 +2,8 @@
 
 The order is fixed: the YAML chain is read for PROJECTS; each project is imported and adds its
 sections; then YAML, demo overlay and command line are merged; every registered check runs on what
-could be merged; all problems, of merging and of checks, are reported at once.
+could be merged; all problems, of merging and of checks, are reported at once. Without PROJECTS, the
+one installed project that owns what is named is used.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from fvcore.common.config import CfgNode
 from slowfast.config.checks import find_problems
 from slowfast.config.paths import find_config
 from slowfast.config.problems import ConfigError, ConfigValueError, Problem, UserError
-from slowfast.config.projects import import_project, owner_of_section
-from slowfast.config.renamed import translate
+from slowfast.config.projects import belongs_to, import_project, owner_of_section
+from slowfast.config.renamed import Renamed, translate
 from slowfast.config.sections import get_cfg
 from slowfast.config.sections.unsupported import SECTIONS
 
@@ -87,24 +88,25 @@ def load_config(
     _make_absolute(from_user, Path())
     problems += _add_projects(cfg, from_yaml, from_user)
     problems += _merge(cfg, from_yaml)
-    demo_changes: list[Change] = []
-    wanted = cfg.clone()
-    _merge(wanted, from_user)  # only to see what it asks for; its mistakes are named below
-    data = wanted.DATA
-    # The config.yaml of a run on the demo set has the overlay in it, and what was set over it.
-    if data.DEMO_CFG and not data.PATH_TO_DATA_DIR and not data.DEMO_ACTIVE:
-        overlay, found = translate(
-            flatten(_read_yaml(find_config(wanted.DATA.DEMO_CFG, beside=file)))
-        )
-        renamed += found
-        demo_changes, wrong = _apply_demo(cfg, overlay)
-        problems += wrong
-    problems += _merge(cfg, from_user)
-    problems += _merge(cfg, dict(assignments or {}))
-    if validate and not any(problem.key.startswith("PROJECTS") for problem in problems):
+    overlay, found = _read_demo(cfg, from_user, file)
+    renamed += found
+    demo_changes, wrong = _apply_demo(cfg, overlay) if overlay else ([], [])
+    problems += [*wrong, *_merge(cfg, from_user), *_merge(cfg, dict(assignments or {}))]
+    has_projects = not any(problem.key.startswith("PROJECTS") for problem in problems)
+    if validate and has_projects:
         problems += find_problems(cfg)
-        if last_check is not None:
-            problems += last_check(cfg, problems)
+    needed = sorted({problem.project for problem in problems if problem.project})
+    if len(needed) == 1 and "PROJECTS" not in {**from_yaml, **from_user}:
+        logger.warning("%s needs the project %s; using PROJECTS %s", source, *needed, needed)
+        return load_config(
+            path,
+            [*overrides, "PROJECTS", str(needed)],
+            assignments=assignments,
+            validate=validate,
+            last_check=last_check,
+        )
+    if validate and has_projects and last_check is not None:
+        problems += last_check(cfg, problems)
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)), source)  # a section is named once
     cfg.freeze()
@@ -240,7 +242,7 @@ def _unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> Problem:
     if section not in cfg:
         owner = owner_of_section(section)
         if owner:
-            return Problem(section, f"belongs to the project {owner}: add PROJECTS: ['{owner}'].")
+            return belongs_to(section, "", owner)
         if section in SECTIONS:
             return Problem(section, f"is not built here: {SECTIONS[section]}.")
     return Problem(key, _describe_unknown_key(cfg, key, known))
@@ -256,6 +258,19 @@ def _describe_unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> s
     if len(close) != 1:
         close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
     return "unknown key." + (f" Did you mean '{close[0]}'?" if close else "")
+
+
+def _read_demo(
+    cfg: CfgNode, from_user: Mapping[str, Any], file: Path | None
+) -> tuple[dict[str, Any], list[Renamed]]:
+    """Read the demo overlay if no data is given, and which of its keys are renamed."""
+    wanted = cfg.clone()
+    _merge(wanted, from_user)  # only to see what it asks for; its mistakes are named elsewhere
+    data = wanted.DATA
+    # The config.yaml of a run on the demo set has the overlay in it, and what was set over it.
+    if not data.DEMO_CFG or data.PATH_TO_DATA_DIR or data.DEMO_ACTIVE:
+        return {}, []
+    return translate(flatten(_read_yaml(find_config(data.DEMO_CFG, beside=file))))
 
 
 def _apply_demo(cfg: CfgNode, overlay: dict[str, Any]) -> tuple[list[Change], list[Problem]]:

@@ -19,10 +19,12 @@ class Problem(NamedTuple):
     Attributes:
         key: The dotted key it is about, e.g. ``TRAIN.BATCH_SIZE``.
         message: What was got, what was expected, and what to do.
+        project: The installed project that would solve it, were it in PROJECTS; "" if none.
     """
 
     key: str
     message: str
+    project: str = ""
 
     def __str__(self) -> str:
         return f"{self.key}: {self.message}"

@@ -19,11 +19,12 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from slowfast.config.problems import ConfigValueError, UserError
+from slowfast.config.problems import ConfigValueError, Problem, UserError
 
 __all__ = [
     "ENTRY_POINT_GROUP",
-    "describe_missing",
+    "belongs_to",
+    "find_missing",
     "import_installed_projects",
     "import_project",
     "inactive_project",
@@ -107,19 +108,20 @@ def _installed() -> str:
     return ", ".join(sorted(point.name for point in _installed_points())) or "none"
 
 
-def describe_missing(registry: Any, name: str, projects: Sequence[str]) -> str:
+def find_missing(key: str, registry: Any, name: str, projects: Sequence[str]) -> Problem | None:
     """Say why a name cannot be used: nobody registers it, or a project that is not in use does.
 
     Args:
+        key: The configuration key that holds the name.
         registry: A ``slowfast.utils.registry.Registry``; importing a project may fill it.
         name: What the user wrote.
         projects: PROJECTS.
 
     Returns:
-        The message, or "" when the name can be used.
+        The problem; None when the name can be used.
     """
     if name in registry and inactive_project(registry.get(name), projects) is None:
-        return ""
+        return None
     for point in _installed_points():
         if point.name in projects:
             continue
@@ -128,8 +130,23 @@ def describe_missing(registry: Any, name: str, projects: Sequence[str]) -> str:
         except UserError:
             continue
         if name in registry and inactive_project(registry.get(name), projects) == point.name:
-            return f"'{name}' belongs to the project {point.name}: add PROJECTS: ['{point.name}']."
-    return str(registry.describe_unknown(name))
+            return belongs_to(key, f"'{name}' ", point.name)
+    return Problem(key, str(registry.describe_unknown(name)))
+
+
+def belongs_to(key: str, what: str, project: str) -> Problem:
+    """Say that a project that is not in use has what the user asks for.
+
+    Args:
+        key: The configuration key, or section.
+        what: What the project has, with a space behind it; "" for the key itself.
+        project: Its name.
+
+    Returns:
+        The problem.
+    """
+    message = f"{what}belongs to the project {project}: add PROJECTS: ['{project}']."
+    return Problem(key, message, project)
 
 
 def inactive_project(registered: Any, projects: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config import CfgNode, Problem, register_check
-from slowfast.config.projects import describe_missing
+from slowfast.config.projects import find_missing
 from slowfast.config.sections.unsupported import describe_unbuilt
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
@@ -43,10 +43,10 @@ def check_names(cfg: CfgNode) -> list[Problem]:
     problems = []
     for key in ("TRAIN", "TEST"):
         name = cfg[key].DATASET.lower()
-        message = describe_missing(DATASET_REGISTRY, name, cfg.PROJECTS)
-        if cfg[key].ENABLE and message:
-            message = describe_unbuilt(f"{key}.DATASET", name) or message
-            problems.append(Problem(f"{key}.DATASET", message))
+        problem = find_missing(f"{key}.DATASET", DATASET_REGISTRY, name, cfg.PROJECTS)
+        if cfg[key].ENABLE and problem is not None:
+            unbuilt = describe_unbuilt(problem.key, name)
+            problems.append(Problem(problem.key, unbuilt) if unbuilt else problem)
     return problems
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.config import CfgNode, ConfigValueError, Problem, register_check
-from slowfast.config.projects import describe_missing
+from slowfast.config.projects import find_missing
 from slowfast.datasets.sampling import random_clip_start
 from slowfast.datasets.transform import TrainTransform, build_train_transform
 from slowfast.utils.random import STREAM_CLIP, STREAM_TIME, STREAM_VIEW, sample_rng
@@ -332,8 +332,8 @@ def check_train_views(cfg: CfgNode) -> list[Problem]:
         At most one problem.
     """
     name, low_high = cfg.DATA.TRAIN_VIEWS, cfg.DATA.TRAIN_CLIP_DISTANCE_SEC
-    if message := describe_missing(VIEW_REGISTRY, name, cfg.PROJECTS):
-        return [Problem("DATA.TRAIN_VIEWS", message)]
+    if problem := find_missing("DATA.TRAIN_VIEWS", VIEW_REGISTRY, name, cfg.PROJECTS):
+        return [problem]
     if low_high and (len(low_high) != 2 or not 0 <= low_high[0] <= low_high[1]):
         message = f"got {low_high}; expected [lowest, highest] in seconds, 0 <= lowest <= highest."
         return [Problem("DATA.TRAIN_CLIP_DISTANCE_SEC", message)]

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from slowfast.config import CfgNode, Problem, register_check
+from slowfast.config.projects import find_missing
 from slowfast.engine.protocols import PROTOCOL_REGISTRY
 from slowfast.engine.protocols.linear_svm import INSTALL_HINT, has_scikit_learn
 from slowfast.utils.registry import nearest
@@ -27,9 +28,9 @@ def check_run(cfg: CfgNode) -> list[Problem]:
         The problems.
     """
     problems = [
-        Problem("TEST.PROTOCOLS", PROTOCOL_REGISTRY.describe_unknown(name))
+        problem
         for name in cfg.TEST.PROTOCOLS
-        if name not in PROTOCOL_REGISTRY
+        if (problem := find_missing("TEST.PROTOCOLS", PROTOCOL_REGISTRY, name, cfg.PROJECTS))
     ]
     dtypes = ("auto", "bf16", "fp16")
     if cfg.TRAIN.MIXED_PRECISION_DTYPE not in dtypes:

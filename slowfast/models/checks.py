@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slowfast.config import CfgNode, Problem, register_check
-from slowfast.config.projects import describe_missing
+from slowfast.config.projects import find_missing
 from slowfast.config.sections.unsupported import is_unbuilt
 from slowfast.models import build
 from slowfast.utils.registry import Registry, nearest
@@ -55,9 +55,9 @@ def check_names(cfg: CfgNode) -> list[Problem]:
             names.append((f"{key}.CHECKPOINT_TYPE", build.CHECKPOINT_FORMAT_REGISTRY, kind))
     problems = []
     for key, registry, name in names:
-        message = describe_missing(registry, name, cfg.PROJECTS)
-        if message and not is_unbuilt(key, name):
-            problems.append(Problem(key, message))
+        problem = find_missing(key, registry, name, cfg.PROJECTS)
+        if problem is not None and not is_unbuilt(key, name):
+            problems.append(problem)
     return problems
 
 

@@ -53,8 +53,8 @@ def test_validation_during_training(config, tmp_path):
     [
         (["TRAIN.BATCH_SIZ", "3"], "Did you mean 'TRAIN.BATCH_SIZE'?"),
         (["MODEL.ARCH", "r2plus1d18"], "Did you mean 'r2plus1d_18'?"),
-        (["MODEL.POOLING", "transformer"], "belongs to the project stica"),
-        (["MODEL.MODEL_NAME", "StiCA"], "add PROJECTS: ['stica']"),
+        (["MODEL.POOLING", "transformer", "PROJECTS", "[]"], "belongs to the project stica"),
+        (["MODEL.MODEL_NAME", "StiCA", "PROJECTS", "[]"], "add PROJECTS: ['stica']"),
         (["TRAIN.DATASET", "kinetiks"], "Did you mean 'kinetics'?"),
         (["TEST.PROTOCOLS", "['classificaton']"], "Did you mean 'classification'?"),
         (["TEST.CHECKPOINT_FILE_PATH", "none.pyth"], "checkpoint not found: none.pyth"),

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import ConfigError, Problem, UserError, get_cfg, load_config
 from slowfast.config.load import flatten
 from slowfast.config.renamed import RENAMED
@@ -81,6 +82,7 @@ def test_each_mistake_is_named_once(tmp_path):
     lines = "DATA:\n  DEMO_CFG: demo.yaml\nSTICA:\n  TEMPERATURE: 1.0\n"
     config = write(tmp_path / "x.yaml", lines)
     words = ["SOLVER.MAX_STEPS", "40", "LOG_PERIOD", "x", "STICA.WITHIN_WEIGHT", "0.5"]
+    words += ["PROJECTS", "[]"]
     with pytest.raises(ConfigError) as caught:
         load_config(config, words)
     named = [problem.key for problem in caught.value.problems]
@@ -163,9 +165,29 @@ def test_odd_words():
         load_config(None, ["LOG_PERIOD"])
 
 
-def test_section_of_an_installed_project_is_named():
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("STICA.WITHIN_WEIGHT", 0.5),
+        ("MODEL.POOLING", "transformer"),
+        ("MODEL.FEATURE_AUG", "feature_crop"),
+    ],
+)
+def test_the_installed_project_that_a_name_belongs_to_is_used(key, value, tmp_path, caplog):
+    words = ["MODEL.ARCH", "r2plus1d_18", "DATA.PATH_TO_DATA_DIR", "unused", "AUDIO.ENABLE", "True"]
+    words += ["DATA.TRAIN_CROP_NUM_SPATIAL", "2", "MODEL.NUM_CLASSES", "3"]
+    config = write(tmp_path / "x.yaml", "{}:\n  {}: {}\n".format(*key.split("."), value))
+    assert load_config(config, words).cfg.PROJECTS == ["stica"]
+    assert load_config(None, [*words, key, str(value)]).cfg.PROJECTS == ["stica"]
+    assert caplog.text.count("needs the project stica; using PROJECTS ['stica']") == 2
+
+
+@pytest.mark.parametrize("projects", ["[]", "['empty_project']"])
+def test_a_project_that_is_left_out_by_the_user_is_named(projects, tmp_path):
+    write(tmp_path / "empty_project.py", "def add_config(cfg):\n    pass\n")
+    words = ["STICA.WITHIN_WEIGHT", "0.5", "PROJECTS", projects, "PROJECTS_PATH", f"['{tmp_path}']"]
     with pytest.raises(ConfigError, match=r"STICA: belongs to the project stica: add PROJECTS"):
-        load_config(None, ["STICA.WITHIN_WEIGHT", "0.5"])
+        load_config(None, words)
 
 
 def test_projects_from_yaml_and_command_line(tmp_path):

@@ -89,7 +89,8 @@ def test_names_are_checked_before_anything_is_loaded():
     ):
         load_config(None, [*words, "zoo://torchvision_r3d_17"])
     with pytest.raises(ConfigError, match=r"'gdt_k400' belongs to the project stica: add PROJECTS"):
-        load_config(None, [*words, "zoo://gdt_k400"])
+        load_config(None, [*words, "zoo://gdt_k400", "PROJECTS", "[]"])
+    load_config(None, [*words, "zoo://gdt_k400"])
     load_config(None, [*words, "zoo://gdt_k400", "PROJECTS", "['stica']"])
 
 

@@ -14,7 +14,7 @@ from iopath.common.file_io import PathManager
 
 from slowfast.config import CfgNode, Problem, UserError, register_check
 from slowfast.config.paths import PACKAGE_SCHEME
-from slowfast.config.projects import describe_missing
+from slowfast.config.projects import find_missing
 from slowfast.utils.download import (
     DownloadHandler,
     fetch,
@@ -143,7 +143,7 @@ def find_row(name: str) -> ZooEntry:
     """
     plain = name.removeprefix(_SCHEME)
     if plain not in ZOO_REGISTRY:
-        raise UserError(f"{_SCHEME}{plain}: {describe_missing(ZOO_REGISTRY, plain, ())}")
+        raise UserError(str(find_missing(f"{_SCHEME}{plain}", ZOO_REGISTRY, plain, ())))
     row: ZooEntry = ZOO_REGISTRY.get(plain)()
     return row
 
@@ -162,9 +162,9 @@ def check_zoo(cfg: CfgNode) -> list[Problem]:
     for key in ("TRAIN", "TEST"):
         path = cfg[key].CHECKPOINT_FILE_PATH
         name = path.removeprefix(_SCHEME)
-        message = "" if name == path else describe_missing(ZOO_REGISTRY, name, cfg.PROJECTS)
-        if message:
-            problems.append(Problem(f"{key}.CHECKPOINT_FILE_PATH", message))
+        where = f"{key}.CHECKPOINT_FILE_PATH"
+        if name != path and (problem := find_missing(where, ZOO_REGISTRY, name, cfg.PROJECTS)):
+            problems.append(problem)
     return problems
 
 
