@@ -29,6 +29,7 @@ check: $(VENV)/.dev  ## lint, format, types, layers, generated documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for name in $(notdir $(wildcard projects/*)); do MYPYPATH=projects/$$name $(BIN)/mypy projects/$$name/$$name || exit 1; done
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 

@@ -7,9 +7,18 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "slowfast/__init__.py").read_text())[1]
-PROJECTS = {"stica": "projects/stica/stica"}
-# Files that a project ships beside its package, found as package://NAME/PATH.
-WEIGHTS = {"stica_weights": "projects/stica/weights"}
+# A project is a folder with a package of its own name: projects/NAME/NAME.
+PROJECTS = {
+    file.parent.name: f"projects/{file.parent.name}/{file.parent.name}"
+    for file in sorted(ROOT.glob("projects/*/*/__init__.py"))
+    if file.parent.name == file.parent.parent.name
+}
+# Files that a project ships next to its package, found as package://NAME_weights/PATH.
+WEIGHTS = {
+    f"{name}_weights": f"projects/{name}/weights"
+    for name in PROJECTS
+    if (ROOT / "projects" / name / "weights").is_dir()
+}
 CONFIGS = ["slowfast_configs"] + [
     ".".join(["slowfast_configs", *p.relative_to(ROOT / "configs").parts])
     for p in sorted((ROOT / "configs").rglob("*"))
@@ -27,7 +36,11 @@ setup(
     python_requires=">=3.11",
     packages=[
         *find_packages(include=["slowfast", "slowfast.*"]),
-        *PROJECTS,
+        *(
+            package
+            for name in PROJECTS
+            for package in find_packages(f"projects/{name}", include=[name, f"{name}.*"])
+        ),
         *WEIGHTS,
         *CONFIGS,
     ],
@@ -70,6 +83,6 @@ setup(
             "slowfast-prepare=slowfast.cli.prepare_data:main",
             "slowfast-export=slowfast.cli.export_weights:main",
         ],
-        "slowfast.projects": ["stica=stica"],
+        "slowfast.projects": [f"{name}={name}" for name in PROJECTS],
     },
 )

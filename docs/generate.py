@@ -18,10 +18,10 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import model_zoo
-import stica.config
 
 from slowfast.config import CfgNode, get_cfg
 from slowfast.config.load import flatten
+from slowfast.config.projects import import_project, installed_projects
 from slowfast.config.sections import data, model, run, solver, unsupported
 
 TARGET = Path(__file__).parent / "configuration.md"
@@ -97,10 +97,12 @@ def render() -> str:
         ("Optimizer", solver),
     ):
         parts.append(f"## {title}\n\n{table(list(entries(module, values)))}\n")
-    project = CfgNode()
-    stica.config.add_config(project)
-    rows = list(entries(stica.config, flatten(project)))
-    parts.append(f"## Project stica\n\nAdded by `PROJECTS: ['stica']`.\n\n{table(rows)}\n")
+    for name in installed_projects():
+        project = CfgNode()
+        module = sys.modules[import_project(name).add_config.__module__]
+        module.add_config(project)
+        rows = table(list(entries(module, flatten(project))))
+        parts.append(f"## Project {name}\n\nAdded by `PROJECTS: ['{name}']`.\n\n{rows}\n")
     switches = "\n".join(f"- `{key}`: {instead}" for key, instead in unsupported.SWITCHES.items())
     parts.append(
         "## Not built\n\nPySlowFast's keys of these parts are accepted, so that its YAMLs load; "

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
-
-import stica.zoo
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
+from slowfast.config.projects import import_installed_projects
 from slowfast.models.complexity import count_complexity
 from slowfast.models.zoo.packaged import read_package_results
 from slowfast.models.zoo.rows import ZOO_REGISTRY, ZooEntry
@@ -58,13 +59,8 @@ GROUPS = {
     "slowfast.models.zoo.pyslowfast": "PySlowFast",
     "slowfast.models.zoo.pytorchvideo": "pytorchvideo",
     "slowfast.models.zoo.torchvision": "torchvision",
-    stica.zoo.__name__: "Project stica: GDT and AVID-CMA",
 }
-
-STICA = """**StiCA's own weights were never released**: its authors' page has said "soon" since
-2021. What is published of its parent GDT fits the same two towers and heads; to have StiCA's
-weights, train them: `configs/StiCA/R2plus1D_pretrain.yaml`. These rows need `PROJECTS: ["stica"]`.
-"""
+"""Modules of the framework that register rows; those of projects are found."""
 
 OWN = """These were trained here, for a computer without a GPU; they are float16 and lie in the
 repository and in the wheel, each in a folder with its configurations, its training's log, its
@@ -77,8 +73,6 @@ float16 file, stored by the evaluation itself:
 To the last digit on the same machine; another kind of processor may decide one clip otherwise. Data
 that is not built in is named by `DATA.PATH_TO_DATA_DIR` after either.
 """
-
-PROJECT_FILES = {"stica_weights": "projects/stica/weights"}
 
 NOT_LISTED = """## Published, but not listed
 
@@ -136,16 +130,23 @@ def render(counted: dict[str, dict[str, int]]) -> str:
         Markdown.
     """
     parts = [INTRODUCTION]
-    for module, title in GROUPS.items():
+    for module, title in groups().items():
         rows = [row for row in rows_of(module) if not row.is_packaged]
         parts.append(f"## {title}\n")
-        if module == stica.zoo.__name__:
-            parts.append(STICA)
+        if module not in GROUPS:
+            parts.append(f"{inspect.getdoc(sys.modules[module])}\n")
         parts.append(_facts(rows))
         parts.append(_table(rows, counted))
         parts.append(_notes(rows))
         parts.append(own_section([r for r in rows_of(module) if r.is_packaged], counted))
     return "\n".join([*(part for part in parts if part), NOT_LISTED])
+
+
+def groups() -> dict[str, str]:
+    """Return the heading of every module that registers rows, projects last."""
+    modules = dict.fromkeys(entry.__module__ for _, entry in ZOO_REGISTRY)
+    projects = {name: f"Project {name.partition('.')[0]}" for name in modules if name not in GROUPS}
+    return {**GROUPS, **projects}
 
 
 def rows_of(module: str) -> list[ZooEntry]:
@@ -199,7 +200,7 @@ def own_section(rows: list[ZooEntry], counted: dict[str, dict[str, int]]) -> str
     for row in rows:
         work = counted[key_of(row)]
         cost = f"{work['multiply_adds'] / 1e9:.3f} at {work['frames']} x {work['side']}²"
-        place = f"{PROJECT_FILES.get(package, package)}/{row.name}"
+        place = f"projects/{package.removesuffix('_weights')}/weights/{row.name}"
         megabytes = find_package_file(row.url).stat().st_size / 1e6
         lines.append(
             f"| `{row.name}` | {row.data} | {row.licence} | {work['parameters'] / 1e6:.2f} "
@@ -248,7 +249,8 @@ def pages(is_check: bool) -> dict[Path, str]:
     Returns:
         File -> what it should hold.
     """
-    rows = [row for module in GROUPS for row in rows_of(module)]
+    import_installed_projects()
+    rows = [row for module in groups() for row in rows_of(module)]
     known = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
     if is_check and {key_of(row) for row in rows} - set(known):
         return {MEASURED: ""}

@@ -28,6 +28,7 @@ __all__ = [
     "import_installed_projects",
     "import_project",
     "inactive_project",
+    "installed_projects",
     "owner_of_section",
 ]
 
@@ -60,7 +61,8 @@ def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
         if error.name != name:
             raise UserError(f"project '{name}' needs the missing module '{error.name}'.") from error
         where = f"; not in {', '.join(map(str, places))}, either" if places else ""
-        raise UserError(f"no project '{name}'. Installed: {_installed()}{where}.") from error
+        installed = ", ".join(installed_projects()) or "none"
+        raise UserError(f"no project '{name}'. Installed: {installed}{where}.") from error
     file = Path(getattr(module, "__file__", None) or "")
     meant = next((p for p in places if (p / name).is_dir() or (p / f"{name}.py").is_file()), None)
     if meant is not None and not file.resolve().is_relative_to(meant.resolve()):
@@ -104,8 +106,9 @@ def owner_of_section(section: str) -> str | None:
     return None
 
 
-def _installed() -> str:
-    return ", ".join(sorted(point.name for point in _installed_points())) or "none"
+def installed_projects() -> list[str]:
+    """Return the names of the installed projects, sorted."""
+    return sorted(point.name for point in _installed_points())
 
 
 def find_missing(key: str, registry: Any, name: str, projects: Sequence[str]) -> Problem | None:

@@ -1,9 +1,9 @@
 """Weights of StiCA's relatives, and small ones of ours. StiCA's own were never released.
 
-Its authors' page says "soon" since 2021. What lies in ``projects/stica/weights`` was trained here.
-
-GDT (Patrick et al., 2020) is its parent and has the same two towers; AVID-CMA (Morgado et al., CVPR
-2021) has towers of its own, which ``stica.avid`` builds.
+Its authors' page has said "soon" since 2021. GDT (Patrick et al., 2020) is its parent and has the
+same two encoders and heads; AVID-CMA (Morgado et al., CVPR 2021) has encoders of its own, which
+``stica.avid`` builds. What is in ``projects/stica/weights`` was trained here. To have StiCA's
+weights, train them with ``configs/StiCA/R2plus1D_pretrain.yaml``.
 """
 
 from __future__ import annotations
