@@ -200,7 +200,9 @@ def own_section(rows: list[ZooEntry], counted: dict[str, dict[str, int]]) -> str
     for row in rows:
         work = counted[key_of(row)]
         cost = f"{work['multiply_adds'] / 1e9:.3f} at {work['frames']} x {work['side']}²"
-        place = f"projects/{package.removesuffix('_weights')}/weights/{row.name}"
+        project = package.removesuffix("_weights")
+        folder = package if project == package else f"projects/{project}/weights"
+        place = f"{folder}/{row.name}"
         megabytes = find_package_file(row.url).stat().st_size / 1e6
         lines.append(
             f"| `{row.name}` | {row.data} | {row.licence} | {work['parameters'] / 1e6:.2f} "
