@@ -110,6 +110,9 @@ def _add_stica(cfg: CfgNode) -> None:
     # Weight w of the within-modal terms: total = (1 - w) cross-modal + w within-modal. Released:
     # 0.5. A term that has nothing to compare is left out together with its weight.
     cfg.STICA.WITHIN_WEIGHT = 0.5
+    # Epochs of cross-modal learning alone before the within-modal losses count; ours. Until then
+    # nothing is cropped, and training is the same as with MODEL.FEATURE_AUG none.
+    cfg.STICA.WITHIN_START_EPOCH = 0.0
     # Crops that the within-modal terms compare. "all": every crop of one view with every large crop
     # of the other, both ways. "released": the last large crops of both views, and small crops of
     # the second view with large ones of the first.
@@ -186,6 +189,10 @@ def _check_ranges(cfg: CfgNode) -> list[Problem]:
         "STICA.TEMPERATURE_CROSS": (stica.TEMPERATURE_CROSS > 0, "a positive number"),
         "STICA.TEMPERATURE_WITHIN": (stica.TEMPERATURE_WITHIN > 0, "a positive number"),
         "STICA.WITHIN_WEIGHT": (0 <= stica.WITHIN_WEIGHT <= 1, "a number from 0 to 1"),
+        "STICA.WITHIN_START_EPOCH": (
+            stica.WITHIN_START_EPOCH >= 0,
+            "a number of epochs, 0 or more",
+        ),
         "STICA.EMBED_DIM": (stica.EMBED_DIM >= 1, "at least 1"),
         "STICA.HEAD_DIM": (stica.HEAD_DIM >= 1, "at least 1"),
         "STICA.HEAD_DROPOUT": (0 <= stica.HEAD_DROPOUT < 1, "0 <= HEAD_DROPOUT < 1"),
@@ -262,6 +269,17 @@ def _check_terms(cfg: CfgNode) -> list[Problem]:
                 f"got 'audio' with AUDIO.ENABLE {cfg.AUDIO.ENABLE} and STICA.WITHIN_WEIGHT "
                 f"{weight}: there is no audio to compare crops with. Set AUDIO.ENABLE True and a "
                 "weight below 1, or 'video'",
+            )
+        )
+    start = cfg.STICA.WITHIN_START_EPOCH
+    if start > 0 and (cfg.STICA.WITHIN_HEAD == "own" or not cfg.AUDIO.ENABLE or weight == 1):
+        problems.append(
+            Problem(
+                "STICA.WITHIN_START_EPOCH",
+                f"got {start:g} with AUDIO.ENABLE {cfg.AUDIO.ENABLE}, STICA.WITHIN_WEIGHT "
+                f"{weight:g} and STICA.WITHIN_HEAD {cfg.STICA.WITHIN_HEAD!r}; until then every "
+                "part must learn from the cross-modal loss: set 0.0, or AUDIO.ENABLE True, a "
+                "weight below 1 and the head 'shared'",
             )
         )
     if cfg.DATA.TRAIN_CROP_NUM_TEMPORAL > 1:

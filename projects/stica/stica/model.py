@@ -20,7 +20,7 @@ from slowfast.models.build import (
     MODEL_REGISTRY,
 )
 from slowfast.models.contracts import CropGroup
-from slowfast.models.method import Method
+from slowfast.models.method import Method, Progress
 from slowfast.models.pooling import build_pooling, full_group, pool_groups
 from stica.config import CROP_KINDS
 
@@ -67,6 +67,7 @@ class SpaceTimeCropAttend(Method):
             embedded only to be compared with audio, so without it they are left out in training.
         head_audio: As ``head_video``, for the audio.
         head_crops: As ``head_video``, for the crops; None: crops pass ``head_video``, too.
+        crops_from_epoch: Epochs of training without crops at first, STICA.WITHIN_START_EPOCH.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class SpaceTimeCropAttend(Method):
         audio_backbone: nn.Module | None = None,
         head_audio: nn.Module | None = None,
         head_crops: nn.Module | None = None,
+        crops_from_epoch: float = 0.0,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -88,6 +90,13 @@ class SpaceTimeCropAttend(Method):
         self.audio_backbone = audio_backbone
         self.head_audio = head_audio
         self.head_crops = head_crops
+        self.crops_from_epoch = crops_from_epoch
+        self.is_cropping = feature_aug is not None
+
+    def before_step(self, progress: Progress) -> None:
+        """Crop from an epoch on; see ``Method``."""
+        has_begun = progress.epoch_float >= self.crops_from_epoch
+        self.is_cropping = self.feature_aug is not None and has_begun
 
     def forward(self, batch: Mapping[str, Any]) -> STiCAOutputs:
         """Embed exactly what the loss compares.
@@ -105,7 +114,7 @@ class SpaceTimeCropAttend(Method):
         batch_size, views = batch["video"].shape[:2]
         maps = self.backbone(batch["video"].flatten(0, 1)).maps  # rows: B * V
         groups = [self.full_group(maps)] if self.audio_backbone is not None else []
-        if self.feature_aug is not None:
+        if self.feature_aug is not None and self.is_cropping:
             groups += self.feature_aug(maps, batch["aug_seed"])
         names = [name for group in groups for name in group.names]
         if not names:
@@ -241,6 +250,7 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
         audio_backbone=audio_backbone,
         head_audio=head_audio,
         head_crops=head_crops,
+        crops_from_epoch=cfg.STICA.WITHIN_START_EPOCH,
     )
 
 

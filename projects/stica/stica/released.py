@@ -77,6 +77,7 @@ RELEASED_SETTINGS: dict[str, Any] = {
     "SOLVER.ZERO_WD_1D_PARAM": False,
     "DATA.TRAIN_CROP_NUM_SPATIAL": 2,
     "BN.NORM_TYPE": "sync_batchnorm",
+    "STICA.WITHIN_START_EPOCH": 0.0,
 }
 
 

@@ -55,6 +55,7 @@ def test_defaults_are_the_released_numbers_and_this_projects_decisions(cfg):
         ("STICA.TEMPERATURE_CROSS", 0.0, "positive"),
         ("STICA.TEMPERATURE_WITHIN", -0.5, "positive"),
         ("STICA.WITHIN_WEIGHT", 1.5, "from 0 to 1"),
+        ("STICA.WITHIN_START_EPOCH", -1.0, "a number of epochs, 0 or more"),
         ("STICA.CROP_KEYS", "text", "got 'text', expected one of 'video', 'audio'"),
         ("STICA.WITHIN_HEAD", "two", "got 'two', expected one of 'shared', 'own'"),
         ("STICA.EMBED_DIM", 0, "at least 1"),
@@ -95,6 +96,20 @@ def test_no_term_left(cfg, values):
     problem = _only_problem(cfg)
     assert problem.key == "STICA.WITHIN_WEIGHT"
     assert "no term of the loss is left" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("WITHIN_HEAD", "own"), ("WITHIN_WEIGHT", 1.0), ("AUDIO", None)]
+)
+def test_crops_that_begin_later_need_the_cross_modal_loss_before(cfg, key, value):
+    cfg.STICA.WITHIN_START_EPOCH = 3.0
+    if key == "AUDIO":
+        cfg.AUDIO.ENABLE = False
+    else:
+        cfg.STICA[key] = value
+    problem = _only_problem(cfg)
+    assert problem.key == "STICA.WITHIN_START_EPOCH"
+    assert "must learn from the cross-modal loss" in problem.message
 
 
 def test_one_view_is_enough_without_crops(cfg):

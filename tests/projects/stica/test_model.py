@@ -14,6 +14,7 @@ from slowfast.models.build import (
     build_model,
 )
 from slowfast.models.contracts import BackboneOutput, CropGroup
+from slowfast.models.method import Progress
 from slowfast.models.pooling import build_pooling, full_group, pool_groups
 
 B, V, C = 3, 2, 8
@@ -277,6 +278,19 @@ def test_without_crops_only_whole_clips_are_embedded(cfg):
     outputs = _model(cfg, crops=False)(_batch())
     assert outputs.video.shape[:2] == (V, B)
     assert [x.shape[1] for x in outputs[2:]] == [0, 0, 0, 0]
+
+
+def test_crops_begin_at_an_epoch(cfg):
+    model, plain = _model(cfg), _model(cfg, crops=False)
+    model.crops_from_epoch = 2.5
+    progress = Progress(step=0, epoch=2, epoch_float=2.0, max_epoch=4, steps_per_epoch=10)
+    for epoch, is_cropping in ((2.4, False), (2.5, True), (3.0, True)):
+        model.before_step(progress._replace(epoch_float=epoch))
+        outputs, expected = model(_batch()), plain(_batch())
+        assert (outputs.space_large.shape[1] > 0) is is_cropping
+        if not is_cropping:
+            torch.testing.assert_close(outputs.video, expected.video, rtol=0, atol=0)
+            assert set(LOSS_REGISTRY.get("stica")(cfg)(outputs, _batch())) == {"loss", "loss_cross"}
 
 
 def test_nothing_to_compare(cfg):
