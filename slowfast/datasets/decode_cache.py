@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.clip_reader import ClipReader, TrimmedReader, open_row
 from slowfast.datasets.manifest import TO_END, VideoRecord
+from slowfast.datasets.media.file import translate_av_errors
 from slowfast.datasets.media.reader import MediaError, MediaReader, open_media
 from slowfast.utils.io import Closing, atomic_path, cache_dir
 
@@ -188,10 +189,8 @@ class DecodedFiles(NamedTuple):
 
     def _place(self, row: VideoRecord) -> Path:
         """Name the file of a row's decoded content; it changes when the media file does."""
-        try:
+        with translate_av_errors(row.path):
             stat = Path(row.path).stat()
-        except OSError as error:
-            raise MediaError(row.path, f"cannot be read: {error.strerror}") from error
         what = (row.path, row.offset, row.size, stat.st_size, stat.st_mtime_ns, *self[1:5])
         name = hashlib.sha256(repr(what).encode()).hexdigest()
         return self.folder / name[:2] / f"{name[2:34]}.npz"

@@ -15,7 +15,6 @@ import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from slowfast.datasets.bad_media import BadMedia
-from slowfast.datasets.media.error_codes import classify_error
 from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.sampler import Key
 from slowfast.utils.random import STREAM_REPLACEMENT, sample_rng
@@ -120,7 +119,7 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
             try:
                 return SampleOrError(self._decode(epoch, index), bad)
             except MediaError as error:
-                bad.append(self.bad_media(index, classify_error(error).reason))
+                bad.append(self.bad_media(index, error.reason))
                 if self._policy == "raise":
                     fatal = f"DATA.ON_DECODE_ERROR is 'raise' and a file is bad: {error}"
                     return SampleOrError(None, bad, fatal)

@@ -9,18 +9,18 @@ from helpers.media_kinds import KINDS, make_kind
 from slowfast.datasets.media.error_codes import (
     PROBLEMS,
     SEVERITIES,
-    classify_error,
     problem,
     timeout_message,
     worker_crash_message,
 )
+from slowfast.datasets.media.file import translate_av_errors
 from slowfast.datasets.media.reader import MediaError, open_media
 
 
 def fault_of(path):
     with pytest.raises(MediaError) as caught:
         open_media(path)
-    return classify_error(caught.value)
+    return problem(caught.value.code, caught.value.reason)
 
 
 def test_every_problem_has_words():
@@ -70,15 +70,16 @@ def test_what_is_no_file_is_named(tmp_path):
     assert fault_of(tmp_path / "none.mp4").code == "missing"
 
 
-def test_faults_of_other_kinds_keep_their_words():
-    forbidden = MediaError("x.mp4", "Permission denied")
-    forbidden.__cause__ = PermissionError(13, "no")
-    assert classify_error(forbidden).code == "forbidden"
-    damage = MediaError("x.mp4", "damaged: it has no whole frame between 1.00 and 2.00 s")
-    assert classify_error(damage).code == "undecodable"
-    assert classify_error(damage).reason == damage.reason
-    other = classify_error(MediaError("x.mp4", "Input/output error"))
-    assert (other.code, other.reason) == ("unreadable", "Input/output error")
+def test_what_the_system_raises_is_named():
+    for raised, code, reason in (
+        (PermissionError(13, "no"), "forbidden", "it may not be read: permission denied"),
+        (OSError(5, "Input/output error"), "unreadable", "Input/output error"),
+        (UnicodeError("odd name"), "unreadable", "odd name"),
+    ):
+        with pytest.raises(MediaError) as caught, translate_av_errors("x.mp4"):
+            raise raised
+        assert (caught.value.code, caught.value.reason) == (code, reason)
+        assert caught.value.code in PROBLEMS
 
 
 def test_reasons_of_processes_that_hang_or_die():

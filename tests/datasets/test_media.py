@@ -267,15 +267,15 @@ def _bytes(content):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda path: None, "No such file"),
+        (lambda path: None, "it is missing, or a link to nothing"),
         (_folder, "folder"),
         (_bytes(b""), "0 bytes"),
-        (_bytes(b"hello, I am a text\n" * 20), "Invalid data"),
-        (lambda path: path.symlink_to("nowhere"), "No such file"),
+        (_bytes(b"hello, I am a text\n" * 20), "it is not a media file"),
+        (lambda path: path.symlink_to("nowhere"), "it is missing, or a link to nothing"),
         (lambda path: os.mkfifo(path), "regular file"),
         pytest.param(
             _unreadable,
-            "Permission denied",
+            "permission denied",
             marks=pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything"),
         ),
     ],
@@ -290,9 +290,9 @@ def test_what_cannot_be_opened_is_a_media_error_of_one_line(tmp_path, make, reas
 
 
 def test_a_media_error_crosses_processes_and_names_the_file_in_one_line():
-    error = MediaError("a\nb\udcff.mp4", "it is\n  bad")
+    error = MediaError("a\nb\udcff.mp4", "it is\n  bad", "damaged")
     copy = pickle.loads(pickle.dumps(error))
-    assert (copy.path, copy.reason) == (error.path, "it is bad")
+    assert (copy.path, copy.reason, copy.code) == (error.path, "it is bad", "damaged")
     assert str(copy) == "a b\\udcff.mp4: it is bad"
 
 

@@ -41,7 +41,7 @@ from slowfast.datasets.inspect.media_stats import (
 )
 from slowfast.datasets.inspect.packets import Beat, PacketFacts, walk_packets
 from slowfast.datasets.inspect.report import LEVELS, MediaReport, PictureFacts, SoundFacts
-from slowfast.datasets.media.error_codes import SEVERITIES, MediaProblem, classify_error, problem
+from slowfast.datasets.media.error_codes import SEVERITIES, MediaProblem, problem
 from slowfast.datasets.media.file import RAW_STREAMS, translate_av_errors
 from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
 
@@ -114,7 +114,7 @@ def inspect_media(path: str | Path, *, level: str = "sample", beat: Beat = _no_b
             )
         return _inspect(report, beat)
     except MediaError as error:
-        return dataclasses.replace(report, problems=(classify_error(error),))
+        return dataclasses.replace(report, problems=(problem(error.code, error.reason),))
 
 
 def _inspect(report: MediaReport, beat: Beat) -> MediaReport:
@@ -231,7 +231,7 @@ def _damage_of_picture(facts: PictureFacts, evidence: _Evidence) -> Iterator[Med
     if seen is not None and seen.fault is not None:
         where = f"{seen.num_lost} of {len(seen.pictures)} places"
         if seen.readable_share < _USABLE_SHARE:
-            reason = classify_error(seen.fault).reason
+            reason = seen.fault.reason
             yield problem("undecodable", f"its video cannot be decoded at {where} ({reason})")
         elif not facts.damaged_frames:
             yield problem("damaged", f"its video cannot be decoded at {where}")

@@ -176,6 +176,7 @@ class AudioTrack:
             raise MediaError(
                 self._source.file.location.path,
                 f"damaged: it has no whole audio from {start_sec:.2f} s of its track on",
+                "undecodable",
             )
         return sound
 

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import av
-
-from slowfast.datasets.media.file import MediaError
-
 __all__ = [
     "PROBLEMS",
     "SEVERITIES",
     "MediaProblem",
     "ProblemKind",
-    "classify_error",
     "problem",
     "timeout_message",
     "worker_crash_message",
@@ -123,27 +118,6 @@ PROBLEMS: dict[str, ProblemKind] = {
 }
 """By code."""
 
-_OWN_REASONS = {
-    "it is a folder": "not_a_file",
-    "it is not a regular file": "not_a_file",
-    "it is 0 bytes long": "empty",
-    "it is a still image": "still_image",
-    "it is a raw": "raw_stream",
-    "it has neither video nor audio": "no_tracks",
-    "damaged:": "undecodable",
-}
-"""How the reasons start that the reader gives itself, and what they are."""
-
-_CAUSES: tuple[tuple[type[BaseException], str, str], ...] = (
-    (av.FileNotFoundError, "missing", "it is missing, or a link to nothing"),
-    (av.PermissionError, "forbidden", "it may not be read: permission denied"),
-    (FileNotFoundError, "missing", "it is missing, or a link to nothing"),
-    (PermissionError, "forbidden", "it may not be read: permission denied"),
-    (av.InvalidDataError, "not_media", "it is not a media file, or damaged beyond reading"),
-    (av.EOFError, "not_media", "it is not a media file, or damaged beyond reading"),
-)
-"""What FFmpeg and the file system raise, and what it means."""
-
 
 def problem(code: str, detail: str = "") -> MediaProblem:
     """Name a problem of a file.
@@ -160,24 +134,6 @@ def problem(code: str, detail: str = "") -> MediaProblem:
     """
     kind = PROBLEMS[code]
     return MediaProblem(code, kind.severity, detail or kind.title, kind.remedy)
-
-
-def classify_error(error: MediaError) -> MediaProblem:
-    """Say what a fault of a file means, where FFmpeg's own words do not.
-
-    Args:
-        error: What reading the file raised.
-
-    Returns:
-        A problem of severity "error".
-    """
-    for start, code in _OWN_REASONS.items():
-        if error.reason.startswith(start):
-            return problem(code, error.reason)
-    for kind, code, reason in _CAUSES:
-        if isinstance(error.__cause__, kind):
-            return problem(code, reason)
-    return problem("unreadable", error.reason)
 
 
 def worker_crash_message(exit_code: int | None) -> str:

@@ -48,16 +48,27 @@ class MediaError(Exception):
     Args:
         path: The file.
         reason: What is wrong with it, in one line.
+        code: Key of ``error_codes.PROBLEMS``.
     """
 
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(path, reason)
+    def __init__(self, path: str | Path, reason: str, code: str = "unreadable") -> None:
+        super().__init__(path, reason, code)
         self.path = str(path)
         self.reason = " ".join(str(reason).split())
+        self.code = code
 
     def __str__(self) -> str:
         line = " ".join(f"{self.path}: {self.reason}".splitlines())
         return line.encode("utf-8", "backslashreplace").decode()  # names may be any bytes
+
+
+_CAUSES: tuple[tuple[type[Exception], str, str], ...] = (
+    (FileNotFoundError, "missing", "it is missing, or a link to nothing"),
+    (PermissionError, "forbidden", "it may not be read: permission denied"),
+    (av.InvalidDataError, "not_media", "it is not a media file, or damaged beyond reading"),
+    (av.EOFError, "not_media", "it is not a media file, or damaged beyond reading"),
+)
+"""What FFmpeg and the file system raise, its code, and what it means in plain words."""
 
 
 @contextmanager
@@ -76,6 +87,9 @@ def translate_av_errors(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, OSError, UnicodeError) as error:
+        for kind, code, reason in _CAUSES:
+            if isinstance(error, kind):
+                raise MediaError(path, reason, code) from error
         raise MediaError(path, getattr(error, "strerror", None) or str(error)) from error
 
 
@@ -109,11 +123,12 @@ class MediaLocation(NamedTuple):
         """
         status = self.path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise MediaError(self.path, "it is a folder")
+            raise MediaError(self.path, "it is a folder", "not_a_file")
         if not stat.S_ISREG(status.st_mode):
-            raise MediaError(self.path, "it is not a regular file")
+            raise MediaError(self.path, "it is not a regular file", "not_a_file")
         if status.st_size <= self.offset:
-            raise MediaError(self.path, f"it is {status.st_size} bytes long, nothing to read")
+            code = "unreadable" if status.st_size else "empty"
+            raise MediaError(self.path, f"it is {status.st_size} bytes long, nothing to read", code)
 
 
 def open_container(location: MediaLocation) -> InputContainer:
@@ -271,7 +286,9 @@ class MediaFile:
         self.container = open_container(location)
         if _is_still_image(self.container):
             self.container.close()
-            raise MediaError(location.path, "it is a still image, neither video nor audio")
+            raise MediaError(
+                location.path, "it is a still image, neither video nor audio", "still_image"
+            )
         self.video_index = _pick_track(self.container, "video")
         self.audio_index = _pick_track(self.container, "audio")
         self.pristine = True

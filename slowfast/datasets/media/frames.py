@@ -138,10 +138,12 @@ def _find_frames(folder: str) -> tuple[list[str], NDArray[np.int64]]:
                 series[match[1], match[3].lower()].append((int(match[2]), name))
     flowless = {key: frames for key, frames in series.items() if "flow" not in key[0].lower()}
     if not flowless:
-        raise MediaError(folder, "it is a folder without numbered images")
+        raise MediaError(folder, "it is a folder without numbered images", "not_a_file")
     if len(flowless) > 1:
         names = ", ".join(sorted(min(frames)[1] for frames in flowless.values())[:3])
-        raise MediaError(folder, f"it is a folder with frames of several series: {names}")
+        raise MediaError(
+            folder, f"it is a folder with frames of several series: {names}", "not_a_file"
+        )
     frames = sorted(*flowless.values())
     numbers = np.array([number for number, _ in frames])
     return [name for _, name in frames], numbers - numbers[0]

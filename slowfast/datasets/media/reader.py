@@ -189,9 +189,12 @@ class MediaReader(Closing):
                 self.path,
                 f"it is a raw {name} stream without timestamps. Put it into a container: "
                 "ffmpeg -i FILE OUT.mp4",
+                "raw_stream",
             )
         if self._video is None and self._audio is None:
-            raise MediaError(self.path, "it has neither video nor audio that can be decoded")
+            raise MediaError(
+                self.path, "it has neither video nor audio that can be decoded", "no_tracks"
+            )
         self._zero_sec = min(span.start_sec for span in spans.values())
 
     @property

@@ -258,6 +258,7 @@ class VideoTrack:
         return MediaError(
             self._source.file.location.path,
             f"damaged: it has no whole frame between {start:.2f} and {end:.2f} s of its video",
+            "undecodable",
         )
 
     # Choosing frames

@@ -78,7 +78,9 @@ def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Bea
     with write_target(target) as temporary:
         restart_sec = find_restart(source, beat)
         if restart_sec is not None:
-            raise MediaError(source, f"its time starts again after {restart_sec:.1f} s. {JOIN}")
+            raise MediaError(
+                source, f"its time starts again after {restart_sec:.1f} s. {JOIN}", "restarts"
+            )
         with open_media(source) as pictures, open_media(source) as sounds:
             copy = _write(pictures, sounds, temporary, settings, mark, beat)
         _verify(temporary, copy)
@@ -101,7 +103,7 @@ def _write(
         frames = pictures.iter_video(short_side=settings.short_side) if info.has_video else None
         first = next(frames, None) if frames is not None else None
         if info.has_video and first is None:
-            raise MediaError(pictures.path, "damaged: it has no whole frame")
+            raise MediaError(pictures.path, "damaged: it has no whole frame", "undecodable")
         video = _VideoWriter(out, first[1], info, settings) if first is not None else None
         audio = _AudioWriter(out, sounds, info, settings, beat) if info.has_audio else None
         if video is not None and first is not None and frames is not None:

@@ -16,7 +16,6 @@ import av
 from slowfast.config import UserError
 from slowfast.datasets.files import AUDIO_SUFFIXES
 from slowfast.datasets.inspect.packets import Beat
-from slowfast.datasets.media.error_codes import classify_error
 from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.prepare.encode import encode_media
 from slowfast.datasets.prepare.output_file import (
@@ -184,7 +183,7 @@ def _encode(plan: TranscodeJob, beat: Beat, *, settings: EncodeSettings) -> Tran
         remove_leftovers(target)
         copy = encode_media(source, target, settings, beat)
     except MediaError as error:
-        return TranscodeOutcome(plan, "failed", classify_error(error).reason)
+        return TranscodeOutcome(plan, "failed", error.reason)
     except _FAULTS as error:
         code = getattr(error, "errno", None)
         text = getattr(error, "strerror", None) or str(error)
