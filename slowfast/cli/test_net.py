@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from slowfast.config import CfgNode, ConfigValueError
-from slowfast.engine.evaluator import Evaluation, evaluate, needs_model
+from slowfast.engine.evaluator import Evaluation, evaluate
 from slowfast.engine.precision import Precision
 from slowfast.engine.records import format_table, identify, store_results
 from slowfast.models.build import build_model
@@ -35,8 +35,8 @@ def test(cfg: CfgNode, device: torch.device) -> None:
     model = build_model(cfg)
     is_random = _load(model, cfg)
     evaluation = Evaluation(cfg, model.to(device), Precision.from_cfg(cfg, device))
-    results = evaluate(evaluation, cfg, select=needs_model)
-    others = evaluate(evaluation, cfg, select=lambda protocol: not needs_model(protocol))
+    results = evaluate(evaluation, cfg, needs_model=True)
+    others = evaluate(evaluation, cfg, needs_model=False)
     if not distributed.is_main_process():
         return
     output_dir = Path(cfg.OUTPUT_DIR)

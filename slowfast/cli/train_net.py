@@ -9,7 +9,7 @@ import torch
 
 from slowfast.config import CfgNode
 from slowfast.datasets.build import has_split
-from slowfast.engine.evaluator import Evaluation, evaluate, needs_model
+from slowfast.engine.evaluator import Evaluation, evaluate
 from slowfast.engine.records import identify, store_results
 from slowfast.engine.trainer import Trainer
 from slowfast.models.weights import RANDOM_WEIGHTS
@@ -37,7 +37,7 @@ def train(cfg: CfgNode, device: torch.device) -> None:
         return
     if cfg.TRAIN.EVAL_BEFORE and trainer.steps_done == 0:
         evaluation = Evaluation(cfg, trainer.model, trainer.precision)
-        results = evaluate(evaluation, cfg, select=needs_model)
+        results = evaluate(evaluation, cfg, needs_model=True)
         if distributed.is_main_process():
             is_random = cfg.TRAIN.CHECKPOINT_FILE_PATH in ("", RANDOM_WEIGHTS)
             identity = identify(cfg, trainer.model, is_random=is_random)
@@ -52,7 +52,7 @@ def train(cfg: CfgNode, device: torch.device) -> None:
             return {}
         splits = {"test": "val"}
         evaluation = Evaluation(cfg, trainer.model, trainer.precision, splits)
-        results = evaluate(evaluation, cfg, select=needs_model)
+        results = evaluate(evaluation, cfg, needs_model=True)
         return {name: result.value for name, result in results.items()}
 
     try:

@@ -15,7 +15,9 @@ __all__ = ["DATASET_REGISTRY", "SPLITS", "build_dataset", "has_split"]
 # What a dataset can be asked for. "gallery" is the train split seen as in testing.
 SPLITS = ("train", "val", "test", "gallery")
 
-DATASET_REGISTRY = Registry("dataset", "TRAIN.DATASET")
+DATASET_REGISTRY = Registry(
+    "dataset", "TRAIN.DATASET", splits=None, has_folds=False, sound_only=False
+)
 DATASET_REGISTRY.__doc__ = """
 ``(cfg, split) -> Dataset``: a map-style dataset; ``dataset[(epoch, index)]`` is one sample, a dict
 (V views, A temporal clips, T frames, N audio samples):
@@ -32,10 +34,10 @@ DATASET_REGISTRY.__doc__ = """
                     audio_start_sec; and the columns of DATA.ROW_FIELDS
 
 It raises MediaError for a file that cannot be used. Names are lower case; looking one up ignores
-the case. The function may have attributes: ``splits``, ``(cfg) -> set of split names that exist``;
-``has_folds``, True if it reads DATA.FOLD; ``sound_only``, True if its samples have no video. The
-dataset has ``path(index)``, the file of a sample; if samples share files also ``manifest``, which
-lists them, and ``row(index)``, the file's number.
+the case. Capabilities: ``splits``, ``(cfg) -> set of split names that exist``; ``has_folds``, True
+if it reads DATA.FOLD; ``sound_only``, True if its samples have no video. The dataset has
+``path(index)``, the file of a sample; if samples share files also ``manifest``, which lists them,
+and ``row(index)``, the file's number.
 """
 
 
@@ -55,7 +57,7 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> Dataset[dict[str, Any]
         UserError: If the data is missing, or DATA.FOLD is not one of its folds.
     """
     builder = DATASET_REGISTRY.get(name.lower())
-    if not getattr(builder, "has_folds", False):
+    if not DATASET_REGISTRY.capability(name.lower(), "has_folds"):
         require_fold(cfg, name, 0)
     return builder(cfg, split)
 
@@ -71,5 +73,5 @@ def has_split(name: str, cfg: CfgNode, split: str) -> bool:
     Returns:
         True also for a dataset that does not tell.
     """
-    splits = getattr(DATASET_REGISTRY.get(name.lower()), "splits", None)
+    splits = DATASET_REGISTRY.capability(name.lower(), "splits")
     return splits is None or split in splits(cfg)

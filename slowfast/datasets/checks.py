@@ -62,7 +62,7 @@ def check_sound(cfg: CfgNode) -> list[Problem]:
     """
     names = {cfg[key].DATASET.lower() for key in ("TRAIN", "TEST") if cfg[key].ENABLE}
     for name in sorted(names & set(DATASET_REGISTRY.names())):
-        if getattr(DATASET_REGISTRY.get(name), "sound_only", False) and not cfg.AUDIO.ENABLE:
+        if DATASET_REGISTRY.capability(name, "sound_only") and not cfg.AUDIO.ENABLE:
             message = f"got False, but the dataset {name} holds audio alone; use True."
             return [Problem("AUDIO.ENABLE", message)]
     return []

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from slowfast.engine.records import Measurement
 from slowfast.utils import distributed
 from slowfast.utils.checkpoint import unwrap_model
 
-__all__ = ["Evaluation", "evaluate", "needs_model"]
+__all__ = ["Evaluation", "evaluate"]
 
 logger = logging.getLogger(__name__)
 
@@ -147,44 +146,33 @@ def _with_shift(cfg: CfgNode, shift_sec: float) -> CfgNode:
 
 
 def evaluate(
-    evaluation: Evaluation, cfg: CfgNode, *, select: Callable[[Any], bool] = lambda protocol: True
+    evaluation: Evaluation, cfg: CfgNode, *, needs_model: bool | None = None
 ) -> dict[str, Measurement]:
     """Run the protocols of TEST.PROTOCOLS.
 
     Args:
         evaluation: Gives features and batches.
         cfg: The configuration.
-        select: Which protocols to run, a predicate of the registered function.
+        needs_model: Run only the protocols whose results change with the model (True), or only the
+            others (False); None: all.
 
     Returns:
         Metric name -> measurement.
     """
     measured: dict[str, Measurement] = {}
     for name in cfg.TEST.PROTOCOLS:
-        protocol = PROTOCOL_REGISTRY.get(name)
-        if select(protocol):
+        uses_model = PROTOCOL_REGISTRY.capability(name, "needs_model")
+        if needs_model in (None, uses_model):
             evaluation.begin_protocol()
-            results = protocol(evaluation, cfg)
+            results = PROTOCOL_REGISTRY.get(name)(evaluation, cfg)
             split, manifest, views = evaluation.provenance()
             for metric, result in results.items():
                 measured[metric] = Measurement(
                     result=result,
                     protocol=name,
-                    uses_model=needs_model(protocol),
+                    uses_model=uses_model,
                     split=split,
                     manifest=manifest,
                     views=views,
                 )
     return measured
-
-
-def needs_model(protocol: Any) -> bool:
-    """Say whether a protocol's result depends on the model.
-
-    Args:
-        protocol: A registered function.
-
-    Returns:
-        Its attribute ``needs_model``, True where it has none.
-    """
-    return getattr(protocol, "needs_model", True)

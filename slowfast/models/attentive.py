@@ -87,11 +87,8 @@ class AttentivePooling(nn.Module):
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
 
-@POOLING_REGISTRY.register()
+@POOLING_REGISTRY.register(reads_space=AttentivePooling.reads_space)
 def attentive(dim: int, cfg: CfgNode) -> AttentivePooling:
     """Build attentive pooling over space and time. Read: MODEL.ATTENTIVE_HEADS."""
     with keys(num_heads="MODEL.ATTENTIVE_HEADS"):
         return AttentivePooling(dim, num_heads=cfg.MODEL.ATTENTIVE_HEADS)
-
-
-attentive.reads_space = True

@@ -44,9 +44,10 @@ FEATURE_AUG_REGISTRY.__doc__ = """
 aug_seed int64 (B,), from which alone the crops are drawn.
 """
 
-POOLING_REGISTRY = Registry("pooling", "MODEL.POOLING")
+POOLING_REGISTRY = Registry("pooling", "MODEL.POOLING", reads_space=False)
 POOLING_REGISTRY.__doc__ = """
 ``(dim, cfg) -> nn.Module``; ``forward(tokens: Tokens) -> Tensor``: (N, L, C) and mask -> (N, C).
+Capability: ``reads_space``, True if tokens are single cells of the map, not averages over space.
 """
 
 HEAD_REGISTRY = Registry("head", "MODEL.HEAD")

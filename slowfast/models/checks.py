@@ -97,9 +97,8 @@ def check_model(cfg: CfgNode) -> list[Problem]:
             "MODEL.FREEZE_BACKBONE). Name a checkpoint, or 'random' to probe an untrained one."
         )
         problems.append(Problem("TRAIN.CHECKPOINT_FILE_PATH", message))
-    reads_space = pooling in build.POOLING_REGISTRY and getattr(
-        build.POOLING_REGISTRY.get(pooling), "reads_space", False
-    )
+    registry = build.POOLING_REGISTRY
+    reads_space = pooling in registry and registry.capability(pooling, "reads_space")
     if reads_space and cfg.MODEL.FEATURE_AUG != "none":
         message = (
             f"'{pooling}' reads single cells, but crops of the feature map are averages over "

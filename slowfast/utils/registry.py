@@ -49,28 +49,73 @@ class Registry(_FvcoreRegistry):
     Args:
         name: Name of the table, for messages.
         config_key: The configuration key that holds the name, for messages.
+        capabilities: What a registration may say about its entry, and what holds where it says
+            nothing.
     """
 
-    def __init__(self, name: str, config_key: str) -> None:
+    def __init__(self, name: str, config_key: str, **capabilities: Any) -> None:
         super().__init__(name)
         self.config_key = config_key
+        self._defaults = capabilities
+        self._capabilities: dict[str, dict[str, Any]] = {}
 
-    def register_as(self, *names: str) -> Callable[[Builder], Builder]:
+    def register(self, obj: Any = None, **capabilities: Any) -> Any:
+        """Register a builder under its own name, as decorator or as a call.
+
+        Args:
+            obj: The builder; None: return a decorator.
+            capabilities: What is to be known about it without building it.
+
+        Returns:
+            The builder, or the decorator.
+        """
+        if obj is None:
+            return lambda builder: self.register(builder, **capabilities)
+        return self.register_as(obj.__name__, **capabilities)(obj)
+
+    def register_as(self, *names: str, **capabilities: Any) -> Callable[[Builder], Builder]:
         """Register what is decorated under names that need not be its own.
 
         Args:
             names: What a YAML may call it.
+            capabilities: As of ``register``.
 
         Returns:
             The decorator.
+
+        Raises:
+            TypeError: If the registry knows no such capability.
         """
+        unknown = capabilities.keys() - self._defaults.keys()
+        if unknown:
+            raise TypeError(
+                f"{self._name} registry: unknown capability '{min(unknown)}'. "
+                f"{nearest(min(unknown), self._defaults)}"
+            )
 
         def register(builder: Builder) -> Builder:
             for name in names:
                 self._do_register(name, builder)
+                self._capabilities[name] = {**self._defaults, **capabilities}
             return builder
 
         return register
+
+    def capability(self, name: str, capability: str) -> Any:
+        """Return what the registration of an entry said about it, or the default.
+
+        Args:
+            name: A registered name.
+            capability: One of the registry's.
+
+        Returns:
+            The value.
+
+        Raises:
+            KeyError: If nothing was registered under that name.
+        """
+        self.get(name)
+        return self._capabilities[name][capability]
 
     def names(self) -> list[str]:
         """Return the registered names, sorted."""

@@ -9,7 +9,7 @@ from helpers.synthetic import OVERRIDES, synthetic_cfg
 
 from slowfast.cli.run_net import main
 from slowfast.datasets.build import build_dataset
-from slowfast.engine.evaluator import Evaluation, evaluate, needs_model
+from slowfast.engine.evaluator import Evaluation, evaluate
 from slowfast.engine.precision import Precision
 from slowfast.models.build import build_model
 
@@ -122,7 +122,7 @@ def test_a_data_set_without_a_manifest(tmp_path):
 def test_only_some_protocols(tmp_path):
     cfg = probes_cfg(tmp_path)
     evaluation = Evaluation(cfg, ProbeModel(), CPU)
-    others = evaluate(evaluation, cfg, select=lambda protocol: not needs_model(protocol))
+    others = evaluate(evaluation, cfg, needs_model=False)
     assert {m.protocol for m in others.values()} == {"baselines"}
 
 

@@ -92,7 +92,7 @@ def test_heads_must_divide_the_channels():
     cfg.MODEL.ATTENTIVE_HEADS = 3
     with pytest.raises(ConfigValueError, match=r"MODEL.ATTENTIVE_HEADS: got 3, expected a div"):
         POOLING_REGISTRY.get("attentive")(8, cfg)
-    assert POOLING_REGISTRY.get("attentive").reads_space
+    assert POOLING_REGISTRY.capability("attentive", "reads_space")
 
 
 def test_crops_are_refused():

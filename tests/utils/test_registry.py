@@ -39,3 +39,20 @@ def test_one_builder_under_several_names():
 
     assert colors.names() == ["PTVRed", "Red"]
     assert colors.get("PTVRed") is red
+
+
+def test_a_registration_says_what_its_entry_can_do():
+    colors = Registry("color", "MODEL.COLOR", is_dark=False)
+
+    @colors.register(is_dark=True)
+    def navy():
+        return (0, 0, 128)
+
+    colors.register_as("White")(lambda: (255, 255, 255))
+    assert navy() == (0, 0, 128)
+    assert colors.capability("navy", "is_dark") is True
+    assert colors.capability("White", "is_dark") is False
+    with pytest.raises(KeyError, match="unknown color 'black'"):
+        colors.capability("black", "is_dark")
+    with pytest.raises(TypeError, match=r"unknown capability 'dark'. Known: is_dark"):
+        colors.register(dark=True)(lambda: None)

@@ -33,7 +33,7 @@ _CLASSES = "class_labels_indices.csv"
 Labels = dict[str, int]
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(splits=lambda cfg: set(_lists(_split_dir(cfg))))
 def audioset(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of AudioSet, or of another list in its format.
 
@@ -49,9 +49,6 @@ def audioset(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, split), split)
-
-
-audioset.splits = lambda cfg: set(_lists(_split_dir(cfg)))
 
 
 def _manifest(cfg: CfgNode, split: str) -> Manifest:

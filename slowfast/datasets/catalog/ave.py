@@ -27,7 +27,7 @@ _LISTS = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.txt"}
 _FORMAT = "Category&VideoID&Quality&StartTime&EndTime"
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(splits=lambda cfg: set(_LISTS))
 def ave(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of AVE. Clips are cut from the whole of each file, not from its event alone.
 
@@ -39,9 +39,6 @@ def ave(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, split), split)
-
-
-ave.splits = lambda cfg: set(_LISTS)
 
 
 def _manifest(cfg: CfgNode, split: str) -> Manifest:

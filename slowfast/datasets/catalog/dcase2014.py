@@ -17,7 +17,7 @@ from slowfast.datasets.catalog.annotations import (
     entries_to_manifest,
     match_by_filename,
 )
-from slowfast.datasets.catalog.kinetics import kinetics, manifest_from_cfg
+from slowfast.datasets.catalog.kinetics import manifest_from_cfg, splits_from_cfg
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import (
     data_root,
@@ -37,7 +37,14 @@ _SETUP = "evaluation_setup"
 _LISTS = {"train": ("fold{}_train.txt",), "test": ("fold{}_evaluate.txt", "fold{}_test.txt")}
 
 
-@DATASET_REGISTRY.register()
+def _splits(cfg: CfgNode) -> set[str]:
+    root = data_root(cfg, _LAYOUT)
+    if _folds(cfg, root):
+        return set(_LISTS)
+    return set(_official(root)) or splits_from_cfg(cfg)
+
+
+@DATASET_REGISTRY.register(splits=_splits, has_folds=True, sound_only=True)
 def dcase2014(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
     """Build a split of the acoustic scenes.
 
@@ -50,18 +57,6 @@ def dcase2014(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
         The dataset.
     """
     return build_audio_dataset(cfg, _manifest(cfg, split), split)
-
-
-def _splits(cfg: CfgNode) -> set[str]:
-    root = data_root(cfg, _LAYOUT)
-    if _folds(cfg, root):
-        return set(_LISTS)
-    return set(_official(root)) or kinetics.splits(cfg)
-
-
-dcase2014.splits = _splits
-dcase2014.has_folds = True
-dcase2014.sound_only = True
 
 
 def _manifest(cfg: CfgNode, split: str) -> Manifest:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 _REPORT_EVERY_SEC = 5.0
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(splits=lambda cfg: {"train", "test"})
 def demo(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of the demo set, making its files first when they are not there.
 
@@ -41,9 +41,6 @@ def demo(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     manifest = load_manifest(root, "train" if split == "gallery" else split)
     manifest.version = root.name  # sets of other seeds have files of the same names
     return build_video_dataset(cfg, manifest, split)
-
-
-demo.splits = lambda cfg: {"train", "test"}
 
 
 class _Progress:

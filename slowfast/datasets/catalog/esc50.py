@@ -47,7 +47,7 @@ class _Sound(NamedTuple):
     where: str
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(splits=lambda cfg: set(_SPLITS), has_folds=True, sound_only=True)
 def esc50(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
     """Build a split of ESC-50, or of another folder with such a table.
 
@@ -61,7 +61,7 @@ def esc50(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
     return build_audio_dataset(cfg, _manifest(cfg, split, "esc50"), split)
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(splits=lambda cfg: set(_SPLITS), has_folds=True, sound_only=True)
 def esc10(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
     """Build a split of ESC-10: the ten classes that the table of ESC-50 marks as such.
 
@@ -73,11 +73,6 @@ def esc10(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
         The dataset; labels count from 0 to 9.
     """
     return build_audio_dataset(cfg, _manifest(cfg, split, "esc10"), split)
-
-
-esc50.splits = esc10.splits = lambda cfg: set(_SPLITS)
-esc50.has_folds = esc10.has_folds = True
-esc50.sound_only = esc10.sound_only = True
 
 
 def _manifest(cfg: CfgNode, split: str, name: str) -> Manifest:

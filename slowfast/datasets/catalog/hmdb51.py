@@ -32,7 +32,7 @@ _SPLITS = {"train": "1", "test": "2"}
 _UNUSED = "0"
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(splits=lambda cfg: set(_SPLITS), has_folds=True)
 def hmdb51(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of HMDB-51.
 
@@ -44,10 +44,6 @@ def hmdb51(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, split), split)
-
-
-hmdb51.splits = lambda cfg: set(_SPLITS)
-hmdb51.has_folds = True
 
 
 def _manifest(cfg: CfgNode, split: str) -> Manifest:

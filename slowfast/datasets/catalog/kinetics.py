@@ -14,7 +14,7 @@ from slowfast.datasets.layouts import find_layout, load_manifest
 from slowfast.datasets.manifest import Manifest
 from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
-__all__ = ["kinetics", "manifest_from_cfg"]
+__all__ = ["kinetics", "manifest_from_cfg", "splits_from_cfg"]
 
 _LAYOUT = "train.csv, with train/CLASS/file, or with just videos"
 
@@ -67,7 +67,12 @@ def _csv_format(cfg: CfgNode) -> CsvFormat:
     )
 
 
-@DATASET_REGISTRY.register()
+def splits_from_cfg(cfg: CfgNode) -> set[str]:
+    """Return the splits that DATA.PATH_TO_DATA_DIR holds."""
+    return set(find_layout(_lists(cfg), _csv_format(cfg)).sources)
+
+
+@DATASET_REGISTRY.register(splits=splits_from_cfg)
 def kinetics(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of Kinetics, or of any dataset in one of the layouts of ``layouts``.
 
@@ -79,6 +84,3 @@ def kinetics(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         The dataset.
     """
     return build_video_dataset(cfg, manifest_from_cfg(cfg, split), split)
-
-
-kinetics.splits = lambda cfg: set(find_layout(_lists(cfg), _csv_format(cfg)).sources)

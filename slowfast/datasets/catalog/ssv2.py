@@ -34,7 +34,7 @@ _LISTS = {"train": "train", "val": "validation", "test": "test"}
 _ANSWERS = "test-answers.csv"
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(splits=lambda cfg: {"train", "val"})
 def ssv2(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of Something-Something V2; tested on validation, as the field reports it.
 
@@ -48,7 +48,7 @@ def ssv2(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     return build_video_dataset(cfg, _manifest(cfg, "val" if split == "test" else split), split)
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(splits=lambda cfg: set(_LISTS))
 def ssv2_test(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of Something-Something V2; "test" is the official test split.
 
@@ -61,10 +61,6 @@ def ssv2_test(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, split), split)
-
-
-ssv2.splits = lambda cfg: {"train", "val"}
-ssv2_test.splits = lambda cfg: set(_LISTS)
 
 
 def _manifest(cfg: CfgNode, split: str) -> Manifest:

@@ -29,7 +29,7 @@ _LAYOUT = "UCF-101/CLASS/v_CLASS_gNN_cNN.avi (UCF-101/ may be left out) and ucfT
 _SPLITS = ("train", "test")
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(splits=lambda cfg: set(_SPLITS), has_folds=True)
 def ucf101(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of UCF-101.
 
@@ -41,10 +41,6 @@ def ucf101(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, split), split)
-
-
-ucf101.splits = lambda cfg: set(_SPLITS)
-ucf101.has_folds = True
 
 
 def _manifest(cfg: CfgNode, split: str) -> Manifest:

@@ -26,7 +26,7 @@ _SPLITS = ("train", "test")
 _CLIP_SEC = 10.0
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(splits=lambda cfg: set(_SPLITS))
 def vggsound(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
     """Build a split of VGGSound.
 
@@ -38,9 +38,6 @@ def vggsound(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
         The dataset.
     """
     return build_video_dataset(cfg, _manifest(cfg, split), split)
-
-
-vggsound.splits = lambda cfg: set(_SPLITS)
 
 
 def _manifest(cfg: CfgNode, split: str) -> Manifest:

@@ -73,7 +73,7 @@ def mel_statistics(moments: Tensor) -> Tensor:
     return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], dim=1)
 
 
-@PROTOCOL_REGISTRY.register()
+@PROTOCOL_REGISTRY.register(needs_model=False)
 def baselines(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure what a linear classifier makes of trivial descriptions of video and audio.
 
@@ -108,9 +108,6 @@ def baselines(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         value = topk_accuracy(scores, split.target, 1)
         results[f"baseline_{name}"] = Result(value, split.chance(1), count=len(test))
     return results
-
-
-baselines.needs_model = False
 
 
 def _describe(evidence: FeatureProvider, split: str) -> FeatureTable:

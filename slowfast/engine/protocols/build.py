@@ -13,10 +13,10 @@ from slowfast.utils.registry import Registry
 
 __all__ = ["PROTOCOL_REGISTRY", "FeatureProvider", "Result"]
 
-PROTOCOL_REGISTRY = Registry("protocol", "TEST.PROTOCOLS")
+PROTOCOL_REGISTRY = Registry("protocol", "TEST.PROTOCOLS", needs_model=True)
 PROTOCOL_REGISTRY.__doc__ = """
-``(evidence, cfg) -> dict[str, Result]``: metric name -> result. Attributes of the function:
-``needs_model`` (False: the result does not change with training and is computed once).
+``(evidence, cfg) -> dict[str, Result]``: metric name -> result. Capability: ``needs_model`` (False:
+the result does not change with training and is computed once).
 
 Every process calls it and gets the same tables, so it may ask for features (which are gathered over
 all processes) and may raise, but must not do either on one rank only. It also computes on every

@@ -12,7 +12,7 @@ from slowfast.engine.protocols.baselines import (
     mel_moments,
     mel_statistics,
 )
-from slowfast.engine.protocols.build import Result
+from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Result
 
 
 def test_descriptions_by_hand():
@@ -66,7 +66,7 @@ def test_the_protocol():
         *("baseline_mean_colour", "baseline_frame_difference", "baseline_mel_statistics")
     }
     assert baselines(FeatureProvider(), probe_cfg()) == results
-    assert not baselines.needs_model
+    assert not PROTOCOL_REGISTRY.capability("baselines", "needs_model")
 
 
 def test_only_what_there_is_is_described():
