@@ -24,12 +24,11 @@ from slowfast.models.zoo.packaged import RowFacts, read_facts, read_package_resu
 from slowfast.models.zoo.publish import narrow, portable_config, widen, write_weights
 from slowfast.models.zoo.rows import find_row
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
+from slowfast.utils.exit_codes import EXIT_FAILED
 from slowfast.utils.io import atomic_path, file_sha256, read_json, write_json
 from slowfast.utils.registry import nearest
 
 __all__ = ["run_command"]
-
-EXIT_DIFFERENT = 1
 
 _LOG, _RESULTS, _CONFIG, _EVALUATION = (
     *("json_stats.log", "results.json"),
@@ -245,9 +244,9 @@ def _verify(name: str, words: list[str], clips: int) -> int:
             _say(f"note: another {what} than on record ({why})")
     if _all(stored, "checkpoint") != _all(measured, "checkpoint"):
         _say("the weights measured are not those of the results")
-        return EXIT_DIFFERENT
+        return EXIT_FAILED
     _say(f"zoo://{row.name}: {len(comparisons) - different} of {len(comparisons)} as on record")
-    return EXIT_DIFFERENT if different else 0
+    return EXIT_FAILED if different else 0
 
 
 def _line(comparison: Comparison, width: int) -> str:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from slowfast import __version__
-from slowfast.cli.exit_codes import EXIT_USER_ERROR, exit_with
+from slowfast.utils.exit_codes import EXIT_USER_ERROR, exit_with
 
 __all__ = ["main", "parse_arguments"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slowfast import __version__
-from slowfast.cli.exit_codes import EXIT_USER_ERROR, exit_with
+from slowfast.utils.exit_codes import EXIT_USER_ERROR, exit_with
 
 __all__ = ["LEVELS", "PRESETS", "main", "parse_arguments"]
 

@@ -33,11 +33,10 @@ from slowfast.datasets.prepare.transcode_jobs import (
     write_outcomes,
 )
 from slowfast.datasets.prepare.workers import num_cores
+from slowfast.utils.exit_codes import EXIT_FAILED
 from slowfast.utils.io import atomic_path
 
 __all__ = ["run_command"]
-
-EXIT_NOTHING_DONE = 1
 
 _TABLE, _SUMMARY, _OUTCOMES = "report.csv", "summary.txt", "encode.csv"
 _CSVS = ("train.csv", "val.csv", "test.csv")
@@ -216,7 +215,7 @@ def _encode(folder: Path, files: list[str], out: Path, arguments: Namespace) -> 
         if outcomes:
             write_outcomes(out / _OUTCOMES, folder, outcomes)
     _print(_account(outcomes, folder, out, time.monotonic() - begun))
-    return EXIT_NOTHING_DONE if all(entry.status == "failed" for entry in outcomes) else 0
+    return EXIT_FAILED if all(entry.status == "failed" for entry in outcomes) else 0
 
 
 def _account(outcomes: list[TranscodeOutcome], folder: Path, out: Path, seconds: float) -> str:

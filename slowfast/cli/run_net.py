@@ -6,7 +6,7 @@ import os
 import sys
 
 from slowfast.cli.arguments import parse_arguments
-from slowfast.cli.exit_codes import EXIT_INTERRUPTED, exit_with, print_error
+from slowfast.utils.exit_codes import EXIT_INTERRUPTED, exit_with, print_error
 
 __all__ = ["main"]
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from slowfast.cli.exit_codes import EXIT_INTERRUPTED, exit_with
 from slowfast.cli.sweep_configs import load_configs
 from slowfast.config.problems import UserError
 from slowfast.engine.sweep.expand import SweepRun, plan_runs
@@ -24,14 +23,13 @@ from slowfast.engine.sweep.spec import load_sweep
 from slowfast.engine.sweep.summary import collect
 from slowfast.engine.sweep.tables import format_markdown, write_summary
 from slowfast.engine.sweep.tasks import Task, describe, make_tasks, refuse_changed, select
+from slowfast.utils.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, exit_with
 from slowfast.utils.registry import nearest
 from slowfast.visualization.sweep_plot import plot_sweep
 
 __all__ = ["main", "parse_sweep_arguments"]
 
 RUN_COMMAND = (sys.executable, "-m", "slowfast.cli.run_net")
-
-EXIT_FAILED = 1
 
 _EPILOG = """examples:
   %(prog)s --sweep sweeps/ablation.yaml --dry-run

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.config import CfgNode
+from slowfast.config.machine_keys import is_machine_key, is_path_key
 from slowfast.engine.protocols import Result
 from slowfast.utils.checkpoint import unwrap_model
 from slowfast.utils.io import read_json, write_json
@@ -36,11 +36,6 @@ RANDOM = "random"
 """Stands for the hash of weights that come from no checkpoint."""
 
 _DIGITS = 6
-# Keys that say where and on what machine a run happened, and nothing about its result.
-_PLACE_KEYS = (
-    *("NUM_*", "SHARD_ID", "DIST_BACKEND", "DATA_LOADER.*", "TENSORBOARD.*", "*LOG_*"),
-    *("*_DIR", "*.PATH_PREFIX", "*FILE_PATH", "*.SAVE_RESULTS_PATH", "*.PATH_TO_*"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +141,7 @@ def hash_config(cfg: CfgNode) -> str:
     kept = {
         key: value
         for key, value in _leaves(cfg)
-        if not any(fnmatchcase(key, pattern) for pattern in _PLACE_KEYS)
+        if not is_machine_key(key) and not is_path_key(key)
     }
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from slowfast.config.machine_keys import is_machine_key
 from slowfast.engine.sweep.expand import SweepRun, to_words
 from slowfast.utils.io import read_json, write_json
 
@@ -35,20 +36,6 @@ NEW, RUNNING, FINISHED, FAILED, INTERRUPTED = "new", "running", "finished", "fai
 
 _TRACES = ("checkpoints", "results.json", "config.yaml")
 _SHOWN = 8
-
-# Where a run is made and on what machine: a run stays what it is when these change.
-_PLACE_KEYS = {
-    "OUTPUT_DIR",
-    "NUM_GPUS",
-    "NUM_CPU_PROCESSES",
-    "NUM_SHARDS",
-    "NUM_THREADS",
-    "SHARD_ID",
-    "DIST_BACKEND",
-    "LOG_PERIOD",
-    "LOG_MODEL_INFO",
-}
-_PLACE_SECTIONS = ("DATA_LOADER.", "TENSORBOARD.")
 
 
 @dataclass
@@ -106,7 +93,8 @@ def new_marker(run: SweepRun, config: Mapping[str, Any], needs: Mapping[str, str
 
 
 def _is_place(key: str) -> bool:
-    return key in _PLACE_KEYS or key.startswith(_PLACE_SECTIONS)
+    """Say whether a run stays what it is when the key changes: of the paths, only its folder."""
+    return key == "OUTPUT_DIR" or is_machine_key(key)
 
 
 def read_marker(folder: Path) -> RunState | None:

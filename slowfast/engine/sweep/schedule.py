@@ -20,12 +20,12 @@ from slowfast.engine.sweep.run_state import (
     write_marker,
 )
 from slowfast.engine.sweep.tasks import Task
+from slowfast.utils.exit_codes import EXIT_INTERRUPTED
 
 __all__ = ["LOG_NAME", "Interrupts", "Launcher", "Process", "Scheduler", "catch_interrupts"]
 
 LOG_NAME = "run.log"
 
-EXIT_INTERRUPTED = 130
 _POLL_SEC = 0.2
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import yaml
 from torch import Tensor
 
 from slowfast.config import UserError
+from slowfast.config.machine_keys import is_path_key
 from slowfast.config.paths import PACKAGE_SCHEME
 from slowfast.utils.io import atomic_path
 
@@ -19,8 +19,6 @@ __all__ = ["Narrowed", "narrow", "portable_config", "widen", "write_weights"]
 
 _MEGABYTE = 1_000_000
 _ADDRESSES = ("zoo://", "http://", "https://", PACKAGE_SCHEME)
-# Keys whose values are places even where they are relative.
-_PLACES = ("*.PATH_TO_*", "*.PATH_PREFIX", "*.CHECKPOINT_FILE_PATH", "*.SAVE_RESULTS_PATH")
 
 
 class Narrowed(NamedTuple):
@@ -136,6 +134,5 @@ def _blank(node: Any, key: str) -> Any:
         return [_blank(value, key) for value in node]
     if not isinstance(node, str) or node.startswith(_ADDRESSES):
         return node
-    is_place = any(fnmatchcase(key, pattern) for pattern in _PLACES)
     is_absolute = PurePosixPath(node).is_absolute() or PureWindowsPath(node).is_absolute()
-    return "" if is_place or is_absolute or node.startswith("~") else node
+    return "" if is_path_key(key) or is_absolute or node.startswith("~") else node

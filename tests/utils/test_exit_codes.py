@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from slowfast.cli.exit_codes import exit_with
 from slowfast.config import UserError
+from slowfast.utils.exit_codes import exit_with
 
 
 def ends_with(error):
@@ -44,7 +44,7 @@ def test_what_no_user_can_mend_keeps_its_traceback(error):
 def test_a_reader_that_goes_away_is_no_fault():
     code = (
         "import sys\n"
-        "from slowfast.cli.exit_codes import exit_with\n"
+        "from slowfast.utils.exit_codes import exit_with\n"
         "def talk():\n"
         "    while True: print('x' * 1000)\n"
         "sys.exit(exit_with(talk))\n"

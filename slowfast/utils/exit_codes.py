@@ -6,8 +6,10 @@ import os
 import sys
 from collections.abc import Callable
 
-__all__ = ["EXIT_INTERRUPTED", "EXIT_USER_ERROR", "exit_with", "print_error"]
+__all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_USER_ERROR", "exit_with", "print_error"]
 
+EXIT_FAILED = 1
+"""Of a command that ran, and some or all of whose work failed."""
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
