@@ -118,7 +118,7 @@ def embed(cfg: CfgNode, model: nn.Module, split: str) -> Clips:
     cfg.merge_from_list(["DATA.TEST_CROP_SIZE", cfg.DATA.DECODING_SHORT_SIZE])
     cfg.merge_from_list(["TEST.NUM_ENSEMBLE_VIEWS", 1, "TEST.NUM_SPATIAL_CROPS", 1])
     loader, prepare = construct_loader(cfg, split), build_preprocess(cfg, train=False)
-    manifest = loader.dataset.dataset.manifest
+    manifest = loader.manifest
     margin = cfg.DATA.DECODING_SHORT_SIZE - side
     draw = np.random.default_rng(SEED)
     model.eval()

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import torch
 
 import slowfast.cli.registrations  # noqa: F401
-from slowfast.cli import test_net, train_net
 from slowfast.cli.arguments import Arguments
+from slowfast.cli.test_job import run_test
+from slowfast.cli.train_job import run_training
 from slowfast.config import CfgNode, LoadedConfig, Problem, keys, load_config
 from slowfast.config.load import Change
 from slowfast.config.projects import import_project
@@ -100,9 +101,9 @@ def run_worker(job: RunArgs) -> None:
         seed_everything(cfg.RNG_SEED + distributed.rank())
     _announce(job, device)
     if cfg.TRAIN.ENABLE:
-        train_net.train(cfg, device)
+        run_training(cfg, device)
     if cfg.TEST.ENABLE:
-        test_net.test(cfg, device)
+        run_test(cfg, device)
     if job.demo_changes:
         logger.info(
             "To train on your own videos, name their folder:\n\n    %s\n", _own_command(job)

@@ -16,7 +16,7 @@ from slowfast.datasets.decode_cache import DecodedFiles
 from slowfast.datasets.labels import take_per_class
 from slowfast.datasets.manifest import Manifest, VideoRecord
 from slowfast.datasets.rows import EvalDataset, TrainDataset
-from slowfast.datasets.sampling import random_clip_start, test_clip_starts
+from slowfast.datasets.sampling import even_clip_starts, random_clip_start
 from slowfast.utils.random import STREAM_AUG_SEED, STREAM_CLIP, sample_rng
 
 __all__ = ["AudioEvalDataset", "AudioTrainDataset", "SoundSettings", "build_audio_dataset"]
@@ -122,7 +122,7 @@ class AudioEvalDataset(EvalDataset):
         row = self.manifest.row(index)
         with self.settings.open(row) as reader:
             first, last = reader.audio_extent_sec
-            all_starts = test_clip_starts(first, last, self.settings.clip_sec, self._num_clips)
+            all_starts = even_clip_starts(first, last, self.settings.clip_sec, self._num_clips)
             starts = [float(all_starts[clip]) for clip in clips]
             sound = self.settings.read(reader, starts)
         return {

@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from slowfast.datasets.bad_media import BadMedia
+from slowfast.datasets.manifest import Manifest
 from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.sampler import Key
 from slowfast.utils.random import STREAM_REPLACEMENT, sample_rng
@@ -103,6 +104,11 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The list of the files; None for a dataset without one."""
+        return getattr(self.dataset, "manifest", None)
 
     def row(self, index: int) -> int:
         """Return the number of a sample's file, from 0 to ``num_files``, exclusive."""

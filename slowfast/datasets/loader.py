@@ -21,6 +21,7 @@ from slowfast.datasets.build import build_dataset
 from slowfast.datasets.collate import LoadedBatch, collate
 from slowfast.datasets.fault_tolerant import FaultTolerantDataset, Heartbeat
 from slowfast.datasets.functional import use_one_thread
+from slowfast.datasets.manifest import Manifest
 from slowfast.datasets.media.error_codes import timeout_message, worker_crash_message
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
 from slowfast.utils import distributed
@@ -93,6 +94,11 @@ class ResilientLoader(Generic[Batches]):
 
     def __len__(self) -> int:
         return len(self.batches)
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The list of the files; None for a dataset without one."""
+        return self.dataset.manifest
 
     def __iter__(self) -> Generator[dict[str, Tensor]]:
         for loaded in self._loaded():

@@ -15,14 +15,14 @@ from array import array
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from slowfast.config import UserError
 from slowfast.utils.io import cache_dir
 
-__all__ = ["NO_LABEL", "TO_END", "Manifest", "VideoRecord", "manifest_digest", "share_manifest"]
+__all__ = ["NO_LABEL", "TO_END", "Manifest", "VideoRecord", "share_manifest"]
 
 logger = logging.getLogger(__name__)
 
@@ -264,21 +264,6 @@ def share_manifest(manifest: Manifest) -> Manifest:
     # Who saved the same rows first may not know these.
     shared.class_names, shared.version = manifest.class_names, manifest.version
     return shared
-
-
-def manifest_digest(dataset: Any) -> str:
-    """Name the files that a dataset reads.
-
-    Args:
-        dataset: A dataset, maybe inside of a guard or a loader.
-
-    Returns:
-        The digest of its manifest; "" for a dataset without one.
-    """
-    while hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    manifest = getattr(dataset, "manifest", None)
-    return "" if manifest is None else manifest.digest()
 
 
 def _hash(arrays: dict[str, np.ndarray], version: str = "") -> str:

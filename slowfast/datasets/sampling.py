@@ -14,9 +14,9 @@ from slowfast.config.problems import ParameterError
 
 __all__ = [
     "clip_duration_sec",
+    "even_clip_starts",
     "frame_times",
     "random_clip_start",
-    "test_clip_starts",
 ]
 
 
@@ -84,7 +84,7 @@ def random_clip_start(
     return extent_start + rng.random() * max(0.0, extent_end - clip_sec - extent_start)
 
 
-def test_clip_starts(
+def even_clip_starts(
     extent_start: float, extent_end: float, clip_sec: float, num_views: int
 ) -> NDArray[np.float64]:
     """Return where the clips of a test start: evenly spread, from the very start to the very end.
@@ -107,9 +107,6 @@ def test_clip_starts(
     if num_views == 1:
         return np.array([(extent_start + last) / 2])
     return np.linspace(extent_start, last, num_views)
-
-
-test_clip_starts.__test__ = False  # type: ignore[attr-defined]  # Not a test, whatever its name.
 
 
 def _check_positive(**values: float) -> None:

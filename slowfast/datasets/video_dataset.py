@@ -19,8 +19,8 @@ from slowfast.datasets.manifest import Manifest, VideoRecord
 from slowfast.datasets.rows import EvalDataset, TrainDataset
 from slowfast.datasets.sampling import (
     clip_duration_sec,
+    even_clip_starts,
     frame_times,
-    test_clip_starts,
 )
 from slowfast.datasets.transform import (
     EvalTransform,
@@ -251,7 +251,7 @@ class VideoEvalDataset(EvalDataset):
         row = self.manifest.row(index)
         with self.settings.open(row) as reader:
             first, last = reader.video_extent_sec
-            all_starts = test_clip_starts(first, last, self.settings.duration_sec, self._num_clips)
+            all_starts = even_clip_starts(first, last, self.settings.duration_sec, self._num_clips)
             starts = [float(all_starts[clip]) for clip in clips]
             views = []
             for start in starts:

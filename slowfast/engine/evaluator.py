@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +24,23 @@ __all__ = ["Evaluation", "evaluate"]
 logger = logging.getLogger(__name__)
 
 
+class Provenance(NamedTuple):
+    """What results were obtained on.
+
+    Attributes:
+        split: The split that was measured on.
+        manifest: Hashes of the manifests of the splits looked at, the test split's first, joined by
+            "+"; None where the dataset has no manifest.
+        views: Views per video.
+    """
+
+    split: str
+    manifest: str | None
+    views: int
+
+
 class Evaluation:
-    """A model seen through the splits of a dataset; what protocols are given.
+    """A model seen through the splits of a dataset; features are extracted once for all protocols.
 
     Args:
         cfg: The configuration.
@@ -47,7 +63,6 @@ class Evaluation:
         self._prepare = build_preprocess(cfg, train=False).to(precision.device)
         self._manifests: dict[str, str] = {}
         self._views: dict[str, int] = {}
-        self._asked: set[str] = set()
         self._warnings: set[str] = set()
 
     def features(self, split: str, *, sound_shift_sec: float = 0.0) -> FeatureTable:
@@ -64,7 +79,6 @@ class Evaluation:
             UserError: If the data is missing or the features are not finite.
         """
         key = (split, sound_shift_sec)
-        self._asked.add(split)
         if key not in self._tables:
             title = self._splits.get(split, split)
             title += f", audio {sound_shift_sec:g} s later" if sound_shift_sec else ""
@@ -90,7 +104,6 @@ class Evaluation:
             Batches with ``raw_video``, the uint8 frames, besides the prepared entries; without
             both where the dataset has no pictures.
         """
-        self._asked.add(split)
         for batch in self._load(split):
             raw = {"raw_video": batch["video"]} if "video" in batch else {}
             yield {**self._prepare(batch), **raw}
@@ -105,34 +118,50 @@ class Evaluation:
             self._warnings.add(message)
             logger.warning("%s", message)
 
-    def begin_protocol(self) -> None:
-        """Forget which splits were asked for."""
-        self._asked = set()
+    def describe(self, splits: Iterable[str]) -> Provenance:
+        """Say what results were obtained on, of splits that were read. Every rank must call it.
 
-    def provenance(self) -> tuple[str, str | None, int]:
-        """Say what was looked at since ``begin_protocol``. Every rank must call it.
+        Args:
+            splits: "test" or "gallery", or both.
 
         Returns:
-            The split that was measured on; the hashes of the manifests of the splits asked for,
-            the test split's first, joined by "+", or None where the dataset has no manifest; the
-            number of views per video.
+            Their provenance.
         """
-        asked = sorted(self._asked, reverse=True)  # "test" before "gallery"
+        asked = sorted(splits, reverse=True)  # "test" before "gallery"
         most = torch.tensor([max((self._views.get(split, 0) for split in asked), default=0)])
         views = int(distributed.gather_no_gradient(most).max())
         manifest = "+".join(filter(None, (self._manifests.get(split, "") for split in asked)))
-        return self._splits.get("test", "test"), manifest or None, views
+        return Provenance(self._splits.get("test", "test"), manifest or None, views)
 
     def _load(self, split: str, sound_shift_sec: float = 0.0) -> Iterator[dict[str, Tensor]]:
         loader = construct_loader(
             _with_shift(self._cfg, sound_shift_sec), self._splits.get(split, split)
         )
-        manifest = getattr(loader.dataset.dataset, "manifest", None)
+        manifest = loader.manifest
         self._manifests[split] = manifest.digest() if manifest is not None else ""
         for batch in loader:
             most = int(batch["view"].max()) + 1
             self._views[split] = max(self._views.get(split, 0), most)
             yield batch
+
+
+class _Evidence:
+    """What one protocol is given; notes which splits it looks at."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+        self.splits: set[str] = set()
+
+    def features(self, split: str, *, sound_shift_sec: float = 0.0) -> FeatureTable:
+        self.splits.add(split)
+        return self._evaluation.features(split, sound_shift_sec=sound_shift_sec)
+
+    def batches(self, split: str) -> Iterable[dict[str, Tensor]]:
+        self.splits.add(split)
+        return self._evaluation.batches(split)
+
+    def warn_once(self, message: str) -> None:
+        self._evaluation.warn_once(message)
 
 
 def _with_shift(cfg: CfgNode, shift_sec: float) -> CfgNode:
@@ -163,16 +192,11 @@ def evaluate(
     for name in cfg.TEST.PROTOCOLS:
         uses_model = PROTOCOL_REGISTRY.capability(name, "needs_model")
         if needs_model in (None, uses_model):
-            evaluation.begin_protocol()
-            results = PROTOCOL_REGISTRY.get(name)(evaluation, cfg)
-            split, manifest, views = evaluation.provenance()
+            evidence = _Evidence(evaluation)
+            results = PROTOCOL_REGISTRY.get(name)(evidence, cfg)
+            seen = evaluation.describe(evidence.splits)
             for metric, result in results.items():
                 measured[metric] = Measurement(
-                    result=result,
-                    protocol=name,
-                    uses_model=uses_model,
-                    split=split,
-                    manifest=manifest,
-                    views=views,
+                    result=result, protocol=name, uses_model=uses_model, **seen._asdict()
                 )
     return measured

@@ -18,7 +18,6 @@ from tqdm import tqdm
 from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.labels import check_labels
 from slowfast.datasets.loader import construct_train_loader, local_batch_size
-from slowfast.datasets.manifest import manifest_digest
 from slowfast.datasets.preprocess import build_preprocess
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision, clip_gradients
@@ -228,7 +227,7 @@ class Trainer:
     def _check_labels(self, model: nn.Module) -> None:
         """Compare a classifier's head with the labels, before anything is decoded."""
         classes = getattr(model, "num_classes", None)
-        manifest = getattr(self.loader.dataset.dataset, "manifest", None)
+        manifest = self.loader.manifest
         if classes is not None and manifest is not None:
             check_labels(manifest, classes, "MODEL.NUM_CLASSES")
 
@@ -308,9 +307,10 @@ class Trainer:
 
     def _describe_data(self) -> dict[str, Any]:
         """Return how many clips the train split has, and which."""
+        manifest = self.loader.manifest
         return {
             "num_clips": len(self.loader.dataset),
-            "digest": manifest_digest(self.loader.dataset),
+            "digest": "" if manifest is None else manifest.digest(),
         }
 
     def _check_data(self, before: dict[str, Any], path: str) -> None:

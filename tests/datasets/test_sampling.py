@@ -77,7 +77,7 @@ def test_a_random_start_takes_one_number_from_the_generator_whatever_the_video(c
 
 @given(seconds, st.floats(1, 100), st.floats(0.1, 1), st.integers(2, 30))
 def test_test_clips_cover_the_video_from_its_start_to_its_end(start, length, clip_sec, views):
-    starts = sampling.test_clip_starts(start, start + length, clip_sec, views)
+    starts = sampling.even_clip_starts(start, start + length, clip_sec, views)
     assert starts.shape == (views,)
     assert starts[0] == start
     assert starts[-1] + clip_sec == pytest.approx(start + length)
@@ -85,14 +85,14 @@ def test_test_clips_cover_the_video_from_its_start_to_its_end(start, length, cli
 
 
 def test_one_test_clip_lies_in_the_center():
-    np.testing.assert_allclose(sampling.test_clip_starts(1.0, 5.0, 2.0, 1), [2.0])
+    np.testing.assert_allclose(sampling.even_clip_starts(1.0, 5.0, 2.0, 1), [2.0])
 
 
 def test_test_clips_of_a_short_video_all_start_at_its_start():
-    np.testing.assert_array_equal(sampling.test_clip_starts(1.0, 2.0, 3.0, 3), [1.0, 1.0, 1.0])
-    np.testing.assert_array_equal(sampling.test_clip_starts(1.0, 2.0, 3.0, 1), [1.0])
+    np.testing.assert_array_equal(sampling.even_clip_starts(1.0, 2.0, 3.0, 3), [1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(sampling.even_clip_starts(1.0, 2.0, 3.0, 1), [1.0])
 
 
 def test_test_clips_need_a_view():
     with pytest.raises(ValueError, match="num_views: got 0"):
-        sampling.test_clip_starts(0.0, 1.0, 0.5, 0)
+        sampling.even_clip_starts(0.0, 1.0, 0.5, 0)

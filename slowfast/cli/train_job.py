@@ -1,4 +1,4 @@
-"""``train(cfg)``: train a model, measuring it on the way as the configuration says."""
+"""The training of a job: train a model, measuring it on the way as the configuration says."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from slowfast.models.weights import RANDOM_WEIGHTS
 from slowfast.utils import distributed
 from slowfast.visualization.curves import plot_curves
 
-__all__ = ["train"]
+__all__ = ["run_training"]
 
 logger = logging.getLogger(__name__)
 
 
-def train(cfg: CfgNode, device: torch.device) -> None:
+def run_training(cfg: CfgNode, device: torch.device) -> None:
     """Train a model to the end, resuming where OUTPUT_DIR left off.
 
     Args:

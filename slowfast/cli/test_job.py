@@ -1,4 +1,4 @@
-"""``test(cfg)``: measure a checkpoint with the protocols that the configuration names."""
+"""The test of a job: measure a checkpoint with the protocols that the configuration names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from slowfast.models.weights import RANDOM_WEIGHTS, load_weights
 from slowfast.utils import distributed
 from slowfast.utils.checkpoint import find_last_checkpoint
 
-__all__ = ["test"]
+__all__ = ["run_test"]
 
 logger = logging.getLogger(__name__)
 
 
-def test(cfg: CfgNode, device: torch.device) -> None:
+def run_test(cfg: CfgNode, device: torch.device) -> None:
     """Test a model and write ``results.json``.
 
     Args:
@@ -44,9 +44,6 @@ def test(cfg: CfgNode, device: torch.device) -> None:
     store_results(output_dir, results, "after", identity)
     content = store_results(output_dir, others, "value", identity)
     logger.info("results (%s):\n\n%s\n", output_dir / "results.json", format_table(content))
-
-
-test.__test__ = False  # type: ignore[attr-defined]  # Not a test case, whatever its name suggests.
 
 
 def _load(model: nn.Module, cfg: CfgNode) -> bool:
