@@ -112,7 +112,7 @@ def protocols(folder: Path) -> None:
     sweep += ["--sweep", "configs/StiCA/sweeps/demo_protocols.yaml", "--only", "*seed_42"]
     text = run([*sweep, "--output_dir", str(out), *words], cwd=ROOT)
     table = (out / "table.csv").read_text()
-    for metric in ("class_retrieval_r1", "linear_svm_top1", "alignment", "few_shot_1", "top1_acc"):
+    for metric in ("class_retrieval_r1", "linear_svm_top1", "av_sync", "few_shot_1", "top1_acc"):
         assert metric in table, (metric, text)
     assert json.loads((out / "sweep.json").read_text())["runs"], text
 

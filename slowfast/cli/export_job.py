@@ -18,6 +18,7 @@ from slowfast.cli.runner import run_job
 from slowfast.config import UserError, load_config
 from slowfast.config.load import flatten
 from slowfast.config.projects import import_installed_projects
+from slowfast.config.renamed import translate_results
 from slowfast.engine.compare import Comparison, compare_results
 from slowfast.engine.records import hash_config, hash_state
 from slowfast.models.zoo.packaged import RowFacts, read_facts, read_package_results, row_file
@@ -191,7 +192,7 @@ def _mismatch(content: dict[str, Any], folder: Path) -> str:
 
 def _write_pages(folder: Path, facts: RowFacts) -> None:
     """Write ``row.yaml``, with which the row begins to exist, and ``README.md``."""
-    results = read_json(folder / _RESULTS)
+    results = translate_results(read_json(folder / _RESULTS))
     for metric in facts.metrics:
         if results and metric not in results:
             known = [name for name, entry in results.items() if isinstance(entry, dict)]

@@ -62,7 +62,7 @@ def _commands(title: str, lines: list[str]) -> str:
 
 def _use(folder: Path, cfg: dict[str, Any]) -> str:
     words = f' PROJECTS "{cfg["PROJECTS"]}"' if cfg["PROJECTS"] else ""
-    data = "" if cfg["DATA"]["DEMO_ACTIVE"] else " DATA.PATH_TO_DATA_DIR /path/to/data"
+    data = "" if cfg["TEST"]["DATASET"] == "demo" else " DATA.PATH_TO_DATA_DIR /path/to/data"
     # Never a place of this machine: an absolute folder is left away.
     place = Path(folder.name) if folder.is_absolute() else folder
     return _commands(

@@ -7,10 +7,10 @@ import slowfast.datasets.catalog.dcase2014
 import slowfast.datasets.catalog.demo_set
 import slowfast.datasets.catalog.esc50
 import slowfast.datasets.catalog.hmdb51
-import slowfast.datasets.catalog.kinetics
 import slowfast.datasets.catalog.ssv2
 import slowfast.datasets.catalog.ucf101
 import slowfast.datasets.catalog.vggsound
+import slowfast.datasets.catalog.video_folder
 import slowfast.datasets.checks
 import slowfast.engine.checks
 import slowfast.engine.protocols

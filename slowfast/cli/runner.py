@@ -14,7 +14,7 @@ from slowfast.cli.arguments import Arguments
 from slowfast.cli.test_job import run_test
 from slowfast.cli.train_job import run_training
 from slowfast.config import CfgNode, LoadedConfig, Problem, keys, load_config
-from slowfast.config.load import Change
+from slowfast.config.load import Change, is_demo
 from slowfast.config.projects import import_project
 from slowfast.datasets.views import sample_shapes
 from slowfast.models.rehearsal import rehearse
@@ -92,7 +92,7 @@ def run_worker(job: RunArgs) -> None:
     setup_logging(
         Path(cfg.OUTPUT_DIR),
         is_main=distributed.is_main_process(),
-        mark="[demo] " if cfg.DATA.DEMO_ACTIVE else "",
+        mark="[demo] " if is_demo(cfg.DATA) else "",
         projects=cfg.PROJECTS,
     )
     torch.set_num_threads(_num_threads(cfg))

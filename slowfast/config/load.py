@@ -25,7 +25,7 @@ from slowfast.config.renamed import Renamed, translate
 from slowfast.config.sections import get_cfg
 from slowfast.config.sections.unsupported import SECTIONS
 
-__all__ = ["Change", "LoadedConfig", "flatten", "load_config"]
+__all__ = ["Change", "LoadedConfig", "flatten", "is_demo", "load_config"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def load_config(
     _make_absolute(from_user, Path())
     problems += _add_projects(cfg, from_yaml, from_user)
     problems += _merge(cfg, from_yaml)
-    overlay, found = _read_demo(cfg, from_user, file)
+    overlay, found = _read_demo(cfg, from_yaml, from_user, file)
     renamed += found
     demo_changes, wrong = _apply_demo(cfg, overlay) if overlay else ([], [])
     problems += [*wrong, *_merge(cfg, from_user), *_merge(cfg, dict(assignments or {}))]
@@ -113,6 +113,18 @@ def load_config(
     for old, new in dict.fromkeys(renamed):
         logger.warning("%s: %s is called %s now", source, old, new)
     return LoadedConfig(cfg, source, demo_changes)
+
+
+def is_demo(data: Mapping[str, Any]) -> bool:
+    """Say whether a job runs on the built-in demo set because its data is not named.
+
+    Args:
+        data: The section DATA of its configuration.
+
+    Returns:
+        Whether the overlay named by DEMO_CFG holds.
+    """
+    return bool(data.get("DEMO_CFG")) and not data.get("PATH_TO_DATA_DIR")
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -261,21 +273,22 @@ def _describe_unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> s
 
 
 def _read_demo(
-    cfg: CfgNode, from_user: Mapping[str, Any], file: Path | None
+    cfg: CfgNode, from_yaml: Mapping[str, Any], from_user: Mapping[str, Any], file: Path | None
 ) -> tuple[dict[str, Any], list[Renamed]]:
     """Read the demo overlay if no data is given, and which of its keys are renamed."""
     wanted = cfg.clone()
     _merge(wanted, from_user)  # only to see what it asks for; its mistakes are named elsewhere
-    data = wanted.DATA
-    # The config.yaml of a run on the demo set has the overlay in it, and what was set over it.
-    if not data.DEMO_CFG or data.PATH_TO_DATA_DIR or data.DEMO_ACTIVE:
+    if not is_demo(wanted.DATA):
         return {}, []
-    return translate(flatten(_read_yaml(find_config(data.DEMO_CFG, beside=file))))
+    demo = find_config(wanted.DATA.DEMO_CFG, beside=file, option="DATA.DEMO_CFG")
+    overlay, renamed = translate(flatten(_read_yaml(demo)))
+    # The config.yaml of a run on the demo set has the overlay in it, and what was set over it.
+    return ({}, []) if overlay.keys() <= from_yaml.keys() else (overlay, renamed)
 
 
 def _apply_demo(cfg: CfgNode, overlay: dict[str, Any]) -> tuple[list[Change], list[Problem]]:
     before = flatten(cfg)
-    problems = _merge(cfg, {**overlay, "DATA.DEMO_ACTIVE": True})
+    problems = _merge(cfg, overlay)
     after = flatten(cfg)
     changes = [Change(key, before[key], after[key]) for key in overlay if key in before]
     return [c for c in changes if c.before != c.after], problems

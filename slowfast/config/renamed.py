@@ -1,11 +1,16 @@
-"""Keys that had another name in an earlier version: they still load, with a line in the log."""
+"""Keys, values and metrics that had another name in an earlier version.
+
+They still load, with a line in the log.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["RENAMED", "Renamed", "translate"]
+from fvcore.common.config import CfgNode
+
+__all__ = ["METRICS", "RENAMED", "Renamed", "translate", "translate_results"]
 
 RENAMED = {
     "AUDIO.LOGFBANK_PARITY": "AUDIO.PSF_COMPAT",
@@ -20,12 +25,21 @@ RENAMED = {
 }
 """By the old name."""
 
-_VALUES = {"DATA.ON_DECODE_ERROR": {"replace": "resample", "error": "raise"}}
-"""Values that have another name, too, by key and old name."""
+METRICS = {"alignment": "av_sync"}
+"""Protocols and metrics, by the old name."""
+
+_VALUES = {
+    "DATA.ON_DECODE_ERROR": {"replace": "resample", "error": "raise"},
+    "TEST.PROTOCOLS": METRICS,
+}
+"""Values, or elements of a list, by key and old name."""
+
+_REMOVED = frozenset(("DATA.DEMO_ACTIVE",))
+"""Keys that said nothing which others do not say: they are left out."""
 
 
 class Renamed(NamedTuple):
-    """A key that was given by its old name."""
+    """A key, or the value of a key, that was given by its old name."""
 
     old: str
     new: str
@@ -38,16 +52,53 @@ def translate(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Renamed]]
         values: By dotted key. Where a key is there by both of its names, the new one counts.
 
     Returns:
-        The same values, in order, and what was renamed.
+        The same values, in order, without keys that are gone, and what was renamed.
     """
     translated: dict[str, Any] = {}
     found: list[Renamed] = []
     for key, value in values.items():
+        if key in _REMOVED:
+            continue
         new = RENAMED.get(key, key)
+        renamed_values = _renamed_values(new, value)
         if new != key:
             found.append(Renamed(key, new))
             if new in values:
                 continue
-            value = _VALUES.get(new, {}).get(value, value) if isinstance(value, str) else value
-        translated[new] = value
+        else:
+            found += [Renamed(f"{key} {old}", name) for old, name in renamed_values.items()]
+        translated[new] = _replace(value, renamed_values) if renamed_values else value
     return translated, found
+
+
+def translate_results(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the metrics and protocols of a ``results.json`` their names of today.
+
+    Args:
+        content: Of a file of this version or an earlier one.
+
+    Returns:
+        The same content, in order.
+    """
+    translated = {METRICS.get(name, name): entry for name, entry in content.items()}
+    if "records" in translated:
+        translated["records"] = [
+            {k: METRICS.get(v, v) if k in ("metric", "protocol") else v for k, v in record.items()}
+            for record in translated["records"]
+        ]
+    return translated
+
+
+def _renamed_values(key: str, value: Any) -> dict[str, str]:
+    """Find what of a value, or of a list of values, had another name: old name -> new."""
+    names = _VALUES.get(key, {})
+    decoded = CfgNode._decode_cfg_value(value) if names else None
+    given = decoded if isinstance(decoded, list | tuple) else [decoded]
+    return {old: names[old] for old in given if isinstance(old, str) and old in names}
+
+
+def _replace(value: Any, names: Mapping[str, str]) -> Any:
+    decoded = CfgNode._decode_cfg_value(value)
+    if isinstance(decoded, list | tuple):
+        return [names.get(old, old) if isinstance(old, str) else old for old in decoded]
+    return names.get(decoded, decoded)

@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from slowfast.config import CfgNode, Problem, register_check
+from slowfast.config.load import is_demo
 from slowfast.config.projects import find_missing
 from slowfast.config.sections.unsupported import describe_unbuilt
 from slowfast.datasets.build import DATASET_REGISTRY
@@ -110,8 +113,8 @@ def check_demo(cfg: CfgNode) -> list[Problem]:
     """
     output_dir = Path(cfg.OUTPUT_DIR)
     last = find_last_checkpoint(output_dir, cfg.TASK) if cfg.TRAIN.ENABLE else None
-    was_demo = "DEMO_ACTIVE: true" in str(load_checkpoint(last).get("cfg", "")) if last else None
-    if not cfg.DATA.DEMO_ACTIVE:
+    was_demo = _was_demo(last) if last else None
+    if not is_demo(cfg.DATA):
         if not was_demo:
             return []
         message = f"{output_dir} holds checkpoints of a demo run; choose another folder."
@@ -132,6 +135,12 @@ def check_demo(cfg: CfgNode) -> list[Problem]:
         )
         problems.append(Problem("OUTPUT_DIR", message))
     return problems
+
+
+def _was_demo(checkpoint: Path) -> bool:
+    """Say whether a checkpoint is of a run on the demo set."""
+    cfg = yaml.safe_load(str(load_checkpoint(checkpoint).get("cfg", "")))
+    return isinstance(cfg, dict) and is_demo(cfg.get("DATA", {}))
 
 
 def _value(cfg: CfgNode, key: str) -> Any:

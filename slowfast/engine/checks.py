@@ -14,7 +14,7 @@ from slowfast.utils.registry import nearest
 __all__ = ["check_probe", "check_run"]
 
 _FEATURES = ("video", "audio")
-_NEED_SOUND = ("cross_modal_retrieval", "alignment")
+_NEED_SOUND = ("cross_modal_retrieval", "av_sync")
 
 
 @register_check
@@ -78,11 +78,11 @@ def _missing_parts(cfg: CfgNode) -> list[Problem]:
         ]
         if cfg.PROBE.FEATURE == "audio":
             problems.append(Problem("PROBE.FEATURE", "'audio' needs AUDIO.ENABLE True."))
-    if "alignment" in protocols and cfg.AUDIO.EVAL_OFFSET_SEC:
+    if "av_sync" in protocols and cfg.AUDIO.EVAL_OFFSET_SEC:
         problems.append(
             Problem(
                 "AUDIO.EVAL_OFFSET_SEC",
-                f"got {cfg.AUDIO.EVAL_OFFSET_SEC:g}, but the protocol alignment shifts the audio "
+                f"got {cfg.AUDIO.EVAL_OFFSET_SEC:g}, but the protocol av_sync shifts the audio "
                 "itself, by PROBE.SYNC_OFFSET_SEC; expected 0.",
             )
         )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from slowfast.config import CfgNode
 from slowfast.config.machine_keys import is_machine_key, is_path_key
+from slowfast.config.renamed import translate_results
 from slowfast.engine.protocols import Result
 from slowfast.utils.checkpoint import unwrap_model
 from slowfast.utils.io import read_json, write_json
@@ -170,7 +171,7 @@ def store_results(
         The whole file.
     """
     path = output_dir / "results.json"
-    content = read_json(path)
+    content = translate_results(read_json(path))
     records = content.pop("records", [])
     content["format"] = RESULTS_FORMAT
     for metric, measured in results.items():

@@ -7,8 +7,8 @@ import pytest
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import ConfigError, Problem, UserError, get_cfg, load_config
-from slowfast.config.load import flatten
-from slowfast.config.renamed import RENAMED
+from slowfast.config.load import flatten, is_demo
+from slowfast.config.renamed import RENAMED, translate_results
 
 
 def write(path, text):
@@ -110,6 +110,34 @@ def test_old_names_of_keys_still_load_with_a_line_for_each(tmp_path, caplog):
     assert "DATA.BAD_FILE_POLICY is called DATA.ON_DECODE_ERROR now" in caplog.text
     assert len(caplog.records) == 5
     load_config(None, ["PROBE.DECAYS", "[1.0]", "PROBE.WEIGHT_DECAY_GRID", "[2.0]"], validate=False)
+
+
+def test_renamed_values_load_with_one_line_each(tmp_path, caplog):
+    text = "TEST:\n  PROTOCOLS: [knn, alignment]\nDATA:\n  DEMO_ACTIVE: True\n"
+    config = write(tmp_path / "x.yaml", text)
+    cfg = load_config(config, validate=False).cfg
+    assert cfg.TEST.PROTOCOLS == ["knn", "av_sync"]
+    assert "DEMO_ACTIVE" not in cfg.DATA  # of earlier versions, where the loader set it
+    (record,) = caplog.records
+    assert record.getMessage().endswith("TEST.PROTOCOLS alignment is called av_sync now")
+    cfg = load_config(None, ["TEST.PROTOCOLS", "['alignment']"], validate=False).cfg
+    assert cfg.TEST.PROTOCOLS == ["av_sync"]
+    caplog.clear()
+    words = ["TRAIN.DATASET", "kinetics", "TEST.PROTOCOLS", "['av_sync']"]
+    assert load_config(None, words, validate=False).cfg.TRAIN.DATASET == "kinetics"
+    assert not caplog.records
+
+
+def test_results_of_an_earlier_version_have_todays_names():
+    record = {"protocol": "alignment", "metric": "alignment", "column": "after", "value": 0.5}
+    other = {"protocol": "knn", "metric": "knn_top1", "column": "after", "value": 0.25}
+    old = {"alignment": {"after": 0.5}, "format": 1, "records": [record, other]}
+    assert translate_results(old) == {
+        "av_sync": {"after": 0.5},
+        "format": 1,
+        "records": [{**record, "protocol": "av_sync", "metric": "av_sync"}, other],
+    }
+    assert translate_results({}) == {}
 
 
 def test_every_renamed_key_has_its_new_name():
@@ -237,11 +265,11 @@ def test_demo_overlay_only_without_data(tmp_path):
     write(tmp_path / "demo.yaml", "LOG_PERIOD: 77\nSOLVER:\n  MAX_EPOCH: 2\n")
     config = write(tmp_path / "x.yaml", "DATA:\n  DEMO_CFG: demo.yaml\nSOLVER:\n  MAX_EPOCH: 2\n")
     loaded = load_config(config, ["LOG_PERIOD", "5"], validate=False)
-    assert loaded.cfg.DATA.DEMO_ACTIVE
+    assert is_demo(loaded.cfg.DATA)
     assert loaded.cfg.LOG_PERIOD == 5  # the command line wins over the overlay
     assert [(c.key, c.before, c.after) for c in loaded.demo_changes] == [("LOG_PERIOD", 10, 77)]
     real = load_config(config, ["DATA.PATH_TO_DATA_DIR", str(tmp_path)], validate=False)
-    assert not real.cfg.DATA.DEMO_ACTIVE
+    assert not is_demo(real.cfg.DATA)
     assert not real.demo_changes
 
 

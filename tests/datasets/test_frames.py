@@ -6,7 +6,7 @@ import pytest
 from helpers.data_files import data_cfg, listed, touch
 from helpers.media_files import Audio, numbered_frame, read_numbers, write_media
 
-from slowfast.datasets.catalog.kinetics import kinetics
+from slowfast.datasets.catalog.video_folder import video_folder
 from slowfast.datasets.clip_reader import open_row
 from slowfast.datasets.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, is_frame_folder, media_files
 from slowfast.datasets.layouts import load_manifest
@@ -138,6 +138,6 @@ def test_samples_of_folders_of_frames(tmp_path, keep):
     cfg = data_cfg(root, "DATA.FRAME_FOLDER_FPS", 10.0, "DATA_LOADER.CACHE_DECODED", keep)
     cfg.merge_from_list(["DATA.NUM_FRAMES", 4, "DATA.SAMPLING_RATE", 2])
     cfg.merge_from_list(["AUDIO.CLIP_SEC", 1.0, "DATA.TRAIN_CROP_SIZE", 32])
-    sample = kinetics(cfg, "train")[0, 0]
+    sample = video_folder(cfg, "train")[0, 0]
     assert sample["video"].shape[1] == 4
     assert sample["audio_valid"].all()

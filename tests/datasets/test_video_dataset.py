@@ -7,7 +7,7 @@ import pytest
 from helpers.synthetic import synthetic_cfg
 
 from slowfast.datasets.build import build_dataset, has_split
-from slowfast.datasets.catalog.kinetics import kinetics
+from slowfast.datasets.catalog.video_folder import video_folder
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_loader, construct_train_loader
 from slowfast.datasets.manifest import Manifest
@@ -33,7 +33,7 @@ def cfg(tmp_path, videos):
 
 
 def test_a_training_sample(cfg):
-    dataset = kinetics(cfg, "train")
+    dataset = video_folder(cfg, "train")
     assert len(dataset) == 10
     sample = dataset[0, 3]
     assert sample["video"].shape == (2, 6, 16, 16, 3)
@@ -46,10 +46,10 @@ def test_a_training_sample(cfg):
 
 
 def test_a_sample_depends_on_seed_epoch_and_index_alone(cfg):
-    dataset = kinetics(cfg, "train")
+    dataset = video_folder(cfg, "train")
     first = dataset[2, 5]
     dataset[0, 1]
-    again = kinetics(cfg, "train")[2, 5]
+    again = video_folder(cfg, "train")[2, 5]
     for name, value in first.items():
         np.testing.assert_array_equal(value, again[name], err_msg=name)
     other = dataset[3, 5]
@@ -58,7 +58,7 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(cfg):
 
 
 def test_test_views_span_the_whole_video_in_equal_chunks(cfg):
-    dataset = kinetics(cfg, "test")
+    dataset = video_folder(cfg, "test")
     assert dataset.chunks_per_video == 2  # 7 views at most: two clips of three crops
     chunks = [dataset[0, index] for index in (4, 5)]
     assert [chunk["index"] for chunk in chunks] == [2, 2]
@@ -73,13 +73,13 @@ def test_test_views_span_the_whole_video_in_equal_chunks(cfg):
 
 def test_test_views_are_deterministic(cfg):
     np.testing.assert_array_equal(
-        kinetics(cfg, "test")[0, 1]["video"], kinetics(cfg, "test")[7, 1]["video"]
+        video_folder(cfg, "test")[0, 1]["video"], video_folder(cfg, "test")[7, 1]["video"]
     )
 
 
 def windowed(cfg, **change):
     """The train split with every row changed."""
-    manifest = kinetics(cfg, "train").manifest
+    manifest = video_folder(cfg, "train").manifest
     rows = [manifest.row(i)._replace(**change) for i in range(len(manifest))]
     return Manifest.from_rows(rows, manifest.class_names)
 
@@ -102,17 +102,17 @@ def test_test_clips_span_the_window(cfg):
 
 
 def test_a_window_of_everything_changes_nothing(cfg):
-    plain = kinetics(cfg, "train")[1, 2]
+    plain = video_folder(cfg, "train")[1, 2]
     dataset = build_video_dataset(cfg, windowed(cfg, end_sec=1000.0), "train")
     for name, value in dataset[1, 2].items():
         np.testing.assert_array_equal(value, plain[name], err_msg=name)
 
 
 def test_several_clips_of_each_video_in_an_epoch(cfg):
-    one = kinetics(cfg, "train")
+    one = video_folder(cfg, "train")
     cfg.defrost()
     cfg.DATA.TRAIN_CLIPS_PER_VIDEO = 3
-    dataset = kinetics(cfg, "train")
+    dataset = video_folder(cfg, "train")
     assert len(dataset) == 30
     clips = [dataset[0, index] for index in (4, 14, 24)]
     assert [clip["index"] for clip in clips] == [4, 4, 4]
@@ -120,7 +120,7 @@ def test_several_clips_of_each_video_in_an_epoch(cfg):
     assert len({float(clip["clip_start_sec"][0]) for clip in clips}) == 3
     for name, value in one[0, 4].items():  # the first is the one that there was before
         np.testing.assert_array_equal(value, clips[0][name], err_msg=name)
-    assert len(kinetics(cfg, "gallery")) == 20
+    assert len(video_folder(cfg, "gallery")) == 20
 
 
 def test_a_few_videos_of_each_class_to_train_on_and_all_in_the_gallery(cfg):
@@ -140,11 +140,11 @@ def test_a_few_videos_of_each_class_to_train_on_and_all_in_the_gallery(cfg):
 
 
 def test_shifted_sound_is_that_of_a_later_instant_and_nothing_else_changes(cfg):
-    plain = kinetics(cfg, "test")[0, 2]
-    trained = kinetics(cfg, "train")[0, 1]
+    plain = video_folder(cfg, "test")[0, 2]
+    trained = video_folder(cfg, "train")[0, 1]
     cfg.defrost()
     cfg.AUDIO.EVAL_OFFSET_SEC = 0.5
-    dataset = kinetics(cfg, "test")
+    dataset = video_folder(cfg, "test")
     shifted = dataset[0, 2]
     for name, value in shifted.items():
         if name != "audio":
@@ -153,7 +153,7 @@ def test_shifted_sound_is_that_of_a_later_instant_and_nothing_else_changes(cfg):
     with open_media(dataset.path(2)) as reader:
         expected = reader.read_audio(start + 0.5, 16000, 16000)[0]
     np.testing.assert_allclose(shifted["audio"][0], expected, atol=1e-6)
-    np.testing.assert_array_equal(kinetics(cfg, "train")[0, 1]["audio"], trained["audio"])
+    np.testing.assert_array_equal(video_folder(cfg, "train")[0, 1]["audio"], trained["audio"])
 
 
 def test_splits(cfg):
@@ -161,7 +161,7 @@ def test_splits(cfg):
     assert not has_split("kinetics", cfg, "val")
     assert has_split("demo", cfg, "train")
     assert not has_split("demo", cfg, "val")
-    assert len(kinetics(cfg, "gallery")) == 20
+    assert len(video_folder(cfg, "gallery")) == 20
 
 
 def test_a_file_that_is_not_a_video(cfg, tmp_path):
@@ -172,7 +172,7 @@ def test_a_file_that_is_not_a_video(cfg, tmp_path):
         tmp_path, "TRAIN.DATASET", "kinetics", "DATA.PATH_TO_DATA_DIR", tmp_path / "own"
     )
     with pytest.raises(MediaError, match=r"text.mp4"):
-        kinetics(own, "train")[0, 0]
+        video_folder(own, "train")[0, 0]
 
 
 def test_batches(cfg):

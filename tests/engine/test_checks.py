@@ -48,7 +48,7 @@ def test_values_out_of_range(key, value, expected):
     assert expected in problem.message
 
 
-@pytest.mark.parametrize("protocol", ["cross_modal_retrieval", "alignment"])
+@pytest.mark.parametrize("protocol", ["cross_modal_retrieval", "av_sync"])
 def test_sound_is_needed(protocol):
     wrong = problems_of("TEST.PROTOCOLS", [protocol])
     assert wrong == [f"TEST.PROTOCOLS: {protocol} needs AUDIO.ENABLE True."]
@@ -64,7 +64,7 @@ def test_features_of_sound_need_sound():
 
 def test_alignment_shifts_the_sound_itself():
     words = {"AUDIO.ENABLE": True, "AUDIO.EVAL_OFFSET_SEC": 0.5}
-    (wrong,) = problems_of("TEST.PROTOCOLS", ["alignment"], **words)
+    (wrong,) = problems_of("TEST.PROTOCOLS", ["av_sync"], **words)
     assert wrong.startswith("AUDIO.EVAL_OFFSET_SEC: got 0.5")
     assert problems_of("TEST.PROTOCOLS", ["knn"], **words) == []
 

@@ -30,7 +30,7 @@ def test_every_protocol(results):
     assert set(results) == {
         *("top1_acc", "top5_acc", "mean_class_acc", "knn_top1", "knn_top5", "linear_svm_top1"),
         *("class_retrieval_r1", "class_retrieval_r5", "linear_probe_top1", "linear_probe_top5"),
-        *("few_shot_1", "few_shot_3", "video_to_audio_r1", "video_to_audio_r5", "alignment"),
+        *("few_shot_1", "few_shot_3", "video_to_audio_r1", "video_to_audio_r5", "av_sync"),
         *("audio_to_video_r1", "audio_to_video_r5", "baseline_mean_colour"),
         *("baseline_frame_difference", "baseline_mel_statistics"),
     }
@@ -51,7 +51,7 @@ def test_the_same_evaluation_again_gives_the_same_numbers(tmp_path, results, wor
 def test_sound_alone(tmp_path):
     """A dataset of audio files; the features are averaged over the clips of each."""
     words = ("TEST.DATASET", "sounds", "PROBE.FEATURE", "audio", "TEST.NUM_SPATIAL_CROPS", 1)
-    without = [name for name in PROTOCOLS if name not in ("cross_modal_retrieval", "alignment")]
+    without = [name for name in PROTOCOLS if name not in ("cross_modal_retrieval", "av_sync")]
     cfg = probes_cfg(tmp_path, *words, "TEST.PROTOCOLS", str(without))
     results = measure(cfg)
     assert {m.protocol for m in results.values()} == set(without)
@@ -74,7 +74,7 @@ def test_protocols_that_have_the_same_to_say_say_it_once(tmp_path, caplog):
 def test_what_was_looked_at(tmp_path, results):
     cfg = probes_cfg(tmp_path)
     test, gallery = (build_dataset("probes", cfg, s).manifest.digest() for s in ("test", "gallery"))
-    assert results["top1_acc"].manifest == results["alignment"].manifest == test
+    assert results["top1_acc"].manifest == results["av_sync"].manifest == test
     assert results["knn_top1"].manifest == f"{test}+{gallery}"
     assert results["baseline_mean_colour"].manifest == f"{test}+{gallery}"
     assert {m.views for m in results.values()} == {9}
@@ -98,7 +98,7 @@ def test_features_are_extracted_once_per_shift(tmp_path, monkeypatch):
         return embed(self, batch)
 
     monkeypatch.setattr(ProbeModel, "embed", counted)
-    cfg = probes_cfg(tmp_path, "TEST.PROTOCOLS", "['alignment', 'class_retrieval', 'knn']")
+    cfg = probes_cfg(tmp_path, "TEST.PROTOCOLS", "['av_sync', 'class_retrieval', 'knn']")
     evaluation = Evaluation(cfg, ProbeModel(), CPU)
     evaluate(evaluation, cfg)
     assert sum(asked) == 3 * (GALLERY + 2 * TEST)

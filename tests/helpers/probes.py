@@ -24,7 +24,7 @@ PROBES = (
 )
 PROTOCOLS = (
     *("classification", "class_retrieval", "knn", "linear_probe", "few_shot", "linear_svm"),
-    *("cross_modal_retrieval", "alignment", "baselines"),
+    *("cross_modal_retrieval", "av_sync", "baselines"),
 )
 
 

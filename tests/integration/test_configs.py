@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from slowfast.config import load_config
+from slowfast.config.load import is_demo
 from slowfast.config.paths import shipped_configs
 from slowfast.datasets.preprocess import build_preprocess
 from slowfast.models.build import LOSS_REGISTRY, build_model
@@ -139,7 +140,7 @@ def test_transformer_and_crops_by_two_keys(name, tmp_path):
 
 def test_the_demo_overlay_is_applied_without_data(tmp_path):
     loaded = load_config("StiCA/R2plus1D_pretrain.yaml", ["OUTPUT_DIR", str(tmp_path)])
-    assert loaded.cfg.DATA.DEMO_ACTIVE
+    assert is_demo(loaded.cfg.DATA)
     assert loaded.cfg.TRAIN.DATASET == "demo"
     assert {"TRAIN.DATASET", "SOLVER.MAX_EPOCH"} <= {c.key for c in loaded.demo_changes}
 

@@ -80,7 +80,6 @@ def test_a_configuration_without_places():
         "PROJECTS": ["mine"],
         "DATA": {
             "DEMO_CFG": "configs/demo.yaml",
-            "DEMO_ACTIVE": True,
             "PATH_TO_DATA_DIR": "../data",
             "PATH_PREFIX": "data/",
             "MEAN": [0.45, 0.45],
@@ -94,7 +93,6 @@ def test_a_configuration_without_places():
         "PROJECTS": ["mine"],
         "DATA": {
             "DEMO_CFG": "",  # merged already
-            "DEMO_ACTIVE": True,
             "PATH_TO_DATA_DIR": "",
             "PATH_PREFIX": "",
             "MEAN": [0.45, 0.45],

@@ -42,8 +42,6 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.TRAIN_VIDEOS_PER_CLASS = 0
     # YAML of overrides for the built-in demo set, used when PATH_TO_DATA_DIR is empty.
     cfg.DATA.DEMO_CFG = ""
-    # Set by the loader of the configuration when the demo overlay was applied. Not for YAMLs.
-    cfg.DATA.DEMO_ACTIVE = False
     # Frames of a clip.
     cfg.DATA.NUM_FRAMES = 8
     # Distance between two frames of a clip, in frames at TARGET_FPS.
@@ -170,7 +168,7 @@ def _add_audio(cfg: CfgNode) -> None:
     # Length of the audio of one clip, in seconds. It starts with the clip's first frame.
     cfg.AUDIO.CLIP_SEC = 1.0
     # In evaluation the audio is taken this much later than the picture, in seconds; the track
-    # counts as a loop. To measure alignment; 0 otherwise.
+    # counts as a loop. For the protocol av_sync; 0 otherwise.
     cfg.AUDIO.EVAL_OFFSET_SEC = 0.0
     # Audio is resampled to this rate, mono, in Hz.
     cfg.AUDIO.SAMPLE_RATE = 24000

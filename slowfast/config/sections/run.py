@@ -112,7 +112,7 @@ def _add_test(cfg: CfgNode) -> None:
     # Views of one video that travel together; fewer need less memory in the loader.
     cfg.TEST.VIEWS_PER_CHUNK = 6
     # What to measure: classification, class_retrieval, knn, linear_probe, few_shot, linear_svm,
-    # cross_modal_retrieval, alignment, baselines, or any name in PROTOCOL_REGISTRY.
+    # cross_modal_retrieval, av_sync, baselines, or any name in PROTOCOL_REGISTRY.
     cfg.TEST.PROTOCOLS = ["classification"]
     # Also save predictions and labels to this file in OUTPUT_DIR.
     cfg.TEST.SAVE_RESULTS_PATH = ""
@@ -141,7 +141,7 @@ def _add_probe(cfg: CfgNode) -> None:
     # Labeled videos per class of few_shot, and how often they are drawn.
     cfg.PROBE.FEW_SHOT_K = [1, 5, 10, 20]
     cfg.PROBE.FEW_SHOT_EPISODES = 5
-    # How much later the false audio of the alignment protocol starts, in seconds.
+    # How much later the false audio of the protocol av_sync starts, in seconds.
     cfg.PROBE.SYNC_OFFSET_SEC = 1.0
 
 

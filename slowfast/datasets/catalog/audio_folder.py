@@ -5,7 +5,7 @@ from __future__ import annotations
 from slowfast.config import CfgNode
 from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.catalog.kinetics import manifest_from_cfg, splits_from_cfg
+from slowfast.datasets.catalog.video_folder import manifest_from_cfg, splits_from_cfg
 from slowfast.datasets.files import MEDIA_SUFFIXES
 
 __all__ = ["audio_folder"]

@@ -17,7 +17,6 @@ from slowfast.datasets.catalog.annotations import (
     entries_to_manifest,
     match_by_filename,
 )
-from slowfast.datasets.catalog.kinetics import manifest_from_cfg, splits_from_cfg
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import (
     data_root,
@@ -26,6 +25,7 @@ from slowfast.datasets.catalog.split_files import (
     require_fold,
     require_split,
 )
+from slowfast.datasets.catalog.video_folder import manifest_from_cfg, splits_from_cfg
 from slowfast.datasets.files import MEDIA_SUFFIXES, media_files
 from slowfast.datasets.manifest import Manifest, VideoRecord, share_manifest
 

@@ -1,7 +1,7 @@
 """Evaluation protocols, one file each. Importing this package registers them."""
 
 from slowfast.engine.protocols import (
-    alignment,
+    av_sync,
     baselines,
     class_retrieval,
     classification,
@@ -16,7 +16,7 @@ from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Result
 __all__ = [
     "PROTOCOL_REGISTRY",
     "Result",
-    "alignment",
+    "av_sync",
     "baselines",
     "class_retrieval",
     "classification",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config.machine_keys import is_machine_key
+from slowfast.config.renamed import translate
 from slowfast.engine.sweep.expand import SweepRun, to_words
 from slowfast.utils.io import read_json, write_json
 
@@ -136,11 +137,12 @@ def find_changes(folder: Path, wanted: RunState) -> list[str]:
     if found is None:
         traces = [name for name in _TRACES if (folder / name).exists()]
         return [f"the folder holds {traces[0]} of something else"] if traces else []
+    before, _ = translate(found.config)
     lines = [
-        f"{key}: {found.config[key]!r} -> {value!r}"
+        f"{key}: {before[key]!r} -> {value!r}"
         for key, value in wanted.config.items()
         # A key that was not there came with a newer version, or with a project that is named.
-        if key in found.config and found.config[key] != value
+        if key in before and before[key] != value
     ]
     lines += [
         f"it used an earlier {name}"

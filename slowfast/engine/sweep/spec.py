@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from slowfast.config.paths import find_config
 from slowfast.config.problems import ConfigError, Problem
+from slowfast.config.renamed import METRICS
 from slowfast.engine.sweep import placeholders
 from slowfast.engine.sweep.axes import check_axes, read_axes, read_compare
 from slowfast.engine.sweep.fields import (
@@ -23,6 +25,8 @@ from slowfast.engine.sweep.fields import (
 from slowfast.engine.sweep.records import CFG, Axis, Overrides, Stage, Sweep
 
 __all__ = ["load_sweep"]
+
+logger = logging.getLogger(__name__)
 
 _KEYS = "cfg stages output_dir overrides grid runs seeds folds metrics compare jobs slurm".split()
 _STAGE_KEYS = [CFG, "overrides", "seeds", "folds"]
@@ -73,7 +77,7 @@ class _Reader:
             output_dir=Path(self._output_dir()),
             stages=self._finish_stages(stages, axes, words),
             axes=axes,
-            metrics=self._take(read_strings("metrics", self.content.get("metrics"))),
+            metrics=self._metrics(source),
             compare=self._take(read_compare(self.content.get("compare"), axes)),
             jobs=self._jobs(),
             slurm=self._slurm(),
@@ -85,6 +89,12 @@ class _Reader:
 
     def _report(self, key: str, message: str) -> None:
         self.problems.append(Problem(key, message))
+
+    def _metrics(self, source: str) -> tuple[str, ...]:
+        metrics = self._take(read_strings("metrics", self.content.get("metrics")))
+        for old in METRICS.keys() & set(metrics):
+            logger.warning("%s: metrics %s is called %s now", source, old, METRICS[old])
+        return tuple(METRICS.get(name, name) for name in metrics)
 
     def _output_dir(self) -> str:
         value = self.content.get("output_dir")

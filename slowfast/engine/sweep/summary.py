@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from slowfast.config.renamed import translate_results
 from slowfast.engine.sweep.expand import SweepRun, to_words
 from slowfast.engine.sweep.records import Sweep, cell_name
 from slowfast.engine.sweep.run_state import FINISHED, NEW, RunState, read_marker
@@ -83,7 +84,7 @@ def read_metrics(folder: Path) -> dict[str, dict[str, float | None]]:
         the run tested nothing.
     """
     found = {}
-    for name, entry in read_json(folder / "results.json").items():
+    for name, entry in translate_results(read_json(folder / "results.json")).items():
         if isinstance(entry, Mapping) and "chance" in entry:
             value = entry.get("after", entry.get("value"))
             if value is not None:

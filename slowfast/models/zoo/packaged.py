@@ -16,6 +16,7 @@ import yaml
 
 from slowfast.config import UserError
 from slowfast.config.paths import PACKAGE_SCHEME, find_package_file, package_folder
+from slowfast.config.renamed import METRICS, translate_results
 from slowfast.models.zoo.rows import ZooEntry
 from slowfast.utils.io import read_json
 
@@ -76,8 +77,9 @@ def read_facts(folder: Path) -> RowFacts:
         raise UserError(
             f"{path} must hold 'data' and 'licence', and may hold {', '.join(known[2:])}."
         )
-    lists = {key: tuple(content.get(key) or ()) for key in ("metrics", "commands")}
-    return RowFacts(**{**content, **lists})
+    metrics = tuple(METRICS.get(name, name) for name in content.get("metrics") or ())
+    commands = tuple(content.get("commands") or ())
+    return RowFacts(**{**content, "metrics": metrics, "commands": commands})
 
 
 def packaged_rows(package: str) -> Iterator[ZooEntry]:
@@ -125,5 +127,4 @@ def read_package_results(row: ZooEntry) -> dict[str, Any]:
     """
     if not row.is_packaged:
         raise UserError(f"zoo://{row.name} is downloaded and has no results.json of this project.")
-    content: dict[str, Any] = read_json(find_package_file(row.url).with_name("results.json"))
-    return content
+    return translate_results(read_json(find_package_file(row.url).with_name("results.json")))

@@ -73,7 +73,7 @@ def test_their_results_are_theirs(row):
 @EACH
 def test_their_evaluation_gives_their_results(row, capsys):
     cfg = configure(row)
-    if not cfg.DATA.DEMO_ACTIVE:
+    if cfg.TEST.DATASET != "demo":
         pytest.skip(f"needs data that is not built in: {row.data}")
     # Other processors and numbers of threads round otherwise; a probe may choose another penalty.
     assert main(["--verify", row.name, "--tolerance", "4", "NUM_GPUS", "0"]) == 0

@@ -7,11 +7,11 @@ import torch
 from slowfast.config import CfgNode, ConfigValueError
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, FeatureProvider, Result
 
-__all__ = ["alignment"]
+__all__ = ["av_sync"]
 
 
 @PROTOCOL_REGISTRY.register()
-def alignment(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
+def av_sync(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure how often the true audio is more similar to the picture than a later piece of it.
 
     Of each test video: the cosine of every view's embedding with that of the audio of its clip,
@@ -23,7 +23,7 @@ def alignment(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         cfg: PROBE.SYNC_OFFSET_SEC.
 
     Returns:
-        ``alignment``: the share of the videos with audio where the true audio wins; ties count
+        ``av_sync``: the share of the videos with audio where the true audio wins; ties count
         half. Chance is one half.
 
     Raises:
@@ -33,7 +33,7 @@ def alignment(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     if "similarity" not in true.features:
         raise ConfigValueError(
             "TEST.PROTOCOLS",
-            "'alignment' needs a model with video and audio embeddings in one "
+            "'av_sync' needs a model with video and audio embeddings in one "
             "space, and AUDIO.ENABLE True.",
         )
     later = evidence.features("test", sound_shift_sec=cfg.PROBE.SYNC_OFFSET_SEC)
@@ -47,6 +47,6 @@ def alignment(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         for table, keep in zip((true, later), in_both, strict=True)
     )
     if not len(first):
-        raise ConfigValueError("TEST.PROTOCOLS", "'alignment' needs a test video with audio.")
+        raise ConfigValueError("TEST.PROTOCOLS", "'av_sync' needs a test video with audio.")
     wins = (first > second).double() + 0.5 * (first == second).double()
-    return {"alignment": Result(float(wins.mean()), 0.5, count=len(wins))}
+    return {"av_sync": Result(float(wins.mean()), 0.5, count=len(wins))}

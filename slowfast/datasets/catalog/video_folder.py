@@ -1,4 +1,4 @@
-"""Kinetics, and every dataset of one label per video in the layouts of ``layouts``."""
+"""Video files in the layouts of ``layouts``: csv files, class folders, a plain folder; Kinetics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slowfast.datasets.layouts import find_layout, load_manifest
 from slowfast.datasets.manifest import Manifest
 from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
-__all__ = ["kinetics", "manifest_from_cfg", "splits_from_cfg"]
+__all__ = ["manifest_from_cfg", "splits_from_cfg", "video_folder"]
 
 _LAYOUT = "train.csv, with train/CLASS/file, or with just videos"
 
@@ -72,9 +72,9 @@ def splits_from_cfg(cfg: CfgNode) -> set[str]:
     return set(find_layout(_lists(cfg), _csv_format(cfg)).sources)
 
 
-@DATASET_REGISTRY.register(splits=splits_from_cfg)
-def kinetics(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
-    """Build a split of Kinetics, or of any dataset in one of the layouts of ``layouts``.
+@DATASET_REGISTRY.register_as("video_folder", "kinetics", splits=splits_from_cfg)
+def video_folder(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
+    """Build a split of a folder of videos, or of a list of them; PySlowFast calls it kinetics.
 
     Args:
         cfg: The configuration.

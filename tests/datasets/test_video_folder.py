@@ -6,7 +6,7 @@ from helpers.media_files import Audio, write_media
 
 from slowfast.config import UserError
 from slowfast.datasets.build import has_split
-from slowfast.datasets.catalog.kinetics import kinetics, manifest_from_cfg
+from slowfast.datasets.catalog.video_folder import manifest_from_cfg, video_folder
 
 PCM = Audio("pcm_s16le", 8000, "mono", {})
 HEADER = "label,youtube_id,time_start,time_end,split"
@@ -42,7 +42,7 @@ def test_trimmed_files_by_any_name(root, files, caplog):
     assert windows(train) == [WHOLE, WHOLE]
     assert names(val) == [("ccccccccccc_000030_000040.mp4", 1)]
     assert names(manifest_from_cfg(cfg, "test")) == names(val)
-    assert names(kinetics(cfg, "gallery").manifest) == names(train)
+    assert names(video_folder(cfg, "gallery").manifest) == names(train)
     assert has_split("kinetics", cfg, "val")
     assert not has_split("kinetics", cfg, "test")
     assert "train split: 2 files of 2 classes" in caplog.text
