@@ -11,9 +11,10 @@ from slowfast.datasets.build import DATASET_REGISTRY, build_dataset
 
 def test_all_data_sets_are_registered_in_lower_case():
     names = set(DATASET_REGISTRY.names())
-    assert {"kinetics", "ucf101", "hmdb51", "ssv2", "vggsound", "audioset"} <= names
+    assert {"video_folder", "kinetics", "ucf101", "hmdb51", "ssv2", "vggsound", "audioset"} <= names
     assert {"esc50", "esc10", "dcase2014", "audio_folder", "demo"} <= names
     assert all(name == name.lower() for name in names)
+    assert DATASET_REGISTRY.get("kinetics") is DATASET_REGISTRY.get("video_folder")
 
 
 @pytest.mark.parametrize("name", ["Kinetics", "SSV2", "audio_folder", "synthetic"])

@@ -4,7 +4,8 @@ import pytest
 from helpers.data_files import data_cfg
 
 import slowfast.cli.registrations  # noqa: F401
-from slowfast.datasets.checks import check_data, check_names, check_sound
+from slowfast.datasets.checks import check_data, check_demo, check_names, check_sound
+from slowfast.utils.checkpoint import checkpoint_path, save_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,37 @@ def test_video_needs_none_and_unknown_names_are_told_elsewhere(tmp_path):
     (problem,) = check_names(cfg)
     assert problem.key == "TRAIN.DATASET"
     assert "esc50" in problem.message
+
+
+OF_THE_DEMO = "DATA: {DEMO_CFG: demo.yaml, PATH_TO_DATA_DIR: ''}"
+OF_AN_EARLIER_VERSION = "DATA: {DEMO_ACTIVE: true, DEMO_CFG: demo.yaml, PATH_TO_DATA_DIR: ''}"
+OF_REAL_VIDEO = "DATA: {DEMO_CFG: demo.yaml, PATH_TO_DATA_DIR: videos}"
+
+
+@pytest.mark.parametrize(
+    ("saved", "data", "message"),
+    [
+        (OF_THE_DEMO, "videos", "holds checkpoints of a demo run"),
+        (OF_AN_EARLIER_VERSION, "videos", "holds checkpoints of a demo run"),
+        (OF_REAL_VIDEO, "", "holds checkpoints of real training"),
+        ("", "", "holds checkpoints of real training"),
+        (OF_THE_DEMO, "", ""),
+        (OF_AN_EARLIER_VERSION, "", ""),
+        (OF_REAL_VIDEO, "videos", ""),
+        ("", "videos", ""),
+    ],
+)
+def test_the_demo_set_and_real_training_do_not_continue_each_other(tmp_path, saved, data, message):
+    save_checkpoint(checkpoint_path(tmp_path, 1), {"cfg": saved} if saved else {})
+    words = ("OUTPUT_DIR", tmp_path, "DATA.DEMO_CFG", "demo.yaml", "DATA.PATH_TO_DATA_DIR", data)
+    found = check_demo(data_cfg(tmp_path, *words, "NUM_GPUS", 0))
+    assert [problem.key for problem in found] == (["OUTPUT_DIR"] if message else [])
+    assert message in "".join(problem.message for problem in found)
+
+
+def test_several_processes_do_not_start_the_demo_set(tmp_path):
+    words = ("OUTPUT_DIR", tmp_path, "NUM_GPUS", 0, "NUM_CPU_PROCESSES", 2, "DATA.DEMO_CFG", "x")
+    (problem,) = check_demo(data_cfg(tmp_path, *words, "DATA.PATH_TO_DATA_DIR", ""))
+    assert problem.key == "DATA.PATH_TO_DATA_DIR"
+    assert "on 2 processes" in problem.message
+    assert check_demo(data_cfg(tmp_path, *words, "DATA.PATH_TO_DATA_DIR", "videos")) == []

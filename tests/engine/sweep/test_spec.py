@@ -59,6 +59,13 @@ def write_base(folder, text, name="base.yaml"):
     (folder / name).write_text(text)
 
 
+def test_a_metric_of_an_earlier_version_has_todays_name(tmp_path, caplog):
+    sweep = load(tmp_path, PLAIN + "metrics: [top1_acc, alignment]\n")
+    assert sweep.metrics == ("top1_acc", "av_sync")
+    (record,) = caplog.records
+    assert record.getMessage().endswith("metrics alignment is called av_sync now")
+
+
 def test_a_base_is_what_a_sweep_starts_from(tmp_path):
     write_base(
         tmp_path, PLAIN + "seeds: [1, 2]\noverrides: {SOLVER: {MAX_EPOCH: 2, BASE_LR: 0.1}}\n"

@@ -57,6 +57,13 @@ def test_a_key_of_a_newer_version_makes_no_difference(tmp_path):
     assert all(task.is_finished for task in tasks_of(tmp_path, **{"MODEL.NEW": 1}))
 
 
+def test_a_name_of_an_earlier_version_makes_no_difference(tmp_path):
+    for task in tasks_of(tmp_path, **{"TEST.PROTOCOLS": ["knn", "alignment"]}):
+        finish(task)
+    again = tasks_of(tmp_path, **{"TEST.PROTOCOLS": ["knn", "av_sync"]})
+    assert all(task.is_finished for task in again)
+
+
 def test_a_changed_run_is_refused_with_what_changed(tmp_path):
     for task in tasks_of(tmp_path)[:2]:
         finish(task)
