@@ -315,7 +315,7 @@ def _build_blur(cfg: CfgNode) -> Blur:
     if low[1] > high[1]:
         raise ConfigValueError(
             "DATA.SSL_BLUR_SIGMA_MIN",
-            f"got {low}; expected at most DATA.SSL_BLUR_SIGMA_MAX {high}.",
+            f"got {low}, more than DATA.SSL_BLUR_SIGMA_MAX {high}.",
         )
     with keys(sigma="DATA.SSL_BLUR_SIGMA_MIN", prob="DATA.SSL_BLUR_PROB"):
         return Blur(sigma=(low[1], high[1]), prob=cfg.DATA.SSL_BLUR_PROB)

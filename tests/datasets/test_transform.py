@@ -255,7 +255,7 @@ def test_sizes_are_checked():
         ("DATA.COLOR_RND_GRAYSCALE", -1.0, "expected a probability"),
         ("DATA.SSL_BLUR_SIGMA_MAX", [1.0, 2.0], r"expected \[0.0, pixels\]: blur in time"),
         ("DATA.SSL_BLUR_SIGMA_MIN", [0.1], r"expected \[0.0, pixels\]"),
-        ("DATA.SSL_BLUR_SIGMA_MIN", [0.0, 3.0], "at most DATA.SSL_BLUR_SIGMA_MAX"),
+        ("DATA.SSL_BLUR_SIGMA_MIN", [0.0, 3.0], "more than DATA.SSL_BLUR_SIGMA_MAX"),
         ("DATA.SSL_BLUR_PROB", 2.0, "expected a probability"),
         ("DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.5, 2.0], "0 < low <= high <= 1"),
         ("DATA.TRAIN_JITTER_ASPECT_RELATIVE", [2.0, 1.0], "0 < low <= high"),
