@@ -1,6 +1,6 @@
-"""Batch norm over all processes, per block of rows, or frozen; the parameters never change names.
+"""Batch norm over all processes, per part of the rows, or frozen; parameters keep their names.
 
-Legend: B rows, C channels, G groups, W world size.
+Legend: B rows, C channels, G groups, S splits, W world size.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from slowfast.utils import distributed
 
 __all__ = [
     "GroupedBatchNorm1d",
+    "SplitBatchNorm1d",
+    "SplitBatchNorm2d",
+    "SplitBatchNorm3d",
     "SyncBatchNorm1d",
     "SyncBatchNorm2d",
     "SyncBatchNorm3d",
@@ -255,6 +258,67 @@ class GroupedBatchNorm1d(nn.BatchNorm1d):
         return x.view(groups, rows, -1).transpose(0, 1).reshape(rows, -1)
 
 
+class _SplitBatchNorm(_BatchNorm):
+    """Batch norm whose statistics in training are those of one part of the rows.
+
+    Args:
+        num_features: C.
+        args: As of torch's layer.
+        num_splits: S.
+        kwargs: As of torch's layer.
+    """
+
+    def __init__(self, num_features: int, *args: Any, num_splits: int, **kwargs: Any) -> None:
+        super().__init__(num_features, *args, **kwargs)
+        self.num_splits = num_splits
+
+    def extra_repr(self) -> str:
+        """Describe the layer in a printed model."""
+        return f"{super().extra_repr()}, num_splits={self.num_splits}"
+
+    def forward(self, x: Tensor, groups: int = 1) -> Tensor:
+        """Normalize each part of each group by its own statistics.
+
+        Args:
+            x: float (G * S * B, C, ...), part after part.
+            groups: G, as of :class:`GroupedBatchNorm1d`.
+
+        Returns:
+            The same shape and dtype.
+
+        Raises:
+            ConfigValueError: In training, if the rows are not that many equal parts.
+        """
+        if not self.training and self.running_mean is not None:
+            return super().forward(x)
+        parts = groups * self.num_splits
+        if parts < 1 or len(x) % parts:
+            raise ConfigValueError(
+                "BN.NUM_SPLITS",
+                f"got {self.num_splits} for {len(x) // max(groups, 1)} rows, expected a divisor "
+                "of the samples of a step in one process times their views.",
+            )
+        return torch.cat([super(_SplitBatchNorm, self).forward(part) for part in x.chunk(parts)])
+
+
+class SplitBatchNorm1d(_SplitBatchNorm, GroupedBatchNorm1d):
+    """:class:`GroupedBatchNorm1d` per part of each group; see :class:`SplitBatchNorm3d`."""
+
+
+class SplitBatchNorm2d(_SplitBatchNorm, nn.BatchNorm2d):
+    """``nn.BatchNorm2d`` per part of the rows; see :class:`SplitBatchNorm3d`."""
+
+
+class SplitBatchNorm3d(_SplitBatchNorm, nn.BatchNorm3d):
+    """``nn.BatchNorm3d`` per part of the rows, as on that many processes without synchronization.
+
+    A method whose queries and keys must not share statistics (MoCo, section 3.3) trains like this
+    on one process. The state dict is that of the ordinary layer; running statistics are those of a
+    call per part. Parts are consecutive rows: views of a sample stand together. (PySlowFast's
+    SubBatchNorm takes every S-th row, and keeps the statistics of the parts apart.)
+    """
+
+
 _NORMS: dict[str, dict[int, NormFactory]] = {
     "batchnorm": {1: GroupedBatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d},
     "sync_batchnorm": {
@@ -262,6 +326,7 @@ _NORMS: dict[str, dict[int, NormFactory]] = {
         2: SyncBatchNorm2d,
         3: SyncBatchNorm3d,
     },
+    "sub_batchnorm": {1: SplitBatchNorm1d, 2: SplitBatchNorm2d, 3: SplitBatchNorm3d},
 }
 
 
@@ -271,7 +336,7 @@ def get_norm(cfg: CfgNode, dims: int = 3) -> NormFactory:
     ``sync_batchnorm`` always spans all processes.
 
     Args:
-        cfg: Read: BN.NORM_TYPE.
+        cfg: Read: BN.NORM_TYPE, BN.NUM_SPLITS.
         dims: 3 for video maps, 2 for spectrogram maps, 1 for embeddings (a
             :class:`GroupedBatchNorm1d`).
 
@@ -285,11 +350,11 @@ def get_norm(cfg: CfgNode, dims: int = 3) -> NormFactory:
     if name not in _NORMS:
         raise ConfigValueError(
             "BN.NORM_TYPE",
-            f"got '{name}', expected one of {', '.join(_NORMS)}. "
-            "For sub_batchnorm use batchnorm with a smaller TRAIN.BATCH_SIZE per process; for "
-            "sync_batchnorm_apex use sync_batchnorm.",
+            f"got '{name}', expected one of {', '.join(_NORMS)}. For sync_batchnorm_apex use "
+            "sync_batchnorm.",
         )
-    return _NORMS[name][dims]
+    norm = _NORMS[name][dims]
+    return partial(norm, num_splits=cfg.BN.NUM_SPLITS) if name == "sub_batchnorm" else norm
 
 
 def freeze_batch_norm(model: nn.Module) -> None:

@@ -12,13 +12,14 @@ __all__ = ["check_model", "check_names", "check_solver"]
 
 _CHOICES = {
     "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
-    "BN.NORM_TYPE": ("batchnorm", "sync_batchnorm"),
+    "BN.NORM_TYPE": ("batchnorm", "sync_batchnorm", "sub_batchnorm"),
     "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw"),
     "SOLVER.LR_POLICY": ("cosine", "steps_with_relative_lrs", "constant"),
 }
 _POSITIVE = (
     "MODEL.NUM_CLASSES",
     "RESNET.WIDTH_PER_GROUP",
+    "BN.NUM_SPLITS",
     "SOLVER.BASE_LR",
     "SOLVER.MAX_EPOCH",
     "MODEL.ATTENTIVE_HEADS",

@@ -7,6 +7,8 @@ from torch import nn
 from slowfast.config import get_cfg
 from slowfast.models.batch_norm import (
     GroupedBatchNorm1d,
+    SplitBatchNorm1d,
+    SplitBatchNorm3d,
     SyncBatchNorm1d,
     SyncBatchNorm2d,
     SyncBatchNorm3d,
@@ -127,8 +129,42 @@ def test_get_norm_chooses_by_name():
 
 
 def test_get_norm_names_key_and_choices():
-    with pytest.raises(ValueError, match=r"BN\.NORM_TYPE: got 'sub_batchnorm'.*sync_batchnorm"):
-        get_norm(_cfg("sub_batchnorm"))
+    with pytest.raises(ValueError, match=r"BN\.NORM_TYPE: got 'layernorm'.*sync_batchnorm"):
+        get_norm(_cfg("layernorm"))
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape"), [(1, (12, 5)), (2, (12, 5, 3, 2)), (3, (12, 5, 2, 3, 2))]
+)
+@pytest.mark.parametrize("num_splits", [1, 2, 4])
+def test_split_batch_norm_equals_a_call_per_part(dims, shape, num_splits):
+    cfg = _cfg("sub_batchnorm")
+    cfg.BN.NUM_SPLITS = num_splits
+    ours = _randomized(get_norm(cfg, dims)(5))
+    plain = _randomized(getattr(nn, f"BatchNorm{dims}d")(5))
+    x = torch.randn(shape, dtype=torch.float64)
+    for _ in range(2):
+        expected = torch.cat([plain(part) for part in x.chunk(num_splits)])
+        torch.testing.assert_close(ours(x), expected, rtol=1e-12, atol=1e-12)
+    assert ours.state_dict().keys() == plain.state_dict().keys()
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-12, atol=1e-12)
+    ours.eval(), plain.eval()
+    odd = torch.randn(7, *shape[1:], dtype=torch.float64)
+    torch.testing.assert_close(ours(odd), plain(odd), rtol=0, atol=0)
+
+
+def test_split_batch_norm_splits_each_group():
+    split, grouped = (
+        _randomized(kind) for kind in (SplitBatchNorm1d(5, num_splits=2), GroupedBatchNorm1d(5))
+    )
+    x = torch.randn(12, 5, dtype=torch.float64)
+    torch.testing.assert_close(split(x, groups=3), grouped(x, groups=6), rtol=1e-12, atol=1e-12)
+
+
+def test_split_batch_norm_refuses_rows_that_it_cannot_split():
+    with pytest.raises(ValueError, match=r"BN\.NUM_SPLITS: got 4 for 6 rows, expected a divisor"):
+        SplitBatchNorm3d(2, num_splits=4)(torch.zeros(6, 2, 1, 1, 1))
 
 
 def test_frozen_batch_norm_keeps_statistics_and_trains_weights():

@@ -66,15 +66,17 @@ def _add_model(cfg: CfgNode) -> None:
 
 def _add_batch_norm(cfg: CfgNode) -> None:
     cfg.BN = CfgNode()
-    # "batchnorm" (statistics of each process) or "sync_batchnorm" (statistics of all of them).
+    # "batchnorm" (statistics of each process), "sync_batchnorm" (statistics of all of them) or
+    # "sub_batchnorm" (of BN.NUM_SPLITS equal parts of each process's rows).
     cfg.BN.NORM_TYPE = "batchnorm"
+    # Parts of sub_batchnorm.
+    cfg.BN.NUM_SPLITS = 1
     # Recompute running statistics over NUM_BATCHES_PRECISE batches before evaluating or saving.
     cfg.BN.USE_PRECISE_STATS = False
     cfg.BN.NUM_BATCHES_PRECISE = 200
     # Weight decay of batch norm's parameters.
     cfg.BN.WEIGHT_DECAY = 0.0
     # Kept for PySlowFast's YAMLs: sync_batchnorm here always spans all processes.
-    cfg.BN.NUM_SPLITS = 1
     cfg.BN.NUM_SYNC_DEVICES = 1
     cfg.BN.GLOBAL_SYNC = False
 
