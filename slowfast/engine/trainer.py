@@ -24,7 +24,14 @@ from slowfast.engine.precision import Precision, clip_gradients
 from slowfast.engine.recorder import Recorder
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.complexity import describe_complexity
-from slowfast.models.method import DatasetInfo, Progress, call_hook, detached, without_media
+from slowfast.models.method import (
+    DatasetInfo,
+    Progress,
+    call_hook,
+    detached,
+    replicated_buffers,
+    without_media,
+)
 from slowfast.models.optimizer import (
     construct_optimizer,
     get_epoch_lr,
@@ -376,7 +383,7 @@ def _distribute(model: nn.Module, device: torch.device) -> nn.Module:
     if distributed.world_size() == 1:
         return model
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
-        model, list(getattr(model, "replicated_buffers", ()))
+        model, replicated_buffers(model)
     )
     return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 

@@ -25,7 +25,15 @@ from typing import Any, NamedTuple
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
-__all__ = ["DatasetInfo", "Method", "Progress", "call_hook", "detached", "without_media"]
+__all__ = [
+    "DatasetInfo",
+    "Method",
+    "Progress",
+    "call_hook",
+    "detached",
+    "replicated_buffers",
+    "without_media",
+]
 
 
 class DatasetInfo(NamedTuple):
@@ -78,6 +86,7 @@ class Method(nn.Module):
         replicated_buffers: Names of buffers that DistributedDataParallel leaves alone, such as
             ``bank``; every process must fill them with the same values: from RNG_SEED at first,
             from gathered tensors later. Without it they are broadcast before every forward pass.
+            Submodules name their own, as those of ``models/contrastive`` do.
     """
 
     replicated_buffers: frozenset[str] = frozenset()
@@ -205,6 +214,22 @@ def detached(outputs: Any) -> Any:
     if isinstance(outputs, list | tuple):
         return type(outputs)(map(detached, outputs))
     return outputs
+
+
+def replicated_buffers(model: nn.Module) -> list[str]:
+    """List the buffers that DistributedDataParallel leaves alone.
+
+    Args:
+        model: A method, or a plain module.
+
+    Returns:
+        The ``replicated_buffers`` of the model and of its submodules, such as ``queue.rows``.
+    """
+    return [
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        for name in sorted(getattr(module, "replicated_buffers", ()))
+    ]
 
 
 _MEDIA_DIMS = 4

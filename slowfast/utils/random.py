@@ -28,8 +28,10 @@ __all__ = [
     "STREAM_AUG_SEED",
     "STREAM_CLIP",
     "STREAM_CROPS",
+    "STREAM_NEGATIVES",
     "STREAM_ORDER",
     "STREAM_REPLACEMENT",
+    "STREAM_SHUFFLE",
     "STREAM_SPECAUG",
     "STREAM_SUBSET",
     "STREAM_TIME",
@@ -62,6 +64,9 @@ STREAM_AUDIO_CLIP = 9 * _SPACING  # a seed for each audio clip of a sample
 STREAM_TIME = 13 * _SPACING  # how a clip is changed in time; + number of the clip
 # Drawn once, with sample_rng.
 STREAM_SUBSET = 10 * _SPACING  # which few files of a class are trained on; index: the class
+# Drawn on the device, for methods.
+STREAM_NEGATIVES = 11 * _SPACING  # rows of a memory bank
+STREAM_SHUFFLE = 12 * _SPACING  # the order of a batch, where batch statistics must not be shared
 
 _WORD = 1 << 64
 # splitmix64 (Steele, Lea and Flood, OOPSLA 2014): the golden ratio's increment and Stafford's

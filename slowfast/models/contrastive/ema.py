@@ -1,0 +1,129 @@
+"""A momentum encoder (He et al., CVPR 2020, equation 2; Grill et al., NeurIPS 2020)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from slowfast.models.method import Progress
+
+__all__ = ["EmaEncoder", "cosine_momentum"]
+
+
+def cosine_momentum(start: float, epoch: float, max_epoch: float) -> float:
+    """Anneal the momentum of an average along a cosine (Grill et al., NeurIPS 2020, section 3.3).
+
+    ``m = 1 - (1 - start) (1 + cos(pi * epoch / max_epoch)) / 2``.
+
+    Args:
+        start: The momentum at the beginning.
+        epoch: Epochs done, with fraction.
+        max_epoch: Epochs of the training.
+
+    Returns:
+        ``start`` at the beginning, 1 at the end.
+    """
+    return 1.0 - (1.0 - start) * (1.0 + math.cos(math.pi * epoch / max_epoch)) / 2.0
+
+
+class EmaEncoder(nn.Module):
+    """An encoder whose parameters are a moving average of another's, without gradient.
+
+    A method calls :meth:`before_step` and :meth:`after_step` in its hooks of the same names, with
+    the encoder that is trained. The first ``before_step`` copies parameters and buffers, so that
+    weights loaded before training are in the copy, too. From then on only the parameters are
+    averaged. Buffers, such as the running statistics of batch norm, are the copy's own: it
+    normalizes by the statistics of its own batches, as in MoCo and BYOL.
+
+    The average keeps 1 / (1 - momentum) steps: a run of 1000 steps needs 0.99 rather than the 0.999
+    of ImageNet.
+
+    Args:
+        encoder: What is averaged; it is copied, not kept.
+        momentum: m, the share that stays in a step, from 0 to 1.
+        schedule: ``constant``, or ``cosine``: from ``momentum`` to 1 over the training.
+
+    Attributes:
+        initialized: Scalar bool buffer: whether the first copy was made.
+
+    Raises:
+        ValueError: If momentum or schedule are unknown.
+    """
+
+    initialized: Tensor
+
+    def __init__(self, encoder: nn.Module, *, momentum: float, schedule: str = "constant") -> None:
+        super().__init__()
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"EmaEncoder: got momentum {momentum}, expected 0 to 1.")
+        if schedule not in ("constant", "cosine"):
+            raise ValueError(f"EmaEncoder: got schedule '{schedule}', expected constant or cosine.")
+        self.encoder = copy.deepcopy(encoder).requires_grad_(False)
+        self.momentum, self.schedule = momentum, schedule
+        self.register_buffer("initialized", torch.tensor(False, device="cpu"))
+        self._was_checked = False  # reading the buffer waits for the device: once per process
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the copy without gradient.
+
+        Args:
+            args: As of the encoder.
+            kwargs: As of the encoder.
+
+        Returns:
+            What the encoder returns.
+        """
+        return self.encoder(*args, **kwargs)
+
+    @torch.no_grad()
+    def before_step(self, encoder: nn.Module) -> None:
+        """Copy the encoder before the first step of the training.
+
+        Args:
+            encoder: The encoder that is trained.
+
+        Raises:
+            ValueError: If it is built differently from the one that was averaged.
+        """
+        if self._was_checked:
+            return
+        own, other = self.encoder.state_dict(), encoder.state_dict()
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in other.items()}:
+            differing = sorted(set(own) ^ set(other)) or [
+                name for name in own if own[name].shape != other[name].shape
+            ]
+            raise ValueError(
+                "EmaEncoder: this is not the encoder that was copied: its weights differ in "
+                f"{', '.join(differing[:3])}. Pass the one given at construction."
+            )
+        if not self.initialized:
+            for name, value in own.items():
+                value.copy_(other[name])
+            self.initialized.fill_(True)
+        self._was_checked = True
+
+    @torch.no_grad()
+    def after_step(self, encoder: nn.Module, progress: Progress) -> None:
+        """Move the parameters: ``p <- m p + (1 - m) p_encoder``; nothing after a skipped step.
+
+        The next step then encodes its keys with the average of the weights up to this step, as in
+        MoCo, which averages at the beginning of a step.
+
+        Args:
+            encoder: The encoder that is trained.
+            progress: Where training is.
+        """
+        if not progress.stepped:
+            return
+        momentum = self.momentum
+        if self.schedule == "cosine":
+            momentum = cosine_momentum(momentum, progress.epoch_float, progress.max_epoch)
+        own: list[Tensor] = list(self.encoder.parameters())
+        other: list[Tensor] = list(encoder.parameters())
+        torch._foreach_mul_(own, momentum)
+        torch._foreach_add_(own, other, alpha=1.0 - momentum)

@@ -1,0 +1,60 @@
+"""The rows of all processes that may be written to a queue or a bank.
+
+Legend: B rows of one process, W world size, D embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from slowfast.utils.distributed import gather_no_gradient
+
+__all__ = ["gather_rows", "random_rows"]
+
+
+def gather_rows(value: Tensor, valid: Tensor | None, *others: Tensor) -> list[Tensor]:
+    """Gather rows of all processes and keep those that are valid and finite.
+
+    Args:
+        value: float (B, D); B is the same on all processes.
+        valid: bool (B,), rows to keep; None: all.
+        others: (B, ...), what belongs to the rows.
+
+    Returns:
+        ``value`` and ``others``, each (n, ...) with n <= W * B, the rows of rank 0 first.
+
+    Raises:
+        ValueError: If the shapes disagree.
+    """
+    if value.dim() != 2 or any(x.shape[:1] != value.shape[:1] for x in others):
+        got = ", ".join(str(tuple(x.shape)) for x in (value, *others))
+        raise ValueError(f"got rows of shapes {got}; expected (B, D), and B for the others.")
+    if valid is not None and (valid.dtype != torch.bool or valid.shape != value.shape[:1]):
+        raise ValueError(
+            f"got valid {valid.dtype} {tuple(valid.shape)}, expected bool ({value.shape[0]},)."
+        )
+    kept = value.isfinite().all(dim=1)
+    kept = gather_no_gradient(kept if valid is None else kept & valid)
+    return [gather_no_gradient(x)[kept] for x in (value, *others)]
+
+
+def random_rows(count: int, dim: int, seed: int) -> Tensor:
+    """Draw rows of length 1, the same on every process and device.
+
+    Args:
+        count: Number of rows.
+        dim: D.
+        seed: Alone decides what is drawn. Give two banks of a method two seeds.
+
+    Returns:
+        float32 (count, D), directions uniformly distributed, on the CPU.
+
+    Raises:
+        ValueError: If a size is not positive.
+    """
+    if count < 1 or dim < 1:
+        raise ValueError(f"got {count} rows of {dim} numbers, expected at least one of each.")
+    generator = torch.Generator("cpu").manual_seed(seed)
+    rows = torch.randn(count, dim, generator=generator, device="cpu")
+    return torch.nn.functional.normalize(rows, dim=1)

@@ -1,0 +1,99 @@
+"""One slowly moving embedding per video (Wu et al., CVPR 2018, section 3.1).
+
+Used by NPID, by CMC (Tian et al., ECCV 2020) and by AVID (Morgado et al., CVPR 2021), which keep
+one bank per view or modality.
+
+Legend: B rows of one process, N rows of the bank, D embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slowfast.models.contrastive.gathered import gather_rows, random_rows
+
+__all__ = ["MemoryBank"]
+
+
+class MemoryBank(nn.Module):
+    """An embedding for each row of the dataset, as old as the last visit.
+
+    Read it in ``forward``, write it in ``after_batch``: an evaluation then leaves it as it is.
+
+    Args:
+        num_rows: N, ``DatasetInfo.num_rows``; ``batch["index"]`` is below it.
+        dim: D.
+        momentum: m, the share of a row that stays when it is updated.
+        seed: Of the first rows, such as RNG_SEED; two banks need two seeds.
+
+    Attributes:
+        rows: float32 (N, D) buffer, rows of length 1.
+
+    Raises:
+        ValueError: If a size is not positive or the momentum not in [0, 1].
+    """
+
+    replicated_buffers = frozenset({"rows"})
+    rows: Tensor
+
+    def __init__(self, num_rows: int, dim: int, *, momentum: float = 0.5, seed: int) -> None:
+        super().__init__()
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"MemoryBank: got momentum {momentum}, expected 0 to 1.")
+        self.momentum = momentum
+        self.register_buffer("rows", random_rows(num_rows, dim, seed))
+
+    def lookup(self, index: Tensor) -> Tensor:
+        """Read rows.
+
+        Args:
+            index: int64, any shape (...).
+
+        Returns:
+            float32 (..., D), a copy without gradient.
+
+        Raises:
+            ValueError: If an index is beyond the bank (on the CPU, where looking costs nothing).
+        """
+        if not index.is_cuda:
+            self._check(index)
+        return self.rows[index]
+
+    @torch.no_grad()
+    def update(self, index: Tensor, value: Tensor, valid: Tensor | None = None) -> None:
+        """Move the rows of a batch, those of all processes: ``normalize(m * old + (1 - m) * new)``.
+
+        Where an index occurs more than once, its last valid occurrence counts, the rows of rank 0
+        being first: the others are ignored. Every process must call it.
+
+        Args:
+            index: int64 (B,).
+            value: float (B, D), of length 1. Rows that are not finite are left out.
+            valid: bool (B,); rows that are False are left out.
+
+        Raises:
+            ValueError: If a shape does not fit or an index is beyond the bank.
+        """
+        if value.dim() != 2 or value.shape[1] != self.rows.shape[1] or index.dim() != 1:
+            raise ValueError(
+                f"MemoryBank: got index {tuple(index.shape)} and values {tuple(value.shape)}; "
+                f"expected (B,) and (B, {self.rows.shape[1]})."
+            )
+        new, index = gather_rows(value, valid, index)  # (n, D), (n,)
+        self._check(index)
+        # Writing an index twice is not deterministic on GPUs: only the last occurrence is kept.
+        index, order = index.sort(stable=True)
+        is_last = torch.ones_like(index, dtype=torch.bool)
+        is_last[:-1] = index[1:] != index[:-1]
+        index, new = index[is_last], new[order[is_last]].to(self.rows.dtype)
+        mixed = self.momentum * self.rows[index] + (1 - self.momentum) * new
+        self.rows[index] = F.normalize(mixed, dim=1)
+
+    def _check(self, index: Tensor) -> None:
+        if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < len(self.rows):
+            raise ValueError(
+                f"MemoryBank: got index {int(index.min())} to {int(index.max())}, but the bank has "
+                f"{len(self.rows)} rows. Give it DatasetInfo.num_rows, see Method.setup."
+            )

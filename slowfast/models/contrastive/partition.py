@@ -1,0 +1,88 @@
+"""The constant that normalizes NCE (Wu et al., CVPR 2018, section 3.2, equation 8)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from slowfast.utils.distributed import gather_no_gradient
+
+__all__ = ["PartitionConstant"]
+
+
+class PartitionConstant(nn.Module):
+    """The mean of ``exp(score)``, estimated once or as a moving average; kept as a logarithm.
+
+    NPID and CMC write Z = N * mean over a bank of N rows. They average over positives and negatives
+    of the first batch; AVID over the negatives alone. Which scores are averaged is up to the
+    caller. A constant from an untypical first batch (a warm start) stays wrong for good: the moving
+    average forgets it.
+
+    Call it in ``forward`` and hand what it returns to the loss; :meth:`update` it in
+    ``after_batch`` with the same scores.
+
+    Args:
+        decay: Share that stays when the average moves; 1: the first batch decides.
+
+    Attributes:
+        log_mean: Scalar float32 buffer; minus infinity (the logarithm of nothing) before the first
+            batch.
+
+    Raises:
+        ValueError: If the decay is not in (0, 1].
+    """
+
+    replicated_buffers = frozenset({"log_mean"})
+    log_mean: Tensor
+
+    def __init__(self, decay: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < decay <= 1:
+            raise ValueError(f"PartitionConstant: got decay {decay}, expected above 0, up to 1.")
+        self.decay = decay
+        self.register_buffer("log_mean", torch.tensor(-math.inf, device="cpu"))
+
+    @torch.no_grad()
+    def forward(self, scores: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return the constant, that of this batch before there is one. Every process calls it.
+
+        Args:
+            scores: float (B, K), similarities divided by the temperature.
+            valid: bool (B,); rows that are False do not count.
+
+        Returns:
+            Scalar, the logarithm of the mean over all processes; 0 if there is nothing to average.
+        """
+        now = _log_mean_exp(scores, valid)
+        known = torch.where(self.log_mean.isfinite(), self.log_mean.to(now.dtype), now)
+        return torch.where(known.isfinite(), known, torch.zeros_like(known))
+
+    @torch.no_grad()
+    def update(self, scores: Tensor, valid: Tensor | None = None) -> None:
+        """Take a batch into account. Every process calls it.
+
+        Args:
+            scores: As in :meth:`forward`. Values that are not finite leave the constant as it is.
+            valid: As in :meth:`forward`.
+        """
+        new, old = _log_mean_exp(scores, valid).to(self.log_mean.dtype), self.log_mean
+        if self.decay < 1:
+            moved = torch.logaddexp(old + math.log(self.decay), new + math.log1p(-self.decay))
+        else:
+            moved = old
+        moved = torch.where(old.isfinite(), moved, new)
+        old.copy_(torch.where(new.isfinite(), moved, old))
+
+
+def _log_mean_exp(scores: Tensor, valid: Tensor | None) -> Tensor:
+    """Logarithm of the mean of exp over valid rows of all processes, a scalar."""
+    wide = scores if scores.dtype == torch.float64 else scores.float()
+    count = torch.full((), scores.numel(), dtype=wide.dtype, device=wide.device)
+    if valid is not None:
+        wide = wide.masked_fill(~valid[:, None], -math.inf)
+        count = (valid.sum() * scores.shape[1]).to(wide.dtype)
+    sums = torch.stack([wide.logsumexp(dim=(0, 1)), count.log()])[None]  # (1, 2)
+    total, rows = gather_no_gradient(sums).logsumexp(dim=0)  # over processes
+    return total - rows

@@ -1,0 +1,56 @@
+"""Assignments to prototypes with equal shares (Caron et al., NeurIPS 2020, section 3.1).
+
+Legend: B rows of one process, P prototypes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from slowfast.utils.distributed import gather_no_gradient
+
+__all__ = ["sinkhorn"]
+
+
+@torch.no_grad()
+def sinkhorn(
+    scores: Tensor, *, epsilon: float = 0.05, iterations: int = 3, valid: Tensor | None = None
+) -> Tensor:
+    """Compute soft codes: each row sums to 1, each prototype gets the same share of all rows.
+
+    The Sinkhorn-Knopp algorithm of the paper, on logarithms: ``exp(score / epsilon)`` overflows
+    float16 for cosines and epsilon 0.05, and float32 for scores above 4.4. The rows of
+    all processes share the prototypes: each process gets the codes of its rows as if it held all.
+
+    Args:
+        scores: float (B, P), similarities of rows and prototypes. B may differ between processes.
+        epsilon: Weight of the entropy; small values make the codes hard.
+        iterations: Normalizations of columns and rows. Every process needs the same number.
+        valid: bool (B,); rows that are False take no share, and their codes are 0.
+
+    Returns:
+        Codes (B, P) without gradient, float32 (float64 for float64 scores).
+
+    Raises:
+        ValueError: If epsilon or the number of iterations is not positive, or a shape is wrong.
+    """
+    if epsilon <= 0 or iterations < 1 or scores.dim() != 2:
+        raise ValueError(
+            f"sinkhorn: got scores {tuple(scores.shape)}, epsilon {epsilon}, {iterations} "
+            "iterations; expected (B, P) and positive numbers."
+        )
+    if valid is None:
+        valid = torch.ones_like(scores[:, 0], dtype=torch.bool)
+    absent = ~valid[:, None]
+    # Half precision is not enough, autocast or not: exp and logsumexp run in what they are given.
+    wide = scores if scores.dtype == torch.float64 else scores.float()
+    logits = wide.masked_fill(absent, 0.0) / epsilon
+    for _ in range(iterations):
+        # Columns, over all processes.
+        own = logits.masked_fill(absent, -math.inf).logsumexp(dim=0)  # (P,)
+        logits = logits - gather_no_gradient(own[None]).logsumexp(dim=0)
+        logits = logits - logits.logsumexp(dim=1, keepdim=True)
+    return logits.exp().masked_fill(absent, 0.0)
