@@ -1,6 +1,6 @@
-"""The worked example of docs/adding_a_method.md, copied into an empty folder and run as it stands.
+"""The examples of docs/adding_a_method.md, copied into an empty folder and run as they stand.
 
-A process of its own each time, as the method registers itself and one must not see it here.
+A process of its own each time, as a method registers itself and one must not see it here.
 """
 
 import os
@@ -24,6 +24,8 @@ RUN_NET = PAGE.parents[1] / "tools" / "run_net.py"
 
 pytestmark = pytest.mark.slow
 
+METHODS = ("simclr", "instance_bank")
+
 WORDS = (
     "NUM_GPUS 0 RESNET.WIDTH_PER_GROUP 4 DATA.NUM_FRAMES 4 DATA.SAMPLING_RATE 2 "
     "DATA.TRAIN_CROP_SIZE 24 DATA.TEST_CROP_SIZE 24 DATA.TRAIN_JITTER_SCALES [24,32] "
@@ -33,19 +35,19 @@ WORDS = (
 ).split()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+def files():
+    """Find the page's files: a name in backquotes, a colon, a block."""
+    text = PAGE.read_text(encoding="utf-8")
+    return dict(re.findall(r"`(\w+\.(?:py|yaml))`:\n\n```\w+\n(.*?)```", text, re.DOTALL))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An empty folder, with the page's two files and eight videos."""
+    """An empty folder, with the page's files and eight videos."""
     root = tmp_path_factory.mktemp("method")
-    (code,) = blocks("python")
-    (yaml,) = blocks("yaml")
-    assert len(code.splitlines()) < 100
-    (root / "instance_bank.py").write_text(code, encoding="utf-8")
-    (root / "instance_bank.yaml").write_text(yaml, encoding="utf-8")
+    assert set(files()) == {f"{name}.{end}" for name in METHODS for end in ("py", "yaml")}
+    for name, text in files().items():
+        (root / name).write_text(text, encoding="utf-8")
     for split, count in (("train", 8), ("test", 4)):
         for number in range(count):
             path = root / "videos" / split / "ab"[number % 2] / f"{number}.mp4"
@@ -54,23 +56,22 @@ def folder(tmp_path_factory):
     return root
 
 
-def command(folder, out, *words):
+def command(folder, method, out, *words):
     return [
-        *(
-            sys.executable,
-            str(RUN_NET),
-            "--cfg",
-            str(folder / "instance_bank.yaml"),
-        ),
+        *(sys.executable, str(RUN_NET), "--cfg", str(folder / f"{method}.yaml")),
         *("DATA.PATH_TO_DATA_DIR", str(folder / "videos"), "OUTPUT_DIR", str(folder / out)),
         *WORDS,
         *map(str, words),
     ]
 
 
-def run(folder, out, *words):
+def run(folder, method, out, *words):
     done = subprocess.run(
-        command(folder, out, *words), cwd=folder, capture_output=True, text=True, check=False
+        command(folder, method, out, *words),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / out
@@ -87,20 +88,34 @@ def state(out):
 
 @pytest.fixture(scope="module")
 def straight(folder):
-    return run(folder, "straight")
+    return run(folder, "instance_bank", "straight")
 
 
-def test_it_learns_and_is_evaluated(straight):
-    assert state(straight)["bank"].shape == (8, 64)
+def test_the_files_are_short():
+    lines = {name: len(text.splitlines()) for name, text in files().items()}
+    assert lines["simclr.py"] < 120
+    assert lines["instance_bank.py"] < 100
+
+
+def test_the_bank_learns_and_is_evaluated(straight):
+    assert state(straight)["bank.rows"].shape == (8, 64)
     curve = list(losses(straight).values())
     assert len(curve) == 8
     assert sum(curve[-3:]) < sum(curve[1:4])  # once all rows have been written
     assert "class_retrieval_r1" in (straight / "results.json").read_text(encoding="utf-8")
 
 
+def test_simclr_learns_and_is_evaluated(folder):
+    out = run(folder, "simclr", "simclr", "SOLVER.MAX_EPOCH", 8, "SOLVER.BASE_LR", 0.005)
+    curve = list(losses(out).values())
+    assert len(curve) == 16
+    assert sum(curve[-4:]) < sum(curve[:4])
+    assert "class_retrieval_r1" in (out / "results.json").read_text(encoding="utf-8")
+
+
 def test_killed_and_resumed_it_is_the_same_bit_for_bit(folder, straight):
     process = subprocess.Popen(
-        command(folder, "killed", "TRAIN.CHECKPOINT_PERIOD", 1),
+        command(folder, "instance_bank", "killed", "TRAIN.CHECKPOINT_PERIOD", 1),
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -111,17 +126,18 @@ def test_killed_and_resumed_it_is_the_same_bit_for_bit(folder, straight):
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    resumed = run(folder, "killed")
+    resumed = run(folder, "instance_bank", "killed")
     assert losses(resumed) == losses(straight)
     for name, value in state(straight).items():
         assert torch.equal(value, state(resumed)[name]), name
 
 
 @pytest.mark.distributed
-def test_two_processes_are_as_one(folder):
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_are_as_one(folder, method):
     words = ("TRAIN.MAX_STEPS", 4, "SOLVER.BASE_LR", 1e-4, "TEST.ENABLE", False)
-    one = run(folder, "one", *words)
-    two = run(folder, "two", *words, "NUM_CPU_PROCESSES", 2)
+    one = run(folder, method, f"{method}_one", *words)
+    two = run(folder, method, f"{method}_two", *words, "NUM_CPU_PROCESSES", 2)
     assert list(losses(two).values()) == pytest.approx(list(losses(one).values()), abs=5e-3)
     for name, value in state(one).items():
         torch.testing.assert_close(state(two)[name], value, atol=5e-3, rtol=1e-2)
@@ -151,7 +167,11 @@ def test_config_yaml_of_a_run_starts_it_from_anywhere(folder, straight, tmp_path
 )
 def test_mistakes(folder, words, message):
     done = subprocess.run(
-        command(folder, "mistake", *words), cwd=folder, capture_output=True, text=True, check=False
+        command(folder, "instance_bank", "mistake", *words),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert message in done.stdout + done.stderr
