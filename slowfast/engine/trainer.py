@@ -12,26 +12,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.labels import check_labels
 from slowfast.datasets.loader import construct_train_loader, local_batch_size
 from slowfast.datasets.preprocess import build_preprocess
+from slowfast.engine.data_parallel import distribute, synchronized
+from slowfast.engine.grad_cache import backward_in_chunks
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision, clip_gradients
 from slowfast.engine.recorder import Recorder
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.complexity import describe_complexity
-from slowfast.models.method import (
-    DatasetInfo,
-    Progress,
-    call_hook,
-    detached,
-    replicated_buffers,
-    without_media,
-)
+from slowfast.models.method import DatasetInfo, Progress, call_hook, detached, without_media
 from slowfast.models.optimizer import (
     construct_optimizer,
     get_epoch_lr,
@@ -84,7 +78,7 @@ class Trainer:
         self.epoch = self.iteration = 0
         self.signal_received = 0
         self._restore(model)
-        self.model = _distribute(model, device)
+        self.model = distribute(model, device)
         self.recorder = Recorder(cfg, self.steps_per_epoch, device)
 
     @property
@@ -163,11 +157,7 @@ class Trainer:
             batch = self.prepare(next(batches))
             if micro == 0:
                 self.recorder.data_ready()
-            with self._synchronized(micro == self.accumulate - 1):
-                with self.precision.autocast():
-                    outputs = self.model(batch)
-                    terms = self.criterion(outputs, batch)
-                self.precision.scaler.scale(terms["loss"] / self.accumulate).backward()
+            outputs, terms = self._forward_backward(batch, is_last=micro == self.accumulate - 1)
             kept.append((detached(outputs), without_media(batch)))
             for name, value in terms.items():
                 total[name] = total.get(name, 0.0) + value.detach() / self.accumulate
@@ -186,6 +176,31 @@ class Trainer:
         self._call("after_step", progress)
         return total, grad_norm
 
+    def _forward_backward(
+        self, batch: dict[str, Tensor], *, is_last: bool
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """Compute the loss of a batch, and add its gradient; the last of a step exchanges it."""
+
+        def scale(loss: Tensor) -> Tensor:
+            return self.precision.scaler.scale(loss / self.accumulate)
+
+        if 0 < self.cfg.SOLVER.GRAD_CACHE_CHUNK < len(batch["index"]):
+            return backward_in_chunks(
+                self.model,
+                self.criterion,
+                batch,
+                chunk=self.cfg.SOLVER.GRAD_CACHE_CHUNK,
+                precision=self.precision,
+                scale=scale,
+                is_last=is_last,
+            )
+        with synchronized(self.model, is_last):
+            with self.precision.autocast():
+                outputs = self.model(batch)
+                terms = self.criterion(outputs, batch)
+            scale(terms["loss"]).backward()
+        return outputs, terms
+
     def _progress(self) -> Progress:
         return Progress(
             step=self.steps_done,
@@ -199,12 +214,6 @@ class Trainer:
         """Call a hook of the method, without gradients."""
         with torch.no_grad():
             call_hook(cu.unwrap_model(self.model), hook, *args)
-
-    def _synchronized(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
-        """Let only the last batch of a step exchange gradients."""
-        if is_last or not isinstance(self.model, DistributedDataParallel):
-            return contextlib.nullcontext()
-        return self.model.no_sync()
 
     def _finish_epoch(self, after_epoch: Callable[[int], dict[str, float]]) -> None:
         if self.cfg.BN.USE_PRECISE_STATS and self._is_due(self.cfg.TRAIN.EVAL_PERIOD):
@@ -377,15 +386,6 @@ def describe_model(model: nn.Module) -> str:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     listed = ", ".join(f"{name} {count / 1e6:.2f}" for name, count in parts.items() if count)
     return f"{total / 1e6:.2f} M parameters, {trained / 1e6:.2f} M trained ({listed})"
-
-
-def _distribute(model: nn.Module, device: torch.device) -> nn.Module:
-    if distributed.world_size() == 1:
-        return model
-    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
-        model, replicated_buffers(model)
-    )
-    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
 
 @contextlib.contextmanager

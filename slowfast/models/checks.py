@@ -144,6 +144,9 @@ def check_solver(cfg: CfgNode) -> list[Problem]:
     if solver.ACCUMULATE_STEPS < 1:
         got = solver.ACCUMULATE_STEPS
         problems.append(Problem("SOLVER.ACCUMULATE_STEPS", f"got {got}, expected at least 1."))
+    if solver.GRAD_CACHE_CHUNK < 0:
+        got = solver.GRAD_CACHE_CHUNK
+        problems.append(Problem("SOLVER.GRAD_CACHE_CHUNK", f"got {got}, expected 0 or more."))
     if solver.WARMUP_EPOCHS >= solver.MAX_EPOCH:
         problems.append(
             Problem(

@@ -9,7 +9,7 @@ Legend: B batch, V views, K crops, C channels, T frames, T' H' W' feature map.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from fvcore.common.config import CfgNode
@@ -60,6 +60,7 @@ class Classifier(Method):
     """
 
     modality = "video"
+    output_batch_dims: ClassVar[Mapping[str, int | None]] = {"crop_logits": 1}
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ called.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
@@ -87,9 +87,13 @@ class Method(nn.Module):
             ``bank``; every process must fill them with the same values: from RNG_SEED at first,
             from gathered tensors later. Without it they are broadcast before every forward pass.
             Submodules name their own, as those of ``models/contrastive`` do.
+        output_batch_dims: Where the outputs of ``forward`` have their samples, if not in their
+            first dimension; None for outputs that all samples share, such as a bank. Read with
+            SOLVER.GRAD_CACHE_CHUNK.
     """
 
     replicated_buffers: frozenset[str] = frozenset()
+    output_batch_dims: ClassVar[Mapping[str, int | None]] = {}
 
     def setup(self, data: DatasetInfo) -> None:
         """Prepare for the training data, such as a memory bank of its size. Not for evaluation.

@@ -1,12 +1,16 @@
 """Parts of contrastive methods over two gloo ranks: equal on both, as of the joined batch."""
 
 import copy
+from typing import ClassVar, NamedTuple
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from slowfast.engine.data_parallel import distribute
+from slowfast.engine.grad_cache import backward_in_chunks
+from slowfast.engine.precision import Precision
 from slowfast.models.batch_norm import SplitBatchNorm3d
 from slowfast.models.contrastive.ema import EmaEncoder
 from slowfast.models.contrastive.feature_queue import FeatureQueue
@@ -174,9 +178,7 @@ def _train(take, wrap):
 
 
 def _wrap(model):
-    from slowfast.engine.trainer import _distribute
-
-    wrapped = _distribute(model, torch.device("cpu"))
+    wrapped = distribute(model, torch.device("cpu"))
     ignored = wrapped.parameters_to_ignore
     assert {"queue.rows", "queue.pointer", "queue.filled"} <= set(ignored)
     return wrapped
@@ -191,3 +193,61 @@ def test_training_with_an_average_and_a_queue(two_ranks):
     for state in two_ranks.run(_train_distributed):
         for name, value in expected.items():
             torch.testing.assert_close(state[name], value, rtol=1e-9, atol=1e-11, msg=name)
+
+
+class Embedded(NamedTuple):
+    embedding: torch.Tensor  # (B, 2, D)
+    prototypes: torch.Tensor  # (P, D)
+
+
+class Embedder(Method):
+    output_batch_dims: ClassVar = {"prototypes": None}
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Linear(4, 4)
+        self.prototypes = nn.Parameter(torch.randn(5, 4))
+
+    def forward(self, batch):
+        z = F.normalize(self.encoder(batch["x"]), dim=1)
+        return Embedded(torch.stack([z, z.flip(1)], dim=1), self.prototypes)
+
+
+def _criterion(outputs, batch):
+    scores = outputs.embedding.flatten(0, 1) @ outputs.prototypes.T
+    assigned = -(sinkhorn(scores) * scores.log_softmax(dim=1)).sum(dim=1)
+    loss = nt_xent(outputs.embedding, 0.3) + distributed.global_mean(assigned)
+    return {"loss": loss}
+
+
+def _cached_gradients(take, chunk):
+    torch.manual_seed(0)
+    model = Embedder().double()
+    model = distribute(model, torch.device("cpu"))
+    batch = {"x": take(_rows(4)), "index": take(torch.arange(6))}
+    for _ in range(2):  # a second step finds DDP as the first left it
+        model.zero_grad()
+        if chunk:
+            backward_in_chunks(
+                model,
+                _criterion,
+                batch,
+                chunk=chunk,
+                precision=Precision(torch.device("cpu")),
+                scale=lambda loss: loss,
+            )
+        else:
+            _criterion(model(batch), batch)["loss"].backward()
+    return [p.grad for p in model.parameters()]
+
+
+def _own_cached_gradients(chunk):
+    return _cached_gradients(_own, chunk)
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_gradients_in_chunks(two_ranks, chunk):
+    expected = _cached_gradients(lambda x: x, 0)
+    for rank in two_ranks.run(_own_cached_gradients, chunk):
+        for got, value in zip(rank, expected, strict=True):
+            torch.testing.assert_close(got, value, rtol=1e-9, atol=1e-12)

@@ -88,6 +88,7 @@ def test_crops_in_training():
     out = model(batch)
     assert out.logits.shape == (2, 3, 5)
     assert out.crop_logits.shape == (3, 2, 3, 5)
+    assert out.crop_logits.shape[Classifier.output_batch_dims["crop_logits"]] == 2
     assert augment.aug_seed is batch["aug_seed"]
     # The crop of everything has the logits of the full map, the others have not.
     torch.testing.assert_close(out.crop_logits[2], out.logits, rtol=1e-5, atol=1e-5)

@@ -7,7 +7,7 @@ feature map, F mel bins, S spectrogram steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from fvcore.common.config import CfgNode
@@ -69,6 +69,11 @@ class SpaceTimeCropAttend(Method):
         head_crops: As ``head_video``, for the crops; None: crops pass ``head_video``, too.
         crops_from_epoch: Epochs of training without crops at first, STICA.WITHIN_START_EPOCH.
     """
+
+    output_batch_dims: ClassVar[Mapping[str, int | None]] = {
+        "video": 1,
+        **dict.fromkeys(CROP_KINDS, 2),
+    }
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from fvcore.common.config import CfgNode
@@ -163,6 +163,11 @@ class ReleasedStiCA(SpaceTimeCropAttend):
         audio_backbone: As there.
         head_audio: As there.
     """
+
+    output_batch_dims: ClassVar[Mapping[str, int | None]] = {
+        **SpaceTimeCropAttend.output_batch_dims,
+        "audio": 1,
+    }
 
     def __init__(
         self,

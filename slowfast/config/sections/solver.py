@@ -57,6 +57,9 @@ def add_config(cfg: CfgNode) -> None:
     # Batches whose gradients are added up before one optimizer step. A contrastive loss still
     # sees the negatives of one batch only.
     cfg.SOLVER.ACCUMULATE_STEPS = 1
+    # Samples of a process that are in memory at once. The loss still sees the whole batch: each
+    # chunk is embedded twice (gradient caching). Batch norm takes a chunk for a batch. 0: off.
+    cfg.SOLVER.GRAD_CACHE_CHUNK = 0
     # Kept for PySlowFast's YAMLs; nothing reads them (nothing read them there either).
     cfg.SOLVER.GAMMA = 0.1
     cfg.SOLVER.STEP_SIZE = 1

@@ -7,6 +7,8 @@ from stica.crops import Boxes
 from stica.model import SpaceTimeCropAttend
 from torch import nn
 
+from slowfast.engine.grad_cache import backward_in_chunks
+from slowfast.engine.precision import Precision
 from slowfast.models.build import (
     FEATURE_AUG_REGISTRY,
     HEAD_REGISTRY,
@@ -92,6 +94,25 @@ def test_shapes_of_outputs(cfg):
     for embedding in outputs:
         ones = torch.ones(embedding.shape[:-1], dtype=torch.float64)
         torch.testing.assert_close(embedding.norm(dim=-1), ones, rtol=0, atol=1e-12)
+
+
+def test_gradients_in_chunks_are_those_of_the_batch(cfg):
+    model, batch = _model(cfg).eval(), _batch() | {"index": torch.arange(B)}
+    cached = copy.deepcopy(model)
+    criterion = LOSS_REGISTRY.get("stica")(cfg)
+    loss = criterion(model(batch), batch)["loss"]
+    loss.backward()
+    _, terms = backward_in_chunks(
+        cached,
+        criterion,
+        batch,
+        chunk=2,
+        precision=Precision(torch.device("cpu")),
+        scale=lambda loss: loss,
+    )
+    torch.testing.assert_close(terms["loss"], loss, rtol=1e-12, atol=0)
+    for (name, param), got in zip(model.named_parameters(), cached.parameters(), strict=True):
+        torch.testing.assert_close(got.grad, param.grad, rtol=1e-8, atol=1e-12, msg=name)
 
 
 @pytest.mark.parametrize("pooling", ["transformer", "avg"])

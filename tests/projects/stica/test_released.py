@@ -163,6 +163,13 @@ def _small(released, steps, *, pooling="transformer"):
     return model, batch
 
 
+def test_where_outputs_have_the_samples(released):
+    model, batch = _small(released, 4)
+    batch = {name: torch.cat([value, value[:1]]) for name, value in batch.items()}
+    for name, value in model(batch)._asdict().items():
+        assert value.shape[model.output_batch_dims.get(name, 0)] == 3, name
+
+
 @pytest.mark.parametrize("pooling", ["transformer", "avg"])
 @pytest.mark.parametrize("steps", [4, 8, 12])
 def test_agrees_with_the_oracle(released, steps, pooling):

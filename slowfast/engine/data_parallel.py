@@ -1,0 +1,48 @@
+"""A model on several processes: DistributedDataParallel, and when it exchanges gradients."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from slowfast.models.method import replicated_buffers
+from slowfast.utils import distributed
+
+__all__ = ["distribute", "synchronized"]
+
+
+def distribute(model: nn.Module, device: torch.device) -> nn.Module:
+    """Let processes average the gradients of a model.
+
+    Args:
+        model: On its device, with the weights to start from.
+        device: Of this process.
+
+    Returns:
+        The model, wrapped if there are several processes. Its ``replicated_buffers`` are left
+        alone.
+    """
+    if distributed.world_size() == 1:
+        return model
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
+        model, replicated_buffers(model)
+    )
+    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
+
+def synchronized(model: nn.Module, is_last: bool) -> contextlib.AbstractContextManager[None]:
+    """Let only the last pass of a step exchange gradients.
+
+    Args:
+        model: What ``distribute`` returned.
+        is_last: Whether this pass is the last one.
+
+    Returns:
+        The context for a forward and a backward pass.
+    """
+    if is_last or not isinstance(model, DistributedDataParallel):
+        return contextlib.nullcontext()
+    return model.no_sync()
