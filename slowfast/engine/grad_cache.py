@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
-from slowfast.config import UserError
+from slowfast.config import ConfigValueError
 from slowfast.engine.data_parallel import synchronized
 from slowfast.engine.precision import Precision
 from slowfast.utils.checkpoint import unwrap_model
@@ -69,7 +69,7 @@ def backward_in_chunks(
         The joined outputs and the terms, both as of the whole batch.
 
     Raises:
-        UserError: If an output does not have the samples where it should.
+        ConfigValueError: If an output does not have the samples where it should.
     """
     pieces, sizes = _cut(batch, chunk)
     last = len(pieces) - 1
@@ -120,9 +120,9 @@ def _join(
     """Join the outputs of all chunks to those of the batch, cut off from any graph."""
     kind = type(parts[0])
     if not hasattr(kind, "_fields"):
-        raise UserError(
-            f"{_KEY}: the model returns a {kind.__name__}, expected a NamedTuple of tensors. Set "
-            f"{_KEY} 0."
+        raise ConfigValueError(
+            _KEY,
+            f"the model returns a {kind.__name__}, expected a NamedTuple of tensors. Set it to 0.",
         )
     fields, leaves = {}, []
     for name in kind._fields:
@@ -144,10 +144,11 @@ def _join_one(name: str, values: tuple[Any, ...], sizes: list[int], dim: int | N
     if dim is not None:
         found = [value.shape[dim] if value.dim() > dim else None for value in values]
         if found != sizes:
-            raise UserError(
-                f"{_KEY}: output '{name}' of shape {tuple(values[0].shape)} does not have the "
-                f"{sizes[0]} samples of a chunk in dimension {dim}. Name its dimension, or None if "
-                f"it has none, in the model's output_batch_dims, or set {_KEY} 0."
+            raise ConfigValueError(
+                _KEY,
+                f"output '{name}' of shape {tuple(values[0].shape)} does not have the {sizes[0]} "
+                f"samples of a chunk in dimension {dim}. Name its dimension, or None if it has "
+                "none, in the model's output_batch_dims; or set it to 0.",
             )
         joined = torch.cat([value.detach() for value in values], dim)
     return joined.requires_grad_(values[-1].requires_grad)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from slowfast.config import ParameterError
 from slowfast.models.method import Progress
 
 __all__ = ["EmaEncoder", "cosine_momentum"]
@@ -51,7 +52,7 @@ class EmaEncoder(nn.Module):
         initialized: Scalar bool buffer: whether the first copy was made.
 
     Raises:
-        ValueError: If momentum or schedule are unknown.
+        ParameterError: If the momentum is not in [0, 1] or the schedule unknown.
     """
 
     initialized: Tensor
@@ -59,9 +60,9 @@ class EmaEncoder(nn.Module):
     def __init__(self, encoder: nn.Module, *, momentum: float, schedule: str = "constant") -> None:
         super().__init__()
         if not 0 <= momentum <= 1:
-            raise ValueError(f"EmaEncoder: got momentum {momentum}, expected 0 to 1.")
+            raise ParameterError("momentum", f"got {momentum}; expected 0 to 1.")
         if schedule not in ("constant", "cosine"):
-            raise ValueError(f"EmaEncoder: got schedule '{schedule}', expected constant or cosine.")
+            raise ParameterError("schedule", f"got '{schedule}'; expected constant or cosine.")
         self.encoder = copy.deepcopy(encoder).requires_grad_(False)
         self.momentum, self.schedule = momentum, schedule
         self.register_buffer("initialized", torch.tensor(False, device="cpu"))

@@ -28,7 +28,7 @@ class FeatureQueue(nn.Module):
         filled: Scalar int64 buffer: how many rows have been written, at most K.
 
     Raises:
-        ValueError: If a size is not positive.
+        ParameterError: If a size is not positive.
     """
 
     replicated_buffers = frozenset({"rows", "pointer", "filled"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from slowfast.config import ParameterError
 from slowfast.utils.distributed import gather_no_gradient
 
 __all__ = ["gather_rows", "random_rows"]
@@ -39,22 +40,23 @@ def gather_rows(value: Tensor, valid: Tensor | None, *others: Tensor) -> list[Te
     return [gather_no_gradient(x)[kept] for x in (value, *others)]
 
 
-def random_rows(count: int, dim: int, seed: int) -> Tensor:
+def random_rows(length: int, dim: int, seed: int) -> Tensor:
     """Draw rows of length 1, the same on every process and device.
 
     Args:
-        count: Number of rows.
+        length: Number of rows.
         dim: D.
         seed: Alone decides what is drawn. Give two banks of a method two seeds.
 
     Returns:
-        float32 (count, D), directions uniformly distributed, on the CPU.
+        float32 (length, D), directions uniformly distributed, on the CPU.
 
     Raises:
-        ValueError: If a size is not positive.
+        ParameterError: If a size is not positive.
     """
-    if count < 1 or dim < 1:
-        raise ValueError(f"got {count} rows of {dim} numbers, expected at least one of each.")
+    for name, value in (("length", length), ("dim", dim)):
+        if value < 1:
+            raise ParameterError(name, f"got {value}; expected at least 1.")
     generator = torch.Generator("cpu").manual_seed(seed)
-    rows = torch.randn(count, dim, generator=generator, device="cpu")
+    rows = torch.randn(length, dim, generator=generator, device="cpu")
     return torch.nn.functional.normalize(rows, dim=1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slowfast.config import ParameterError
 from slowfast.models.contrastive.gathered import gather_rows, random_rows
 
 __all__ = ["MemoryBank"]
@@ -32,7 +33,7 @@ class MemoryBank(nn.Module):
         rows: float32 (N, D) buffer, rows of length 1.
 
     Raises:
-        ValueError: If a size is not positive or the momentum not in [0, 1].
+        ParameterError: If a size is not positive or the momentum not in [0, 1].
     """
 
     replicated_buffers = frozenset({"rows"})
@@ -41,7 +42,7 @@ class MemoryBank(nn.Module):
     def __init__(self, num_rows: int, dim: int, *, momentum: float = 0.5, seed: int) -> None:
         super().__init__()
         if not 0 <= momentum <= 1:
-            raise ValueError(f"MemoryBank: got momentum {momentum}, expected 0 to 1.")
+            raise ParameterError("momentum", f"got {momentum}; expected 0 to 1.")
         self.momentum = momentum
         self.register_buffer("rows", random_rows(num_rows, dim, seed))
 

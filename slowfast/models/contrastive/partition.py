@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from slowfast.config import ParameterError
 from slowfast.utils.distributed import gather_no_gradient
 
 __all__ = ["PartitionConstant"]
@@ -31,7 +32,7 @@ class PartitionConstant(nn.Module):
             batch.
 
     Raises:
-        ValueError: If the decay is not in (0, 1].
+        ParameterError: If the decay is not in (0, 1].
     """
 
     replicated_buffers = frozenset({"log_mean"})
@@ -40,7 +41,7 @@ class PartitionConstant(nn.Module):
     def __init__(self, decay: float = 1.0) -> None:
         super().__init__()
         if not 0 < decay <= 1:
-            raise ValueError(f"PartitionConstant: got decay {decay}, expected above 0, up to 1.")
+            raise ParameterError("decay", f"got {decay}; expected above 0, up to 1.")
         self.decay = decay
         self.register_buffer("log_mean", torch.tensor(-math.inf, device="cpu"))
 

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from slowfast.config import ParameterError
 from slowfast.utils.distributed import gather_no_gradient
 
 __all__ = ["sinkhorn"]
@@ -35,13 +36,14 @@ def sinkhorn(
         Codes (B, P) without gradient, float32 (float64 for float64 scores).
 
     Raises:
-        ValueError: If epsilon or the number of iterations is not positive, or a shape is wrong.
+        ParameterError: If epsilon or the number of iterations is not positive.
+        ValueError: If the shape is wrong.
     """
-    if epsilon <= 0 or iterations < 1 or scores.dim() != 2:
-        raise ValueError(
-            f"sinkhorn: got scores {tuple(scores.shape)}, epsilon {epsilon}, {iterations} "
-            "iterations; expected (B, P) and positive numbers."
-        )
+    if scores.dim() != 2:
+        raise ValueError(f"sinkhorn: got scores {tuple(scores.shape)}, expected (B, P).")
+    for name, value in (("epsilon", epsilon), ("iterations", iterations)):
+        if value <= 0:
+            raise ParameterError(name, f"got {value}; expected a positive number.")
     if valid is None:
         valid = torch.ones_like(scores[:, 0], dtype=torch.bool)
     absent = ~valid[:, None]

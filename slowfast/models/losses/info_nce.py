@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from slowfast.config import ConfigValueError
 from slowfast.utils import distributed
 
 __all__ = ["info_nce", "nt_xent"]
@@ -111,12 +112,14 @@ def nt_xent(
         Scalar, as :func:`info_nce`; log(W * B * V - 1) when all embeddings are equal and V is 2.
 
     Raises:
-        ValueError: If there are fewer than two views.
+        ConfigValueError: If there is one view.
+        ValueError: If the shape is wrong.
     """
-    if embedding.dim() != 3 or embedding.shape[1] < 2:
-        raise ValueError(
-            f"nt_xent: got embeddings {tuple(embedding.shape)}, expected (B, V, D) with at least "
-            "2 views. DATA.TRAIN_CROP_NUM_SPATIAL 2 gives two of a clip."
+    if embedding.dim() != 3:
+        raise ValueError(f"nt_xent: got {tuple(embedding.shape)}, expected (B, V, D).")
+    if embedding.shape[1] < 2:
+        raise ConfigValueError(
+            "DATA.TRAIN_CROP_NUM_SPATIAL", "the loss got 1 view of a sample; expected at least 2."
         )
     samples, views = embedding.shape[:2]
     if valid is not None:

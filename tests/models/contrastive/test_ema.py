@@ -91,8 +91,8 @@ def test_the_cosine_begins_at_the_momentum_and_ends_at_one():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"momentum": 1.1}, r"got momentum 1\.1, expected 0 to 1"),
-        ({"momentum": 0.9, "schedule": "linear"}, "got schedule 'linear'"),
+        ({"momentum": 1.1}, r"momentum: got 1\.1; expected 0 to 1"),
+        ({"momentum": 0.9, "schedule": "linear"}, "schedule: got 'linear'"),
     ],
 )
 def test_errors(kwargs, message):

@@ -78,5 +78,5 @@ def test_errors(values, valid, message):
 
 
 def test_an_empty_queue_is_refused():
-    with pytest.raises(ValueError, match="got 0 rows of 3 numbers"):
+    with pytest.raises(ValueError, match="length: got 0"):
         FeatureQueue(0, 3, seed=0)

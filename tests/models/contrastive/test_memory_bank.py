@@ -77,5 +77,5 @@ def test_shapes_are_checked(index, shape, message):
 
 
 def test_impossible_momentum():
-    with pytest.raises(ValueError, match=r"got momentum -0\.1"):
+    with pytest.raises(ValueError, match=r"momentum: got -0\.1"):
         MemoryBank(4, 4, momentum=-0.1, seed=0)

@@ -61,5 +61,5 @@ def test_large_scores_do_not_overflow():
 
 
 def test_impossible_decay():
-    with pytest.raises(ValueError, match="got decay 0"):
+    with pytest.raises(ValueError, match="decay: got 0"):
         PartitionConstant(0.0)

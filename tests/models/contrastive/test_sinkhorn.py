@@ -39,7 +39,7 @@ def test_rows_that_are_not_valid_take_no_share():
 
 @pytest.mark.parametrize("kwargs", [{"epsilon": 0.0}, {"iterations": 0}])
 def test_errors(kwargs):
-    with pytest.raises(ValueError, match=r"got scores \(8, 5\).*positive numbers"):
+    with pytest.raises(ValueError, match=r"(epsilon|iterations): got 0.*a positive number"):
         sinkhorn(SCORES, **kwargs)
     with pytest.raises(ValueError, match=r"got scores \(8,\)"):
         sinkhorn(SCORES[:, 0])

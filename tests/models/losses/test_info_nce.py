@@ -228,5 +228,5 @@ def test_errors_of_the_other_forms(change, message):
 
 
 def test_nt_xent_needs_two_views():
-    with pytest.raises(ValueError, match=r"\(6, 1, 4\).*DATA\.TRAIN_CROP_NUM_SPATIAL 2"):
+    with pytest.raises(ValueError, match=r"DATA\.TRAIN_CROP_NUM_SPATIAL: the loss got 1 view"):
         nt_xent(torch.zeros(6, 1, 4), 0.1)
