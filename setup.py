@@ -46,6 +46,7 @@ setup(
     ],
     package_dir={"slowfast_configs": "configs", **PROJECTS, **WEIGHTS},
     package_data={
+        "slowfast": ["config/sections/*.yaml"],
         **{name: ["*.yaml"] for name in CONFIGS},
         **{name: ["*", "*/*"] for name in WEIGHTS},
     },

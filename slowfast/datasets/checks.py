@@ -11,7 +11,7 @@ import yaml
 from slowfast.config import CfgNode, Problem, register_check
 from slowfast.config.load import is_demo
 from slowfast.config.projects import find_missing
-from slowfast.config.sections.unsupported import describe_unbuilt
+from slowfast.config.sections.unsupported import describe_unsupported
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
 from slowfast.utils.env import num_local_processes
@@ -48,8 +48,8 @@ def check_names(cfg: CfgNode) -> list[Problem]:
         name = cfg[key].DATASET.lower()
         problem = find_missing(f"{key}.DATASET", DATASET_REGISTRY, name, cfg.PROJECTS)
         if cfg[key].ENABLE and problem is not None:
-            unbuilt = describe_unbuilt(problem.key, name)
-            problems.append(Problem(problem.key, unbuilt) if unbuilt else problem)
+            unsupported = describe_unsupported(problem.key, name)
+            problems.append(Problem(problem.key, unsupported) if unsupported else problem)
     return problems
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slowfast.config import CfgNode, Problem, register_check
 from slowfast.config.projects import find_missing
-from slowfast.config.sections.unsupported import is_unbuilt
+from slowfast.config.sections.unsupported import describe_unsupported
 from slowfast.models import build
 from slowfast.utils.registry import Registry, nearest
 
@@ -57,7 +57,7 @@ def check_names(cfg: CfgNode) -> list[Problem]:
     problems = []
     for key, registry, name in names:
         problem = find_missing(key, registry, name, cfg.PROJECTS)
-        if problem is not None and not is_unbuilt(key, name):
+        if problem is not None and not describe_unsupported(key, name):
             problems.append(problem)
     return problems
 
