@@ -46,7 +46,7 @@ setup(
     ],
     package_dir={"slowfast_configs": "configs", **PROJECTS, **WEIGHTS},
     package_data={
-        "slowfast": ["config/sections/*.yaml"],
+        "slowfast": ["config/sections/*.yaml", "models/zoo/*.yaml"],
         **{name: ["*.yaml"] for name in CONFIGS},
         **{name: ["*", "*/*"] for name in WEIGHTS},
     },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import slowfast.cli.registrations  # noqa: F401
@@ -13,6 +13,7 @@ from slowfast.config import load_config
 from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
 from slowfast.config.projects import import_installed_projects
 from slowfast.models.complexity import count_complexity
+from slowfast.models.zoo import published
 from slowfast.models.zoo.packaged import read_package_results
 from slowfast.models.zoo.rows import ZOO_REGISTRY, ZooEntry
 
@@ -56,11 +57,11 @@ these. Accuracies are the publishers', with their data and their views.
 """
 
 GROUPS = {
-    "slowfast.models.zoo.pyslowfast": "PySlowFast",
-    "slowfast.models.zoo.pytorchvideo": "pytorchvideo",
-    "slowfast.models.zoo.torchvision": "torchvision",
+    "PySlowFast": "PySlowFast",
+    "pytorchvideo": "pytorchvideo",
+    "torchvision": "torchvision",
 }
-"""Modules of the framework that register rows; those of projects are found."""
+"""Publishers of the framework's rows; the modules of projects are found."""
 
 OWN = """These were trained here, for a computer without a GPU; they are float16 and lie in the
 repository and in the wheel, each in a folder with its configurations, its training's log, its
@@ -143,15 +144,22 @@ def render(counted: dict[str, dict[str, int]]) -> str:
 
 
 def groups() -> dict[str, str]:
-    """Return the heading of every module that registers rows, projects last."""
-    modules = dict.fromkeys(entry.__module__ for _, entry in ZOO_REGISTRY)
-    projects = {name: f"Project {name.partition('.')[0]}" for name in modules if name not in GROUPS}
+    """Return the heading of every publisher, then of every project's module with rows."""
+    found = dict.fromkeys(_group_of(entry) for _, entry in ZOO_REGISTRY)
+    projects = {name: f"Project {name.partition('.')[0]}" for name in found if name not in GROUPS}
     return {**GROUPS, **projects}
 
 
-def rows_of(module: str) -> list[ZooEntry]:
-    """List the rows that a module registered, in its order."""
-    return [entry() for _, entry in ZOO_REGISTRY if entry.__module__ == module]
+def rows_of(group: str) -> list[ZooEntry]:
+    """List the rows of a publisher, or those that a project's module registered, in their order."""
+    return [entry() for _, entry in ZOO_REGISTRY if _group_of(entry) == group]
+
+
+def _group_of(entry: Callable[[], ZooEntry]) -> str:
+    if entry.__module__ != published.__name__:
+        return entry.__module__
+    publisher = entry().format.partition(",")[0]
+    return "PySlowFast" if publisher == "Caffe2" else publisher
 
 
 def _facts(rows: list[ZooEntry]) -> str:

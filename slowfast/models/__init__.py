@@ -28,6 +28,4 @@ import slowfast.models.s3d.network
 import slowfast.models.video_resnet
 import slowfast.models.x3d.formats
 import slowfast.models.x3d.network
-import slowfast.models.zoo.pyslowfast
-import slowfast.models.zoo.pytorchvideo
-import slowfast.models.zoo.torchvision  # noqa: F401  (all of these register their parts)
+import slowfast.models.zoo.published  # noqa: F401  (all of these register their parts)

@@ -1,1 +1,1 @@
-"""Named weights: ``rows`` holds the registry and finds files, the others the publishers' rows."""
+"""Named weights: ``rows`` holds the registry and finds files, the others fill it."""
