@@ -144,9 +144,10 @@ def wheel(folder: Path) -> None:
     )
     assert where.count(str(folder / "site")) == 2, where
     code = (
-        "import stica\nfrom slowfast.models.zoo.rows import resolve, zoo_rows\n"
+        "import stica\nfrom slowfast.models.zoo.rows import ZOO_REGISTRY, resolve\n"
         "print(resolve('package://stica_weights/README.md'))\n"
-        "print(*[resolve(f'zoo://{row.name}') for row in zoo_rows() if row.is_packaged])"
+        "rows = [entry() for _, entry in ZOO_REGISTRY]\n"
+        "print(*[resolve(f'zoo://{row.name}') for row in rows if row.is_packaged])"
     )
     shipped = len(list((ROOT / "projects" / "stica" / "weights").glob("*/row.yaml")))
     where = run([sys.executable, "-c", code], cwd=folder, env={**env, "SLOWFAST_OFFLINE": "1"})

@@ -1,4 +1,4 @@
-"""Files from the network: fetched once, checked, cached, and resumed where a fetch broke off.
+"""Files from the network: downloaded once, checked, cached, and resumed where it broke off.
 
 A file lies in ``$SLOWFAST_CACHE/downloads/HOST/PATH`` with a record beside it (``.json``) of its
 SHA-256: the publisher's where the file's name carries one, else that of the first download, with
@@ -15,21 +15,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-import torch
 from iopath.common.file_io import file_lock
 
 from slowfast.config import UserError
 from slowfast.utils import distributed
-from slowfast.utils.http_transfer import Limits, TransferError, transfer
+from slowfast.utils.http_transfer import Limits, TransferError, http_get
 from slowfast.utils.io import cache_dir, file_sha256, read_json, write_json
-from slowfast.utils.path_handler import ReadOnlyHandler
 
 __all__ = [
     "OFFLINE_VARIABLE",
-    "DownloadHandler",
     "cached_path",
     "fetch",
     "hash_in_name",
@@ -40,29 +37,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 OFFLINE_VARIABLE = "SLOWFAST_OFFLINE"
-_PREFIXES = ("http://", "https://")
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[A-Za-z0-9.]+$")
 _DATE = re.compile(r"(19|20)[0-9]{6}")
-
-
-class Record(NamedTuple):
-    """What is known of a file in the cache.
-
-    Attributes:
-        url: Where it came from.
-        sha256: Of its content, in hexadecimal.
-        size: In bytes.
-        origin: Where the hash is from: ``the publisher`` or ``the first download``.
-    """
-
-    url: str
-    sha256: str
-    size: int
-    origin: str
-
-
-class _DamagedError(Exception):
-    """A file's content is not what it should be."""
 
 
 def is_url(path: str | Path) -> bool:
@@ -74,7 +50,7 @@ def is_url(path: str | Path) -> bool:
     Returns:
         True for http and https.
     """
-    return str(path).startswith(_PREFIXES)
+    return str(path).startswith(("http://", "https://"))
 
 
 def hash_in_name(url: str) -> str:
@@ -125,80 +101,73 @@ def fetch(url: str, *, sha256: str = "", limits: Limits | None = None) -> Path:
     Raises:
         UserError: If the file cannot be had, or is not what was published or recorded.
     """
-    target = cached_path(url)
-    expected = sha256 or hash_in_name(url)
-    if target.is_file() and _record_path(target).is_file():
-        try:
-            _check(target, expected, url)
-            return target
-        except _DamagedError as error:
-            _refuse_offline(url, target, f"{target} is damaged ({error})")
-            logger.warning("%s: %s; fetching it again", target, error)
-    if not target.is_file():
-        _refuse_offline(url, target, f"{url} is not in the cache")
+    target, expected = cached_path(url), sha256 or hash_in_name(url)
+    damage = _find_damage(target, target, url, expected)
+    if not damage:
+        return target
+    if os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0"):
+        raise UserError(
+            f"{url} {damage}, and {OFFLINE_VARIABLE} forbids downloading. Download it on a machine "
+            f"with a network and put it to {target}, or unset {OFFLINE_VARIABLE}."
+        )
     asked = time.time()
     with _locked(target), _remembered_failure(target, asked):
-        return _fetch_alone(url, target, expected, limits or Limits())
-
-
-def _fetch_alone(url: str, target: Path, expected: str, limits: Limits) -> Path:
-    """Do what only one process may do at a time."""
-    if target.is_file():  # another process was faster, or it was put here by hand
-        try:
-            _check(target, expected, url)
-            return target
-        except _DamagedError as error:
-            _refuse_offline(url, target, f"{target} is damaged ({error})")
-            target.unlink()
-    part = target.with_name(f"{target.name}.part")
-    logger.info("downloading %s to %s", url, target.parent)
-    for attempt in (1, 2):
-        try:
-            transfer(url, part, limits)
-            _check(part, expected, url, target=target)
-            break
-        except TransferError as error:
-            hint = f"Or fetch it elsewhere and put it to {target}."
-            raise UserError(f"{url} could not be downloaded: {error} {hint}") from error
-        except _DamagedError as error:
-            part.unlink()
-            if attempt == 2:
-                raise UserError(
-                    f"{url}: {error}. It was downloaded twice. If the publisher has replaced the "
-                    f"file and you trust the new one, delete {_record_path(target)}."
-                ) from error
-            logger.warning("%s: %s; once more from the start", url, error)
-    part.replace(target)
-    logger.info("downloaded %s (%.1f MB) to %s", url, target.stat().st_size / 1e6, target)
+        if _find_damage(target, target, url, expected):  # no other process was faster
+            if target.is_file():
+                logger.warning("%s %s: downloading it again", target, damage)
+            _download(url, target, expected, limits or Limits())
     return target
 
 
-def _check(file: Path, expected: str, url: str, target: Path | None = None) -> None:
-    """Compare a file with the publisher's hash, else with the record; write the record if new."""
-    path = _record_path(target or file)
-    known = read_json(path)
+def _download(url: str, target: Path, expected: str, limits: Limits) -> None:
+    """Do what only one process may do at a time."""
+    part = target.with_name(f"{target.name}.part")
+    logger.info("downloading %s to %s", url, target.parent)
+    for _ in range(2):
+        try:
+            http_get(url, part, limits)
+        except TransferError as error:
+            hint = f"Or download it elsewhere and put it to {target}."
+            raise UserError(f"{url} could not be downloaded: {error} {hint}") from error
+        damage = _find_damage(part, target, url, expected)
+        if not damage:
+            part.replace(target)
+            logger.info("downloaded %s (%.1f MB)", target, target.stat().st_size / 1e6)
+            return
+        part.unlink()
+        logger.warning("%s %s", url, damage)
+    raise UserError(
+        f"{url} {damage}. It was downloaded twice. If the publisher has replaced the file and you "
+        f"trust the new one, delete {_record_path(target)}."
+    )
+
+
+def _find_damage(file: Path, target: Path, url: str, expected: str) -> str:
+    """Compare a file with the publisher's hash, else with its record; write the record if new.
+
+    Returns:
+        What is wrong with it, to stand behind its name; "" when it is intact.
+    """
+    if not file.is_file():
+        return "is not in the cache"
+    known = read_json(_record_path(target))
     origin = "the publisher" if expected else "the first download"
     wanted = expected or known.get("sha256", "")
     got = file_sha256(file)
     if not got.startswith(wanted.lower()):
-        raise _DamagedError(
-            f"its SHA-256 begins with {got[: max(12, len(expected))]}, that of {origin} with "
-            f"{wanted[: max(12, len(expected))]}"
+        shown = max(12, len(expected))
+        return (
+            f"is damaged: its SHA-256 begins with {got[:shown]}, that of {origin} with "
+            f"{wanted[:shown]}"
         )
     if known.get("sha256") != got:
-        write_json(path, Record(url, got, file.stat().st_size, origin)._asdict())
+        record = {"url": url, "sha256": got, "size": file.stat().st_size, "origin": origin}
+        write_json(_record_path(target), record)
+    return ""
 
 
 def _record_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.json")
-
-
-def _refuse_offline(url: str, target: Path, reason: str) -> None:
-    if os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0"):
-        raise UserError(
-            f"{reason}, and {OFFLINE_VARIABLE} forbids downloading. Fetch {url} on a machine with "
-            f"a network and put it to {target}, or unset {OFFLINE_VARIABLE}."
-        )
 
 
 @contextmanager
@@ -245,28 +214,14 @@ def on_all_ranks(work: Callable[[], Path]) -> Path:
     Raises:
         UserError: If it failed on another rank only.
     """
-    path, failure = None, None
+    failure = None
     try:
         path = work()
     except Exception as error:  # raised again below, after the others have been told
         failure = error
-    failures = distributed.all_reduce_sum(torch.tensor([float(failure is not None)]))
+    messages = distributed.gather_objects("" if failure is None else str(failure))
     if failure is not None:
         raise failure
-    if path is None or failures.item() > 0:
-        raise UserError("another process could not get the file; its own message says why.")
+    for message in filter(None, messages):
+        raise UserError(f"another process could not get the file: {message}")
     return path
-
-
-class DownloadHandler(ReadOnlyHandler):
-    """Reads http and https addresses through :func:`fetch`, for an iopath ``PathManager``."""
-
-    prefixes = _PREFIXES
-
-    def local_file(self, address: str) -> Path:
-        """Return the file, downloaded unless it is in the cache."""
-        return fetch(address)
-
-    def is_here(self, address: str) -> bool:
-        """Say whether the file is in the cache."""
-        return cached_path(address).is_file()

@@ -1,10 +1,9 @@
-"""One HTTP transfer into a partial file: cut connections, resuming, and when to give up."""
+"""One HTTP download into a partial file: cut connections, resuming, and when to give up."""
 
 from __future__ import annotations
 
 import http.client
 import logging
-import re
 import shutil
 import ssl
 import sys
@@ -13,20 +12,22 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from tqdm import tqdm
 
 from slowfast.utils.io import read_json, write_json
 
-__all__ = ["Limits", "TransferError", "transfer"]
+__all__ = ["Limits", "TransferError", "http_get"]
 
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
-_OK, _PARTIAL, _RANGE_NOT_SATISFIABLE = 200, 206, 416
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+_PARTIAL, _RANGE_NOT_SATISFIABLE = 206, 416
+_TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
+_BROKEN = (
+    *(urllib.error.URLError, http.client.HTTPException),
+    *(ssl.SSLError, ConnectionError, TimeoutError),
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Limits:
             its optimizer.
         stall_sec: Longest silence of the server, in seconds.
         total_sec: Longest time of one call, in seconds. Less than the half hour after which
-            processes that wait at a collective give up. The next call goes on from there.
+            processes that wait at a collective give up. The next call resumes.
         attempts: Connections in a row that bring nothing new.
         pause_sec: Before the second attempt, in seconds; each further one waits twice as long.
     """
@@ -51,15 +52,15 @@ class Limits:
 
 
 class TransferError(Exception):
-    """The file cannot be had; the message is a sentence."""
+    """The file cannot be downloaded; the message is a sentence."""
 
 
 class _CutError(Exception):
     """The connection ended early; trying again may help."""
 
 
-def transfer(url: str, part: Path, limits: Limits) -> None:
-    """Download into a partial file, going on from what is there.
+def http_get(url: str, part: Path, limits: Limits) -> None:
+    """Download into a partial file, resuming from what is there.
 
     Args:
         url: http or https.
@@ -68,13 +69,13 @@ def transfer(url: str, part: Path, limits: Limits) -> None:
         limits: When to give up.
 
     Raises:
-        TransferError: If the file cannot be had.
+        TransferError: If the file cannot be downloaded.
     """
     deadline = time.monotonic() + limits.total_sec
     best, failures = _size(part), 0
     while True:
         try:
-            _Connection(url, part, limits, deadline).run()
+            _get_rest(url, part, limits, deadline)
             _state_path(part).unlink(missing_ok=True)
             return
         except _CutError as error:
@@ -83,11 +84,11 @@ def transfer(url: str, part: Path, limits: Limits) -> None:
         failures = 0 if size > best else failures + 1
         best = max(best, size)
         if failures >= limits.attempts:
-            raise TransferError(f"{reason} (after {failures} attempts in vain).")
+            raise TransferError(f"{reason} (after {failures} failed attempts).")
         if time.monotonic() > deadline:
             raise TransferError(
                 f"not done after {limits.total_sec:.0f} s, {size / 1e6:.1f} MB are here; the next "
-                "call goes on from there."
+                "call resumes from there."
             )
         logger.info("%s: %s; %.1f MB are here, trying again", url, reason, size / 1e6)
         time.sleep(limits.pause_sec * 2 ** max(0, failures - 1))
@@ -101,107 +102,83 @@ def _state_path(part: Path) -> Path:
     return part.with_name(f"{part.name}.state.json")
 
 
-class _Connection:
-    """One request and the reading of its answer."""
-
-    def __init__(self, url: str, part: Path, limits: Limits, deadline: float) -> None:
-        self.url, self.part, self.limits, self.deadline = url, part, limits, deadline
-        self.state = read_json(_state_path(part))
-
-    def run(self) -> None:
-        """Read to the end of the file, or raise."""
-        start = _size(self.part) if self.state.get("validator") else 0
-        headers = {"User-Agent": "slowfast-stica", "Accept-Encoding": "identity"}
-        if start:
-            headers |= {"Range": f"bytes={start}-", "If-Range": self.state["validator"]}
-        request = urllib.request.Request(self.url, headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=self.limits.stall_sec) as answer:
-                self._read(answer, start)
-        except urllib.error.HTTPError as error:
-            self._judge(error, start)
-        except urllib.error.URLError as error:
-            if isinstance(error.reason, ssl.SSLCertVerificationError):
-                raise TransferError(f"its certificate is not trusted: {error.reason}.") from error
-            raise _CutError(f"no connection ({error.reason})") from error
-        except TimeoutError as error:
-            raise _CutError(f"nothing came for {self.limits.stall_sec:g} s") from error
-        except (http.client.HTTPException, ConnectionError, ssl.SSLError) as error:
-            raise _CutError(f"the connection broke ({error!r})") from error
-        except OSError as error:
-            raise TransferError(f"cannot write {self.part}: {error.strerror}.") from error
-
-    def _judge(self, error: urllib.error.HTTPError, start: int) -> None:
-        """Tell refusals that may pass from those that will not."""
-        code, words = error.code, f"the server answered {error.code} {error.reason}"
+def _get_rest(url: str, part: Path, limits: Limits, deadline: float) -> None:
+    """Make one request for what is missing and read to the end of the file, or raise."""
+    state = read_json(_state_path(part))
+    start = _size(part) if state.get("validator") else 0
+    if start and start == state["total"]:
+        return
+    request = urllib.request.Request(
+        url, headers={"User-Agent": "slowfast-stica", "Accept-Encoding": "identity"}
+    )
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+        request.add_header("If-Range", state["validator"])
+    try:
+        with urllib.request.urlopen(request, timeout=limits.stall_sec) as answer:
+            _save(answer, part, start, limits, deadline)
+    except urllib.error.HTTPError as error:
         error.close()
-        if code == _RANGE_NOT_SATISFIABLE and start:
-            if start == self.state.get("total"):
-                return  # the part was whole already
-            self.part.unlink()
-            raise _CutError("the partial file does not fit") from error
-        if code in _PASSING:
-            raise _CutError(words) from error
-        raise TransferError(f"{words}.") from error
+        reason = f"the server answered {error.code} {error.reason}"
+        if error.code == _RANGE_NOT_SATISFIABLE:
+            part.unlink(missing_ok=True)
+        elif error.code not in _TEMPORARY:
+            raise TransferError(f"{reason}.") from error
+        raise _CutError(reason) from error
+    except _BROKEN as error:
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise TransferError(f"its certificate is not trusted: {cause}.") from error
+        raise _CutError(f"the connection failed ({cause})") from error
+    except OSError as error:
+        raise TransferError(f"cannot write {part}: {error.strerror}.") from error
 
-    def _read(self, answer: http.client.HTTPResponse, start: int) -> None:
-        start, total = self._place(answer, start)
-        if answer.headers.get_content_type() == "text/html":
-            raise TransferError("the server answered with a web page, not with a file.")
-        self._check_size(total, start)
-        validator = answer.headers.get("ETag", "")
-        if not validator or validator.startswith("W/"):  # weak ones are no use for ranges
-            validator = answer.headers.get("Last-Modified", "")
-        self.part.parent.mkdir(parents=True, exist_ok=True)
-        with self.part.open("r+b" if start else "wb") as file:
-            write_json(_state_path(self.part), {"validator": validator, "total": total})
-            file.seek(start)
-            file.truncate()
-            done = self._copy(answer, file, start, total)
-        if total is not None and done < total:
-            raise _CutError(f"the connection was cut at {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-    def _place(self, answer: http.client.HTTPResponse, start: int) -> tuple[int, int | None]:
-        """Find out where the answer begins and how long the whole file is."""
-        if answer.status == _PARTIAL:
-            match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-            if match is None or int(match[1]) != start:
-                self.part.unlink(missing_ok=True)
-                raise _CutError("the server sent another range than was asked for")
-            return start, int(match[2])
-        if answer.status != _OK:
-            raise TransferError(f"the server answered {answer.status}.")
-        length = answer.headers.get("Content-Length")
-        return 0, int(length) if length is not None else None
+def _save(
+    answer: http.client.HTTPResponse, part: Path, start: int, limits: Limits, deadline: float
+) -> None:
+    """Write an answer behind what is there, or over it where the server sends the whole file."""
+    if answer.status != _PARTIAL:
+        start = 0
+    elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        part.unlink(missing_ok=True)
+        raise _CutError("the server sent another range than was asked for")
+    if answer.headers.get_content_type() == "text/html":
+        raise TransferError("the server answered with a web page, not with a file.")
+    length = answer.headers.get("Content-Length")
+    total = None if length is None else start + int(length)
+    _check_size(total or 0, limits)
+    _check_disk((total or 0) - start, part)
+    validator = answer.headers.get("ETag", "")
+    if not validator or validator.startswith("W/"):  # weak ones are no use for ranges
+        validator = answer.headers.get("Last-Modified", "")
+    done, hidden = start, not sys.stderr.isatty()
+    with (
+        part.open("r+b" if start else "wb") as file,
+        tqdm(total=total, initial=start, unit="B", unit_scale=True, disable=hidden) as bar,
+    ):
+        write_json(_state_path(part), {"validator": validator, "total": total})
+        file.seek(start)
+        while chunk := answer.read1(_CHUNK_BYTES):
+            file.write(chunk)
+            done += len(chunk)
+            bar.update(len(chunk))
+            _check_size(done, limits)
+            if time.monotonic() > deadline:
+                raise _CutError("it takes too long")
+    if total is not None and done < total:
+        raise _CutError(f"the connection was cut at {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-    def _check_size(self, total: int | None, start: int) -> None:
-        if total is None:
-            return
-        if total > self.limits.max_bytes:
-            raise TransferError(
-                f"it has {total / 1e9:.1f} GB, more than {self.limits.max_bytes / 1e9:.1f} GB."
-            )
-        folder = next(p for p in self.part.parents if p.exists())
-        free = shutil.disk_usage(folder).free
-        if total - start > free:
-            raise TransferError(
-                f"it needs {(total - start) / 1e9:.1f} GB, but {folder} has {free / 1e9:.1f} GB "
-                "left (SLOWFAST_CACHE names another place)."
-            )
 
-    def _copy(
-        self, answer: http.client.HTTPResponse, file: IO[bytes], start: int, total: int | None
-    ) -> int:
-        """Copy until the end, a limit or a cut; return the size reached."""
-        done = start
-        hidden = not sys.stderr.isatty()
-        with tqdm(total=total, initial=start, unit="B", unit_scale=True, disable=hidden) as bar:
-            while chunk := answer.read1(_CHUNK_BYTES):
-                file.write(chunk)
-                done += len(chunk)
-                bar.update(len(chunk))
-                if done > self.limits.max_bytes:
-                    raise TransferError(f"it is longer than {self.limits.max_bytes / 1e9:.1f} GB.")
-                if time.monotonic() > self.deadline:
-                    raise _CutError("it takes too long")
-        return done
+def _check_size(size: int, limits: Limits) -> None:
+    if size > limits.max_bytes:
+        raise TransferError(f"it has more than {limits.max_bytes / 1e9:.1f} GB.")
+
+
+def _check_disk(size: int, part: Path) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if size > free:
+        raise TransferError(
+            f"it needs {size / 1e9:.1f} GB, but {part.parent} has {free / 1e9:.1f} GB left "
+            "(SLOWFAST_CACHE names another place)."
+        )

@@ -73,7 +73,7 @@ def test_an_interrupted_run_goes_on_in_the_next_one():
 
 def test_a_server_that_ignores_ranges_sends_the_whole_file_again():
     with serve(CONTENT, cut_after=400_000, ignores_range=True) as server:
-        with pytest.raises(UserError, match=r"cut at 0\.4 of 0\.5 MB \(after 3 attempts in vain\)"):
+        with pytest.raises(UserError, match=r"cut at 0\.4 of 0\.5 MB \(after 3 failed attempts\)"):
             fetch(server.url(), limits=QUICK)
         server.behavior = server.behavior._replace(cut_after=None)
         assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
@@ -91,14 +91,14 @@ def test_a_part_of_another_version_is_thrown_away():
 
 def test_without_a_validator_nothing_is_resumed():
     with serve(CONTENT, cut_after=400_000, etag="") as server:
-        with pytest.raises(UserError, match="in vain"):
+        with pytest.raises(UserError, match="failed attempts"):
             fetch(server.url(), limits=QUICK)
         assert all(wanted is None for _, wanted in server.requests)
 
 
 def test_a_range_that_was_not_asked_for_is_not_believed():
     with serve(CONTENT, cut_after=200_000, range_shift=7) as server:
-        with pytest.raises(UserError, match="in vain"):
+        with pytest.raises(UserError, match="failed attempts"):
             fetch(server.url(), limits=QUICK)
         server.behavior = server.behavior._replace(cut_after=None)
         assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
@@ -111,7 +111,7 @@ def test_a_part_that_was_whole_already_is_kept():
             fetch(url, limits=Limits(attempts=1, total_sec=-1.0))
         cached_path(url).with_name("model.pyth.part").write_bytes(CONTENT)
         assert fetch(url, limits=QUICK).read_bytes() == CONTENT
-        assert server.requests[-1][1] == f"bytes={len(CONTENT)}-"
+        assert len(server.requests) == 1
 
 
 def test_a_file_of_unknown_length_ends_with_the_connection():
@@ -136,7 +136,7 @@ def test_a_final_refusal_is_said_at_once(status):
 def test_nobody_at_the_address():
     with serve(CONTENT) as server:
         url = server.url()
-    with pytest.raises(UserError, match=r"no connection .*after 3 attempts in vain"):
+    with pytest.raises(UserError, match=r"connection failed .*after 3 failed attempts"):
         fetch(url, limits=QUICK)
 
 
@@ -144,7 +144,7 @@ def test_a_silent_server_is_left():
     limits = Limits(stall_sec=0.1, attempts=2, pause_sec=0.0)
     with (
         serve(CONTENT, silent_sec=5.0) as server,
-        pytest.raises(UserError, match=r"nothing came for 0.1 s|timed out"),
+        pytest.raises(UserError, match="timed out"),
     ):
         fetch(server.url(), limits=limits)
 
@@ -161,7 +161,7 @@ def test_a_web_page_is_no_file():
 def test_a_file_that_is_too_large_is_not_kept(says_length):
     with (
         serve(CONTENT, says_length=says_length) as server,
-        pytest.raises(UserError, match=r"more than|longer than"),
+        pytest.raises(UserError, match=r"more than 0\.0 GB"),
     ):
         fetch(server.url(), limits=Limits(max_bytes=1000))
 
@@ -212,7 +212,7 @@ def test_a_file_damaged_in_the_cache_is_fetched_again(caplog):
         path = fetch(server.url(), limits=QUICK)
         path.write_bytes(CONTENT[:-1] + b"?")
         assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
-    assert "fetching it again" in caplog.text
+    assert "downloading it again" in caplog.text
 
 
 def test_a_file_replaced_by_its_publisher_is_not_taken_silently():
@@ -239,7 +239,7 @@ def test_offline(monkeypatch):
         assert fetch(url, limits=QUICK) == path
         assert len(server.requests) == 1
     path.write_bytes(b"half")
-    with pytest.raises(UserError, match=r"damaged .*, and SLOWFAST_OFFLINE"):
+    with pytest.raises(UserError, match=r"damaged: .*, and SLOWFAST_OFFLINE"):
         fetch(url, limits=QUICK)
     assert path.read_bytes() == b"half"
 

@@ -1,7 +1,7 @@
-"""The zoo: published weights by name, and the one place that turns a path into a local file.
+"""The zoo: published weights by name, and the one function that turns a path into a local file.
 
 Wherever a CHECKPOINT_FILE_PATH is read, a path, an http(s) address, ``package://PACKAGE/PATH`` and
-``zoo://NAME`` all work: each is a handler of an iopath ``PathManager``.
+``zoo://NAME`` all work: ``resolve`` turns each into a local file.
 """
 
 from __future__ import annotations
@@ -10,20 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from iopath.common.file_io import PathManager
-
 from slowfast.config import CfgNode, Problem, UserError, register_check
-from slowfast.config.paths import PACKAGE_SCHEME
+from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
 from slowfast.config.projects import find_missing
-from slowfast.utils.download import (
-    DownloadHandler,
-    fetch,
-    hash_in_name,
-    is_url,
-    on_all_ranks,
-)
-from slowfast.utils.package_files import PackageHandler, checked_package_file
-from slowfast.utils.path_handler import ReadOnlyHandler
+from slowfast.utils.download import fetch, hash_in_name, is_url, on_all_ranks
+from slowfast.utils.io import file_sha256
 from slowfast.utils.registry import Registry
 
 __all__ = [
@@ -34,7 +25,6 @@ __all__ = [
     "find_row",
     "register_rows",
     "resolve",
-    "zoo_rows",
 ]
 
 _SCHEME = "zoo://"
@@ -120,15 +110,6 @@ def _entry(row: ZooEntry, module: str) -> Callable[[], ZooEntry]:
     return entry
 
 
-def zoo_rows() -> list[ZooEntry]:
-    """List the rows of the framework and of every project that was imported.
-
-    Returns:
-        Them, by name.
-    """
-    return [ZOO_REGISTRY.get(name)() for name in ZOO_REGISTRY.names()]
-
-
 def find_row(name: str) -> ZooEntry:
     """Find a row.
 
@@ -168,36 +149,6 @@ def check_zoo(cfg: CfgNode) -> list[Problem]:
     return problems
 
 
-class ZooHandler(ReadOnlyHandler):
-    """Reads ``zoo://NAME``, for an iopath ``PathManager``."""
-
-    prefixes = (_SCHEME,)
-
-    def local_file(self, address: str) -> Path:
-        """Return the row's file, compared with the publisher's hash."""
-        row = find_row(address)
-        get = checked_package_file if row.is_packaged else fetch
-        return get(row.url, sha256=row.published_hash)
-
-    def is_here(self, address: str) -> bool:
-        """Say whether the row's file is installed or in the cache."""
-        return path_manager().isfile(find_row(address).url)
-
-
-def path_manager() -> PathManager:
-    """Build a manager of paths that knows addresses, installed packages and the zoo.
-
-    Returns:
-        iopath's manager; it reports nothing to anybody.
-    """
-    manager = PathManager()
-    manager.set_logging(False)
-    manager.register_handler(DownloadHandler())
-    manager.register_handler(PackageHandler())
-    manager.register_handler(ZooHandler())
-    return manager
-
-
 def resolve(path: str | Path) -> Path:
     """Turn what a user wrote into a file or folder of this machine. Every rank must call it.
 
@@ -210,9 +161,27 @@ def resolve(path: str | Path) -> Path:
     Raises:
         UserError: If a file cannot be fetched, here or on another rank.
     """
-    if not (is_url(path) or str(path).startswith((_SCHEME, PACKAGE_SCHEME))):
-        return Path(path)
-    return on_all_ranks(lambda: Path(path_manager().get_local_path(str(path))))
+    address, sha256 = str(path), ""
+    if address.startswith(_SCHEME):
+        row = find_row(address)
+        address, sha256 = row.url, row.published_hash
+    if address.startswith(PACKAGE_SCHEME):
+        return on_all_ranks(lambda: _find_installed(address, sha256))
+    if is_url(address):
+        return on_all_ranks(lambda: fetch(address, sha256=sha256))
+    return Path(path)
+
+
+def _find_installed(address: str, sha256: str) -> Path:
+    """Find a file of an installed package; compare it with its hash or the beginning of that."""
+    file = find_package_file(address)
+    got = file_sha256(file) if sha256 else ""
+    if not got.startswith(sha256.lower()):
+        raise UserError(
+            f"{file} is damaged: its SHA-256 begins with {got[:12]}, expected {sha256[:12]}. "
+            "Install it again, or take it from the repository again."
+        )
+    return file
 
 
 def describe_source(path: str | Path) -> str:
