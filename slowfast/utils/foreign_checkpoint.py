@@ -4,6 +4,9 @@ Torch's own files go through ``torch.load(weights_only=True)``. What else a file
 weights (the arguments of the training, a scheduler) would make that refuse the whole file; such
 records are read as empty shells, whose class is never imported. A file that names a function of
 Python's own library is refused: it was made to run something.
+
+Caffe2's files are pickles of numpy arrays, written by Python 2. They go through an unpickler that
+knows these few names alone, and puts classes of this module for them.
 """
 
 from __future__ import annotations
@@ -15,17 +18,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from slowfast.config import UserError
-from slowfast.utils.caffe2_pickle import load_caffe2_pickle
 from slowfast.utils.checkpoint import find_last_checkpoint
 
 __all__ = ["load_foreign_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
-_ZIP_MAGIC = b"PK\x03\x04"
 # Torch's older format is a row of pickles; the first is this number.
 _TORCH_MAGIC = bytes.fromhex("8a0a6cfc9c46f9206aa85019")
 _PICKLE_MAGIC = b"\x80"
@@ -67,7 +70,7 @@ def load_foreign_checkpoint(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         start = file.read(64)
     is_pickle = start.startswith(_PICKLE_MAGIC) and _TORCH_MAGIC not in start
-    content = load_caffe2_pickle(path) if is_pickle else _load_torch(path)
+    content = _load_caffe2(path) if is_pickle else _load_torch(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, expected a dict of tensors.")
     return content
@@ -105,3 +108,77 @@ def _shell_for(message: str, path: Path, known: dict[str, type]) -> dict[str, ty
             "value, and loading it would run code. Save its state dict alone."
         )
     return {name: type(qualname, (_Shell,), {"__module__": module})}
+
+
+def _raw(value: Any) -> bytes:
+    """Give a string of Python 2 its bytes back."""
+    return value.encode("latin1") if isinstance(value, str) else bytes(value)
+
+
+class _Dtype:
+    """Stands for ``numpy.dtype``; only numbers are allowed."""
+
+    def __init__(self, code: Any = "", *_: Any) -> None:
+        self.dtype, self.order = np.dtype(_raw(code).decode()), "<"
+        if self.dtype.kind not in "biuf":
+            raise pickle.UnpicklingError(f"it holds an array of '{self.dtype}', not of numbers")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = ">" if _raw(state[1]) == b">" else "<"
+
+    def read(self, raw: Any) -> np.ndarray[Any, Any]:
+        """Read numbers, in this machine's order of bytes."""
+        return np.frombuffer(_raw(raw), self.dtype.newbyteorder(self.order)).astype(self.dtype)
+
+
+class _Array:
+    """Stands for ``numpy.ndarray``."""
+
+    value = np.zeros(0, np.float32)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        *_, shape, dtype, is_fortran, raw = state
+        self.value = dtype.read(raw).reshape(shape, order="F" if is_fortran else "C")
+
+
+_CAFFE2_NAMES: dict[str, Any] = {
+    "numpy.dtype": _Dtype,
+    "numpy.ndarray": _Array,
+    "numpy.core.multiarray._reconstruct": lambda *_: _Array(),
+    "numpy.core.multiarray.scalar": lambda dtype, raw: dtype.read(raw)[0].item(),
+    "_codecs.encode": lambda text, _: _raw(text),  # how Python 3 writes bytes in old protocols
+    "collections.OrderedDict": dict,
+}
+
+
+class _Caffe2Unpickler(pickle.Unpickler):
+    """Knows the names above and no other."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a name."""
+        full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
+        if full not in _CAFFE2_NAMES:
+            raise pickle.UnpicklingError(f"it names {full}, which is not a numpy array")
+        return _CAFFE2_NAMES[full]
+
+
+def _load_caffe2(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Read ``{"blobs": {name: array}}`` or ``{name: array}``; numbers become scalars."""
+    try:
+        with path.open("rb") as file:
+            content = _Caffe2Unpickler(file, encoding="latin1").load()
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} cannot be loaded safely as a Caffe2 checkpoint: {error}."
+        ) from error
+    except Exception as error:  # What an unpickler raises on garbage is anything at all.
+        raise UserError(f"{path} is damaged or not a Caffe2 checkpoint: {error}") from error
+    blobs = content.get("blobs", content) if isinstance(content, dict) else None
+    if not isinstance(blobs, dict):
+        raise UserError(f"{path} is a pickle, but not of Caffe2's blobs: it has no dict of arrays.")
+    arrays = {
+        str(name): blob.value if isinstance(blob, _Array) else blob
+        for name, blob in blobs.items()
+        if isinstance(blob, (_Array, int, float))
+    }
+    return {"blobs": {name: torch.tensor(array) for name, array in arrays.items()}}

@@ -1,28 +1,27 @@
-"""Search by similarity in memory that grows with neither the queries nor the gallery.
+"""Search by similarity, exact and with ties broken alike on every machine.
 
 Similarities are computed in float64 and rounded to float32: the order of additions inside of a
-matrix product depends on the size of the block, and without that rounding two equal rows of a
-gallery would tie or not depending on where they stand.
+matrix product depends on its size, and without that rounding two equal rows of a gallery would tie
+or not depending on where they stand.
 
 Legend: N queries, G gallery rows, D embedding, M classes, k neighbors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from slowfast.utils.metrics import place_probability
+from slowfast.utils.metrics import topk_hits
 
 __all__ = ["KNNResult", "knn_search", "knn_vote", "recall_at_ranks"]
 
-_QUERY_ROWS = 1024
+# So many queries at a time: what is computed of them takes about the memory of the gallery.
+_QUERY_ROWS = 128
 _GALLERY_ROWS = 4096
-_LOW_WORD = (1 << 32) - 1
-_ALL_BUT_SIGN = (1 << 31) - 1
 
 
 class KNNResult(NamedTuple):
@@ -54,14 +53,19 @@ def knn_search(query: Tensor, gallery: Tensor, k: int) -> KNNResult:
     """
     if k > len(gallery):
         raise ValueError(f"knn_search: k is {k}, but the gallery has {len(gallery)} rows.")
-    found = []
-    for own in query.split(_QUERY_ROWS):
-        best = torch.empty(len(own), 0, dtype=torch.int64)
-        for start, similarity in _blocks(own, gallery):
-            candidates = torch.cat([best, _to_keys(similarity, start)], dim=1)
-            best = candidates.topk(min(k, candidates.shape[1]), dim=1).values
-        found.append(best)
-    return _from_keys(torch.cat(found) if found else torch.empty(0, k, dtype=torch.int64))
+    found = [_top_k(_similarities(own, gallery), k) for own in query.split(_QUERY_ROWS)]
+    return KNNResult(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def _top_k(similarity: Tensor, k: int) -> KNNResult:
+    """Take the k largest of each row, the first of equals: ``torch.topk`` takes any of them."""
+    last = similarity.topk(k, dim=1).values[:, -1:]  # (N, 1)
+    ahead, tied = similarity > last, similarity == last
+    free = k - ahead.sum(dim=1, keepdim=True)
+    taken = ahead | (tied & (tied.cumsum(dim=1) <= free))  # exactly k in each row
+    row = taken.nonzero()[:, 1].view(-1, k)
+    value, order = similarity.gather(1, row).sort(dim=1, descending=True, stable=True)
+    return KNNResult(row.gather(1, order), value)
 
 
 def recall_at_ranks(
@@ -76,19 +80,14 @@ def recall_at_ranks(
         ranks: The k, each at least 1.
 
     Returns:
-        k -> fraction; a key that ties with the right one counts half in front of it on average, as
-        in ``metrics.topk_hits``.
+        k -> fraction; ties as in ``metrics.topk_hits``.
     """
-    ahead = torch.zeros(len(query), dtype=torch.int64)
-    ties = torch.ones(len(query), dtype=torch.int64)
-    chunks = zip(*(x.split(_QUERY_ROWS) for x in (query, target, ahead, ties)), strict=True)
-    for own, right, own_ahead, own_ties in chunks:
-        similarity = _dot(own.unsqueeze(1), key[right].unsqueeze(2)).squeeze(1)  # (chunk, 1)
-        for start, others in _blocks(own, key):
-            is_other = right.unsqueeze(1) != torch.arange(start, start + others.shape[1])
-            own_ahead += ((others > similarity) & is_other).sum(dim=1)
-            own_ties += ((others == similarity) & is_other).sum(dim=1)
-    return {k: float(place_probability(ahead, ties, k).mean()) for k in ranks}
+    hits: dict[int, list[Tensor]] = {k: [] for k in ranks}
+    for own, right in zip(query.split(_QUERY_ROWS), target.split(_QUERY_ROWS), strict=True):
+        similarity = _similarities(own, key)
+        for k, parts in hits.items():
+            parts.append(topk_hits(similarity, right, k))
+    return {k: float(torch.cat(parts).mean()) for k, parts in hits.items()}
 
 
 def knn_vote(neighbors: KNNResult, label: Tensor, num_classes: int, temperature: float) -> Tensor:
@@ -113,40 +112,8 @@ def knn_vote(neighbors: KNNResult, label: Tensor, num_classes: int, temperature:
     return votes.scatter_add_(1, label[neighbors.row], weight)
 
 
-def _blocks(query: Tensor, gallery: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Compare with the gallery block by block: first row, float32 (rows of query, rows of it)."""
-    for start in range(0, len(gallery), _GALLERY_ROWS):
-        yield start, _dot(query, gallery[start : start + _GALLERY_ROWS].T)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a.double() @ b.double()).float()
-
-
-def _to_keys(similarity: Tensor, first_row: int) -> Tensor:
-    """Pack similarity and row into one integer each, larger for more similar, then for earlier.
-
-    No two are equal, so that any algorithm that finds the largest finds the same ones. The bits of
-    a positive float order as an integer's; of a negative one, when all but the sign are flipped.
-
-    Args:
-        similarity: float32 (N, rows).
-        first_row: Of the gallery.
-
-    Returns:
-        int64 (N, rows).
-    """
-    bits = (similarity + 0.0).view(torch.int32)  # -0.0 + 0.0 is 0.0
-    keys = _flip_negative(bits).long()
-    keys <<= 32
-    return keys.add_(_LOW_WORD - torch.arange(first_row, first_row + similarity.shape[1]))
-
-
-def _from_keys(keys: Tensor) -> KNNResult:
-    similarity = _flip_negative((keys >> 32).int()).view(torch.float32)
-    return KNNResult(_LOW_WORD - (keys & _LOW_WORD), similarity)
-
-
-def _flip_negative(bits: Tensor) -> Tensor:
-    """Flip all but the sign of negative int32 numbers; doing it twice undoes it."""
-    return bits ^ ((bits >> 31) & _ALL_BUT_SIGN)
+def _similarities(query: Tensor, gallery: Tensor) -> Tensor:
+    """Compare all: float32 (N, G)."""
+    query = query.double()
+    blocks = [(query @ part.double().T).float() for part in gallery.split(_GALLERY_ROWS)]
+    return torch.cat(blocks, dim=1)

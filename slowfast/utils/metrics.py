@@ -28,7 +28,8 @@ def topk_hits(scores: Tensor, label: Tensor, k: int) -> Tensor:
     own = scores.gather(1, label.clamp(min=0).unsqueeze(1))  # (N, 1)
     ahead = (scores > own).sum(dim=1)
     ties = (scores == own).sum(dim=1)  # the true class itself is one of them
-    return place_probability(ahead, ties, k) * (label >= 0)
+    free = (k - ahead).clamp(min=0)
+    return (free.double() / ties).clamp(max=1.0) * (label >= 0)
 
 
 def topk_accuracy(scores: Tensor, label: Tensor, k: int) -> float:
@@ -58,18 +59,3 @@ def mean_class_accuracy(hits: Tensor, label: Tensor) -> float:
     classes, inverse = torch.unique(label, return_inverse=True)
     total = hits.new_zeros(len(classes)).index_add_(0, inverse, hits)
     return float((total / torch.bincount(inverse)).mean())
-
-
-def place_probability(ahead: Tensor, ties: Tensor, k: int) -> Tensor:
-    """Compute the probability of one of the first k places when ties are broken at random.
-
-    Args:
-        ahead: int64 (N,), competitors that are better.
-        ties: int64 (N,), those that are as good, oneself among them.
-        k: At least 1.
-
-    Returns:
-        float64 (N,).
-    """
-    free = (k - ahead).clamp(min=0)
-    return (free.double() / ties).clamp(max=1.0)

@@ -11,7 +11,6 @@ import torch
 from helpers.caffe2_files import write_caffe2
 
 from slowfast.config import UserError
-from slowfast.utils.caffe2_pickle import load_caffe2_pickle
 from slowfast.utils.checkpoint import checkpoint_path, save_checkpoint
 from slowfast.utils.foreign_checkpoint import load_foreign_checkpoint
 
@@ -135,7 +134,7 @@ def test_a_caffe2_pickle_written_by_python_3(tmp_path, protocol):
     blobs = caffe2_blobs()
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps(blobs, protocol=protocol))
-    loaded = load_caffe2_pickle(path)["blobs"]
+    loaded = load_foreign_checkpoint(path)["blobs"]
     for name, value in blobs.items():
         np.testing.assert_array_equal(loaded[name].numpy(), value)
 

@@ -1,10 +1,12 @@
-"""KNNResult, recall and votes against slow oracles: ties, tiny galleries, any size of block."""
+"""Neighbors, recall and votes against slow oracles: ties, tiny galleries, any size of block."""
 
 import pytest
 import torch
 from reference import retrieval
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from slowfast.utils import knn as neighbors
+from slowfast.utils import knn
 from slowfast.utils.knn import KNNResult, knn_search, knn_vote, recall_at_ranks
 
 
@@ -12,8 +14,8 @@ from slowfast.utils.knn import KNNResult, knn_search, knn_vote, recall_at_ranks
 def blocks(request, monkeypatch):
     """Blocks larger than everything, odd ones, and single rows."""
     queries, rows = request.param
-    monkeypatch.setattr(neighbors, "_QUERY_ROWS", queries)
-    monkeypatch.setattr(neighbors, "_GALLERY_ROWS", rows)
+    monkeypatch.setattr(knn, "_QUERY_ROWS", queries)
+    monkeypatch.setattr(knn, "_GALLERY_ROWS", rows)
 
 
 def coarse(rows, dim, seed, levels=2):
@@ -103,18 +105,22 @@ def test_no_temperature_overflows():
     assert votes.tolist() == [[0.0, 1.0]]
 
 
-def test_memory_does_not_grow_with_the_gallery(monkeypatch):
-    """No tensor on the way has more rows or columns than a block and the neighbors kept."""
-    largest = 0
-    to_keys = neighbors._to_keys
+class LargestTensor(TorchDispatchMode):
+    """Notes the largest tensor that any operation makes."""
 
-    def watch(similarity, first_row):
-        nonlocal largest
-        largest = max(largest, similarity.numel())
-        return to_keys(similarity, first_row)
+    numel = 0
 
-    monkeypatch.setattr(neighbors, "_QUERY_ROWS", 8)
-    monkeypatch.setattr(neighbors, "_GALLERY_ROWS", 16)
-    monkeypatch.setattr(neighbors, "_to_keys", watch)
-    knn_search(torch.randn(30, 4), torch.randn(400, 4), 3)
-    assert largest == 8 * 16
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        tensors = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        self.numel = max(self.numel, *(x.numel() for x in tensors), 0)
+        return result
+
+
+def test_memory_does_not_grow_with_the_queries(monkeypatch):
+    monkeypatch.setattr(knn, "_QUERY_ROWS", 10)
+    query, gallery, target = torch.randn(300, 4), torch.randn(400, 4), torch.arange(300)
+    with LargestTensor() as largest:
+        knn_search(query, gallery, 3)
+        recall_at_ranks(query, gallery, target, [1, 5])
+    assert largest.numel == 10 * 400
