@@ -22,7 +22,6 @@ import slowfast.models.resnet.archs
 import slowfast.models.resnet.checks
 import slowfast.models.resnet.csn
 import slowfast.models.resnet.formats
-import slowfast.models.resnet.models
 import slowfast.models.resnet.slowfast_net
 import slowfast.models.s3d.network
 import slowfast.models.video_resnet

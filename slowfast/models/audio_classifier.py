@@ -15,12 +15,12 @@ from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.classifier import Classifier, build_classifier
 from slowfast.models.contracts import BackboneOutput
 
-__all__ = ["AudioClassifier", "SoundClassifier"]
+__all__ = ["AudioClassifier", "audio_classifier"]
 
 _BRANCH = "audio_backbone."
 
 
-class SoundClassifier(Classifier):
+class AudioClassifier(Classifier):
     """An audio backbone, a pooling over time and a head.
 
     A map of audio is treated as a map of video that is F' high and one wide, so every pooling, and
@@ -59,8 +59,8 @@ class SoundClassifier(Classifier):
         return branch or dict(state)
 
 
-@MODEL_REGISTRY.register()
-def AudioClassifier(cfg: CfgNode) -> Classifier:  # noqa: N802 - MODEL.MODEL_NAME of a YAML
+@MODEL_REGISTRY.register_as("AudioClassifier")
+def audio_classifier(cfg: CfgNode) -> Classifier:
     """Build a classifier of audio on AUDIO.ARCH.
 
     Args:
@@ -69,4 +69,4 @@ def AudioClassifier(cfg: CfgNode) -> Classifier:  # noqa: N802 - MODEL.MODEL_NAM
     Returns:
         The classifier.
     """
-    return build_classifier(cfg, SoundClassifier, cfg.AUDIO.ARCH)
+    return build_classifier(cfg, AudioClassifier, cfg.AUDIO.ARCH)

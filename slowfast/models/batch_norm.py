@@ -25,7 +25,7 @@ __all__ = [
     "SyncBatchNorm1d",
     "SyncBatchNorm2d",
     "SyncBatchNorm3d",
-    "freeze_batch_norm",
+    "frozen_bn",
     "get_norm",
 ]
 
@@ -357,7 +357,7 @@ def get_norm(cfg: CfgNode, dims: int = 3) -> NormFactory:
     return partial(norm, num_splits=cfg.BN.NUM_SPLITS) if name == "sub_batchnorm" else norm
 
 
-def freeze_batch_norm(model: nn.Module) -> None:
+def frozen_bn(model: nn.Module) -> None:
     """Make every batch norm use, and no longer change, its running statistics (MODEL.FROZEN_BN).
 
     Their weights and biases stay trainable, as in PySlowFast. ``model.train()`` undoes it: call

@@ -16,19 +16,17 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slowfast.models.activation_checkpoint import activation_checkpoint
 from slowfast.models.build import (
     BACKBONE_REGISTRY,
     CHECKPOINT_FORMAT_REGISTRY,
     HEAD_REGISTRY,
-    MODEL_REGISTRY,
 )
-from slowfast.models.classifier import Classifier, build_classifier
 from slowfast.models.contracts import BackboneOutput, Tokens
 from slowfast.models.heads import LinearHead
 from slowfast.models.pooling import AvgPooling
-from slowfast.models.video_resnet import checkpoint_block
 
-__all__ = ["C3D", "C3DBackbone", "C3DHead", "GridPooling", "c3d", "c3d_fc", "published_c3d"]
+__all__ = ["C3DBackbone", "C3DHead", "GridPooling", "c3d", "c3d_fc", "published_c3d"]
 
 _PUBLISHED_WIDTH = 64
 # Name, channels at the published width, and the max pooling before it.
@@ -133,7 +131,7 @@ class C3DBackbone(nn.Module):
                 x = F.max_pool3d(x, pool, ceil_mode=True)
             layer = self.get_submodule(name)
             recompute = self.act_checkpoint and self.training
-            x = checkpoint_block(layer, x) if recompute else layer(x)
+            x = activation_checkpoint(layer, x) if recompute else layer(x)
         cells = F.adaptive_avg_pool3d(F.max_pool3d(x, _LAST_POOL, ceil_mode=True), _GRID)
         return BackboneOutput([x], cells.flatten(1))
 
@@ -214,12 +212,6 @@ def c3d_fc(dim_in: int, dim_out: int, cfg: CfgNode) -> C3DHead:
         dropout=cfg.MODEL.DROPOUT_RATE,
         init_std=cfg.MODEL.FC_INIT_STD,
     )
-
-
-@MODEL_REGISTRY.register()
-def C3D(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives, MODEL.MODEL_NAME
-    """Build a classifier on C3D."""
-    return build_classifier(cfg)
 
 
 @CHECKPOINT_FORMAT_REGISTRY.register()

@@ -15,7 +15,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
-from slowfast.models.batch_norm import freeze_batch_norm
+from slowfast.models.batch_norm import frozen_bn
 from slowfast.models.build import (
     BACKBONE_REGISTRY,
     FEATURE_AUG_REGISTRY,
@@ -26,7 +26,7 @@ from slowfast.models.contracts import BackboneOutput, CropGroup
 from slowfast.models.method import Method
 from slowfast.models.pooling import build_pooling, full_group, pool_groups
 
-__all__ = ["Classifier", "ClassifierOutputs", "VideoResNet", "build_classifier"]
+__all__ = ["Classifier", "ClassifierOutputs", "build_classifier", "video_classifier"]
 
 
 class ClassifierOutputs(NamedTuple):
@@ -92,7 +92,7 @@ class Classifier(Method):
         for name in self.frozen:
             self.get_submodule(name).eval()
         if self.frozen_bn:
-            freeze_batch_norm(self)
+            frozen_bn(self)
         return self
 
     def forward(self, batch: Mapping[str, Any]) -> ClassifierOutputs:
@@ -228,7 +228,19 @@ def build_classifier(
     )
 
 
-@MODEL_REGISTRY.register()
-def VideoResNet(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives, MODEL.MODEL_NAME
-    """Build a classifier on R(2+1)D, R3D or MC3 (MODEL.ARCH)."""
+@MODEL_REGISTRY.register_as("ResNet", "ResNet_nopool", "SlowFast", "X3D")
+@MODEL_REGISTRY.register_as("PTVResNet", "PTVSlowFast", "PTVCSN", "PTVR2plus1D")
+@MODEL_REGISTRY.register_as("VideoResNet", "C3D", "S3D")
+def video_classifier(cfg: CfgNode) -> Classifier:
+    """Build a classifier on MODEL.ARCH.
+
+    PySlowFast has a model for each family of convolutional networks, and one more where
+    pytorchvideo builds it (``PTV``); here one function stands behind all of these names.
+
+    Args:
+        cfg: As for ``build_classifier``.
+
+    Returns:
+        The classifier.
+    """
     return build_classifier(cfg)

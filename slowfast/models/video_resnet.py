@@ -9,20 +9,15 @@ Legend: B batch, C channels, T frames, T' H' W' feature map.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from slowfast.models.activation_checkpoint import activation_checkpoint
 from slowfast.models.batch_norm import get_norm
 from slowfast.models.build import BACKBONE_REGISTRY, CHECKPOINT_FORMAT_REGISTRY
 from slowfast.models.contracts import BackboneOutput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = [
     "Conv2Plus1D",
@@ -157,39 +152,6 @@ def _stem_2plus1d(dim_in: int, width: int, norm: Norm) -> nn.Sequential:
     )
 
 
-@contextmanager
-def _on_copies_of_running_statistics(block: nn.Module) -> Iterator[None]:
-    """Let a recomputed forward pass update copies: the first pass has updated the originals."""
-    norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    originals = [dict(norm.named_buffers(recurse=False)) for norm in norms]
-    for norm, buffers in zip(norms, originals, strict=True):
-        for name, buffer in buffers.items():
-            setattr(norm, name, buffer.clone())
-    try:
-        yield
-    finally:
-        for norm, buffers in zip(norms, originals, strict=True):
-            for name, buffer in buffers.items():
-                setattr(norm, name, buffer)
-
-
-def checkpoint_block(block: nn.Module, x: Tensor) -> Tensor:
-    """Run a block and keep only its input; recompute the rest in the backward pass.
-
-    Args:
-        block: With batch norms whose running statistics must move once, not twice.
-        x: Its input.
-
-    Returns:
-        Its output.
-    """
-
-    def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-        return nullcontext(), _on_copies_of_running_statistics(block)
-
-    return checkpoint(block, x, use_reentrant=False, context_fn=contexts)
-
-
 def _stage(
     conv: Conv, dim_in: int, dim_out: int, *, depth: int, stride: int, norm: Norm
 ) -> nn.Sequential:
@@ -248,7 +210,7 @@ class VideoResNet(nn.Module):
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in stage:
                 recompute = self.act_checkpoint and self.training
-                x = checkpoint_block(block, x) if recompute else block(x)
+                x = activation_checkpoint(block, x) if recompute else block(x)
         return BackboneOutput([x])
 
 

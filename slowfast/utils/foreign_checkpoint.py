@@ -119,16 +119,17 @@ class _Dtype:
     """Stands for ``numpy.dtype``; only numbers are allowed."""
 
     def __init__(self, code: Any = "", *_: Any) -> None:
-        self.dtype, self.order = np.dtype(_raw(code).decode()), "<"
+        self.dtype, self.is_big_endian = np.dtype(_raw(code).decode()), False
         if self.dtype.kind not in "biuf":
             raise pickle.UnpicklingError(f"it holds an array of '{self.dtype}', not of numbers")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = ">" if _raw(state[1]) == b">" else "<"
+        self.is_big_endian = _raw(state[1]) == b">"
 
     def read(self, raw: Any) -> np.ndarray[Any, Any]:
         """Read numbers, in this machine's order of bytes."""
-        return np.frombuffer(_raw(raw), self.dtype.newbyteorder(self.order)).astype(self.dtype)
+        stored = self.dtype.newbyteorder(">" if self.is_big_endian else "<")
+        return np.frombuffer(_raw(raw), stored).astype(self.dtype)
 
 
 class _Array:

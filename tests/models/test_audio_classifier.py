@@ -3,7 +3,7 @@ import torch
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import UserError, get_cfg, load_config
-from slowfast.models.audio_classifier import SoundClassifier
+from slowfast.models.audio_classifier import AudioClassifier
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.weights import load_state
 
@@ -73,7 +73,7 @@ def test_takes_the_sound_branch_of_an_audio_visual_model():
 
 def test_takes_its_own_weights_as_they_are():
     state = _model().state_dict()
-    assert SoundClassifier.adapt_state(state).keys() == state.keys()
+    assert AudioClassifier.adapt_state(state).keys() == state.keys()
 
 
 def test_needs_sound():

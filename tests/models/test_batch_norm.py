@@ -12,7 +12,7 @@ from slowfast.models.batch_norm import (
     SyncBatchNorm1d,
     SyncBatchNorm2d,
     SyncBatchNorm3d,
-    freeze_batch_norm,
+    frozen_bn,
     get_norm,
 )
 
@@ -169,7 +169,7 @@ def test_split_batch_norm_refuses_rows_that_it_cannot_split():
 
 def test_frozen_batch_norm_keeps_statistics_and_trains_weights():
     model = nn.Sequential(nn.Conv2d(1, 3, 1), SyncBatchNorm2d(3)).train()
-    freeze_batch_norm(model)
+    frozen_bn(model)
     before = copy.deepcopy(model[1].state_dict())
     model(torch.randn(4, 1, 2, 2)).square().sum().backward()
     assert model[0].training

@@ -1,13 +1,11 @@
 """Space-Time Crop and Attend (StiCA, ICCV 2021): importing registers its parts."""
 
 import stica.avid
+import stica.build
 import stica.checkpoint_format
 import stica.crops
 import stica.heads
-import stica.loss
-import stica.model
 import stica.pooling
-import stica.released
 import stica.zoo  # noqa: F401  (all of these register their parts)
 from stica.config import add_config
 

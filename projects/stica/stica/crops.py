@@ -31,7 +31,6 @@ __all__ = [
     "FeatureCrop",
     "crop_names",
     "crop_size",
-    "explicit_boxes",
     "feature_crop",
     "space_tokens",
     "time_tokens",
@@ -105,9 +104,7 @@ class FeatureCrop(nn.Module):
                 )
         self.per_sample, self.last_position = per_sample, last_position
 
-    def forward(
-        self, maps: Sequence[Tensor], aug_seed: Tensor, boxes: Sequence[Boxes] | None = None
-    ) -> list[CropGroup]:
+    def forward(self, maps: Sequence[Tensor], aug_seed: Tensor) -> list[CropGroup]:
         """Crop every row of every pathway's map.
 
         Pathways of different size are cropped by the same fractions at the same relative places:
@@ -116,22 +113,18 @@ class FeatureCrop(nn.Module):
         Args:
             maps: One float (N, C, T', H', W') per pathway; N = B * V, row ``b * V + v``.
             aug_seed: int64 (B,). Positions are a function of it and of the view's number alone.
-            boxes: Positions to use instead, one ``Boxes`` per pathway, with as many crops as NUM
-                says.
 
         Returns:
             The crops in space as one group, then those in time as another; a group without crops
             is left out. In time, the steps that small crops lack are padding.
 
         Raises:
-            ValueError: If a map is too small to be cropped, or boxes are not as many as crops.
+            ValueError: If a map is too small to be cropped.
         """
-        if boxes is None:
-            boxes = self.draw([m.shape[2:] for m in maps], aug_seed, maps[0].shape[0])
+        boxes = self.draw([m.shape[2:] for m in maps], aug_seed, maps[0].shape[0])
         names = crop_names({name: kind.num for name, kind in self.kinds.items()})
         space = tuple(name for name in names if name.startswith("space"))
         time = names[len(space) :]
-        _check_count(boxes, len(space), len(time))
         pairs = list(zip(maps, boxes, strict=True))
         sample = torch.arange(maps[0].shape[0], device=maps[0].device)
         groups = []
@@ -251,52 +244,6 @@ def crop_size(axis: int, scale: float, key: str) -> int:
     return min(max(nearest, 1), axis - 1)
 
 
-def explicit_boxes(
-    space: Sequence[Sequence[int]] | Tensor,
-    time: Sequence[Sequence[int]] | Tensor,
-    size: Sequence[int],
-    rows: int,
-) -> Boxes:
-    """Make boxes from positions that are known, instead of drawing them.
-
-    Args:
-        space: (K, 4) for all rows or (N, K, 4): first and last row, first and last column.
-        time: (K, 2) for all rows or (N, K, 2): first and last step.
-        size: (T', H', W') of the map.
-        rows: N.
-
-    Returns:
-        Boxes of N rows.
-
-    Raises:
-        ValueError: If a crop is empty or outside the map.
-    """
-    steps, height, width = size
-    space_boxes = _for_every_row(space, rows, "space", (height, width))
-    time_boxes = _for_every_row(time, rows, "time", (steps,))
-    lengths = time_boxes[..., 1] - time_boxes[..., 0]
-    return Boxes(space_boxes, time_boxes, int(lengths.max()) if lengths.numel() else 0)
-
-
-def _for_every_row(
-    boxes: Sequence[Sequence[int]] | Tensor, rows: int, axis: str, limits: tuple[int, ...]
-) -> Tensor:
-    """Shape boxes as (N, K, 2 * axes) and refuse bad ones."""
-    table = torch.as_tensor(boxes, dtype=torch.int64)
-    if table.dim() < 3:
-        table = table.reshape(-1, 2 * len(limits)).expand(rows, -1, -1)  # (N, K, 2 axes)
-    spans = table.unflatten(-1, (len(limits), 2))
-    ends = torch.tensor(limits, device=table.device)
-    is_bad = (spans[..., 0] < 0) | (spans[..., 0] >= spans[..., 1]) | (spans[..., 1] > ends)
-    if is_bad.any():
-        raise ValueError(
-            f"feature_crop: got a crop in {axis} that is empty or not inside the map of "
-            f"{' x '.join(map(str, limits))}: {spans[is_bad.any(-1)][0].tolist()}; expected 0 <= "
-            "first < last <= size, last excluded."
-        )
-    return table
-
-
 def crop_names(counts: dict[str, int]) -> tuple[str, ...]:
     """Name the crop slots, such as ``space_large_0``.
 
@@ -361,17 +308,6 @@ def _inside(spans: Tensor, length: int) -> Tensor:
     """Mark the indices of an axis inside spans (..., 2): bool (..., length)."""
     index = torch.arange(length, device=spans.device)
     return (index >= spans[..., :1]) & (index < spans[..., 1:])
-
-
-def _check_count(boxes: Sequence[Boxes], space: int, time: int) -> None:
-    """Refuse boxes of another number than the configured one."""
-    for box in boxes:
-        if (box.space.shape[1], box.time.shape[1]) != (space, time):
-            raise ValueError(
-                f"feature_crop: got boxes of {box.space.shape[1]} crops in space and "
-                f"{box.time.shape[1]} in time; expected {space} and {time}, the sums of "
-                "FEATURE_CROP.*.NUM."
-            )
 
 
 @FEATURE_AUG_REGISTRY.register()

@@ -20,16 +20,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from slowfast.config.problems import ConfigValueError
-from slowfast.models.build import LOSS_REGISTRY
 from slowfast.utils import distributed
 from stica.model import STiCAOutputs
 
 __all__ = [
-    "LOSS_VARIANTS",
     "build_loss",
     "cross_modal_loss",
     "multi_crop_info_nce",
-    "stica",
     "stica_loss",
     "valid_rows",
     "within_modal_loss",
@@ -262,20 +259,3 @@ def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
         pairs=cfg.STICA.PAIRS,
         crop_keys=cfg.STICA.CROP_KEYS,
     )
-
-
-# STICA.COMPAT -> builder; other files add theirs.
-LOSS_VARIANTS: dict[str, Callable[[CfgNode], Callable[..., dict[str, Tensor]]]] = {"": build_loss}
-
-
-@LOSS_REGISTRY.register()
-def stica(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
-    """Build the loss that STICA.COMPAT names.
-
-    Args:
-        cfg: The configuration.
-
-    Returns:
-        ``(outputs, batch) -> terms``.
-    """
-    return LOSS_VARIANTS[cfg.STICA.COMPAT](cfg)

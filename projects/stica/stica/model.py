@@ -6,7 +6,7 @@ feature map, F mel bins, S spectrogram steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -17,7 +17,6 @@ from slowfast.models.build import (
     BACKBONE_REGISTRY,
     FEATURE_AUG_REGISTRY,
     HEAD_REGISTRY,
-    MODEL_REGISTRY,
 )
 from slowfast.models.contracts import CropGroup
 from slowfast.models.method import Method, Progress
@@ -25,10 +24,8 @@ from slowfast.models.pooling import build_pooling, full_group, pool_groups
 from stica.config import CROP_KINDS
 
 __all__ = [
-    "MODEL_VARIANTS",
     "STiCAOutputs",
     "SpaceTimeCropAttend",
-    "StiCA",
     "build_model",
     "uses_audio",
     "uses_crops",
@@ -257,20 +254,3 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
         head_crops=head_crops,
         crops_from_epoch=cfg.STICA.WITHIN_START_EPOCH,
     )
-
-
-# STICA.COMPAT -> builder; other files add theirs.
-MODEL_VARIANTS: dict[str, Callable[[CfgNode], nn.Module]] = {"": build_model}
-
-
-@MODEL_REGISTRY.register()
-def StiCA(cfg: CfgNode) -> nn.Module:  # noqa: N802 - the name a YAML gives, MODEL.MODEL_NAME
-    """Build the model that STICA.COMPAT names.
-
-    Args:
-        cfg: The configuration.
-
-    Returns:
-        The model.
-    """
-    return MODEL_VARIANTS[cfg.STICA.COMPAT](cfg)

@@ -38,9 +38,7 @@ from slowfast.utils.distributed import gather_no_gradient
 from slowfast.utils.random import STREAM_CROPS, randint
 from stica.config import CROP_KINDS
 from stica.heads import ProjectionHead
-from stica.loss import LOSS_VARIANTS
 from stica.model import (
-    MODEL_VARIANTS,
     SpaceTimeCropAttend,
     STiCAOutputs,
     uses_audio,
@@ -402,7 +400,3 @@ def check_released(cfg: CfgNode) -> list[Problem]:
             message = f"got {cfg[section][name]!r}; STICA.COMPAT released needs {value!r}"
             problems.append(Problem(key, f"{message}, as configs/StiCA/released.yaml sets it"))
     return problems
-
-
-MODEL_VARIANTS[COMPAT] = build_released_model
-LOSS_VARIANTS[COMPAT] = build_released_loss

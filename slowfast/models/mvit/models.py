@@ -9,15 +9,15 @@ from slowfast.models.classifier import Classifier, build_classifier
 from slowfast.models.heads import LinearHead
 from slowfast.models.mvit.network import initialize_transformer
 
-__all__ = ["MViT", "PTVMViT"]
+__all__ = ["mvit_classifier"]
 
 
-@MODEL_REGISTRY.register()
-def MViT(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives
+@MODEL_REGISTRY.register_as("MViT", "PTVMViT")
+def mvit_classifier(cfg: CfgNode) -> Classifier:
     """Build a classifier on MViT, MViTv2 or a plain vision transformer.
 
     Its last layer starts as every other layer of the family, times MVIT.HEAD_INIT_SCALE, and not
-    with MODEL.FC_INIT_STD.
+    with MODEL.FC_INIT_STD. Pytorchvideo's blocks (``PTV``) compute what PySlowFast's do.
 
     Args:
         cfg: As for ``build_classifier``; MVIT.HEAD_INIT_SCALE.
@@ -32,9 +32,3 @@ def MViT(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives
         layer.weight.data.mul_(cfg.MVIT.HEAD_INIT_SCALE)
         layer.bias.data.mul_(cfg.MVIT.HEAD_INIT_SCALE)
     return model
-
-
-@MODEL_REGISTRY.register()
-def PTVMViT(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives
-    """Build the same classifier: pytorchvideo's blocks compute what PySlowFast's do."""
-    return MViT(cfg)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slowfast.models.activation_checkpoint import activation_checkpoint
 from slowfast.models.contracts import BackboneOutput
 from slowfast.models.resnet.block import (
     BlockSpec,
@@ -25,7 +26,6 @@ from slowfast.models.resnet.block import (
     max_pool_inside,
 )
 from slowfast.models.resnet.nonlocal_block import NonLocal, NonLocalSpec
-from slowfast.models.video_resnet import checkpoint_block
 
 __all__ = ["Options", "Pathway", "ResNet", "StageSpec"]
 
@@ -167,7 +167,7 @@ class _Stage(nn.Module):
             for name in names:
                 part = getattr(self, name)
                 recompute = self.act_checkpoint and self.training
-                x = checkpoint_block(part, x) if recompute else part(x)
+                x = activation_checkpoint(part, x) if recompute else part(x)
             out.append(x)
         return out
 

@@ -18,13 +18,12 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slowfast.models.activation_checkpoint import activation_checkpoint
 from slowfast.models.batch_norm import get_norm
 from slowfast.models.build import (
     BACKBONE_REGISTRY,
     CHECKPOINT_FORMAT_REGISTRY,
-    MODEL_REGISTRY,
 )
-from slowfast.models.classifier import Classifier, build_classifier
 from slowfast.models.contracts import BackboneOutput, Tokens
 from slowfast.models.s3d.block import (
     FeatureGate,
@@ -33,10 +32,8 @@ from slowfast.models.s3d.block import (
     Widths,
     conv_norm_relu,
 )
-from slowfast.models.video_resnet import checkpoint_block
 
 __all__ = [
-    "S3D",
     "S3DBackbone",
     "WindowPooling",
     "s3d",
@@ -168,7 +165,7 @@ class S3DBackbone(nn.Module):
         x = video
         for layer in self.features:
             recompute = self.act_checkpoint and self.training
-            x = checkpoint_block(layer, x) if recompute else layer(x)
+            x = activation_checkpoint(layer, x) if recompute else layer(x)
         return BackboneOutput([x])
 
     def native_pooling(self) -> WindowPooling:
@@ -211,12 +208,6 @@ def s3d(cfg: CfgNode) -> S3DBackbone:
 def s3dg(cfg: CfgNode) -> S3DBackbone:
     """Build S3D-G: S3D with gated features."""
     return _from_config(cfg, gated=True)
-
-
-@MODEL_REGISTRY.register()
-def S3D(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives, MODEL.MODEL_NAME
-    """Build a classifier on S3D or S3D-G (MODEL.ARCH)."""
-    return build_classifier(cfg)
 
 
 @CHECKPOINT_FORMAT_REGISTRY.register()

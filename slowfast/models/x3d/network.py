@@ -20,22 +20,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slowfast.config import Problem, register_check
+from slowfast.models.activation_checkpoint import activation_checkpoint
 from slowfast.models.batch_norm import get_norm
 from slowfast.models.build import BACKBONE_REGISTRY, MODEL_REGISTRY
 from slowfast.models.classifier import Classifier, build_classifier
 from slowfast.models.contracts import BackboneOutput, Tokens
 from slowfast.models.pooling import AvgPooling
-from slowfast.models.video_resnet import checkpoint_block
 from slowfast.models.x3d.block import X3DBlock, X3DBranch, X3DStem, round_channels
 
 __all__ = [
-    "PTVX3D",
-    "X3D",
     "X3DBackbone",
     "X3DPooling",
     "X3DSize",
     "check_x3d",
     "ptv_x3d",
+    "ptv_x3d_classifier",
     "x3d",
 ]
 
@@ -166,7 +165,7 @@ class X3DBackbone(nn.Module):
         for stage in (self.s2, self.s3, self.s4, self.s5):
             for block in stage:
                 recompute = self.act_checkpoint and self.training
-                x = checkpoint_block(block, x) if recompute else block(x)
+                x = activation_checkpoint(block, x) if recompute else block(x)
         return BackboneOutput([F.relu(self.conv_5_bn(self.conv_5(x)), inplace=True)])
 
     def native_pooling(self) -> X3DPooling:
@@ -251,14 +250,8 @@ def ptv_x3d(cfg: CfgNode) -> X3DBackbone:
     return _from_config(cfg, shortcut_norm=False)
 
 
-@MODEL_REGISTRY.register()
-def X3D(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives, MODEL.MODEL_NAME
-    """Build a classifier on MODEL.ARCH, ``x3d`` in the shipped YAMLs."""
-    return build_classifier(cfg)
-
-
-@MODEL_REGISTRY.register()
-def PTVX3D(cfg: CfgNode) -> Classifier:  # noqa: N802 - the name a YAML gives, MODEL.MODEL_NAME
+@MODEL_REGISTRY.register_as("PTVX3D")
+def ptv_x3d_classifier(cfg: CfgNode) -> Classifier:
     """Build a classifier on pytorchvideo's X3D, which YAMLs of this name call ``x3d``, too."""
     return build_classifier(cfg, arch="ptv_x3d" if cfg.MODEL.ARCH == "x3d" else "")
 

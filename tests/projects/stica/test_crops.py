@@ -7,7 +7,6 @@ from stica.crops import (
     FeatureCrop,
     crop_names,
     crop_size,
-    explicit_boxes,
     space_tokens,
     time_tokens,
 )
@@ -256,48 +255,25 @@ def test_rows_must_be_whole_views_of_the_samples():
         FeatureCrop(**KINDS)([_randn(5, 3, 4, 7, 7)], torch.tensor([1, 2]))
 
 
-def test_explicit_boxes_are_used_as_they_are():
-    crops = _only(space_large=CropKind(1, 6 / 7), time_small=CropKind(2, 0.5))
+def test_tokens_of_boxes():
     feature_map = _randn(2, 3, 4, 7, 7)
-    boxes = explicit_boxes([[0, 3, 2, 7]], [[0, 1], [1, 4]], (4, 7, 7), rows=2)
-    space, time = crops([feature_map], torch.tensor([1, 2]), [boxes])
+    tokens = space_tokens(feature_map, torch.tensor([[[0, 3, 2, 7]]] * 2))
     expected = feature_map[:, :, :, 0:3, 2:7].mean((3, 4)).transpose(1, 2)
-    torch.testing.assert_close(space.tokens[0].values, expected, rtol=0, atol=1e-12)
-    assert time.tokens[0].mask.sum(1).tolist() == [1, 1, 3, 3]
+    torch.testing.assert_close(tokens.values, expected, rtol=0, atol=1e-12)
+    tokens = time_tokens(feature_map, torch.tensor([[[0, 1], [1, 4]]] * 2), longest=3)
+    assert tokens.mask.sum(1).tolist() == [1, 1, 3, 3]
     expected = feature_map[:, :, 1:4].mean((3, 4)).transpose(1, 2)
-    torch.testing.assert_close(time.tokens[0].values[2:], expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("space", "time"),
-    [
-        ([[0, 8, 0, 7]], [[0, 2]]),
-        ([[-1, 3, 0, 7]], [[0, 2]]),
-        ([[3, 3, 0, 7]], [[0, 2]]),
-        ([[0, 3, 0, 7]], [[0, 5]]),
-        ([[0, 3, 0, 7]], [[2, 2]]),
-    ],
-)
-def test_explicit_boxes_must_lie_inside_the_map(space, time):
-    with pytest.raises(ValueError, match="empty or not inside the map"):
-        explicit_boxes(space, time, (4, 7, 7), rows=2)
-
-
-def test_explicit_boxes_must_be_as_many_as_configured():
-    boxes = explicit_boxes([[0, 3, 0, 7]], [[0, 2]], (4, 7, 7), rows=2)
-    with pytest.raises(ValueError, match=r"1 crops in space and 1 in time; expected 6 and 3"):
-        FeatureCrop(**KINDS)([_randn(2, 3, 4, 7, 7)], torch.tensor([1, 2]), [boxes])
+    torch.testing.assert_close(tokens.values[2:], expected, rtol=0, atol=1e-12)
 
 
 def test_the_gradient_reaches_the_cells_of_a_crop_and_no_other():
     feature_map = _randn(1, 2, 4, 5, 5).requires_grad_()
-    boxes = explicit_boxes([[1, 3, 2, 4]], [[1, 3]], (4, 5, 5), rows=1)
-    space_tokens(feature_map, boxes.space).values.sum().backward()
+    space_tokens(feature_map, torch.tensor([[[1, 3, 2, 4]]])).values.sum().backward()
     inside = torch.zeros(5, 5, dtype=torch.bool)
     inside[1:3, 2:4] = True
     assert torch.equal(feature_map.grad[0, 0, 0] != 0, inside)
     feature_map.grad = None
-    time_tokens(feature_map, boxes.time, boxes.longest).values.sum().backward()
+    time_tokens(feature_map, torch.tensor([[[1, 3]]]), longest=2).values.sum().backward()
     assert torch.equal(feature_map.grad[0, 0, :, 0, 0] != 0, torch.tensor([0, 1, 1, 0]).bool())
 
 

@@ -3,7 +3,6 @@ import copy
 import pytest
 import torch
 from reference import stica as oracle
-from stica.crops import Boxes
 from stica.model import SpaceTimeCropAttend
 from torch import nn
 
@@ -414,15 +413,3 @@ def test_a_head_of_their_own_for_crops_changes_nothing_else_at_the_start(cfg):
     assert not torch.equal(shared.space_large, own.space_large)
     cfg.AUDIO.ENABLE = False  # crops alone: one head is enough
     assert build_model(cfg).head_crops is None
-
-
-def test_boxes_can_be_given(cfg):
-    model = _model(cfg).eval()
-    batch = _batch()
-    maps = model.backbone(batch["video"].flatten(0, 1)).maps
-    drawn = model.feature_aug.draw([maps[0].shape[2:]], batch["aug_seed"], B * V)
-    assert isinstance(drawn[0], Boxes)
-    given = model.feature_aug(maps, batch["aug_seed"], drawn)
-    own = model.feature_aug(maps, batch["aug_seed"])
-    for a, b in zip(given, own, strict=True):
-        assert torch.equal(a.tokens[0].values, b.tokens[0].values)
