@@ -62,7 +62,7 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "report": ["matplotlib", "jinja2"],
+        "report": ["matplotlib"],
         "eval": ["scikit-learn"],
         "slurm": ["submitit"],
         "dev": [

@@ -7,7 +7,6 @@ Legend: B rows of one process, W world size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,7 +15,6 @@ from torch import Tensor
 
 __all__ = [
     "all_gather_variable_length",
-    "all_reduce_mean",
     "all_reduce_sum",
     "barrier",
     "gather_no_gradient",
@@ -183,27 +181,6 @@ def all_gather_variable_length(x: Tensor) -> Tensor:
     starts = range(0, len(lengths) * longest, longest or 1)
     rows = [gathered[start : start + n] for start, n in zip(starts, lengths, strict=False)]
     return torch.cat(rows) if rows else gathered
-
-
-def all_reduce_mean(scalars: Mapping[str, Tensor | float]) -> dict[str, Tensor]:
-    """Average named scalars over all ranks in one collective.
-
-    Args:
-        scalars: Scalars by name; every rank must pass the same names.
-
-    Returns:
-        The same names in the same order, float64 scalars, detached, on the device of the first
-        tensor among them (the CPU if there is none). Nothing waits for the device.
-    """
-    if not scalars:
-        return {}
-    device = next((v.device for v in scalars.values() if isinstance(v, Tensor)), None)
-    names = sorted(scalars)  # ranks may have inserted them in different orders
-    values = torch.stack(
-        [torch.as_tensor(scalars[n], dtype=torch.float64, device=device).detach() for n in names]
-    )
-    means = dict(zip(names, (all_reduce_sum(values) / world_size()).unbind(), strict=True))
-    return {name: means[name] for name in scalars}
 
 
 def global_mean(values: Tensor, valid: Tensor | None = None, *, joint: bool = True) -> Tensor:

@@ -13,7 +13,7 @@ from fvcore.common.config import CfgNode
 
 from slowfast.config.problems import ConfigValueError
 
-__all__ = ["LR_POLICIES", "get_lr_at_epoch", "lr_scale", "scaled_base_lr"]
+__all__ = ["LR_POLICIES", "get_lr_at_epoch", "lr_scale"]
 
 
 def _cosine(cfg: CfgNode, epoch: float) -> float:
@@ -74,19 +74,6 @@ def lr_scale(cfg: CfgNode, global_batch: int | None) -> float:
             "two positive numbers. Set it to 0 to take SOLVER.BASE_LR as it stands.",
         )
     return global_batch / base
-
-
-def scaled_base_lr(cfg: CfgNode, global_batch: int) -> float:
-    """Return BASE_LR as it applies to this global batch.
-
-    Args:
-        cfg: Read: SOLVER.BASE_LR, SOLVER.BASE_BATCH_SIZE.
-        global_batch: Samples per optimizer step: all processes, machines and accumulated steps.
-
-    Returns:
-        The rate.
-    """
-    return cfg.SOLVER.BASE_LR * lr_scale(cfg, global_batch)
 
 
 def get_lr_at_epoch(cfg: CfgNode, epoch: float, global_batch: int | None = None) -> float:

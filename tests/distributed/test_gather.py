@@ -62,19 +62,6 @@ def test_gather_ragged(two_ranks, lengths, dtype):
         torch.testing.assert_close(got, expected, rtol=0, atol=0)
 
 
-def _average():
-    # The same names, in another order on each rank.
-    terms = {"loss": torch.tensor(1.0 + distributed.rank()), "count": 4.0 * distributed.rank()}
-    order = sorted(terms, reverse=distributed.rank() == 0)
-    means = distributed.all_reduce_mean({name: terms[name] for name in order})
-    return {name: value.item() for name, value in means.items()}, distributed.is_main_process()
-
-
-def test_all_reduce_mean(two_ranks):
-    expected = {"loss": 1.5, "count": 2.0}
-    assert two_ranks.run(_average) == [(expected, True), (expected, False)]
-
-
 def _joint_mean(valid):
     values = _rows(distributed.rank()).requires_grad_()
     mean = distributed.global_mean(values, valid[distributed.rank()])

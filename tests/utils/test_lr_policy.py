@@ -1,7 +1,7 @@
 import pytest
 
 from slowfast.config import get_cfg
-from slowfast.utils.lr_policy import get_lr_at_epoch, scaled_base_lr
+from slowfast.utils.lr_policy import get_lr_at_epoch
 
 
 def _cfg(**solver):
@@ -61,17 +61,13 @@ def test_unknown_policy():
         get_lr_at_epoch(_cfg(LR_POLICY="linear"), 0)
 
 
-def test_rates_are_absolute_unless_a_batch_is_named():
-    assert scaled_base_lr(_cfg(), 7) == 0.4
-    assert scaled_base_lr(_cfg(BASE_BATCH_SIZE=512), 128) == pytest.approx(0.1)
-
-
 def test_the_batch_scales_every_rate():
     plain = _cfg(WARMUP_EPOCHS=10.0, COSINE_END_LR=0.05)
     scaled = _cfg(WARMUP_EPOCHS=10.0, COSINE_END_LR=0.05, BASE_BATCH_SIZE=64)
     for epoch in (0, 3, 10, 55, 100):
         whole = get_lr_at_epoch(plain, epoch)
         assert get_lr_at_epoch(scaled, epoch, 32) == pytest.approx(whole / 2)
+        assert get_lr_at_epoch(plain, epoch, 32) == whole
 
 
 def test_scaling_needs_the_batch():

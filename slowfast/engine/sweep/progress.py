@@ -11,7 +11,6 @@ from slowfast.engine.sweep.tasks import Task
 __all__ = ["format_seconds", "read_tail", "seconds_left"]
 
 _TAIL_LINES = 15
-_TAIL_BYTES = 64 * 1024
 
 
 def read_tail(path: Path, start: int = 0, count: int = _TAIL_LINES) -> list[str]:
