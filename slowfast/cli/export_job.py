@@ -22,7 +22,7 @@ from slowfast.config.renamed import translate_results
 from slowfast.engine.compare import Comparison, compare_results
 from slowfast.engine.records import hash_config, hash_state
 from slowfast.models.zoo.packaged import RowFacts, read_facts, read_package_results, row_file
-from slowfast.models.zoo.publish import narrow, portable_config, widen, write_weights
+from slowfast.models.zoo.publish import portable_config, to_float, to_half, write_weights
 from slowfast.models.zoo.rows import find_row
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
 from slowfast.utils.exit_codes import EXIT_FAILED
@@ -108,14 +108,14 @@ def _export(run: _Run, folder: Path, arguments: Namespace) -> None:
         raise UserError(f"--checkpoint: {run.checkpoint} has no model_state: not of a training.")
     config = portable_config(content.get("cfg", ""), folder.name)
     evaluation = _evaluation(config, folder, arguments.overrides)
-    narrowed = narrow(content["model_state"])
-    if narrowed.kept:
+    half = to_half(content["model_state"])
+    if half.kept:
         _say(
-            f"warning: {len(narrowed.kept)} tensors hold values that float16 cannot and stay "
-            f"float32: {', '.join(narrowed.kept[:_SHOWN])}"
+            f"warning: {len(half.kept)} tensors hold values that float16 cannot and stay "
+            f"float32: {', '.join(half.kept[:_SHOWN])}"
         )
     weights = _weights(folder)
-    published = {"epoch": content.get("epoch", -1), "model_state": narrowed.state, "cfg": config}
+    published = {"epoch": content.get("epoch", -1), "model_state": half.state, "cfg": config}
     write_weights(weights, published, arguments.max_mb)
     digest = file_sha256(weights)
     _write_text(weights.with_name(f"{weights.name}.sha256"), f"{digest}  {weights.name}\n")
@@ -178,7 +178,7 @@ def _store_results(source: Path, folder: Path) -> None:
 
 def _mismatch(content: dict[str, Any], folder: Path) -> str:
     """Say why results are not those of ``evaluate.yaml`` on the exported weights, or ""."""
-    weights = hash_state(widen(load_checkpoint(_weights(folder))["model_state"]))
+    weights = hash_state(to_float(load_checkpoint(_weights(folder))["model_state"]))
     config = hash_config(load_config(folder / _EVALUATION, validate=False).cfg)
     records = content.get("records", [])
     measured = {record["checkpoint"] for record in records} - {None}

@@ -14,7 +14,7 @@ from torch import Tensor
 from slowfast.config import CfgNode, UserError
 from slowfast.utils import distributed
 from slowfast.utils.logging import log_json_stats
-from slowfast.utils.meters import IterationTimer, TermMeter, format_eta, gpu_memory
+from slowfast.utils.meters import IterationTimer, LossMeter, format_eta, gpu_memory
 
 __all__ = ["Recorder"]
 
@@ -38,7 +38,7 @@ class Recorder:
         self._max_epoch = cfg.SOLVER.MAX_EPOCH
         self._max_steps = cfg.TRAIN.MAX_STEPS or self._max_epoch * steps_per_epoch
         self._explosion = cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR
-        self._meter = TermMeter(cfg.LOG_PERIOD)
+        self._meter = LossMeter(cfg.LOG_PERIOD)
         self._timer = IterationTimer(cfg.LOG_PERIOD)
         self._pending: list[dict[str, Tensor]] = []
         self._losses: list[float] = []

@@ -13,16 +13,16 @@ from slowfast.config import ConfigValueError, UserError
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY
 from slowfast.models.inflate import inflate
 from slowfast.models.zoo.rows import describe_source, resolve
-from slowfast.utils.foreign_checkpoint import load_foreign_checkpoint
+from slowfast.utils.checkpoint import load_checkpoint
 
 __all__ = [
     "RANDOM_WEIGHTS",
     "LoadReport",
     "can_resume",
+    "convert_state_dict",
     "load_state",
     "load_weights",
     "read_checkpoint",
-    "to_our_keys",
 ]
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def _shorten(title: str, items: list[str]) -> list[str]:
     return [f"  {title}: {', '.join(items[:_SHOWN])}{more}"] if items else []
 
 
-def to_our_keys(
+def convert_state_dict(
     state: Mapping[str, Any],
     checkpoint_type: str = _AUTOMATIC,
     own: Mapping[str, Tensor] | None = None,
@@ -232,7 +232,7 @@ def read_checkpoint(path: str | Path, *, key: str = _KEY) -> dict[str, Any]:
         UserError: If it cannot be found, fetched or read.
     """
     try:
-        return load_foreign_checkpoint(resolve(path))
+        return load_checkpoint(resolve(path))
     except UserError as error:
         raise ConfigValueError(key, str(error)) from error
 
@@ -284,7 +284,7 @@ def load_weights(
         for pattern in clear_patterns:
             state = {name.replace(pattern, "", 1): value for name, value in state.items()}
         adapt = getattr(model, "adapt_state", dict)  # a model may want a part of another's weights
-        state = to_our_keys(state, checkpoint_type, model.state_dict(), adapt)
+        state = convert_state_dict(state, checkpoint_type, model.state_dict(), adapt)
         report = load_state(model, state, inflate_2d=inflate_2d)
     except UserError as error:
         raise ConfigValueError(key, f"{error}{describe_source(path)}") from error

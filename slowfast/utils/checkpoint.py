@@ -10,7 +10,6 @@ per rank) and ``world_size``.
 from __future__ import annotations
 
 import logging
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from torch import nn
 
 from slowfast.config.problems import UserError
 from slowfast.utils.io import atomic_path
+from slowfast.utils.safe_load import safe_load
 
 __all__ = [
     "checkpoint_path",
@@ -96,16 +96,17 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint on the CPU, refusing anything that would run code.
+    """Read a checkpoint of any zoo on the CPU, without running anything in it.
 
     Args:
-        path: A ``.pyth`` or ``.pth`` file; or the OUTPUT_DIR of a run, for its newest checkpoint.
+        path: A file of torch, a pickle of Caffe2's blobs, or the OUTPUT_DIR of a run, which stands
+            for its newest checkpoint.
 
     Returns:
-        What was saved.
+        What was saved; Caffe2's blobs as tensors under ``blobs``.
 
     Raises:
-        UserError: If the file is missing, damaged, or holds more than plain values.
+        UserError: If the file is missing, damaged, or would run code.
     """
     path = Path(path)
     if path.is_dir():
@@ -115,16 +116,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         path = last
     if not path.is_file():
         raise UserError(f"checkpoint not found: {path}.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{path} cannot be loaded safely (weights_only): {reason} Save its state dict alone, "
-            "as tensors and plain values."
-        ) from error
-    except Exception as error:  # What an unpickler raises on garbage is anything at all.
-        raise UserError(f"{path} is damaged or not a checkpoint: {error}") from error
+    content = safe_load(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, expected a dict of tensors.")
     return content

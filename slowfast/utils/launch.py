@@ -24,11 +24,11 @@ from slowfast.utils import distributed
 
 __all__ = [
     "DistEnv",
+    "dist_env_from_environment",
     "init_process",
     "launch",
     "local_world_size",
     "master_addr",
-    "placement_from_environment",
 ]
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def master_addr(nodelist: str) -> str:
     return re.sub(r"\[([^\],-]+)[^\]]*\]", r"\1", first.group()) if first else ""
 
 
-def placement_from_environment(env: Mapping[str, str]) -> DistEnv | None:
+def dist_env_from_environment(env: Mapping[str, str]) -> DistEnv | None:
     """Read what torchrun or ``srun`` have set.
 
     Args:
@@ -122,7 +122,7 @@ def local_world_size(num_shards: int) -> int:
     return max(1, distributed.world_size() // num_shards)
 
 
-def _meeting_point(init_method: str, num_shards: int) -> str:
+def _rendezvous(init_method: str, num_shards: int) -> str:
     """Complete ``tcp://host`` with a free port of this machine."""
     if re.search(r":\d+$", init_method) or not init_method.startswith("tcp://"):
         return init_method
@@ -262,7 +262,7 @@ def launch(
         raise UserError(
             f"SHARD_ID: got {shard_id}, expected 0 to NUM_SHARDS - 1 = {num_shards - 1}."
         )
-    env = placement_from_environment(os.environ)
+    env = dist_env_from_environment(os.environ)
     if env is not None and (num_shards == 1 or env.init_method == "env://"):
         _run_here(fn, args, env, backend)
         return
@@ -273,7 +273,7 @@ def launch(
         rank=shard_id * num_processes,
         world_size=num_shards * num_processes,
         local_rank=0,
-        init_method=_meeting_point(init_method, num_shards),
+        init_method=_rendezvous(init_method, num_shards),
     )
     if num_processes == 1:
         _run_here(fn, args, first, backend)

@@ -1,7 +1,7 @@
 """The learning rate as a pure function of the fractional epoch.
 
-Epoch 3.5 is the middle of the fourth epoch. The rate is set before every iteration, so a resumed
-run needs no state of it.
+Epoch 3.5 is the middle of the fourth epoch. The learning rate is set before every iteration, so a
+resumed run needs no state of it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _steps_with_relative_lrs(cfg: CfgNode, epoch: float) -> float:
         raise ConfigValueError(
             "SOLVER.STEPS",
             f"got {list(steps)} with SOLVER.LRS {list(rates)}; expected as many "
-            "steps as rates, ascending epochs that begin with 0.",
+            "steps as learning rates, ascending epochs that begin with 0.",
         )
     reached = sum(step <= epoch for step in steps)
     return cfg.SOLVER.BASE_LR * rates[max(reached, 1) - 1]
@@ -52,14 +52,14 @@ LR_POLICIES: dict[str, Callable[[CfgNode, float], float]] = {
 
 
 def lr_scale(cfg: CfgNode, global_batch: int | None) -> float:
-    """Return the factor on every rate, from the linear scaling rule (Goyal et al., 2017).
+    """Return the factor on every learning rate, from the linear scaling rule (Goyal et al., 2017).
 
     Args:
-        cfg: Read: SOLVER.BASE_BATCH_SIZE, the global batch that the rates are meant for; 0: off.
+        cfg: Read: SOLVER.BASE_BATCH_SIZE, the global batch that BASE_LR is meant for; 0: off.
         global_batch: Samples per optimizer step: all processes, machines and accumulated steps.
 
     Returns:
-        The true global batch over the one the rates are meant for; 1 when scaling is off.
+        The true global batch over the one that BASE_LR is meant for; 1 when scaling is off.
 
     Raises:
         ValueError: If scaling is on and the global batch is not given.
@@ -80,7 +80,7 @@ def get_lr_at_epoch(cfg: CfgNode, epoch: float, global_batch: int | None = None)
     """Compute the learning rate (PySlowFast's name for it).
 
     In the first SOLVER.WARMUP_EPOCHS it rises linearly from WARMUP_START_LR to what the policy says
-    at their end. The batch scales every rate: BASE_LR, WARMUP_START_LR and COSINE_END_LR.
+    at their end. The batch scales every learning rate: BASE_LR, WARMUP_START_LR and COSINE_END_LR.
 
     Args:
         cfg: Read: SOLVER.
@@ -88,7 +88,7 @@ def get_lr_at_epoch(cfg: CfgNode, epoch: float, global_batch: int | None = None)
         global_batch: Samples per optimizer step; needed when SOLVER.BASE_BATCH_SIZE is set.
 
     Returns:
-        The rate.
+        The learning rate.
 
     Raises:
         ValueError: If the policy is unknown or its keys contradict each other.

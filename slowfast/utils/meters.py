@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["IterationTimer", "TermMeter", "format_eta", "gpu_memory"]
+__all__ = ["IterationTimer", "LossMeter", "format_eta", "gpu_memory"]
 
 
-class TermMeter:
+class LossMeter:
     """Collects the terms of a loss over a window and over an epoch.
 
     Args:

@@ -4,7 +4,7 @@ from torch import nn
 
 from slowfast.engine.precision import Precision
 from slowfast.utils.logging import json_stats
-from slowfast.utils.meters import TermMeter
+from slowfast.utils.meters import LossMeter
 
 
 def _weight_gradient(conv, x, precision):
@@ -43,7 +43,7 @@ def test_reduced_precision_is_used_where_the_kernel_fits():
 
 
 def test_a_step_that_loss_scaling_skipped_does_not_end_the_log():
-    meter = TermMeter(3)
+    meter = LossMeter(3)
     meter.update({"loss": 2.0, "grad_norm": float("inf")})
     meter.update({"loss": 4.0, "grad_norm": 1.0})
     assert meter.mean() == {"loss": 3.0, "grad_norm": 1.0}

@@ -15,7 +15,7 @@ from helpers.zoo_files import (
 
 from slowfast.config import load_config
 from slowfast.models.build import build_model
-from slowfast.models.weights import load_state, to_our_keys
+from slowfast.models.weights import convert_state_dict, load_state
 from slowfast.models.zoo.rows import ZOO_REGISTRY
 
 HEAD = ["head.projection.bias", "head.projection.weight"]
@@ -88,7 +88,7 @@ def test_a_published_file_fills_the_network(row):
     state = published_state(row)
     for pattern in cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN:
         state = {key.replace(pattern, "", 1): value for key, value in state.items()}
-    state = to_our_keys(state, own=model.state_dict())
+    state = convert_state_dict(state, own=model.state_dict())
     report = load_state(model, state, inflate_2d=cfg.TRAIN.CHECKPOINT_INFLATE)
     has_head = "images" not in row.metric and "contrastive" not in row.source
     has_head = has_head and "NUM_CLASSES" not in " ".join(row.words)

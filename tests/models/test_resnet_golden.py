@@ -12,7 +12,7 @@ from helpers.zoo import DATA, assert_close_to, make_input, make_state, read_reco
 
 from slowfast.config import load_config
 from slowfast.models.build import build_model
-from slowfast.models.weights import load_state, to_our_keys
+from slowfast.models.weights import convert_state_dict, load_state
 
 GOLDEN = DATA / "golden_resnet.npz"  # of maps the first two channels
 NON_LOCAL = "Kinetics/I3D_NLN_8x8_R50"
@@ -31,7 +31,7 @@ def compare(name):
     seed = int(golden[f"{name}:seed"])
     shapes = zoo["state_dicts"][zoo["entries"][f"{name}.yaml"]]["state_dict"]
     model = build_model(load_config(f"{name}.yaml").cfg).eval()
-    report = load_state(model, to_our_keys(make_state(shapes, seed)))
+    report = load_state(model, convert_state_dict(make_state(shapes, seed)))
     assert (report.missed, report.skipped) == ([], {})
     video = make_input(golden[f"{name}:input"].tolist(), seed)
     with torch.no_grad():

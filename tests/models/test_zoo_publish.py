@@ -5,7 +5,7 @@ import torch
 import yaml
 
 from slowfast.config import UserError
-from slowfast.models.zoo.publish import narrow, portable_config, widen, write_weights
+from slowfast.models.zoo.publish import portable_config, to_float, to_half, write_weights
 
 
 def test_float32_becomes_float16_and_nothing_else_changes():
@@ -17,7 +17,7 @@ def test_float32_becomes_float16_and_nothing_else_changes():
         "double": torch.tensor([1e-9], dtype=torch.float64),
         "brain": torch.ones(2, dtype=torch.bfloat16),
     }
-    small, kept = narrow(state)
+    small, kept = to_half(state)
     assert not kept
     assert {key: value.dtype for key, value in small.items()} == {
         "a": torch.float16,
@@ -31,26 +31,26 @@ def test_float32_becomes_float16_and_nothing_else_changes():
     small["b"][0] = 5
     assert small["a"][0, 0] == 0
     assert torch.equal(base, torch.arange(12.0).reshape(3, 4) / 7)
-    wide = widen(small)
+    wide = to_float(small)
     assert wide["a"].dtype == torch.float32
     assert wide["count"] is small["count"]
-    assert torch.equal(narrow(wide).state["a"], small["a"])  # nothing more is lost
+    assert torch.equal(to_half(wide).state["a"], small["a"])  # nothing more is lost
 
 
 def test_the_layout_in_memory_does_not_matter():
     value = torch.randn(4, 3, 2, 2, 2, generator=torch.Generator().manual_seed(1))
     last = value.to(memory_format=torch.channels_last_3d)
     assert not last.is_contiguous()
-    assert narrow({"a": last}).state["a"].stride() == value.stride()
+    assert to_half({"a": last}).state["a"].stride() == value.stride()
 
 
 def test_what_float16_cannot_hold_stays():
-    small, kept = narrow({"a": torch.tensor([65504.0]), "b": torch.tensor([1.0, 7e4])})
+    small, kept = to_half({"a": torch.tensor([65504.0]), "b": torch.tensor([1.0, 7e4])})
     assert kept == ["b"]
     assert small["a"].dtype == torch.float16
     assert torch.equal(small["b"], torch.tensor([1.0, 7e4]))
     with pytest.raises(UserError, match=r"^b holds values that are not finite"):
-        narrow({"b": torch.tensor([float("nan")])})
+        to_half({"b": torch.tensor([float("nan")])})
 
 
 def test_equal_content_gives_equal_bytes(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 from helpers.launch_targets import fail_on_rank_one, write_rank
 
 from slowfast.config.problems import UserError
-from slowfast.utils.launch import DistEnv, launch, master_addr, placement_from_environment
+from slowfast.utils.launch import DistEnv, dist_env_from_environment, launch, master_addr
 
 SLURM = {
     "SLURM_PROCID": "5",
@@ -31,29 +31,29 @@ def test_first_host(nodelist, host):
 
 def test_torchrun():
     env = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host", **SLURM}
-    assert placement_from_environment(env) == DistEnv(3, 4, 1, "env://")
+    assert dist_env_from_environment(env) == DistEnv(3, 4, 1, "env://")
 
 
 def test_slurm():
-    place = placement_from_environment(SLURM)
+    place = dist_env_from_environment(SLURM)
     assert place == DistEnv(5, 8, 1, "tcp://gpu003:23456")
-    chosen = placement_from_environment({**SLURM, "MASTER_ADDR": "a", "MASTER_PORT": "7"})
+    chosen = dist_env_from_environment({**SLURM, "MASTER_ADDR": "a", "MASTER_PORT": "7"})
     assert chosen.init_method == "tcp://a:7"
-    preferred = placement_from_environment({**SLURM, "SLURM_JOB_NODELIST": "n[2-3]"})
+    preferred = dist_env_from_environment({**SLURM, "SLURM_JOB_NODELIST": "n[2-3]"})
     assert preferred.init_method == "tcp://n2:23456"
 
 
 @pytest.mark.parametrize("env", [{}, {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, {"RANK": "0"}])
 def test_nobody_launched(env):
-    assert placement_from_environment(env) is None
+    assert dist_env_from_environment(env) is None
 
 
 def test_incomplete_environment():
     env = {key: value for key, value in SLURM.items() if key != "SLURM_LOCALID"}
     with pytest.raises(UserError, match="SLURM_LOCALID is not set"):
-        placement_from_environment(env)
+        dist_env_from_environment(env)
     with pytest.raises(UserError, match=r"not a number.*'one'"):
-        placement_from_environment({"RANK": "one", "WORLD_SIZE": "2"})
+        dist_env_from_environment({"RANK": "one", "WORLD_SIZE": "2"})
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from slowfast.config.machine_keys import is_path_key
 from slowfast.config.paths import PACKAGE_SCHEME
 from slowfast.utils.io import atomic_path
 
-__all__ = ["Narrowed", "narrow", "portable_config", "widen", "write_weights"]
+__all__ = ["HalfStateDict", "portable_config", "to_float", "to_half", "write_weights"]
 
 _MEGABYTE = 1_000_000
 _ADDRESSES = ("zoo://", "http://", "https://", PACKAGE_SCHEME)
 
 
-class Narrowed(NamedTuple):
+class HalfStateDict(NamedTuple):
     """Weights in float16.
 
     Attributes:
@@ -33,7 +33,7 @@ class Narrowed(NamedTuple):
     kept: list[str]
 
 
-def narrow(state: Mapping[str, Tensor]) -> Narrowed:
+def to_half(state: Mapping[str, Tensor]) -> HalfStateDict:
     """Cast float32 tensors to float16, rounding to the nearest.
 
     Args:
@@ -58,10 +58,10 @@ def narrow(state: Mapping[str, Tensor]) -> Narrowed:
             else:
                 kept.append(key)
         small[key] = value.clone(memory_format=torch.contiguous_format)
-    return Narrowed(small, kept)
+    return HalfStateDict(small, kept)
 
 
-def widen(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_float(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Cast float16 tensors to float32, exactly, as loading them into a model does.
 
     Args:

@@ -8,7 +8,7 @@ import torch
 from stica.checkpoint_format import convert
 
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY, build_model
-from slowfast.models.weights import load_state, to_our_keys
+from slowfast.models.weights import convert_state_dict, load_state
 
 FILE = Path(__file__).parents[2] / "data" / "gdt_state_dict_keys.json.gz"
 DEAD = {"audio_network.base.fc.weight", "audio_network.base.fc.bias"}
@@ -89,6 +89,6 @@ def test_values_arrive_through_the_loader(cfg):
     model = build_model(cfg)
     theirs = "module.video_network.base.stem.0.weight"
     value = torch.randn_like(model.backbone.stem[0].weight)
-    report = load_state(model, to_our_keys({theirs: value}, "gdt_stica"))
+    report = load_state(model, convert_state_dict({theirs: value}, "gdt_stica"))
     assert report.matched == ["backbone.stem.0.weight"]
     assert torch.equal(model.backbone.stem[0].weight, value)

@@ -13,7 +13,7 @@ from slowfast.engine.records import hash_state
 from slowfast.models.build import build_model
 from slowfast.models.weights import load_weights
 from slowfast.models.zoo.packaged import packaged_rows, read_facts, read_package_results
-from slowfast.models.zoo.publish import widen
+from slowfast.models.zoo.publish import to_float
 from slowfast.models.zoo.rows import find_row, resolve
 
 ROWS = list(packaged_rows("stica_weights"))
@@ -55,7 +55,7 @@ def test_they_fit_the_model_entirely(row):
     report = load_weights(model, f"zoo://{row.name}")
     assert (report.missed, report.skipped, report.adapted) == ([], {}, {})
     state = torch.load(resolve(f"zoo://{row.name}"), weights_only=True)["model_state"]
-    assert hash_state(widen(state)) == hash_state(model.state_dict())
+    assert hash_state(to_float(state)) == hash_state(model.state_dict())
 
 
 @EACH
@@ -63,7 +63,7 @@ def test_their_results_are_theirs(row):
     results = read_package_results(row)
     state = torch.load(resolve(f"zoo://{row.name}"), weights_only=True)["model_state"]
     measured = {record["checkpoint"] for record in results["records"]} - {None}
-    assert measured == {hash_state(widen(state))}
+    assert measured == {hash_state(to_float(state))}
     assert {record["column"] for record in results["records"]} <= {"after", "value"}
     assert set(filter(None, row.metric.split(", "))) <= set(results)
     assert json.dumps(results).count("/") == 0  # no places of a machine

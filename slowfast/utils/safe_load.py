@@ -1,4 +1,4 @@
-"""Other people's checkpoints, read without running any code in them.
+"""Checkpoints, also of others, read without running any code in them.
 
 Torch's own files go through ``torch.load(weights_only=True)``. What else a file holds beside its
 weights (the arguments of the training, a scheduler) would make that refuse the whole file; such
@@ -23,9 +23,8 @@ import torch
 from torch import Tensor
 
 from slowfast.config import UserError
-from slowfast.utils.checkpoint import find_last_checkpoint
 
-__all__ = ["load_foreign_checkpoint"]
+__all__ = ["safe_load"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,32 +47,22 @@ class _Shell:
         pass
 
 
-def load_foreign_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of any zoo on the CPU, without running anything in it.
+def safe_load(path: Path) -> Any:
+    """Read a checkpoint on the CPU, without running anything in it.
 
     Args:
-        path: A file of torch (zip or older), a pickle of Caffe2 blobs, or the OUTPUT_DIR of a run.
+        path: A file of torch (zip or older), or a pickle of Caffe2's blobs.
 
     Returns:
         What was saved; Caffe2's blobs as tensors under ``blobs``.
 
     Raises:
-        UserError: If the file is missing, damaged, or would run code.
+        UserError: If the file is damaged, or would run code.
     """
-    if path.is_dir():
-        last = find_last_checkpoint(path)
-        if last is None:
-            raise UserError(f"no checkpoint in {path / 'checkpoints'}.")
-        path = last
-    if not path.is_file():
-        raise UserError(f"checkpoint not found: {path}.")
     with path.open("rb") as file:
         start = file.read(64)
     is_pickle = start.startswith(_PICKLE_MAGIC) and _TORCH_MAGIC not in start
-    content = _load_caffe2(path) if is_pickle else _load_torch(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, expected a dict of tensors.")
-    return content
+    return _load_caffe2(path) if is_pickle else _load_torch(path)
 
 
 def _load_torch(path: Path) -> Any:

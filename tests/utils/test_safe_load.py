@@ -11,8 +11,7 @@ import torch
 from helpers.caffe2_files import write_caffe2
 
 from slowfast.config import UserError
-from slowfast.utils.checkpoint import checkpoint_path, save_checkpoint
-from slowfast.utils.foreign_checkpoint import load_foreign_checkpoint
+from slowfast.utils.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3)}
 RAN = []
@@ -43,7 +42,7 @@ def save(path, content, is_old):
 @pytest.mark.parametrize("is_old", [False, True])
 def test_files_of_torch_old_and_new(tmp_path, is_old):
     path = save(tmp_path / "a.pth.tar", {"state_dict": WEIGHTS, "epoch": 3}, is_old)
-    content = load_foreign_checkpoint(path)
+    content = load_checkpoint(path)
     assert torch.equal(content["state_dict"]["a.weight"], WEIGHTS["a.weight"])
     assert content["epoch"] == 3
 
@@ -57,7 +56,7 @@ def test_records_of_a_training_are_left_out(tmp_path, is_old, caplog):
     }
     path = save(tmp_path / "gdt.pth", content, is_old)
     with caplog.at_level("INFO", logger="slowfast"):
-        loaded = load_foreign_checkpoint(path)
+        loaded = load_checkpoint(path)
     assert torch.equal(loaded["model"]["a.weight"], WEIGHTS["a.weight"])
     assert not isinstance(loaded["args"], argparse.Namespace)
     assert not hasattr(loaded["lr_scheduler"]["after"], "milestones")
@@ -71,7 +70,7 @@ def test_code_is_refused_and_not_run(tmp_path, is_old, function):
     path = tmp_path / "evil.pyth"
     save(path, {"model": WEIGHTS, "x": Attack(function, f"touch {tmp_path}/ran")}, is_old)
     with pytest.raises(UserError, match="cannot be loaded safely"):
-        load_foreign_checkpoint(path)
+        load_checkpoint(path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -81,30 +80,30 @@ def note_that_it_ran(*args):
 
 def test_functions_of_other_modules_are_never_called(tmp_path):
     path = save(tmp_path / "a.pyth", {"model": WEIGHTS, "x": Attack(note_that_it_ran, 1)}, False)
-    assert torch.equal(load_foreign_checkpoint(path)["model"]["a.weight"], WEIGHTS["a.weight"])
+    assert torch.equal(load_checkpoint(path)["model"]["a.weight"], WEIGHTS["a.weight"])
     assert RAN == []
 
 
 def test_what_is_no_checkpoint(tmp_path):
     with pytest.raises(UserError, match="not found"):
-        load_foreign_checkpoint(tmp_path / "none.pyth")
+        load_checkpoint(tmp_path / "none.pyth")
     with pytest.raises(UserError, match="no checkpoint in"):
-        load_foreign_checkpoint(tmp_path)
+        load_checkpoint(tmp_path)
     (tmp_path / "page.pyth").write_text("<html>", encoding="utf-8")
     with pytest.raises(UserError, match=r"page\.pyth"):
-        load_foreign_checkpoint(tmp_path / "page.pyth")
+        load_checkpoint(tmp_path / "page.pyth")
     with pytest.raises(UserError, match="holds a list"):
-        load_foreign_checkpoint(save(tmp_path / "list.pyth", [1], False))
+        load_checkpoint(save(tmp_path / "list.pyth", [1], False))
     half = save(tmp_path / "half.pyth", {"model": WEIGHTS}, False)
     half.write_bytes(half.read_bytes()[:100])
     with pytest.raises(UserError, match="damaged"):
-        load_foreign_checkpoint(half)
+        load_checkpoint(half)
 
 
 def test_the_newest_of_a_run(tmp_path):
     for epoch in (1, 2):
         save_checkpoint(checkpoint_path(tmp_path, epoch), {"epoch": epoch})
-    assert load_foreign_checkpoint(tmp_path)["epoch"] == 2
+    assert load_checkpoint(tmp_path)["epoch"] == 2
 
 
 def caffe2_blobs():
@@ -122,7 +121,7 @@ def caffe2_blobs():
 
 def test_a_caffe2_pickle_as_python_2_wrote_it(tmp_path):
     blobs = caffe2_blobs()
-    loaded = load_foreign_checkpoint(write_caffe2(tmp_path / "a.pkl", blobs))["blobs"]
+    loaded = load_checkpoint(write_caffe2(tmp_path / "a.pkl", blobs))["blobs"]
     assert set(loaded) == set(blobs)
     for name, value in blobs.items():
         np.testing.assert_array_equal(loaded[name].numpy(), value)
@@ -134,7 +133,7 @@ def test_a_caffe2_pickle_written_by_python_3(tmp_path, protocol):
     blobs = caffe2_blobs()
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps(blobs, protocol=protocol))
-    loaded = load_foreign_checkpoint(path)["blobs"]
+    loaded = load_checkpoint(path)["blobs"]
     for name, value in blobs.items():
         np.testing.assert_array_equal(loaded[name].numpy(), value)
 
@@ -153,7 +152,7 @@ def test_a_caffe2_pickle_that_would_run_something(tmp_path, content):
     path = tmp_path / "evil.pkl"
     path.write_bytes(pickle.dumps(content, protocol=2))
     with pytest.raises(UserError, match=r"cannot be loaded safely|damaged"):
-        load_foreign_checkpoint(path)
+        load_checkpoint(path)
     assert RAN == []
 
 
@@ -161,7 +160,7 @@ def test_a_pickle_of_something_else(tmp_path):
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps([1, 2], protocol=2))
     with pytest.raises(UserError, match="not of Caffe2's blobs"):
-        load_foreign_checkpoint(path)
+        load_checkpoint(path)
     path.write_bytes(pickle.dumps({"blobs": caffe2_blobs()}, protocol=2)[:-200])
     with pytest.raises(UserError, match=r"damaged|safely"):
-        load_foreign_checkpoint(path)
+        load_checkpoint(path)
