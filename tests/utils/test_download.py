@@ -71,14 +71,6 @@ def test_an_interrupted_run_goes_on_in_the_next_one():
     assert path.read_bytes() == CONTENT
 
 
-def test_a_server_that_ignores_ranges_sends_the_whole_file_again():
-    with serve(CONTENT, cut_after=400_000, ignores_range=True) as server:
-        with pytest.raises(UserError, match=r"cut at 0\.4 of 0\.5 MB \(after 3 failed attempts\)"):
-            fetch(server.url(), limits=QUICK)
-        server.behavior = server.behavior._replace(cut_after=None)
-        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
-
-
 def test_a_part_of_another_version_is_thrown_away():
     with serve(bytes(len(CONTENT)), cut_after=200_000) as server:
         url = server.url()
@@ -87,21 +79,6 @@ def test_a_part_of_another_version_is_thrown_away():
         server.content = CONTENT
         server.behavior = server.behavior._replace(cut_after=None, etag='"v2"')
         assert fetch(url, limits=QUICK).read_bytes() == CONTENT
-
-
-def test_without_a_validator_nothing_is_resumed():
-    with serve(CONTENT, cut_after=400_000, etag="") as server:
-        with pytest.raises(UserError, match="failed attempts"):
-            fetch(server.url(), limits=QUICK)
-        assert all(wanted is None for _, wanted in server.requests)
-
-
-def test_a_range_that_was_not_asked_for_is_not_believed():
-    with serve(CONTENT, cut_after=200_000, range_shift=7) as server:
-        with pytest.raises(UserError, match="failed attempts"):
-            fetch(server.url(), limits=QUICK)
-        server.behavior = server.behavior._replace(cut_after=None)
-        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
 
 
 def test_a_part_that_was_whole_already_is_kept():
@@ -114,23 +91,54 @@ def test_a_part_that_was_whole_already_is_kept():
         assert len(server.requests) == 1
 
 
-def test_a_file_of_unknown_length_ends_with_the_connection():
-    with serve(CONTENT, says_length=False) as server:
-        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_refusal_that_may_pass_is_waited_for(status):
-    with serve(CONTENT, statuses=(status, status)) as server:
-        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_final_refusal_is_said_at_once(status):
-    with serve(CONTENT, statuses=(status,) * 9) as server:
-        with pytest.raises(UserError, match=rf"server answered {status} .*put it to .*model\.pyth"):
+@pytest.mark.parametrize(
+    ("behavior", "message"),
+    [
+        ({"ignores_range": True}, r"cut at 0\.4 of 0\.5 MB \(after 3 failed attempts\)"),
+        ({"range_shift": 7}, "failed attempts"),
+        ({"etag": ""}, "failed attempts"),  # no validator: nothing is resumed
+    ],
+)
+def test_a_server_that_cannot_resume_sends_the_whole_file_again(behavior, message):
+    with serve(CONTENT, cut_after=400_000, **behavior) as server:
+        with pytest.raises(UserError, match=message):
             fetch(server.url(), limits=QUICK)
+        assert "etag" not in behavior or all(wanted is None for _, wanted in server.requests)
+        server.behavior = server.behavior._replace(cut_after=None)
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "behavior", [{"says_length": False}, *({"statuses": (code,) * 2} for code in (429, 500, 503))]
+)
+def test_what_passes_is_waited_for(behavior):
+    with serve(CONTENT, **behavior) as server:
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
+
+
+STALL = Limits(stall_sec=0.1, attempts=1)
+SMALL = Limits(max_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    ("behavior", "limits", "message"),
+    [
+        *(
+            ({"statuses": (code,) * 9}, QUICK, rf"server answered {code} .*put it to .*model\.pyth")
+            for code in (401, 403, 404, 410)
+        ),
+        ({"content_type": "text/html; charset=utf-8"}, QUICK, "answered with a web page"),
+        ({"silent_sec": 5.0}, STALL, "timed out"),
+        ({}, SMALL, r"more than 0\.0 GB"),
+        ({"says_length": False}, SMALL, r"more than 0\.0 GB"),
+    ],
+)
+def test_what_does_not_pass_is_said_at_once(behavior, limits, message):
+    with serve(CONTENT, **behavior) as server:
+        with pytest.raises(UserError, match=message):
+            fetch(server.url(), limits=limits)
         assert len(server.requests) == 1
+        assert not cached_path(server.url()).exists()
 
 
 def test_nobody_at_the_address():
@@ -138,32 +146,6 @@ def test_nobody_at_the_address():
         url = server.url()
     with pytest.raises(UserError, match=r"connection failed .*after 3 failed attempts"):
         fetch(url, limits=QUICK)
-
-
-def test_a_silent_server_is_left():
-    limits = Limits(stall_sec=0.1, attempts=2, pause_sec=0.0)
-    with (
-        serve(CONTENT, silent_sec=5.0) as server,
-        pytest.raises(UserError, match="timed out"),
-    ):
-        fetch(server.url(), limits=limits)
-
-
-def test_a_web_page_is_no_file():
-    with (
-        serve(b"<html>Sign in</html>", content_type="text/html; charset=utf-8") as server,
-        pytest.raises(UserError, match="answered with a web page"),
-    ):
-        fetch(server.url(), limits=QUICK)
-
-
-@pytest.mark.parametrize("says_length", [True, False])
-def test_a_file_that_is_too_large_is_not_kept(says_length):
-    with (
-        serve(CONTENT, says_length=says_length) as server,
-        pytest.raises(UserError, match=r"more than 0\.0 GB"),
-    ):
-        fetch(server.url(), limits=Limits(max_bytes=1000))
 
 
 def test_a_full_disk_is_said_before_anything_is_written(monkeypatch):
