@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import statistics
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from slowfast.config import CfgNode, UserError
 from slowfast.utils import distributed
 from slowfast.utils.logging import log_json_stats
-from slowfast.utils.meters import IterationTimer, LossMeter, format_eta, gpu_memory
+from slowfast.utils.meters import IterationTimer, LossMeter, gpu_memory
 
 __all__ = ["Recorder"]
 
@@ -88,7 +89,7 @@ class Recorder:
             "iter": f"{iteration}/{self._steps}",
             "step": done,
             **timing,
-            "eta": format_eta(timing["dt"] * (self._max_steps - done)),
+            "eta": str(timedelta(seconds=int(timing["dt"] * (self._max_steps - done)))),
             "lr": lr,
             **self._meter.median(),
             **gpu_memory(self._device),

@@ -30,7 +30,6 @@ __all__ = [
     "cached_path",
     "fetch",
     "hash_in_name",
-    "is_url",
     "on_all_ranks",
 ]
 
@@ -39,18 +38,6 @@ logger = logging.getLogger(__name__)
 OFFLINE_VARIABLE = "SLOWFAST_OFFLINE"
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[A-Za-z0-9.]+$")
 _DATE = re.compile(r"(19|20)[0-9]{6}")
-
-
-def is_url(path: str | Path) -> bool:
-    """Say whether a path is an address to download from.
-
-    Args:
-        path: Any path.
-
-    Returns:
-        True for http and https.
-    """
-    return str(path).startswith(("http://", "https://"))
 
 
 def hash_in_name(url: str) -> str:

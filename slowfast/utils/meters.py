@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["IterationTimer", "LossMeter", "format_eta", "gpu_memory"]
+__all__ = ["IterationTimer", "LossMeter", "gpu_memory"]
 
 
 class LossMeter:
@@ -78,20 +78,6 @@ class IterationTimer:
         """Return medians: ``dt`` (whole iteration), ``dt_data``, ``dt_net``."""
         total, data = statistics.median(self._total), statistics.median(self._data)
         return {"dt": total, "dt_data": data, "dt_net": max(0.0, total - data)}
-
-
-def format_eta(seconds: float) -> str:
-    """Format a duration as ``1 day, 2:03:04`` without fractions.
-
-    Args:
-        seconds: The duration.
-
-    Returns:
-        Text as ``datetime.timedelta`` prints it.
-    """
-    import datetime
-
-    return str(datetime.timedelta(seconds=int(seconds)))
 
 
 def gpu_memory(device: torch.device) -> dict[str, Any]:

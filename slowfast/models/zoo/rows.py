@@ -13,7 +13,7 @@ from pathlib import Path
 from slowfast.config import CfgNode, Problem, UserError, register_check
 from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
 from slowfast.config.projects import find_missing
-from slowfast.utils.download import fetch, hash_in_name, is_url, on_all_ranks
+from slowfast.utils.download import fetch, hash_in_name, on_all_ranks
 from slowfast.utils.io import file_sha256
 from slowfast.utils.registry import Registry
 
@@ -167,7 +167,7 @@ def resolve(path: str | Path) -> Path:
         address, sha256 = row.url, row.published_hash
     if address.startswith(PACKAGE_SCHEME):
         return on_all_ranks(lambda: _find_installed(address, sha256))
-    if is_url(address):
+    if address.startswith(("http://", "https://")):
         return on_all_ranks(lambda: fetch(address, sha256=sha256))
     return Path(path)
 
