@@ -19,7 +19,7 @@ from slowfast.config import UserError, load_config
 from slowfast.config.load import flatten
 from slowfast.config.projects import import_installed_projects
 from slowfast.config.renamed import translate_results
-from slowfast.engine.compare import Comparison, compare_results
+from slowfast.engine.compare_results import Comparison, compare_results
 from slowfast.engine.records import hash_config, hash_state
 from slowfast.models.zoo.packaged import RowFacts, read_facts, read_package_results, row_file
 from slowfast.models.zoo.publish import portable_config, to_float, to_half, write_weights

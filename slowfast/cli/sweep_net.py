@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import os
 import shlex
 import sys
@@ -10,24 +12,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from slowfast.cli.sweep_configs import load_configs
-from slowfast.config.problems import UserError
-from slowfast.engine.sweep.expand import SweepRun, plan_runs
+from slowfast.config.load import flatten, load_config
+from slowfast.config.problems import ConfigError, ConfigValueError, Problem, UserError
+from slowfast.engine.sweep.expand import SweepRun, expand, to_cli_args
 from slowfast.engine.sweep.local import LocalLauncher, find_gpus, lock_folder
-from slowfast.engine.sweep.records import Sweep
-from slowfast.engine.sweep.run_state import FAILED
-from slowfast.engine.sweep.schedule import LOG_NAME, Launcher, Scheduler, catch_interrupts
+from slowfast.engine.sweep.report import collect, format_markdown, write_report
+from slowfast.engine.sweep.run_state import RunState, State, load_states, refuse_changed, select
+from slowfast.engine.sweep.scheduler import LOG_NAME, Launcher, Scheduler, catch_signals
+from slowfast.engine.sweep.schema import Sweep, load_sweep
 from slowfast.engine.sweep.slurm import SlurmLauncher
-from slowfast.engine.sweep.spec import load_sweep
-from slowfast.engine.sweep.summary import collect
-from slowfast.engine.sweep.tables import format_markdown, write_summary
-from slowfast.engine.sweep.tasks import Task, describe, make_tasks, refuse_changed, select
 from slowfast.utils.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, exit_with
 from slowfast.utils.registry import nearest
 from slowfast.visualization.sweep_plot import plot_sweep
 
-__all__ = ["main", "parse_sweep_arguments"]
+__all__ = ["load_configs", "main", "parse_sweep_arguments"]
 
 RUN_COMMAND = (sys.executable, "-m", "slowfast.cli.run_net")
 
@@ -36,7 +36,7 @@ _EPILOG = """examples:
   %(prog)s --sweep ablation.yaml --jobs 4 DATA.PATH_TO_DATA_DIR videos NUM_GPUS 1
   %(prog)s --sweep ablation.yaml --collect          (only read what is there)
 
-The same command again skips what is finished and goes on with what was interrupted.
+The same command again skips what is finished and resumes what was interrupted.
 """
 
 
@@ -88,6 +88,55 @@ def main(words: list[str] | None = None) -> int:
     return exit_with(lambda: _run(arguments))
 
 
+def load_configs(runs: Sequence[SweepRun], source: str) -> dict[str, dict[str, Any]]:
+    """Load and check the config of every run, before the first of them starts.
+
+    Args:
+        runs: The runs. Placeholders stay as they are: what they stand for need not exist yet.
+        source: The sweep's YAML, for messages.
+
+    Returns:
+        Name of a run -> its complete configuration, dotted, as JSON holds it.
+
+    Raises:
+        ConfigError: With the problems of all runs, each but once.
+    """
+    # Heavy imports wait until the sweep is known to be good: --help takes no second.
+    import slowfast.cli.registrations  # noqa: F401
+
+    configs: dict[str, dict[str, Any]] = {}
+    problems: dict[Problem, list[str]] = {}
+    logging.disable(logging.WARNING)  # the log of each run has them
+    try:
+        for name, run in {run.name: run for run in runs}.items():
+            configs[name], found = _load_config(run)
+            for problem in found:
+                problems.setdefault(problem, []).append(name)
+    finally:
+        logging.disable(logging.NOTSET)
+    if problems:
+        raise ConfigError([_locate(*item) for item in problems.items()], source)
+    return configs
+
+
+def _load_config(run: SweepRun) -> tuple[dict[str, Any], list[Problem]]:
+    try:
+        args = [*to_cli_args(run.overrides), "OUTPUT_DIR", "{stage_dir}"]
+        config = flatten(load_config(run.cfg, args).cfg)
+    except ConfigError as error:
+        return {}, error.problems
+    except ConfigValueError as error:
+        return {}, [Problem("cfg", error.problem.message)]
+    except UserError as error:
+        return {}, [Problem("cfg", str(error))]
+    return json.loads(json.dumps(config, default=str)), []
+
+
+def _locate(problem: Problem, names: Sequence[str]) -> Problem:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return Problem(problem.key, f"{problem.message} (in {names[0]}{more})")
+
+
 def _run(arguments: argparse.Namespace) -> int:
     sweep = load_sweep(arguments.sweep, arguments.overrides)
     sweep = replace(
@@ -96,33 +145,26 @@ def _run(arguments: argparse.Namespace) -> int:
         slurm=None if arguments.local else sweep.slurm,
         output_dir=Path(arguments.output_dir or sweep.output_dir),
     )
-    runs = plan_runs(sweep)
+    runs = expand(sweep)
     if arguments.collect:
         if not sweep.output_dir.is_dir():
             raise UserError(f"output_dir: {sweep.output_dir} does not exist: nothing was run yet.")
-        _report(sweep, runs, [])
+        _report(sweep, runs, load_states(runs, None))
         return 0
+    _say(f"checking {len({run.name for run in runs})} runs of {sweep.source}")
+    configs = load_configs(runs, sweep.source)
     if arguments.dry_run:
-        _list_tasks(sweep, _choose(_load_tasks(sweep, runs), arguments.only))
+        _list_runs(sweep, select(load_states(runs, configs), arguments.only))
         return 0
     # Locked before looking at what is there, so that it cannot change in between.
     with lock_folder(sweep.output_dir) as lock:
-        tasks = _load_tasks(sweep, runs)
-        chosen = _choose(tasks, arguments.only)
+        states = load_states(runs, configs)
+        chosen = select(states, arguments.only)
         if not arguments.force:
             refuse_changed(chosen)
-        stopped = _schedule(sweep, chosen, lock)
-        _report(sweep, runs, [task.name for task in tasks if task.changes])
-    return _conclude(sweep, chosen, stopped)
-
-
-def _load_tasks(sweep: Sweep, runs: Sequence[SweepRun]) -> list[Task]:
-    _say(f"checking {len({run.name for run in runs})} runs of {sweep.source}")
-    return make_tasks(runs, load_configs(runs, sweep.source), sweep.output_dir)
-
-
-def _choose(tasks: list[Task], pattern: str) -> list[Task]:
-    return select(tasks, pattern) if pattern else tasks
+        is_stopped = _schedule(sweep, chosen, lock)
+        _report(sweep, runs, states)
+    return _conclude(sweep, chosen, is_stopped)
 
 
 def _say(line: str) -> None:
@@ -134,42 +176,43 @@ def _say_with_time(line: str) -> None:
     _say(line if line.startswith(" ") else f"{time.strftime('%H:%M:%S')}  {line}")
 
 
-def _list_tasks(sweep: Sweep, tasks: Sequence[Task]) -> None:
-    width = max(len(task.name) for task in tasks)
-    for task in tasks:
-        needs = ", ".join(task.run.needs.values())
-        _say(f"  {task.name.ljust(width)}  {describe(task)}{f', needs {needs}' if needs else ''}")
-        for change in task.changes:
+def _list_runs(sweep: Sweep, states: Sequence[RunState]) -> None:
+    width = max(len(state.name) for state in states)
+    for state in states:
+        needs = ", ".join(state.run.needs.values())
+        needs = f", needs {needs}" if needs else ""
+        _say(f"  {state.name.ljust(width)}  {state.describe()}{needs}")
+        for change in state.changes:
             _say(f"      {change}")
-    stages = {task.run.stage: task for task in reversed(tasks)}
-    _say("\nThe first command of each stage:" if len(stages) > 1 else "\nThe first command:")
-    for task in reversed(stages.values()):
-        _say(f"  python tools/run_net.py {shlex.join(task.marker.command)}")
+    first = {state.run.stage: state.run for state in reversed(states)}
+    _say(f"\nThe first command{' of each stage' if len(first) > 1 else ''}:")
+    for run in reversed(first.values()):
+        _say(f"  python tools/run_net.py {shlex.join(run.argv)}")
     how = "as a SLURM array" if sweep.slurm is not None else f"{sweep.jobs} at a time"
-    _say(f"\n{len(tasks)} runs in {sweep.output_dir}, {how}")
+    _say(f"\n{len(states)} runs in {sweep.output_dir}, {how}")
 
 
-def _schedule(sweep: Sweep, tasks: Sequence[Task], lock: int) -> bool:
-    """Run tasks; say whether the user stopped it."""
+def _schedule(sweep: Sweep, states: Sequence[RunState], lock: int) -> bool:
+    """Run what is left; say whether the user stopped it."""
     launcher: Launcher
     if sweep.slurm is not None:
         launcher = SlurmLauncher(RUN_COMMAND, sweep.output_dir, sweep.slurm)
     else:
         launcher = LocalLauncher(RUN_COMMAND, sweep.jobs, find_gpus(os.environ), lock)
-    left = sum(not task.is_finished for task in tasks)
+    left = sum(not state.is_finished for state in states)
     where = f"; what they print goes to {sweep.output_dir / 'NAME' / LOG_NAME}"
     _say(f"{left} to run{where if left else ''}")
-    with catch_interrupts() as interrupts:
-        Scheduler(tasks, launcher, interrupts, _say_with_time).run()
-    return bool(interrupts.received)
+    with catch_signals() as signals:
+        Scheduler(states, launcher, signals, _say_with_time).run()
+    return bool(signals)
 
 
-def _report(sweep: Sweep, runs: Sequence[SweepRun], changed: Sequence[str]) -> None:
+def _report(sweep: Sweep, runs: Sequence[SweepRun], states: Sequence[RunState]) -> None:
     """Write and print what there is."""
-    content = collect(sweep, runs, sweep.output_dir, changed)
-    write_summary(sweep.output_dir, content)
-    states = {run["name"]: run["state"] for run in content["runs"]}
-    counts = {state: list(states.values()).count(state) for state in states.values()}
+    content = collect(sweep, runs, states)
+    write_report(sweep.output_dir, content)
+    found = {run["name"]: run["state"] for run in content["runs"]}
+    counts = {state: list(found.values()).count(state) for state in found.values()}
     _say(f"\n{', '.join(f'{count} {state}' for state, count in counts.items())}\n")
     if not content["results"]:
         _say("no run has results yet: they come from TEST.ENABLE True")
@@ -181,30 +224,30 @@ def _report(sweep: Sweep, runs: Sequence[SweepRun], changed: Sequence[str]) -> N
     _say(format_markdown(content))
     names = ["table.md", "table.csv", "sweep.json"]
     try:
-        picture = plot_sweep(sweep.output_dir)
-        names += [picture.name] if picture else []
+        figure = plot_sweep(sweep.output_dir)
+        names += [figure.name] if figure else []
     except ImportError as error:
         _say(str(error))
     _say(f"in {sweep.output_dir}: {', '.join(names)}")
 
 
-def _conclude(sweep: Sweep, tasks: Sequence[Task], stopped: bool) -> int:
+def _conclude(sweep: Sweep, states: Sequence[RunState], is_stopped: bool) -> int:
     """Say what is left to do and how."""
-    failed = [task for task in tasks if task.marker.state == FAILED]
-    left = [task for task in tasks if not task.is_finished and task not in failed]
+    failed = [state for state in states if state.state == State.FAILED]
+    left = [s for s in states if s.state not in (State.FINISHED, State.FAILED)]
     if failed:
-        lines = "".join(f"\n  {task.folder / LOG_NAME}" for task in failed)
-        _say(f"{len(failed)} failed; the same command tries again:{lines}")
-    if stopped and sweep.slurm is not None:
-        numbers = sorted({t.marker.slurm_job for t in left if t.marker.slurm_job})
+        logs = "".join(f"\n  {state.run.folder / LOG_NAME}" for state in failed)
+        _say(f"{len(failed)} failed; the same command tries again:{logs}")
+    if is_stopped and sweep.slurm is not None:
+        numbers = sorted({state.slurm_job for state in left if state.slurm_job})
         _say(
-            f"{len(left)} are not finished. Submitted jobs go on by themselves (to end them: "
+            f"{len(left)} are not finished. Submitted jobs keep running (to end them: "
             f"scancel {' '.join(numbers)}); run the same command again to wait for them."
         )
     elif left:
-        why = "wait for one that failed" if failed and not stopped else "are not finished"
-        _say(f"{len(left)} {why}; run the same command again to go on.")
-    if stopped:
+        why = "wait for one that failed" if failed and not is_stopped else "are not finished"
+        _say(f"{len(left)} {why}; run the same command again to resume.")
+    if is_stopped:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if failed or left else 0
 

@@ -1,1 +1,1 @@
-"""Pictures and reports; reads the files of OUTPUT_DIR only."""
+"""Figures and reports; reads the files of OUTPUT_DIR only."""

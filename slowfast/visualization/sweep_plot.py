@@ -20,7 +20,7 @@ def plot_sweep(output_dir: Path) -> Path | None:
     """Draw a panel for each stage and metric, a row for each cell.
 
     A dot is the mean, a bar its 95 % interval, small dots are single runs; the cell that others are
-    compared with has another color, chance is a dashed line.
+    compared with has another color, a dashed line is the chance level.
 
     Args:
         output_dir: A sweep's folder, with ``sweep.json``.
@@ -70,7 +70,7 @@ def _explain(content: dict[str, Any], panels: list[tuple[Any, list[Result]]]) ->
     if any(result["low"] is not None for result in results):
         words = ["dot and bar: mean and 95 % interval", "small dots: single runs"]
     if any(result["chance"] is not None for result in results):
-        words.append("dashed: chance")
+        words.append("dashed: chance level")
     if any(result["difference"] for result in results):
         base = ", ".join(content["compare"].values())
         words.append(f"orange: {base}")
@@ -91,8 +91,9 @@ def _labels(results: list[Result]) -> list[str]:
 
 def _draw(axis: Any, results: list[Result], content: dict[str, Any]) -> None:
     for row, result in enumerate(results):
-        base = all(content["compare"].get(k, v) == v for k, v in result["cell"].items())
-        color = _COLOR_BASE if base and _is_compared(results, content) else _COLOR
+        compare, cell = content["compare"], result["cell"]
+        is_base = compare.keys() & cell and all(compare.get(k, v) == v for k, v in cell.items())
+        color = _COLOR_BASE if is_base else _COLOR
         singles = _singles(content, result)
         if len(singles) > 1:
             below = [row + 0.24] * len(singles)
@@ -123,10 +124,6 @@ def _limits(interval: tuple[float, float]) -> tuple[float, float]:
     inside = low >= 0 and high <= 100
     low, high = low - room, high + room
     return (low, high) if inside else (max(low, -2.0), min(high, 102.0))
-
-
-def _is_compared(results: list[Result], content: dict[str, Any]) -> bool:
-    return any(axis in results[0]["cell"] for axis in content["compare"])
 
 
 def _singles(content: dict[str, Any], result: Result) -> list[float]:

@@ -1,6 +1,5 @@
 """The whole command on a runner that takes no time: exit status, messages, what it leaves."""
 
-import io
 import json
 import os
 import signal
@@ -15,8 +14,9 @@ import pytest
 from helpers.sweeps import runner, write_sweep
 from helpers.synthetic import OVERRIDES
 
-from slowfast.cli import sweep_check, sweep_configs, sweep_net
+from slowfast.cli import sweep_net
 from slowfast.cli.sweep_net import main, parse_sweep_arguments
+from slowfast.engine.sweep.scheduler import Launcher
 
 TEXT = """
 cfg: a.yaml
@@ -32,7 +32,7 @@ jobs: 2
 def sweep(tmp_path, monkeypatch):
     """Run the command on a YAML; configs are not loaded, runs are the helpers' runner."""
     monkeypatch.setattr(sweep_net, "RUN_COMMAND", runner(tmp_path))
-    monkeypatch.setattr("slowfast.engine.sweep.schedule._POLL_SEC", 0.02)
+    monkeypatch.setattr("slowfast.engine.sweep.scheduler._POLL_SEC", 0.02)
     configs = lambda runs, source: {run.name: dict(run.overrides) for run in runs}  # noqa: E731
     monkeypatch.setattr(sweep_net, "load_configs", configs)
 
@@ -71,6 +71,8 @@ def test_dry_run_only_lists(sweep, tmp_path, capsys):
 
 
 def test_only_and_collect(sweep, capsys):
+    assert sweep("--collect") == 2
+    assert "does not exist: nothing was run yet" in capsys.readouterr().err
     assert sweep("--only", "seed_1") == 0
     text = capsys.readouterr().out
     assert "2 finished, 2 new" in text
@@ -83,16 +85,9 @@ def test_only_and_collect(sweep, capsys):
     assert "--only: no run matches 'seed_7'" in capsys.readouterr().err
 
 
-def test_nothing_to_collect(sweep, capsys):
-    assert sweep("--collect") == 2
-    assert "does not exist: nothing was run yet" in capsys.readouterr().err
-
-
 def test_a_failure_is_reported_at_the_end(sweep, tmp_path, capsys):
-    text = TEXT.replace(
-        "grid: {{METRIC: [0.5, 0.7]}}", "runs: {{a: {{FAIL: 4}}, b: {{METRIC: 1}}}}"
-    )
-    text = text.replace("METRIC=0.5", "a")
+    runs = "runs: {{a: {{FAIL: 4}}, b: {{METRIC: 1}}}}"
+    text = TEXT.replace("grid: {{METRIC: [0.5, 0.7]}}", runs).replace("METRIC=0.5", "a")
     assert sweep(text=text) == 1
     out = capsys.readouterr().out
     assert "about to fail" in out
@@ -124,7 +119,7 @@ def test_a_changed_sweep_is_refused_and_forced(sweep, tmp_path, capsys):
     assert (tmp_path / "out/run.replaced_1/results.json").exists()
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(sweep, tmp_path, capsys):
+def test_ctrl_c_saves_and_says_how_to_resume(sweep, tmp_path, capsys):
     text = "cfg: a.yaml\noutput_dir: {out}\noverrides: {{SLEEP: 60, METRIC: 0.5}}\nseeds: [1, 2]\n"
 
     def interrupt():
@@ -137,11 +132,14 @@ def test_ctrl_c_saves_and_says_how_to_go_on(sweep, tmp_path, capsys):
     assert sweep(text=text) == 130
     out = capsys.readouterr().out
     assert "stopping: waiting for seed_1 to save" in out
-    assert "2 are not finished; run the same command again to go on." in out
+    assert "2 are not finished; run the same command again" in out
     (tmp_path / "out/seed_2").mkdir()
     (tmp_path / "out/seed_2/saved").touch()
     assert sweep(text=text) == 0
-    assert "going on    seed_1" in capsys.readouterr().out
+    assert "resumed     seed_1" in capsys.readouterr().out
+    log = (tmp_path / "out/seed_1/run.log").read_text(encoding="utf-8")
+    assert log.count("\n$ ") == 2  # that of the first attempt is kept
+    assert log.count("saved") == 1
 
 
 def test_a_metric_that_nobody_measured(sweep, capsys):
@@ -159,26 +157,24 @@ def test_without_matplotlib_there_are_tables(sweep, monkeypatch, capsys):
 
 def test_slurm_is_asked_for_by_the_yaml(sweep, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(sweep_net, "SlurmLauncher", lambda *a: asked.append(a) or Ended())
 
-    class Ended:
-        slots, detaches = None, True
+    class Cluster(Launcher):
+        detaches = True
 
-        def start(self, tasks):
-            return [SimpleNamespace(job_id=f"9_{n}", poll=lambda: None) for n in range(len(tasks))]
+        def __init__(self, command, output_dir, parameters):
+            asked.append(parameters)
 
-        def attach(self, task):
-            return None
+        def start(self, states):
+            for number, state in enumerate(states):
+                state.slurm_job = f"9_{number}"
+            return [SimpleNamespace(poll=lambda: None) for _ in states]
 
-        def interrupt(self, processes, times):
-            pass
-
+    monkeypatch.setattr(sweep_net, "SlurmLauncher", Cluster)
     text = TEXT + "slurm: {{timeout_min: 5}}\n"
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     assert sweep(text=text) == 130
-    assert asked[0][2] == {"timeout_min": 5}
-    out = capsys.readouterr().out
-    assert "scancel 9_0 9_1 9_2 9_3" in out
+    assert asked == [{"timeout_min": 5}]
+    assert "scancel 9_0 9_1 9_2 9_3" in capsys.readouterr().out
     assert sweep("--local", text=text) == 0
     assert len(asked) == 1
 
@@ -208,22 +204,6 @@ def test_wrong_arguments(words, capsys):
 
 
 @pytest.fixture
-def in_process(monkeypatch):
-    """Check configs here instead of in a process of their own, which takes seconds to import."""
-
-    def run(words, input, **_):
-        assert words[1:] == ["-m", "slowfast.cli.sweep_check"]
-        out = io.StringIO()
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdin", io.StringIO(input))
-            patch.setattr(sys, "stdout", out)
-            assert sweep_check.main() == 0
-        return SimpleNamespace(returncode=0, stdout=out.getvalue(), stderr="")
-
-    monkeypatch.setattr(sweep_configs, "subprocess", SimpleNamespace(run=run))
-
-
-@pytest.fixture
 def config(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("TASK: ''\n", encoding="utf-8")
@@ -232,7 +212,7 @@ def config(tmp_path):
     return f"cfg: {path}\noutput_dir: {tmp_path / 'out'}\noverrides:\n{pairs}"
 
 
-def test_every_config_is_checked_before_the_first_run(tmp_path, config, in_process, capsys):
+def test_every_config_is_checked_before_the_first_run(tmp_path, config, capsys):
     grid = "grid: {SOLVER.LR_POLICY: [cosin, cosine], LOG_PERIOD: [0, 1]}\nseeds: [1, 2]\n"
     path = write_sweep(tmp_path, config + grid)
     assert main(["--sweep", path]) == 2
@@ -242,26 +222,16 @@ def test_every_config_is_checked_before_the_first_run(tmp_path, config, in_proce
         "Did you mean 'cosine'? (in SOLVER.LR_POLICY=cosin,LOG_PERIOD=0/seed_1 and 3 more)" in error
     )
     assert "LOG_PERIOD: got 0" in error
-    assert not list((tmp_path / "out").glob("*/"))
-
-
-def test_a_config_that_is_missing(tmp_path, in_process, capsys):
-    path = write_sweep(tmp_path, f"cfg: nowhere.yaml\noutput_dir: {tmp_path / 'out'}\n")
-    assert main(["--sweep", path, "--dry-run"]) == 2
-    assert "cfg: no such file: nowhere.yaml" in capsys.readouterr().err
-
-
-def test_good_configs_are_listed(tmp_path, config, in_process, capsys):
-    text = config + "grid: {SOLVER.BASE_LR: [0.1, 1e-2]}\n"
-    assert main(["--sweep", write_sweep(tmp_path, text), "--dry-run"]) == 0
+    assert not (tmp_path / "out").exists()
+    good = config + "grid: {SOLVER.BASE_LR: [0.1, 1e-2]}\n"
+    assert main(["--sweep", write_sweep(tmp_path, good), "--dry-run"]) == 0
     assert capsys.readouterr().out.count("  new\n") == 2
 
 
-def test_a_check_that_dies_is_no_silent_pass(monkeypatch):
-    failed = SimpleNamespace(returncode=1, stdout="", stderr="out of memory")
-    monkeypatch.setattr(sweep_configs, "subprocess", SimpleNamespace(run=lambda *a, **k: failed))
-    with pytest.raises(RuntimeError, match="out of memory"):
-        sweep_configs.load_configs([], "x.yaml")
+def test_a_config_that_is_missing(tmp_path, capsys):
+    path = write_sweep(tmp_path, f"cfg: nowhere.yaml\noutput_dir: {tmp_path / 'out'}\n")
+    assert main(["--sweep", path, "--dry-run"]) == 2
+    assert "cfg: no such file: nowhere.yaml" in capsys.readouterr().err
 
 
 def test_help_is_quick_and_imports_no_torch():

@@ -1,13 +1,13 @@
-"""Sweeps for tests: YAML text to a plan, and a runner that is over in no time."""
+"""Sweeps for tests: YAML text to runs, and a runner that is over in no time."""
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from slowfast.engine.sweep.expand import SweepRun, make_words, plan_runs
-from slowfast.engine.sweep.run_state import new_marker
-from slowfast.engine.sweep.spec import load_sweep
-from slowfast.engine.sweep.tasks import Task
+from slowfast.engine.sweep.expand import SweepRun, expand, to_cli_args
+from slowfast.engine.sweep.run_state import RunState
+from slowfast.engine.sweep.schema import load_sweep
 
 STAGES = """
 output_dir: out
@@ -51,9 +51,10 @@ def write_sweep(folder, text):
     return str(path)
 
 
-def plan(folder, text, *words):
-    """Read a sweep and plan its runs."""
-    return plan_runs(load_sweep(write_sweep(folder, text), [str(word) for word in words]))
+def runs_of(folder, text, *words):
+    """Read a sweep and list its runs; the sweep's folder is ``folder / "out"``."""
+    sweep = load_sweep(write_sweep(folder, text), [str(word) for word in words])
+    return expand(replace(sweep, output_dir=Path(folder) / "out"))
 
 
 def runner(folder):
@@ -63,14 +64,13 @@ def runner(folder):
     return [sys.executable, "-I", "-S", str(path)]
 
 
-def make_task(output_dir, name, needs=(), state="new", **overrides):
-    """A task without a plan; ``needs`` are names of other runs."""
+def make_state(output_dir, name, needs=(), **overrides):
+    """The state of a new run that is in no YAML; ``needs`` are names of other runs."""
+    folder, stage = Path(output_dir) / name, name.partition("/")[0]
+    argv = ["--opts", *to_cli_args({**overrides, "OUTPUT_DIR": folder})]
     sources = {f"stage{number}": other for number, other in enumerate(needs)}
-    stage = name.partition("/")[0]
-    run = SweepRun(name, stage, {}, None, None, "x.yaml", overrides, sources)
-    marker = new_marker(run, overrides, {})
-    marker.state, marker.command = state, make_words(run, Path(output_dir))
-    return Task(run, Path(output_dir) / name, marker, [])
+    run = SweepRun(name, folder, stage, {}, None, None, "x.yaml", overrides, argv, sources)
+    return RunState(run, dict(overrides))
 
 
 def write_results(folder, **metrics):

@@ -1,7 +1,7 @@
 """The chart of a sweep: what is drawn where, from sweep.json alone."""
 
+import itertools
 import json
-import sys
 
 import pytest
 from matplotlib.figure import Figure
@@ -10,32 +10,19 @@ from slowfast.visualization import sweep_plot
 from slowfast.visualization.sweep_plot import plot_sweep
 
 
-def content(metrics=("top1_acc",), means=(0.6, 0.3), half=0.05, shown=True):
+def content(metrics=("top1_acc",), half=0.05, shown=True):
     """A sweep of two cells and two seeds."""
     runs, results = [], []
-    for metric in metrics:
-        for name, mean in zip(("ours", "base"), means, strict=True):
-            cell = {"run": name}
-            for seed, value in enumerate((mean - 0.02, mean + 0.02)):
-                measured = {metric: {"value": value, "chance": 0.1}}
-                runs.append({"stage": "", "cell": cell, "seed": seed, "metrics": measured})
-            interval = (
-                {"low": mean - half, "high": mean + half}
-                if half
-                else dict.fromkeys(("low", "high"))
-            )
-            results.append(
-                {
-                    "stage": "",
-                    "cell": cell,
-                    "metric": metric,
-                    "mean": mean,
-                    **interval,
-                    "chance": 0.1,
-                    "shown": shown,
-                    "difference": {"mean": 0.3} if name == "ours" else None,
-                }
-            )
+    for metric, (name, mean) in itertools.product(metrics, (("ours", 0.6), ("base", 0.3))):
+        place = {"stage": "", "cell": {"run": name}}
+        for value in (mean - 0.02, mean + 0.02):
+            runs.append({**place, "metrics": {metric: {"value": value, "chance": 0.1}}})
+        low, high = (mean - half, mean + half) if half else (None, None)
+        difference = {"mean": 0.3} if name == "ours" else None
+        numbers = {"mean": mean, "low": low, "high": high, "chance": 0.1}
+        results.append(
+            {**place, "metric": metric, **numbers, "shown": shown, "difference": difference}
+        )
     return {"format": 1, "compare": {"run": "base"}, "runs": runs, "results": results}
 
 
@@ -65,19 +52,15 @@ def test_dots_intervals_and_chance(draw):
     assert any(x == pytest.approx([58.0, 62.0]) and y == [0.24, 0.24] for x, y in lines)
     assert any(x == [10.0, 10.0] for x, _ in lines)
     assert [label.get_text() for label in axis.get_yticklabels()] == ["ours", "base"]
+    colors = {line.get_ydata()[0]: line.get_color() for line in axis.get_lines()[:-1]}
+    assert colors[0] != colors[1]  # the cell that others are compared with has its own
     low, high = axis.get_xlim()
     assert low < 10 < 65 < high
     text = figure.get_supxlabel()
     assert text == (
-        "dot and bar: mean and 95 % interval;  small dots: single runs;  dashed: chance;  "
+        "dot and bar: mean and 95 % interval;  small dots: single runs;  dashed: chance level;  "
         "orange: base"
     )
-
-
-def test_the_cell_that_is_compared_with_has_its_own_color(draw):
-    _, (axis,) = draw(content())
-    colors = {line.get_ydata()[0]: line.get_color() for line in axis.get_lines()[:-1]}
-    assert colors[0] != colors[1]
 
 
 def test_one_run_each_has_no_bar(draw):
@@ -109,9 +92,3 @@ def test_too_many_panels_are_left_out(draw, monkeypatch):
     monkeypatch.setattr(sweep_plot, "_MAX_PANELS", 2)
     _, axes = draw(content(metrics=["a", "b", "c"]))
     assert len(axes) == 2
-
-
-def test_without_matplotlib(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"slowfast-stica\[report\]"):
-        plot_sweep(tmp_path)

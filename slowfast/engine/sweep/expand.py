@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from slowfast.config.problems import ConfigError, Problem
-from slowfast.engine.sweep import placeholders
-from slowfast.engine.sweep.records import CFG, Overrides, Stage, Sweep, cell_name
+from slowfast.engine.sweep.schema import CFG, PLACEHOLDERS, Axis, Overrides, Stage, Sweep, cell_name
+from slowfast.utils.registry import nearest
 
-__all__ = ["SweepRun", "make_words", "plan_runs", "to_words"]
+__all__ = ["SweepRun", "expand", "to_cli_args"]
+
+_PARTS = ("checkpoint", "dir")
+"""What can be asked of an earlier stage, as in ``{pretrain.checkpoint}``. Both are the folder of
+its run: where a checkpoint is expected, a folder stands for the newest one in it."""
+
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[a-z]+)?)\}")
 
 
 @dataclass(frozen=True)
@@ -23,53 +30,46 @@ class SweepRun:
     Attributes:
         name: Such as ``finetune/pooling=avg/seed_1/fold_2``; also its folder below ``output_dir``.
             Cells whose commands are the same share a name: it is run once.
+        folder: Its OUTPUT_DIR.
         stage: Name of the stage.
         cell: Axis -> label, of the axes that make a difference to this stage.
         seed: RNG_SEED, or None where it is not varied.
         fold: DATA.FOLD, or None where it is not varied.
         cfg: The run config.
-        overrides: Placeholders that point to folders still stand in the values.
+        overrides: Those of its command; placeholders of folders are not filled.
+        argv: Arguments of ``run_net``, with all placeholders filled.
         needs: Stage -> name of the run of it whose results this one uses.
     """
 
     name: str
+    folder: Path
     stage: str
     cell: Mapping[str, str]
     seed: int | None
     fold: int | None
     cfg: str
-    overrides: Overrides = field(default_factory=dict)
+    overrides: Overrides
+    argv: Sequence[str]
     needs: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Reach:
+class _Reach(NamedTuple):
     """Over what the runs of a stage vary."""
 
-    axes: tuple[str, ...]
-    seeds: tuple[int | None, ...]
-    folds: tuple[int | None, ...]
+    axes: list[Axis]
+    seeds: Sequence[int | None]
+    folds: Sequence[int | None]
+
+    def run_name(
+        self, stage: str, cell: Mapping[str, str], seed: int | None, fold: int | None
+    ) -> str:
+        parts = [stage, cell_name({axis.name: cell[axis.name] for axis in self.axes})]
+        parts.append("" if self.seeds == (None,) else f"seed_{seed}")
+        parts.append("" if self.folds == (None,) else f"fold_{fold}")
+        return "/".join(part for part in parts if part) or "run"
 
 
-class _Names:
-    """Gives runs of the same command the name of the first of them."""
-
-    def __init__(self) -> None:
-        self.by_command: dict[str, str] = {}
-        self.first: dict[str, str] = {}
-
-    def share(self, run: SweepRun) -> SweepRun:
-        """Rename a run, and what it needs; what it needs was shared before."""
-        needs = {stage: self.first.get(name, name) for stage, name in run.needs.items()}
-        # Seed and fold: equal commands of two seeds are measurements that repeat each other, and
-        # must not turn into one that stands for both.
-        command = repr((run.stage, run.seed, run.fold, run.cfg, run.overrides, needs))
-        name = self.by_command.setdefault(command, run.name)
-        self.first[run.name] = name
-        return replace(run, name=name, needs=needs)
-
-
-def plan_runs(sweep: Sweep) -> list[SweepRun]:
+def expand(sweep: Sweep) -> list[SweepRun]:
     """List the runs of a sweep.
 
     A stage varies over the axes that set one of its keys, over its own seeds and folds, and over
@@ -80,26 +80,24 @@ def plan_runs(sweep: Sweep) -> list[SweepRun]:
         sweep: The sweep.
 
     Returns:
-        The runs. What a run needs stands before it; the first seed of all stages and cells stands
-        before the second, so that comparisons are complete early.
+        The runs. What a run needs precedes it; the first seed of all stages and cells precedes the
+        second, so that comparisons are complete early.
 
     Raises:
-        ConfigError: If a placeholder means nothing, or stages do not fit together.
+        ConfigError: If a placeholder is unknown, or stages do not fit together.
     """
-    problems = [p for n, stage in enumerate(sweep.stages) for p in _check(sweep, n, stage)]
-    if problems:
-        raise ConfigError(list(dict.fromkeys(problems)), sweep.source)
+    problems = list(dict.fromkeys(_check_placeholders(sweep)))
     reaches: dict[str, _Reach] = {}
-    names = _Names()
-    runs: list[tuple[tuple[int, ...], SweepRun]] = []
-    for number, stage in enumerate(sweep.stages):
-        reach = reaches[stage.name] = _find_reach(sweep, stage, reaches, problems)
-        for count, run in enumerate(_runs_of(sweep, stage, reaches)):
-            runs.append(((reach.seeds.index(run.seed), number, count), names.share(run)))
+    for stage in sweep.stages if not problems else ():
+        reaches[stage.name] = _find_reach(sweep, stage, reaches, problems)
     if problems:
         raise ConfigError(problems, sweep.source)
-    # A run with the n-th seed may need one that has no seed, never one with a later seed.
-    return [run for _, run in sorted(runs, key=lambda item: item[0])]
+    shared: dict[str, str] = {}
+    runs = [run for stage in sweep.stages for run in _stage_runs(sweep, stage, reaches, shared)]
+    # A run needs only runs of its own seed, or of no seed: sorting by seed keeps those before it.
+    seeds = dict.fromkeys(run.seed for run in runs if run.seed is not None)
+    order = {seed: number for number, seed in enumerate(seeds)}
+    return sorted(runs, key=lambda run: 0 if run.seed is None else order[run.seed])
 
 
 def _all_overrides(sweep: Sweep, stage: Stage) -> Iterator[Overrides]:
@@ -108,21 +106,42 @@ def _all_overrides(sweep: Sweep, stage: Stage) -> Iterator[Overrides]:
         yield from (bundle.get(stage.name, {}) for bundle in axis.bundles.values())
 
 
-def _check(sweep: Sweep, number: int, stage: Stage) -> list[Problem]:
-    earlier = [s.name for s in sweep.stages[:number]]
-    found = (placeholders.find_problems(o, earlier) for o in _all_overrides(sweep, stage))
-    return [problem for problems in found for problem in problems]
+def _referenced_stages(overrides: Overrides) -> list[str]:
+    names = _PLACEHOLDER.findall(str(list(overrides.values())))
+    return list(dict.fromkeys(name.partition(".")[0] for name in names if "." in name))
+
+
+def _check_placeholders(sweep: Sweep) -> Iterator[Problem]:
+    known = list(PLACEHOLDERS)
+    for stage in sweep.stages:
+        for overrides in _all_overrides(sweep, stage):
+            for key, value in overrides.items():
+                for name in _PLACEHOLDER.findall(str(value)):
+                    if name not in known:
+                        message = f"no placeholder '{{{name}}}' here. {nearest(name, known)}"
+                        yield Problem(key, message)
+        known += [f"{stage.name}.{part}" for part in _PARTS]
+
+
+def _interpolate(value: Any, texts: Mapping[str, Any]) -> Any:
+    """Fill the placeholders in all strings of a mapping or list; unknown ones stay."""
+    if isinstance(value, dict):
+        return {key: _interpolate(item, texts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_interpolate(item, texts) for item in value]
+    if not isinstance(value, str):
+        return value
+    return _PLACEHOLDER.sub(lambda match: str(texts.get(match[1], match[0])), value)
 
 
 def _find_reach(
     sweep: Sweep, stage: Stage, reaches: Mapping[str, _Reach], problems: list[Problem]
 ) -> _Reach:
-    mentioned = [placeholders.mentioned_stages(o) for o in _all_overrides(sweep, stage)]
-    sources = {name: reaches[name] for names in mentioned for name in names}
-    own = {axis.name for axis in sweep.axes if axis.keys(stage.name)}
-    inherited = {name for source in sources.values() for name in source.axes}
-    axes = tuple(axis.name for axis in sweep.axes if axis.name in own | inherited)
-    numbers: dict[str, tuple[int | None, ...]] = {}
+    referenced = [name for o in _all_overrides(sweep, stage) for name in _referenced_stages(o)]
+    sources = {name: reaches[name] for name in referenced}
+    inherited = [axis for source in sources.values() for axis in source.axes]
+    axes = [axis for axis in sweep.axes if axis.keys(stage.name) or axis in inherited]
+    numbers: dict[str, Sequence[int | None]] = {}
     for what in ("seeds", "folds"):
         numbers[what] = getattr(stage, what) or (None,)
         for name, source in sources.items():
@@ -138,51 +157,38 @@ def _find_reach(
     return _Reach(axes, numbers["seeds"], numbers["folds"])
 
 
-def _runs_of(sweep: Sweep, stage: Stage, reaches: Mapping[str, _Reach]) -> Iterator[SweepRun]:
+def _stage_runs(
+    sweep: Sweep, stage: Stage, reaches: Mapping[str, _Reach], shared: dict[str, str]
+) -> Iterator[SweepRun]:
+    """Yield the runs of a stage; ``shared`` holds the names of equal commands, and grows."""
     reach = reaches[stage.name]
-    axes = [axis for axis in sweep.axes if axis.name in reach.axes]
-    for seed, fold, labels in itertools.product(
-        reach.seeds, reach.folds, itertools.product(*(axis.bundles for axis in axes))
-    ):
-        cell = dict(zip(reach.axes, labels, strict=True))
+    labels = itertools.product(*(axis.bundles for axis in reach.axes))
+    for seed, fold, chosen in itertools.product(reach.seeds, reach.folds, labels):
+        cell = {axis.name: label for axis, label in zip(reach.axes, chosen, strict=True)}
         overrides = dict(stage.overrides)
-        for axis in axes:
+        for axis in reach.axes:
             overrides |= axis.bundles[cell[axis.name]].get(stage.name, {})
         overrides |= {"RNG_SEED": seed} if stage.seeds else {}
         overrides |= {"DATA.FOLD": fold} if stage.folds else {}
         cfg = str(overrides.pop(CFG, stage.cfg))
-        needs = {
-            name: _run_name(name, reaches[name], cell, seed, fold)
-            for name in placeholders.mentioned_stages(overrides)
-        }
-        yield SweepRun(
-            _run_name(stage.name, reach, cell, seed, fold),
-            stage.name,
-            cell,
-            seed,
-            fold,
-            cfg,
-            {key: _fill_numbers(value, seed, fold) for key, value in overrides.items()},
-            needs,
-        )
+        overrides = _interpolate(overrides, {"seed": seed, "fold": fold})
+        sources = _referenced_stages(overrides)
+        needs = {s: shared[reaches[s].run_name(s, cell, seed, fold)] for s in sources}
+        # Seed and fold: equal commands of two seeds are measurements that repeat each other, and
+        # must not turn into one that stands for both.
+        own_name = reach.run_name(stage.name, cell, seed, fold)
+        command = repr((stage.name, seed, fold, cfg, overrides, needs))
+        name = shared[own_name] = shared.setdefault(command, own_name)
+        folder = sweep.output_dir / name
+        texts = {"output_dir": sweep.output_dir, "stage_dir": folder}
+        texts |= {f"{s}.{p}": sweep.output_dir / need for s, need in needs.items() for p in _PARTS}
+        filled = {**_interpolate(overrides, texts), "OUTPUT_DIR": folder}
+        argv = ["--cfg", cfg, "--opts", *to_cli_args(filled)]
+        yield SweepRun(name, folder, stage.name, cell, seed, fold, cfg, overrides, argv, needs)
 
 
-def _run_name(
-    stage: str, reach: _Reach, cell: Mapping[str, str], seed: int | None, fold: int | None
-) -> str:
-    parts = [stage, cell_name({axis: cell[axis] for axis in reach.axes})]
-    parts.append("" if reach.seeds == (None,) else f"seed_{seed}")
-    parts.append("" if reach.folds == (None,) else f"fold_{fold}")
-    return "/".join(part for part in parts if part) or "run"
-
-
-def _fill_numbers(value: Any, seed: int | None, fold: int | None) -> Any:
-    numbers = {"seed": seed, "fold": fold}
-    return placeholders.fill(value, lambda name: str(numbers[name]) if name in numbers else None)
-
-
-def to_words(overrides: Mapping[str, Any]) -> list[str]:
-    """Spell overrides as a command line.
+def to_cli_args(overrides: Mapping[str, Any]) -> list[str]:
+    """Spell overrides as arguments of a command.
 
     Args:
         overrides: Dotted key -> value.
@@ -197,22 +203,3 @@ def _spell(value: Any) -> str:
     # Double quotes within a list: easier to copy into a shell than Python's single ones.
     is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
     return json.dumps(value) if is_list else str(value)
-
-
-def make_words(run: SweepRun, output_dir: Path) -> list[str]:
-    """Spell a run's command line.
-
-    Args:
-        run: The run.
-        output_dir: The sweep's folder.
-
-    Returns:
-        ``--cfg X.yaml --opts KEY VALUE ...``.
-    """
-    folders = {"output_dir": output_dir, "stage_dir": output_dir / run.name}
-    for stage, name in run.needs.items():
-        folders |= {f"{stage}.{part}": output_dir / name for part in placeholders.PARTS}
-    texts = {name: str(folder) for name, folder in folders.items()}
-    filled = {key: placeholders.fill(value, texts.get) for key, value in run.overrides.items()}
-    filled["OUTPUT_DIR"] = texts["stage_dir"]
-    return ["--cfg", run.cfg, "--opts", *to_words(filled)]

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from slowfast.config.problems import UserError
 from slowfast.engine.sweep.local import signal_group, start_process
-from slowfast.engine.sweep.run_state import RUNNING
-from slowfast.engine.sweep.schedule import LOG_NAME, Process
-from slowfast.engine.sweep.tasks import Task
+from slowfast.engine.sweep.run_state import RunState, State
+from slowfast.engine.sweep.scheduler import LOG_NAME, Launcher, Process
 
 __all__ = ["Command", "SlurmLauncher", "import_submitit"]
 
 logger = logging.getLogger(__name__)
 
-_FOLDER = ".slurm"
 _POLL_SEC = 0.5
 _SAVE_SEC = 80.0  # SLURM gives submitit 90 seconds
 _DEFAULTS = {"name": "sweep", "tasks_per_node": 1}
@@ -29,14 +27,7 @@ _CONSTRUCTOR_KEYS = ("slurm_max_num_timeout",)
 
 
 def import_submitit() -> Any:
-    """Import submitit.
-
-    Returns:
-        The module.
-
-    Raises:
-        UserError: If it is not installed; the message says how to get it.
-    """
+    """Import submitit; a UserError says how to install it."""
     try:
         import submitit
     except ImportError as error:
@@ -51,16 +42,13 @@ class Command:
     """What a job of SLURM does; it is pickled and called there.
 
     Args:
-        words: The command line.
+        argv: The command line.
         folder: Folder of its log.
     """
 
-    def __init__(self, words: Sequence[str], folder: Path) -> None:
-        self.words, self.folder = list(words), folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"words": self.words, "folder": self.folder, "_process": None}
+    def __init__(self, argv: Sequence[str], folder: Path) -> None:
+        self.argv, self.folder = list(argv), folder
+        self._pid: int | None = None
 
     def __call__(self) -> int:
         """Run the command.
@@ -70,9 +58,10 @@ class Command:
         """
         rank = int(os.environ.get("SLURM_PROCID", "0"))
         log = self.folder / (LOG_NAME if rank == 0 else f"{LOG_NAME}.{rank}")
-        process = self._process = start_process(self.words, log, os.environ)
+        process = start_process(self.argv, log, os.environ)
+        pid = self._pid = process.pid
         # scancel sends this to the job: the run saves and ends.
-        signal.signal(signal.SIGTERM, lambda *_: signal_group(process, signal.SIGINT))
+        signal.signal(signal.SIGTERM, lambda *_: signal_group(pid, signal.SIGINT))
         while process.poll() is None:
             time.sleep(_POLL_SEC)
         return process.wait()
@@ -81,122 +70,86 @@ class Command:
         """Save before the time is up; submitit calls this and puts the job back into the queue.
 
         Returns:
-            The same command, which then goes on from where it was saved.
+            The same command, which then resumes from where it was saved.
         """
-        if self._process is not None:
-            signal_group(self._process, signal.SIGINT)
-            _wait_unreaped(self._process.pid, _SAVE_SEC)
+        if self._pid is not None:
+            signal_group(self._pid, signal.SIGINT)
+            end = time.monotonic() + _SAVE_SEC
+            with contextlib.suppress(ChildProcessError):
+                # This is a signal handler, which may have interrupted Popen's own waiting: the exit
+                # status is left to that.
+                options = os.WEXITED | os.WNOWAIT | os.WNOHANG
+                while not os.waitid(os.P_PID, self._pid, options) and time.monotonic() < end:
+                    time.sleep(_POLL_SEC)
+        self._pid = None
         return import_submitit().helpers.DelayedSubmission(self)
 
 
-def _wait_unreaped(pid: int, seconds: float) -> None:
-    """Wait for a child within a signal handler, which may have interrupted Popen's own waiting."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
-                return
-        except ChildProcessError:
-            return
-        time.sleep(_POLL_SEC)
-
-
-class SlurmLauncher:
+class SlurmLauncher(Launcher):
     """Submits runs; all that are ready at once become one array.
 
     Args:
-        command: What runs a config: its words come behind.
+        command: What runs a config: its arguments come behind.
         output_dir: The sweep's folder.
         parameters: Of the YAML: submitit's ``AutoExecutor.update_parameters``, and ``cluster``.
-        make_executor: ``submitit.AutoExecutor``, or a stand-in.
-        find_job: ``submitit.SlurmJob``, or a stand-in: finds a job of an earlier call.
 
     Raises:
         UserError: If submitit does not understand the parameters, or there is no SLURM.
     """
 
-    slots: int | None = None
-    detaches: bool = True
+    detaches = True
 
     def __init__(
-        self,
-        command: Sequence[str],
-        output_dir: Path,
-        parameters: Mapping[str, Any],
-        make_executor: Callable[..., Any] | None = None,
-        find_job: Callable[..., Any] | None = None,
+        self, command: Sequence[str], output_dir: Path, parameters: Mapping[str, Any]
     ) -> None:
         self.command = list(command)
-        # Not a folder for each job: a job that starts at once would look for one not yet there.
-        self.folder = output_dir / _FOLDER
-        self.cluster = str(parameters.get("cluster", "slurm"))
-        make = make_executor or import_submitit().AutoExecutor
+        # Not one folder per job: a job that starts at once would not find its own yet.
+        self.folder = output_dir / ".slurm"
         given = {**_DEFAULTS, **parameters}
-        given.pop("cluster", None)
+        self.cluster = str(given.pop("cluster", "slurm"))
         first = {key: given.pop(key) for key in _CONSTRUCTOR_KEYS if key in given}
-        self._tasks = int(given.get("nodes", 1)) * int(given["tasks_per_node"])
+        submitit = import_submitit()
         try:
-            self._executor = make(folder=self.folder, cluster=self.cluster, **first)
+            self._executor = submitit.AutoExecutor(self.folder, cluster=self.cluster, **first)
             self._executor.update_parameters(**given)
         except (AssertionError, NameError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"slurm: {error}") from error
-        self._find_job = find_job
+        self._num_tasks = int(given.get("nodes", 1)) * int(given["tasks_per_node"])
 
-    def start(self, tasks: Sequence[Task]) -> list[Process]:
-        """Submit runs as one array.
-
-        Args:
-            tasks: Those that are ready.
-
-        Returns:
-            Their jobs, in the same order.
+    def start(self, states: Sequence[RunState]) -> list[Process]:
+        """Submit runs as one array; each state is given the number of its job.
 
         Raises:
             UserError: If SLURM refuses them.
         """
-        commands = [
-            Command([*self.command, *task.marker.command], task.folder.absolute()) for task in tasks
-        ]
         try:
             with self._executor.batch():
-                jobs = [self._executor.submit(command) for command in commands]
+                jobs = [self._executor.submit(self._command(state)) for state in states]
         except RuntimeError as error:  # submitit's FailedJobError is one
             raise UserError(f"slurm: could not submit: {error}") from error
+        for state, job in zip(states, jobs, strict=True):
+            state.slurm_job = str(job.job_id)
         return [_SlurmProcess(job) for job in jobs]
 
-    def attach(self, task: Task) -> Process | None:
-        """Find the job that an earlier call submitted for a run.
+    def _command(self, state: RunState) -> Command:
+        return Command([*self.command, *state.run.argv], state.run.folder.absolute())
 
-        Args:
-            task: The run.
+    def attach(self, state: RunState) -> Process | None:
+        """Find the job that an earlier call submitted for a run.
 
         Returns:
             Its job, which may have ended since; None when it was not submitted to SLURM.
         """
-        number = task.marker.slurm_job
-        if task.marker.state != RUNNING or number is None or self.cluster != "slurm":
+        number = state.slurm_job
+        if state.state != State.RUNNING or number is None or self.cluster != "slurm":
             return None
-        find = self._find_job or import_submitit().SlurmJob
-        job = find(folder=self.folder, job_id=number, tasks=list(range(self._tasks)))
-        return _SlurmProcess(job)
-
-    def interrupt(self, processes: Sequence[Process], times: int) -> None:
-        """Do nothing: submitted jobs go on by themselves.
-
-        Args:
-            processes: Those that wait or run.
-            times: How often an end was asked for.
-        """
+        tasks = list(range(self._num_tasks))
+        return _SlurmProcess(import_submitit().SlurmJob(self.folder, number, tasks))
 
 
 class _SlurmProcess:
     def __init__(self, job: Any) -> None:
         self._job = job
-
-    @property
-    def job_id(self) -> str:
-        """Number of the job."""
-        return str(self._job.job_id)
 
     def poll(self) -> int | None:
         """Return the exit status, or None while the job waits or runs."""
@@ -204,6 +157,6 @@ class _SlurmProcess:
             return None
         error = self._job.exception()
         if error is not None:
-            logger.warning("SLURM job %s: %s", self.job_id, error)
+            logger.warning("SLURM job %s: %s", self._job.job_id, error)
             return 1
         return max((int(status) for status in self._job.results()), key=abs)

@@ -8,20 +8,24 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
-from helpers.sweeps import make_task, runner
+from helpers.sweeps import make_state, runner
 
 from slowfast.config import UserError
-from slowfast.engine.sweep.schedule import Interrupts, Scheduler
+from slowfast.engine.sweep.scheduler import Scheduler
 from slowfast.engine.sweep.slurm import Command, SlurmLauncher
 
 has_submitit = importlib.util.find_spec("submitit") is not None
 
 
 class FakeJob:
-    def __init__(self, job_id, statuses=(0,), error=None):
-        self.job_id, self.statuses, self.error, self.is_done = job_id, statuses, error, False
+    """A job with statuses of its tasks, which is done when it is told."""
+
+    def __init__(self, folder, job_id, tasks=(0,)):
+        self.made = (folder, job_id, tasks)
+        self.job_id, self.statuses, self.error, self.is_done = job_id, [0], None, False
 
     def done(self):
         return self.is_done
@@ -30,15 +34,13 @@ class FakeJob:
         return self.error
 
     def results(self):
-        return list(self.statuses)
+        return self.statuses
 
 
 class FakeExecutor:
-    made = ()
-
-    def __init__(self, **options):
-        FakeExecutor.made = (*FakeExecutor.made, self)
-        self.options, self.parameters, self.arrays, self.open = options, {}, [], None
+    def __init__(self, folder, **options):
+        self.folder, self.options, self.parameters = folder, options, {}
+        self.arrays, self.jobs = [], []
 
     def update_parameters(self, **parameters):
         if "nonsense" in parameters:
@@ -47,89 +49,88 @@ class FakeExecutor:
 
     @contextlib.contextmanager
     def batch(self):
-        self.open = []
+        self.arrays.append([])
         yield
-        self.arrays.append(self.open)
 
     def submit(self, command):
-        self.open.append(command)
-        return FakeJob(f"{len(self.arrays)}_{len(self.open)}")
+        if "invalid" in self.parameters.values():
+            raise RuntimeError("sbatch: invalid partition")
+        self.arrays[-1].append(command)
+        self.jobs.append(FakeJob(self.folder, f"{len(self.arrays)}_{len(self.arrays[-1])}"))
+        return self.jobs[-1]
 
 
 @pytest.fixture
-def launcher(tmp_path):
-    parameters = {"timeout_min": 60, "slurm_partition": "gpu", "slurm_max_num_timeout": 9}
-    return SlurmLauncher(["run"], tmp_path, parameters, make_executor=FakeExecutor)
+def submitit(monkeypatch):
+    """A stand-in for the module; ``executors`` are those that were made."""
+    executors = []
+
+    def make(folder, **options):
+        executors.append(FakeExecutor(folder, **options))
+        return executors[-1]
+
+    helpers = SimpleNamespace(DelayedSubmission=lambda function: ("again", function))
+    fake = SimpleNamespace(
+        AutoExecutor=make, SlurmJob=FakeJob, helpers=helpers, executors=executors
+    )
+    monkeypatch.setitem(sys.modules, "submitit", fake)
+    return fake
 
 
-def test_what_is_ready_becomes_one_array(tmp_path, launcher):
-    tasks = [make_task(tmp_path, name) for name in "ab"]
-    processes = launcher.start(tasks)
-    assert [process.job_id for process in processes] == ["0_1", "0_2"]
-    (array,) = FakeExecutor.made[-1].arrays
-    assert array[0].words == ["run", *tasks[0].marker.command]
-    assert array[1].folder == tasks[1].folder
+def test_what_is_ready_becomes_one_array(tmp_path, submitit):
+    launcher = SlurmLauncher(["run"], tmp_path, {})
+    states = [make_state(tmp_path, name) for name in "ab"]
+    processes = launcher.start(states)
+    assert [state.slurm_job for state in states] == ["1_1", "1_2"]
+    (array,) = submitit.executors[0].arrays
+    assert array[0].argv == ["run", *states[0].run.argv]
+    assert array[1].folder == states[1].run.folder
     assert processes[0].poll() is None
+    launcher.interrupt(1)  # nothing: they go on by themselves
 
 
-def test_parameters_go_where_submitit_wants_them(tmp_path, launcher):
-    executor = FakeExecutor.made[-1]
-    assert executor.options == {
-        "folder": tmp_path / ".slurm",
-        "cluster": "slurm",
-        "slurm_max_num_timeout": 9,
-    }
-    assert executor.parameters == {
-        "name": "sweep",
-        "tasks_per_node": 1,
-        "timeout_min": 60,
-        "slurm_partition": "gpu",
-    }
+def test_parameters_go_where_submitit_wants_them(tmp_path, submitit):
+    given = {"timeout_min": 60, "slurm_partition": "gpu", "slurm_max_num_timeout": 9}
+    SlurmLauncher(["run"], tmp_path, given)
+    (executor,) = submitit.executors
+    assert executor.folder == tmp_path / ".slurm"
+    assert executor.options == {"cluster": "slurm", "slurm_max_num_timeout": 9}
+    expected = {"name": "sweep", "tasks_per_node": 1, "timeout_min": 60, "slurm_partition": "gpu"}
+    assert executor.parameters == expected
 
 
-def test_the_status_of_a_job(tmp_path, launcher, caplog):
-    (process,) = launcher.start([make_task(tmp_path, "a")])
-    process._job.is_done = True
+def test_the_status_of_a_job(tmp_path, submitit, caplog):
+    (process,) = SlurmLauncher(["run"], tmp_path, {}).start([make_state(tmp_path, "a")])
+    (job,) = submitit.executors[0].jobs
+    job.is_done = True
     assert process.poll() == 0
-    process._job.statuses = (0, 130)  # of several tasks
+    job.statuses = [0, 130]  # of several tasks
     assert process.poll() == 130
-    process._job.error = RuntimeError("out of memory")
+    job.error = RuntimeError("out of memory")
     assert process.poll() == 1
     assert "out of memory" in caplog.text
 
 
-def test_a_job_of_an_earlier_call_is_found_again(tmp_path):
+def test_a_job_of_an_earlier_call_is_found_again(tmp_path, submitit):
     asked = []
-
-    def find(**options):
-        asked.append(options)
-        return FakeJob(options["job_id"])
-
-    parameters = {"nodes": 2, "tasks_per_node": 4}
-    launcher = SlurmLauncher(["run"], tmp_path, parameters, FakeExecutor, find)
-    task = make_task(tmp_path, "a", state="running")
-    assert launcher.attach(task) is None  # it ran on this machine
-    task.marker.slurm_job = "12_3"
-    process = launcher.attach(task)
-    assert process.job_id == "12_3"
-    folder = tmp_path / ".slurm"
-    assert asked == [{"folder": folder, "job_id": "12_3", "tasks": list(range(8))}]
-    task.marker.state = "failed"
-    assert launcher.attach(task) is None
-    launcher.interrupt([process], 1)  # nothing: it goes on by itself
+    submitit.SlurmJob = lambda *words: asked.append(words) or FakeJob(*words)
+    launcher = SlurmLauncher(["run"], tmp_path, {"nodes": 2, "tasks_per_node": 4})
+    state = make_state(tmp_path, "a")
+    state.state = "running"
+    assert launcher.attach(state) is None  # it ran on this machine
+    state.slurm_job = "12_3"
+    assert launcher.attach(state).poll() is None
+    assert asked == [(tmp_path / ".slurm", "12_3", list(range(8)))]
+    state.state = "failed"
+    assert launcher.attach(state) is None
 
 
-def test_mistakes(tmp_path):
+def test_mistakes(tmp_path, submitit):
     with pytest.raises(UserError, match="slurm: Unknown argument 'nonsense'"):
-        SlurmLauncher(["run"], tmp_path, {"nonsense": 1}, FakeExecutor)
-
-    class Refusing(FakeExecutor):
-        def submit(self, command):
-            raise RuntimeError("sbatch: invalid partition")
-
-    launcher = SlurmLauncher(["run"], tmp_path, {}, Refusing)
+        SlurmLauncher(["run"], tmp_path, {"nonsense": 1})
+    launcher = SlurmLauncher(["run"], tmp_path, {"slurm_partition": "invalid"})
     with pytest.raises(UserError, match="could not submit: sbatch: invalid partition"):
-        launcher.start([make_task(tmp_path, "a")])
+        launcher.start([make_state(tmp_path, "a")])
 
 
 def test_without_submitit(tmp_path, monkeypatch):
@@ -154,19 +155,13 @@ def test_a_command_runs_where_it_is_called(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["scancel", "timeout"])
-def test_a_command_saves_before_its_end(tmp_path, monkeypatch, how):
+def test_a_command_saves_before_its_end(tmp_path, monkeypatch, submitit, how):
     """The signal arrives in the middle of waiting for the run."""
     out = tmp_path / "out"
     out.mkdir()
     words = [*runner(tmp_path), "--opts", "SLEEP", "60", "OUTPUT_DIR", str(out)]
     command = Command(words, tmp_path)
     again = []
-
-    class Helpers:
-        DelayedSubmission = staticmethod(lambda function: ("again", function))
-
-    fake = type("Submitit", (), {"helpers": Helpers})
-    monkeypatch.setattr("slowfast.engine.sweep.slurm.import_submitit", lambda: fake)
     monkeypatch.setattr("slowfast.engine.sweep.slurm._POLL_SEC", 0.02)
 
     def send():
@@ -189,18 +184,12 @@ def test_a_command_saves_before_its_end(tmp_path, monkeypatch, how):
 
 @pytest.mark.skipif(not has_submitit, reason="needs submitit (extra slurm)")
 def test_submitits_local_executor(tmp_path):
-    words = {"cluster": "local", "timeout_min": 1}
-    launcher = SlurmLauncher(runner(tmp_path), tmp_path, words)
-    tasks = [make_task(tmp_path, "a", METRIC=0.5), make_task(tmp_path, "b", FAIL=3)]
+    launcher = SlurmLauncher(runner(tmp_path), tmp_path, {"cluster": "local", "timeout_min": 1})
+    states = [make_state(tmp_path, "a", METRIC=0.5), make_state(tmp_path, "b", FAIL=3)]
     lines = []
-    Scheduler(tasks, launcher, Interrupts(), lines.append).run()
-    assert [task.marker.state for task in tasks] == ["finished", "failed"]
-    assert [task.marker.status for task in tasks] == [0, 3]
+    Scheduler(states, launcher, [], lines.append).run()
+    assert [state.state for state in states] == ["finished", "failed"]
+    assert [state.status for state in states] == [0, 3]
     assert "about to fail" in "".join(lines)
-    assert launcher.attach(tasks[0]) is None
-
-
-@pytest.mark.skipif(not has_submitit, reason="needs submitit (extra slurm)")
-def test_submitit_names_a_wrong_parameter(tmp_path):
     with pytest.raises(UserError, match=r"slurm: .*timout_min"):
         SlurmLauncher(["run"], tmp_path, {"cluster": "local", "timout_min": 1})

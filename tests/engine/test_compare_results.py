@@ -1,6 +1,6 @@
 """Comparing two files of results."""
 
-from slowfast.engine.compare import Comparison, compare_results
+from slowfast.engine.compare_results import Comparison, compare_results
 from slowfast.utils.statistics import wilson_interval
 
 

@@ -1,19 +1,17 @@
 """Means and intervals against scipy and by hand; what counts and what does not."""
 
 import csv
-import io
 import itertools
 import json
 
 import numpy as np
 import pytest
-from helpers.sweeps import plan, write_results, write_sweep
+from helpers.sweeps import runs_of, write_results, write_sweep
 from scipy import stats
 
-from slowfast.engine.sweep.run_state import new_marker, write_marker
-from slowfast.engine.sweep.spec import load_sweep
-from slowfast.engine.sweep.summary import collect, estimate, read_metrics
-from slowfast.engine.sweep.tables import format_csv, format_markdown, write_summary
+from slowfast.engine.sweep.report import collect, estimate, format_markdown, write_report
+from slowfast.engine.sweep.run_state import load_states
+from slowfast.engine.sweep.schema import load_sweep
 
 TEXT = """
 cfg: a.yaml
@@ -23,23 +21,29 @@ seeds: [1, 2, 3]
 folds: [1, 2]
 compare: {pooling: avg}
 """
+TWO = """
+cfg: a.yaml
+output_dir: o
+runs: {base: {A: 1}, ours: {A: 2}}
+seeds: [1, 2]
+compare: base
+"""
 
 
-def collected(folder, text, values, state="finished"):
-    """Collect a sweep whose runs measured ``values[run]``."""
-    runs = plan(folder, text)
-    for run in runs:
-        if run.name in values:
-            write_results(folder / run.name, **values[run.name])
-            marker = new_marker(run, {}, {})
-            marker.state, marker.seconds = state, 1.5
-            write_marker(folder / run.name, marker)
-    return collect(load_sweep(write_sweep(folder, text)), runs, folder)
+def collected(folder, text, values=None, state="finished"):
+    """Collect a sweep whose runs measured ``values[run]``; None: what the folder holds."""
+    runs = runs_of(folder, text)
+    for item in load_states(runs, {run.name: {} for run in runs}):
+        if item.name in (values or {}):
+            write_results(item.run.folder, **values[item.name])
+            item.state, item.seconds = state, 1.5
+            item.save()
+    return collect(load_sweep(write_sweep(folder, text)), runs, load_states(runs, None))
 
 
 def random_values(folder, text, *metrics):
-    rng = np.random.default_rng(0)
-    return {r.name: {m: float(rng.uniform(0.2, 0.9)) for m in metrics} for r in plan(folder, text)}
+    rng, runs = np.random.default_rng(0), runs_of(folder, text)
+    return {r.name: {m: float(rng.uniform(0.2, 0.9)) for m in metrics} for r in runs}
 
 
 def find(content, metric, **cell):
@@ -52,41 +56,37 @@ def find(content, metric, **cell):
     return found
 
 
-def test_estimate_over_seeds():
-    values = {(1, None): 0.1, (2, None): 0.4, (3, None): 0.2}
-    low, high = stats.t.interval(0.95, 2, np.mean([0.1, 0.4, 0.2]), stats.sem([0.1, 0.4, 0.2]))
-    got = estimate(values, [1, 2, 3], [None])
-    assert got[:3] == pytest.approx((0.7 / 3, low, high))
-    assert got[3:] == (3, 3, "seed")
+def t_interval(values):
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    return [np.mean(values), low, high]
 
 
-def test_folds_are_averaged_within_a_seed():
-    table = np.random.default_rng(1).uniform(size=(3, 4))
-    values = {(s, f): table[s, f] for s in range(3) for f in range(4)}
-    got = estimate(values, range(3), range(4))
-    means = table.mean(axis=1)
-    low, high = stats.t.interval(0.95, 2, means.mean(), stats.sem(means))
-    assert got[:3] == pytest.approx((table.mean(), low, high))
-    assert got[3:] == (3, 3, "seed")
+@pytest.mark.parametrize("folds", [[None], [1, 2, 3, 4]])
+def test_seeds_are_the_measurements_and_folds_are_averaged(folds):
+    table = np.random.default_rng(1).uniform(size=(3, len(folds)))
+    values = {(s, fold): table[s, n] for s in range(3) for n, fold in enumerate(folds)}
+    *numbers, num, planned, unit = estimate(values, range(3), folds).values()
+    assert numbers == pytest.approx(t_interval(table.mean(axis=1)))
+    assert (num, planned, unit) == (3, 3, "seed")
 
 
 def test_of_one_seed_the_folds_are_the_measurements():
-    values = {(None, 1): 0.5, (None, 2): 0.7}
-    got = estimate(values, [None], [1, 2, 3])
-    assert (round(got.mean, 6), *got[3:]) == (0.6, 2, 3, "fold")
-    low, high = stats.t.interval(0.95, 1, 0.6, 0.1)
-    assert got[1:3] == pytest.approx((low, high))
+    *numbers, num, planned, unit = estimate(
+        {(None, 1): 0.5, (None, 2): 0.7}, [None], [1, 2, 3]
+    ).values()
+    assert numbers == pytest.approx(t_interval([0.5, 0.7]))
+    assert (num, planned, unit) == (2, 3, "fold")
 
 
 def test_a_seed_without_all_folds_does_not_count():
-    values = {(1, 1): 0.5, (1, 2): 0.7, (2, 1): 0.1}
-    assert estimate(values, [1, 2], [1, 2]) == (pytest.approx(0.6), None, None, 1, 2, "seed")
+    found = estimate({(1, 1): 0.5, (1, 2): 0.7, (2, 1): 0.1}, [1, 2], [1, 2])
+    assert list(found.values()) == [pytest.approx(0.6), None, None, 1, 2, "seed"]
     assert estimate({(2, 1): 0.1}, [1, 2], [1, 2]) is None
 
 
 def test_one_run_stands_alone():
-    assert estimate({(None, None): 0.3}, [None], [None]) == (0.3, None, None, 1, 1, "run")
-    assert estimate({}, [None], [None]) is None
+    found = estimate({(None, None): 0.3}, [None], [None])
+    assert list(found.values()) == [0.3, None, None, 1, 1, "run"]
 
 
 def test_cells_and_paired_differences(tmp_path):
@@ -95,46 +95,37 @@ def test_cells_and_paired_differences(tmp_path):
     assert len(content["runs"]) == len(values) == 2 * 2 * 3 * 2
     assert len(content["results"]) == 2 * 4
     for metric, lr in itertools.product(("top1_acc", "knn"), "12"):
-        tables = {
-            pooling: np.array(
-                [
-                    [
-                        values[f"pooling={pooling},A.C={lr}/seed_{s}/fold_{f}"][metric]
-                        for f in (1, 2)
-                    ]
-                    for s in (1, 2, 3)
-                ]
-            )
-            for pooling in ("avg", "transformer")
-        }
+        avg, transformer = (
+            [
+                np.mean([values[f"{cell},A.C={lr}/seed_{s}/fold_{f}"][metric] for f in (1, 2)])
+                for s in (1, 2, 3)
+            ]
+            for cell in ("pooling=avg", "pooling=transformer")
+        )
         base = find(content, metric, pooling="avg", A_C=lr)
         other = find(content, metric, pooling="transformer", A_C=lr)
         assert base["difference"] is None
-        assert other["mean"] == pytest.approx(tables["transformer"].mean())
-        pairs = (tables["transformer"] - tables["avg"]).mean(axis=1)
-        low, high = stats.t.interval(0.95, 2, pairs.mean(), stats.sem(pairs))
+        assert other["mean"] == pytest.approx(np.mean(transformer))
         difference = other["difference"]
-        got = [difference[name] for name in ("mean", "low", "high")]
-        assert got == pytest.approx([pairs.mean(), low, high])
-        assert difference["excludes_zero"] is bool(low > 0 or high < 0)
+        expected = t_interval(np.subtract(transformer, avg))
+        assert [difference[name] for name in ("mean", "low", "high")] == pytest.approx(expected)
+        assert difference["excludes_zero"] is bool(expected[1] > 0 or expected[2] < 0)
         assert (base["chance"], base["num"], base["unit"]) == (pytest.approx(0.1), 3, "seed")
 
 
 def test_pairing_takes_out_what_seeds_have_in_common(tmp_path):
-    text = "cfg: a.yaml\noutput_dir: o\nruns: {base: {A: 1}, ours: {A: 2}}\nseeds: [1, 2]\n"
     easy = {1: 0.2, 2: 0.8}
     values = {f"base/seed_{s}": {"m": v} for s, v in easy.items()}
     values |= {f"ours/seed_{s}": {"m": v + 0.05 + 0.001 * s} for s, v in easy.items()}
-    content = collected(tmp_path, text + "compare: base\n", values)
+    content = collected(tmp_path, TWO, values)
     ours = find(content, "m", run="ours")
     assert ours["low"] < 0.2  # by itself no one could tell
     assert ours["difference"]["excludes_zero"] is True
 
 
 def test_only_pairs_count_in_a_difference(tmp_path):
-    text = "cfg: a.yaml\noutput_dir: o\nruns: {base: {A: 1}, ours: {A: 2}}\nseeds: [1, 2]\n"
     values = {"base/seed_1": {"m": 0.5}, "ours/seed_1": {"m": 0.7}, "ours/seed_2": {"m": 0.9}}
-    content = collected(tmp_path, text + "compare: base\n", values)
+    content = collected(tmp_path, TWO, values)
     difference = find(content, "m", run="ours")["difference"]
     assert (round(difference["mean"], 6), difference["low"], difference["num"]) == (0.2, None, 1)
     assert difference["excludes_zero"] is None
@@ -154,15 +145,14 @@ def test_only_finished_runs_count(tmp_path, state):
 def test_runs_of_another_sweep_do_not_count(tmp_path):
     text = "cfg: a.yaml\noutput_dir: o\noverrides: {A: 1}\n"
     collected(tmp_path, text, {"run": {"m": 0.5}})
-    other = text.replace("A: 1", "A: 2")
-    sweep, runs = load_sweep(write_sweep(tmp_path, other)), plan(tmp_path, other)
-    assert collect(sweep, runs, tmp_path)["runs"][0]["state"] == "changed"
-    sweep, runs = load_sweep(write_sweep(tmp_path, text)), plan(tmp_path, text)
-    assert collect(sweep, runs, tmp_path)["runs"][0]["state"] == "finished"
-    assert collect(sweep, runs, tmp_path, changed=["run"])["runs"][0]["state"] == "changed"
+    assert collected(tmp_path, text)["runs"][0]["state"] == "finished"
+    (row,) = collected(tmp_path, text.replace("A: 1", "A: 2"))["runs"]
+    assert (row["state"], row["metrics"], row["seconds"]) == ("changed", {}, None)
 
 
 def test_what_a_run_measured(tmp_path):
+    text = "cfg: a.yaml\noutput_dir: o\n"
+    collected(tmp_path, text, {"run": {}})
     content = {
         "format": 1,
         "records": [{"metric": "a"}],
@@ -170,23 +160,20 @@ def test_what_a_run_measured(tmp_path):
         "b": {"value": 0.3, "chance": None},
         "c": {"before": 0.1, "chance": 0.2},
     }
-    (tmp_path / "results.json").write_text(json.dumps(content), encoding="utf-8")
-    assert read_metrics(tmp_path) == {
-        "a": {"value": 0.5, "chance": 0.2},
-        "b": {"value": 0.3, "chance": None},
-    }
-    assert read_metrics(tmp_path / "none") == {}
+    (tmp_path / "out/run/results.json").write_text(json.dumps(content), encoding="utf-8")
+    (row,) = collected(tmp_path, text)["runs"]
+    measured = {"a": {"value": 0.5, "chance": 0.2}, "b": {"value": 0.3, "chance": None}}
+    assert (row["metrics"], row["seconds"], len(row["config_hash"])) == (measured, 1.5, 64)
 
 
 def test_the_table(tmp_path):
-    text = "cfg: a.yaml\noutput_dir: o\nruns: {base: {A: 1}, ours: {A: 2}}\nseeds: [1, 2]\n"
     values = {
         "base/seed_1": {"top1_acc": 0.25},
         "base/seed_2": {"top1_acc": 0.35},
         "ours/seed_1": {"top1_acc": 0.505},
         "ours/seed_2": {"top1_acc": 0.605},
     }
-    content = collected(tmp_path, text + "compare: base\n", values)
+    content = collected(tmp_path, TWO, values)
     lines = format_markdown(content).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == [
@@ -222,12 +209,15 @@ metrics: ["top*"]
     }
 
 
-def test_csv_holds_full_precision(tmp_path):
-    values = random_values(tmp_path, TEXT, "top1_acc")
-    content = collected(tmp_path, TEXT, values)
-    rows = list(csv.DictReader(io.StringIO(format_csv(content))))
+def test_the_files(tmp_path):
+    content = collected(tmp_path, TEXT, random_values(tmp_path, TEXT, "top1_acc"))
+    write_report(tmp_path / "new", content)
+    assert json.loads((tmp_path / "new/sweep.json").read_text(encoding="utf-8")) == content
+    assert "24 of 24 runs are finished" in (tmp_path / "new/table.md").read_text(encoding="utf-8")
+    lines = (tmp_path / "new/table.csv").read_text(encoding="utf-8").splitlines()
+    rows = list(csv.DictReader(lines))
     assert len(rows) == 4
-    for row in rows:
+    for row in rows:  # in full precision
         result = find(content, "top1_acc", pooling=row["pooling"], A_C=row["A.C"])
         assert float(row["mean"]) == result["mean"]
         if result["difference"]:
@@ -235,11 +225,3 @@ def test_csv_holds_full_precision(tmp_path):
             assert row["excludes_zero"] == str(result["difference"]["excludes_zero"])
         else:
             assert row["difference"] == ""
-
-
-def test_the_files(tmp_path):
-    content = collected(tmp_path, TEXT, random_values(tmp_path, TEXT, "m"))
-    write_summary(tmp_path / "new", content)
-    assert json.loads((tmp_path / "new/sweep.json").read_text(encoding="utf-8")) == content
-    assert "24 of 24 runs are finished" in (tmp_path / "new/table.md").read_text(encoding="utf-8")
-    assert (tmp_path / "new/table.csv").read_text(encoding="utf-8").startswith("stage,metric,")
