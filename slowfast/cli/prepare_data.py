@@ -13,14 +13,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slowfast import __version__
+from slowfast.datasets.inspect import LEVELS
+from slowfast.datasets.prepare.settings import (
+    PRESETS,
+    CheckSettings,
+    EncodeSettings,
+    IndexSettings,
+)
 from slowfast.utils.exit_codes import EXIT_USER_ERROR, exit_with
 
-__all__ = ["LEVELS", "PRESETS", "main", "parse_arguments"]
+__all__ = ["main", "parse_arguments"]
 
-
-LEVELS = ("headers", "sample", "full")
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
-
+_CHECK, _ENCODE, _INDEX = CheckSettings(), EncodeSettings(), IndexSettings()
 _DESCRIPTION = "Check, re-encode and index a folder of videos or audio files before training."
 _EPILOG = """examples:
   %(prog)s check videos                          what is in there, and what is wrong with it
@@ -40,7 +44,7 @@ def parse_arguments(words: list[str], program: str = "prepare_data.py") -> argpa
         program: Its name, for the help.
 
     Returns:
-        The command, ``folder``, ``out``, and its options.
+        The command, ``folder``, ``out`` where it was given, and options named as in ``settings``.
     """
     parser = argparse.ArgumentParser(
         program,
@@ -51,11 +55,11 @@ def parse_arguments(words: list[str], program: str = "prepare_data.py") -> argpa
     parser.add_argument("--version", action="version", version=f"slowfast-stica {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     options: tuple[tuple[str, str, tuple[Callable[[argparse.ArgumentParser], None], ...]], ...] = (
-        ("check", "inspect every file; write report.jsonl, report.csv, summary.txt", (_check,)),
-        ("encode", "write small copies with many keyframes (H.264, AAC, mp4)", (_encode,)),
-        ("index", "write train.csv, val.csv, test.csv and classes.txt", (_check, _index)),
+        ("check", "inspect every file; write report.jsonl, report.csv, summary.txt", (_add_check,)),
+        ("encode", "write small copies with many keyframes (H.264, AAC, mp4)", (_add_encode,)),
+        ("index", "write train.csv, val.csv, test.csv and classes.txt", (_add_check, _add_index)),
         ("all", "check, then encode what is usable, then index the copies",
-         (_check, _encode, _index)),
+         (_add_check, _add_encode, _add_index)),
     )  # fmt: skip
     for name, text, groups in options:
         command = commands.add_parser(
@@ -76,7 +80,7 @@ def parse_arguments(words: list[str], program: str = "prepare_data.py") -> argpa
             default=argparse.SUPPRESS,
             help=out_help,
         )
-        _processes(command)
+        _add_processes(command)
         for add in groups:
             add(command)
     if not words:
@@ -88,9 +92,10 @@ def parse_arguments(words: list[str], program: str = "prepare_data.py") -> argpa
     return arguments
 
 
-def _processes(parser: argparse.ArgumentParser) -> None:
+def _add_processes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs",
+        dest="num_processes",
         type=_number(int, 1),
         default=argparse.SUPPRESS,
         metavar="N",
@@ -98,100 +103,86 @@ def _processes(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
+        dest="timeout_sec",
         type=_number(float, 0),
-        default=60.0,
+        default=_CHECK.timeout_sec,
         metavar="SEC",
         help="give a file up that makes no progress for so long; 0: never",
     )
 
 
-def _check(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("checking")
-    group.add_argument(
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("checking").add_argument
+    add(
         "--level",
         choices=LEVELS,
-        default="sample",
+        default=_CHECK.level,
         help="headers: what the files declare; sample: also a few frames and the audio; full: "
         "decode everything",
     )
-    group.add_argument(
-        "--again", action="store_true", help="inspect files that an earlier run has inspected, too"
-    )
+    add("--again", action="store_true", help="inspect files that an earlier run has inspected, too")
 
 
-def _encode(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("encoding")
-    group.add_argument(
+def _add_encode(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("encoding").add_argument
+    add(
         "--short-side",
         type=_number(int, 16, even=True),
-        default=160,
+        default=_ENCODE.short_side,
         metavar="PIXELS",
         help="of the copies' picture, even; smaller originals keep their size",
     )
-    group.add_argument(
-        "--gop", type=_number(int, 1), default=30, metavar="FRAMES", help="between keyframes"
-    )
-    group.add_argument(
-        "--crf", type=_number(int, 0, 51), default=23, help="quality, 0 (best) to 51 (worst)"
-    )
-    group.add_argument(
-        "--preset", choices=PRESETS, default="fast", help="x264's; slower is smaller"
-    )
-    group.add_argument(
+    frames, quality = _number(int, 1), _number(int, 0, 51)
+    add("--gop", type=frames, default=_ENCODE.gop, metavar="FRAMES", help="between keyframes")
+    add("--crf", type=quality, default=_ENCODE.crf, help="quality, 0 (best) to 51 (worst)")
+    add("--preset", choices=PRESETS, default=_ENCODE.preset, help="x264's; slower is smaller")
+    add(
         "--audio-rate",
+        dest="audio_rate_hz",
         type=_number(int, 8000, 96000),
-        default=24000,
+        default=_ENCODE.audio_rate_hz,
         metavar="HZ",
         help="sample rate of the audio, as AUDIO.SAMPLE_RATE; it is mixed to one channel",
     )
-    group.add_argument(
-        "--audio-kbps", type=_number(int, 8, 512), default=64, help="bit rate of the audio"
-    )
+    kbps = _number(int, 8, 512)
+    add("--audio-kbps", type=kbps, default=_ENCODE.audio_kbps, help="bit rate of the audio")
 
 
-def _index(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("indexing")
+def _add_index(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("indexing").add_argument
     for split in ("val", "test"):
-        group.add_argument(
+        add(
             f"--{split}-fraction",
             type=_number(float, 0, 1),
-            default=0.1,
+            default=getattr(_INDEX, f"{split}_fraction"),
             metavar="SHARE",
             help=f"share of each class for the {split} split, where folders do not say it",
         )
-    group.add_argument("--seed", type=_number(int, 0), default=0, help="which files these are")
-    group.add_argument(
-        "--require-sound", action="store_true", help="leave out files without audio, or silent ones"
-    )
-    group.add_argument(
+    add("--seed", type=_number(int, 0), default=_INDEX.seed, help="which files these are")
+    add(
         "--min-sec",
         type=_number(float, 0),
-        default=0.0,
+        default=_INDEX.min_sec,
         metavar="SEC",
         help="leave out shorter files",
     )
-    group.add_argument(
-        "--drop-duplicates", action="store_true", help="keep the first of files that are the same"
-    )
-    group.add_argument(
-        "--no-labels", action="store_true", help="do not take names of folders for classes"
-    )
-    group.add_argument(
-        "--relative", action="store_true", help="write paths relative to FOLDER (DATA.PATH_PREFIX)"
-    )
-    group.add_argument(
-        "--overwrite", action="store_true", help="replace csv files that this command did not write"
-    )
+    for switch, text in (
+        ("--require-sound", "leave out files without audio, or silent ones"),
+        ("--drop-duplicates", "keep the first of files that are the same"),
+        ("--no-labels", "do not take names of folders for classes"),
+        ("--relative", "write paths relative to FOLDER (DATA.PATH_PREFIX)"),
+        ("--overwrite", "replace csv files that this command did not write"),
+    ):
+        add(switch, action="store_true", help=text)
 
 
 def _number(
     kind: type[int] | type[float], low: float, high: float | None = None, *, even: bool = False
 ) -> Callable[[str], float]:
     """Make a type for argparse: a number within bounds."""
-    expected = f"{'a whole' if kind is int else 'a'} number from {low:g} on"
-    if high is not None:
-        expected = f"{'a whole' if kind is int else 'a'} number from {low:g} to {high:g}"
-    expected += ", even" if even else ""
+    bounds = f"from {low:g} on" if high is None else f"from {low:g} to {high:g}"
+    even_only = ", even" if even else ""
+    expected = f"{'a whole' if kind is int else 'a'} number {bounds}{even_only}"
 
     def convert(text: str) -> float:
         try:

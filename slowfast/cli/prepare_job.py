@@ -6,24 +6,23 @@ import sys
 import time
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TypeVar
 
 from slowfast.config import UserError
-from slowfast.datasets.inspect.checker import find_duplicates
-from slowfast.datasets.inspect.duplicates import Duplicates
+from slowfast.datasets.inspect.duplicates import Duplicates, find_duplicates
 from slowfast.datasets.inspect.report import MediaReport
 from slowfast.datasets.prepare.check import (
     REPORT,
-    CheckSettings,
     check_folder,
     count_others,
     find_media,
     write_table,
 )
-from slowfast.datasets.prepare.index import Index, IndexSettings, make_index, write_index
-from slowfast.datasets.prepare.output_file import EncodeSettings
+from slowfast.datasets.prepare.index import Index, make_index, write_index
+from slowfast.datasets.prepare.settings import CheckSettings, EncodeSettings, IndexSettings
 from slowfast.datasets.prepare.summary import format_bytes, how_many, summarize
 from slowfast.datasets.prepare.transcode_jobs import (
     TranscodeOutcome,
@@ -32,7 +31,7 @@ from slowfast.datasets.prepare.transcode_jobs import (
     plan_copies,
     write_outcomes,
 )
-from slowfast.datasets.prepare.workers import num_cores
+from slowfast.datasets.prepare.workers import progress_bar
 from slowfast.utils.exit_codes import EXIT_FAILED
 from slowfast.utils.io import atomic_path
 
@@ -41,7 +40,8 @@ __all__ = ["run_command"]
 _TABLE, _SUMMARY, _OUTCOMES = "report.csv", "summary.txt", "encode.csv"
 _CSVS = ("train.csv", "val.csv", "test.csv")
 _SHOWN = 5
-_LOG_EVERY_SEC = 15.0
+
+Settings = TypeVar("Settings", CheckSettings, EncodeSettings, IndexSettings)
 
 
 def run_command(arguments: Namespace) -> int:
@@ -86,82 +86,32 @@ def _all(folder: Path, out: Path, arguments: Namespace) -> int:
     return status
 
 
-class _Progress:
-    """A bar on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._bar: tqdm | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._bar is None:
-            if done == total:
-                return
-            self._bar = tqdm(
-                desc=self._title,
-                total=total,
-                initial=done,
-                unit="file",
-                mininterval=0.5 if sys.stderr.isatty() else _LOG_EVERY_SEC,
-                dynamic_ncols=True,
-            )
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+def _settings(kind: Callable[..., Settings], arguments: Namespace) -> Settings:
+    """Take the arguments that are called as fields of a kind of settings are."""
+    given = vars(arguments)
+    return kind(**{name: given[name] for name in kind.__annotations__ if name in given})
 
 
-def _jobs(arguments: Namespace) -> int:
-    return getattr(arguments, "jobs", None) or num_cores()
-
-
-def _inspected(
-    folder: Path, out: Path, arguments: Namespace
-) -> tuple[list[MediaReport], list[Duplicates], str]:
-    """Inspect what has not been inspected, and write all that ``check`` writes."""
-    settings = CheckSettings(
-        level=arguments.level,
-        num_processes=_jobs(arguments),
-        timeout_sec=arguments.timeout,
-        again=arguments.again,
-    )
-    progress = _Progress("checking")
-    try:
-        reports = check_folder(folder, out, settings, progress)
-    finally:
-        progress.close()
+def _check(
+    folder: Path, out: Path, arguments: Namespace, *, is_quiet: bool = False
+) -> tuple[list[MediaReport], list[Duplicates]]:
+    """Inspect what has not been inspected, and write what was found."""
+    reports = check_folder(folder, out, _settings(CheckSettings, arguments))
     duplicates = find_duplicates(reports)
     text = summarize(folder, reports, duplicates, count_others(folder))
     write_table(out / _TABLE, folder, reports)
     with atomic_path(out / _SUMMARY) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return reports, duplicates, text
-
-
-def _check(
-    folder: Path, out: Path, arguments: Namespace
-) -> tuple[list[MediaReport], list[Duplicates]]:
-    reports, duplicates, text = _inspected(folder, out, arguments)
-    _print(text)
-    _print(f"Written to {out}: {REPORT}, {_TABLE}, {_SUMMARY}")
+    if not is_quiet:
+        _print(f"{text}\nWritten to {out}: {REPORT}, {_TABLE}, {_SUMMARY}")
     return reports, duplicates
 
 
 def _index(folder: Path, out: Path, arguments: Namespace) -> None:
     if arguments.level == "headers":
         raise UserError("--level: headers do not tell what is usable; index with sample or full.")
-    settings = IndexSettings(
-        val_fraction=arguments.val_fraction,
-        test_fraction=arguments.test_fraction,
-        seed=arguments.seed,
-        require_sound=arguments.require_sound,
-        min_sec=arguments.min_sec,
-        drop_duplicates=arguments.drop_duplicates,
-        use_labels=not arguments.no_labels,
-        relative=arguments.relative,
-    )
-    reports, duplicates, _ = _inspected(folder, out, arguments)
+    settings = _settings(IndexSettings, arguments)
+    reports, duplicates = _check(folder, out, arguments, is_quiet=True)
     index = make_index(folder, reports, duplicates, settings)
     files = write_index(out, index, folder=folder, overwrite=arguments.overwrite)
     _print(_describe(index))
@@ -190,28 +140,20 @@ def _describe(index: Index) -> str:
 
 def _encode(folder: Path, files: list[str], out: Path, arguments: Namespace) -> int:
     check_folders(folder, out)
-    settings = EncodeSettings(
-        short_side=arguments.short_side,
-        gop=arguments.gop,
-        crf=arguments.crf,
-        preset=arguments.preset,
-        audio_rate_hz=arguments.audio_rate,
-        audio_kbps=arguments.audio_kbps,
-    )
-    plans = plan_copies(folder, files, out)
-    progress, begun = _Progress("encoding"), time.monotonic()
+    plans, begun = plan_copies(folder, files, out), time.monotonic()
     outcomes: list[TranscodeOutcome] = []
-    progress(0, len(plans))
     results = encode_all(
-        plans, settings, num_processes=_jobs(arguments), timeout_sec=arguments.timeout
+        plans,
+        _settings(EncodeSettings, arguments),
+        num_processes=getattr(arguments, "num_processes", 0),
+        timeout_sec=arguments.timeout_sec,
     )
     try:
-        for outcome in results:
-            outcomes.append(outcome)
-            progress(len(outcomes), len(plans))
+        with closing(results), progress_bar("encoding", 0, len(plans)) as bar:
+            for outcome in results:
+                outcomes.append(outcome)
+                bar.update()
     finally:
-        results.close()
-        progress.close()
         if outcomes:
             write_outcomes(out / _OUTCOMES, folder, outcomes)
     _print(_account(outcomes, folder, out, time.monotonic() - begun))

@@ -1,6 +1,5 @@
 """Imports every module of the framework that registers parts or checks."""
 
-import slowfast.datasets.catalog.audio_folder
 import slowfast.datasets.catalog.audioset
 import slowfast.datasets.catalog.ave
 import slowfast.datasets.catalog.dcase2014

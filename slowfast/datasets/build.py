@@ -35,9 +35,9 @@ DATASET_REGISTRY.__doc__ = """
 
 It raises MediaError for a file that cannot be used. Names are lower case; looking one up ignores
 the case. Capabilities: ``splits``, ``(cfg) -> set of split names that exist``; ``has_folds``, True
-if it reads DATA.FOLD; ``sound_only``, True if its samples have no video. The dataset has
-``path(index)``, the file of a sample; if samples share files also ``manifest``, which lists them,
-and ``row(index)``, the file's number.
+if it reads DATA.FOLD; ``sound_only``, True if its samples have no video. Base classes are in
+``catalog.dataset``. The dataset has ``path(index)``, the file of a sample; if samples share files
+also ``manifest``, which lists them, and ``row(index)``, the file's number.
 """
 
 

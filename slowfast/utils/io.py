@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,7 @@ __all__ = [
     "file_sha256",
     "read_json",
     "text_encoding",
+    "write_csv",
     "write_json",
 ]
 
@@ -129,6 +130,23 @@ def file_sha256(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a csv file atomically.
+
+    Args:
+        path: The file to write; names of files may be any bytes.
+        header: Column names.
+        rows: One value per column each; None is an empty cell.
+    """
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text,
+    ):
+        writer = csv.writer(text)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def append_csv_row(path: Path, header: list[str], row: list[Any]) -> None:

@@ -8,9 +8,7 @@ from helpers.data_files import data_cfg, listed, touch
 from slowfast.config import UserError
 from slowfast.datasets.catalog.annotations import (
     Annotation,
-    check_disjoint,
     entries_to_manifest,
-    match_by_filename,
 )
 from slowfast.datasets.catalog.media_index import MediaIndex
 
@@ -32,7 +30,7 @@ def build(root, fraction=0.05, entries=ENTRIES):
         data_cfg(root, "DATA.MAX_BAD_FRACTION", fraction),
         "train",
         iter(entries),
-        match_by_filename(MediaIndex(root)),
+        MediaIndex(root).locate,
         class_names=["x", "y", "z"],
         layout="CLASS/file.avi",
     )
@@ -96,13 +94,3 @@ def test_no_file_at_all_names_the_first_and_the_layout(root):
 def test_nothing_listed(root):
     with pytest.raises(UserError, match="name no file of the train split"):
         build(root, entries=[])
-
-
-def test_lists_must_not_overlap():
-    check_disjoint(ENTRIES[:10], ENTRIES[10:])
-    again = ENTRIES[3]._replace(where="test.txt:9")
-    message = r"test.txt:9: c/03.avi is listed already, at list.txt:4"
-    with pytest.raises(UserError, match=message):
-        check_disjoint(ENTRIES[:10], [*ENTRIES[10:], again])
-    with pytest.raises(UserError, match=message):
-        check_disjoint([*ENTRIES[:10], again], ENTRIES[10:])

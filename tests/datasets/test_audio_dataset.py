@@ -7,7 +7,7 @@ from helpers.data_files import data_cfg, write
 from helpers.media_files import Audio, Video, write_media
 
 from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, SoundSettings
-from slowfast.datasets.catalog.audio_folder import audio_folder
+from slowfast.datasets.catalog.video_folder import audio_folder
 from slowfast.datasets.loader import construct_loader, construct_train_loader
 from slowfast.datasets.manifest import Manifest, VideoRecord
 from slowfast.datasets.media.reader import MediaError, open_media

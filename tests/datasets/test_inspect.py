@@ -8,8 +8,9 @@ import pytest
 from helpers.media_files import X264, Audio, Video, write_media
 from helpers.media_kinds import KINDS, make_kind
 
-from slowfast.datasets.inspect.checker import LEVELS, MediaReport, inspect_media
-from slowfast.datasets.media.reader import open_media
+from slowfast.datasets.inspect import LEVELS
+from slowfast.datasets.inspect.checker import inspect_media
+from slowfast.datasets.inspect.report import MediaReport
 
 SIZE = (128, 96)
 VIDEO = Video(size=SIZE)
@@ -114,11 +115,6 @@ def test_a_line_that_is_no_report_is_refused(clean, change):
     }[change]
     with pytest.raises(ValueError):  # noqa: PT011
         MediaReport.from_json(bad)
-
-
-def test_upright_size_and_rotation(tmp_path):
-    report = made(tmp_path, VIDEO._replace(rotation=90), Audio())
-    assert (report.picture.width, report.picture.height, report.picture.rotation) == (96, 128, 90)
 
 
 # What is wrong with it
@@ -264,22 +260,3 @@ def test_the_gravest_problem_comes_first(tmp_path):
     severities = [found.severity for found in report.problems]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
     assert {"warning", "note"} <= set(severities)
-
-
-# The reader's pass over everything
-
-
-def test_every_frame_comes_by_once_in_order(clean):
-    with open_media(clean) as reader:
-        times, frames = zip(*reader.iter_video(short_side=24), strict=True)
-        assert reader.num_damaged_frames == 0
-        again = reader.read_video(np.array(times) + 0.001, short_side=24)
-    np.testing.assert_allclose(times, np.arange(60) / 30, atol=1e-6)
-    np.testing.assert_array_equal(np.stack(frames), again)
-
-
-def test_damaged_frames_are_left_out_and_counted(damaged):
-    with open_media(damaged) as reader:
-        count = sum(1 for _ in reader.iter_video(short_side=16))
-        assert reader.num_damaged_frames > 0
-        assert count + reader.num_damaged_frames == pytest.approx(60, abs=2)

@@ -4,7 +4,6 @@ import dataclasses
 import shutil
 
 import numpy as np
-import pytest
 from helpers.media_files import FPS, X264, Audio, Video, numbered_frame, write_media
 
 from slowfast.datasets.inspect.checker import inspect_media
@@ -60,15 +59,9 @@ def test_a_smaller_worse_version_is_found_by_its_content(tmp_path):
     assert groups(tmp_path) == [("content", ["a.mp4", "b.mkv"])]
 
 
-def test_the_same_picture_with_other_sound_is_another_file(tmp_path):
-    for number in range(3):
-        write_media(tmp_path / f"{number}.mp4", video(0), sound(number))
-    assert groups(tmp_path) == []
-
-
-def test_the_same_sound_with_other_pictures_is_another_file(tmp_path):
-    for number in range(2):
-        write_media(tmp_path / f"{number}.mp4", video(number), sound(0))
+def test_the_same_picture_with_other_sound_or_the_other_way_is_another_file(tmp_path):
+    for picture, heard in ((0, 0), (0, 1), (1, 0)):
+        write_media(tmp_path / f"{picture}{heard}.mp4", video(picture), sound(heard))
     assert groups(tmp_path) == []
 
 
@@ -127,30 +120,8 @@ def test_pictures_of_one_colour_tell_nothing():
     assert video_hash([flat, numbered_frame(3)]).startswith("- ")
 
 
-def test_a_print_survives_scaling():
-    small = scene(3, (64, 48))
-    large = scene(3, (256, 192))
-    bits = [int(video_hash([picture]), 16) for picture in (small, large)]
-    assert (bits[0] ^ bits[1]).bit_count() <= 4
-
-
 def number(words):
     return int(words.replace(" ", ""), 16)
-
-
-@pytest.mark.parametrize("change", ["louder", "noisy", "rate"])
-def test_a_print_of_sound_survives(change):
-    wave, rate = noise(0), RATE
-    if change == "rate":
-        other, other_rate = noise(0), RATE  # every second sample of twice the rate is the same
-        double = np.repeat(other, 2)
-        bits = [audio_fingerprint(double, 2 * other_rate), audio_fingerprint(wave, rate)]
-    else:
-        noisy = np.random.default_rng(1).standard_normal(len(wave)).astype(np.float32)
-        changed = 1.8 * wave if change == "louder" else wave + 0.002 * noisy
-        bits = [audio_fingerprint(changed, rate), audio_fingerprint(wave, rate)]
-    first, second = (number(bit) for bit in bits)
-    assert (first ^ second).bit_count() <= 0.1 * 120
 
 
 def test_sounds_differ_in_half_of_their_bits():

@@ -9,7 +9,7 @@ import pytest
 from helpers.media_files import X264, Audio, Video, numbered_frame, read_numbers, write_media
 from reference.plain_decode import decode_video
 
-from slowfast.datasets.media import video as media_video
+from slowfast.datasets.media import frame_decoder, packets
 from slowfast.datasets.media.reader import MediaError, MediaReader, open_media, probe_media
 
 RATE = 24000
@@ -107,16 +107,17 @@ def test_leaving_out_unreferenced_frames_changes_nothing(streams, name, stride, 
             return [reader.read_video(start + np.arange(5) * stride / 30) for start in starts]
 
     skipping = windows()
-    monkeypatch.setattr(media_video, "_SKIPS_UNREFERENCED", frozenset())
+    monkeypatch.setattr(frame_decoder, "_SKIPS_UNREFERENCED", frozenset())
     for one, other in zip(skipping, windows(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_unreferenced_frames_that_are_not_shown_are_not_decoded(clip, monkeypatch):
     queued = []
-    queue = media_video.VideoTrack._queue
+    decoder = frame_decoder.FrameDecoder
+    queue = decoder._queue
     monkeypatch.setattr(
-        media_video.VideoTrack, "_queue", lambda self, frame: (queued.append(1), queue(self, frame))
+        decoder, "_queue", lambda self, frame: (queued.append(1), queue(self, frame))
     )
     with open_media(clip) as reader:
         reader.read_video([1.3])
@@ -125,9 +126,9 @@ def test_unreferenced_frames_that_are_not_shown_are_not_decoded(clip, monkeypatc
 
 def test_ascending_windows_go_on_decoding(clip, monkeypatch):
     sought = []
-    seek = media_video.PacketSource.seek
+    seek = packets.PacketSource.seek
     monkeypatch.setattr(
-        media_video.PacketSource, "seek", lambda self, t: (sought.append(t), seek(self, t))[1]
+        packets.PacketSource, "seek", lambda self, t: (sought.append(t), seek(self, t))[1]
     )
     with open_media(clip) as reader:
         for first in range(0, 18, 3):

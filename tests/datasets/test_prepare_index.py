@@ -10,7 +10,8 @@ from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import MediaReport, PictureFacts, SoundFacts
 from slowfast.datasets.layouts import load_manifest
 from slowfast.datasets.media.error_codes import problem
-from slowfast.datasets.prepare.index import IndexSettings, make_index, write_index
+from slowfast.datasets.prepare.index import make_index, write_index
+from slowfast.datasets.prepare.settings import IndexSettings
 
 ALL_TRAIN = IndexSettings(val_fraction=0, test_fraction=0)
 
@@ -67,7 +68,7 @@ def test_files_beside_folders_have_no_labels(tmp_path):
     assert index.class_names == []
     assert {label for _, label in index.rows["train"]} == {-1}
     assert any("No labels" in remark for remark in index.remarks)
-    unwanted = ALL_TRAIN._replace(use_labels=False)
+    unwanted = ALL_TRAIN._replace(no_labels=True)
     assert make_index(tmp_path, classes(tmp_path), [], unwanted).class_names == []
 
 
@@ -93,18 +94,6 @@ def test_folders_of_splits_are_kept(tmp_path):
     assert any("nothing was drawn" in remark for remark in index.remarks)
 
 
-@pytest.mark.parametrize(
-    ("train", "test"), [("Train", "Test"), ("training", "TESTING"), ("a_train", "a_test")]
-)
-def test_folders_of_splits_by_other_names(tmp_path, train, test):
-    there = [f"{train}/b/1.mp4", f"{train}/a/2.mp4", f"{test}/b/3.mp4"]
-    index = make_index(tmp_path, reports_of(tmp_path, *there), [], IndexSettings())
-    assert index.rows == {
-        "train": [(str(tmp_path / there[0]), 1), (str(tmp_path / there[1]), 0)],
-        "test": [(str(tmp_path / there[2]), 1)],
-    }
-
-
 def test_splits_further_down_are_refused(tmp_path):
     there = ["k400/train/b/1.mp4", "k400/val/b/2.mp4"]
     with pytest.raises(UserError, match="further down, which would be mixed"):
@@ -116,7 +105,8 @@ def test_audio_beside_videos_is_left_out(tmp_path):
     index = make_index(tmp_path, [report(tmp_path / "a/1.mp4"), audio], [], ALL_TRAIN)
     assert paths(index, "train") == [str(tmp_path / "a/1.mp4")]
     assert index.left_out == {"audio alone, among videos": [audio.path]}
-    assert paths(make_index(tmp_path, [audio], [], ALL_TRAIN), "train") == [audio.path]
+    long_and_heard = ALL_TRAIN._replace(min_sec=9.0, require_sound=True)
+    assert paths(make_index(tmp_path, [audio], [], long_and_heard), "train") == [audio.path]
 
 
 def test_each_class_is_drawn_by_its_share(tmp_path):
@@ -279,9 +269,3 @@ def test_foreign_files_are_not_overwritten(tmp_path):
     (tmp_path / "train.csv").write_text("edited.mp4 0\n")
     with pytest.raises(UserError, match=r"train\.csv was not written"):
         write(tmp_path, index)
-
-
-def test_sound_files_count_by_their_own_length(tmp_path):
-    sound = dataclasses.replace(report(tmp_path / "a.wav", "no_video"), picture=None)
-    index = make_index(tmp_path, [sound], [], ALL_TRAIN._replace(min_sec=9.0, require_sound=True))
-    assert len(index.rows["train"]) == 1

@@ -10,8 +10,6 @@ from slowfast.datasets.catalog.split_files import (
     read_csv_lines,
     read_json_file,
     read_lines,
-    require_fold,
-    require_split,
 )
 
 
@@ -44,28 +42,6 @@ def test_no_split_files(tmp_path):
     cfg = data_cfg(tmp_path, "DATA.PATH_TO_SPLIT_DIR", tmp_path / "none")
     with pytest.raises(UserError, match=r"found no a.txt or b.txt in \S*none\. Name the folder"):
         find_split_dir(cfg, tmp_path, **options)
-
-
-@pytest.mark.parametrize(
-    ("fold", "folds", "message"),
-    [
-        (0, 3, r"DATA.FOLD: the dataset x has folds 1 to 3; got 0"),
-        (4, 3, r"DATA.FOLD: the dataset x has folds 1 to 3; got 4"),
-        (1, 0, r"DATA.FOLD: got 1, but the dataset x has no folds; use 0"),
-    ],
-)
-def test_folds(tmp_path, fold, folds, message):
-    assert require_fold(data_cfg(tmp_path, "DATA.FOLD", 2), "x", 3) == 2
-    assert require_fold(data_cfg(tmp_path), "x", 0) == 0
-    with pytest.raises(UserError, match=message):
-        require_fold(data_cfg(tmp_path, "DATA.FOLD", fold), "x", folds)
-
-
-def test_splits():
-    assert require_split("x", "gallery", ("train", "test")) == "train"
-    assert require_split("x", "test", ("train", "test")) == "test"
-    with pytest.raises(UserError, match=r"dataset x has no val split \(it has: test, train\)"):
-        require_split("x", "val", ("train", "test"))
 
 
 def test_lines(tmp_path):

@@ -90,14 +90,3 @@ def test_wrong_answers(root):
     write(find(root, "labels").with_name("test-answers.csv"), "7,Doing something b")
     with pytest.raises(UserError, match=r"test-answers.csv:1: expected 'ID;class'"):
         ssv2_test(data_cfg(root), "test")
-
-
-def test_missing_lists(root):
-    find(root, "validation").unlink()
-    with pytest.raises(UserError, match=r"validation.json: cannot read the split file"):
-        ssv2(data_cfg(root), "train")
-    find(root, "labels").unlink()
-    with pytest.raises(
-        UserError, match=r"found no something-something-v2-labels.json or labels.json"
-    ):
-        ssv2(data_cfg(root), "train")

@@ -47,6 +47,10 @@ def test_the_lists_of_a_fold(root):
     assert train.class_names == test.class_names == ["Archery", "HandstandPushups"]
     gallery = ucf101(cfg, "gallery")
     assert listed(gallery.manifest) == listed(train)
+    assert has_split("UCF101", cfg, "test")
+    assert not has_split("ucf101", cfg, "val")
+    with pytest.raises(UserError, match=r"ucf101 has no val split \(it has: test, train\)"):
+        ucf101(cfg, "val")
     assert type(gallery).__name__ == "VideoEvalDataset"
 
 
@@ -68,20 +72,6 @@ def test_videos_without_the_folder_of_the_archive_and_with_another_suffix(tmp_pa
     )
 
 
-def test_splits(root):
-    cfg = data_cfg(root, "DATA.FOLD", 1)
-    assert has_split("UCF101", cfg, "test")
-    assert not has_split("ucf101", cfg, "val")
-    with pytest.raises(UserError, match=r"ucf101 has no val split \(it has: test, train\)"):
-        ucf101(cfg, "val")
-
-
-@pytest.mark.parametrize("fold", [0, 4])
-def test_a_fold_must_be_chosen(root, fold):
-    with pytest.raises(UserError, match=rf"DATA.FOLD: .*ucf101 has folds 1 to 3; got {fold}"):
-        ucf101(data_cfg(root, "DATA.FOLD", fold), "train")
-
-
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
@@ -98,17 +88,3 @@ def test_wrong_lists(root, file, line, message):
     write(root / "ucfTrainTestlist" / file, line)
     with pytest.raises(UserError, match=message):
         ucf101(data_cfg(root, "DATA.FOLD", 1), "train")
-
-
-def test_missing_lists_and_videos(root):
-    with pytest.raises(UserError, match=r"trainlist03.txt: cannot read the split file"):
-        ucf101(data_cfg(root, "DATA.FOLD", 3), "train")
-    (root / "UCF-101").rename(root.parent / "elsewhere")
-    with pytest.raises(
-        UserError,
-        match=r"none of the 2 files of the test split is there. .*Expected: UCF-101/CLASS",
-    ):
-        ucf101(data_cfg(root, "DATA.FOLD", 1), "test")
-    (root / "ucfTrainTestlist" / "classInd.txt").unlink()
-    with pytest.raises(UserError, match=r"PATH_TO_SPLIT_DIR: found no classInd.txt in"):
-        ucf101(data_cfg(root, "DATA.FOLD", 1), "test")

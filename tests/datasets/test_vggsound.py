@@ -48,11 +48,3 @@ def test_wrong_lists(root, line, message):
     write(root / "vggsound.csv", *LINES, line)
     with pytest.raises(UserError, match=message):
         vggsound(data_cfg(root), "test")
-
-
-def test_missing_videos(root):
-    (root / "video" / "--0PQM4-hqg_000030.mp4").unlink()
-    with pytest.raises(UserError, match=r"MAX_BAD_FRACTION: 1 of the 2 files of the train .*50.0%"):
-        vggsound(data_cfg(root), "train")
-    cfg = data_cfg(root, "DATA.MAX_BAD_FRACTION", 0.5)
-    assert len(vggsound(cfg, "train").manifest) == 1

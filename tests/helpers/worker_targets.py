@@ -6,6 +6,14 @@ import time
 from pathlib import Path
 
 from slowfast.datasets.prepare import transcode_jobs as copies
+from slowfast.datasets.prepare.workers import TaskResult
+
+
+def run_here(function, tasks, **_):
+    """Stand in for ``run_tasks`` in this process, which is quicker."""
+    for task in tasks:
+        yield TaskResult(task, function(task, lambda: None))
+
 
 encode = copies._encode  # before a test puts encode_until_stopped in its place
 

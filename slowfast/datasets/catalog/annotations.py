@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.bad_media import record_missing
-from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.manifest import Manifest, VideoRecord, share_manifest
 from slowfast.utils import distributed
 
-__all__ = ["Annotation", "Locate", "check_disjoint", "entries_to_manifest", "match_by_filename"]
+__all__ = ["Annotation", "Locate", "check_disjoint", "entries_to_manifest"]
 
 
 logger = logging.getLogger(__name__)
@@ -44,23 +43,6 @@ class Annotation(NamedTuple):
 
 Locate = Callable[[Annotation], VideoRecord | None]
 """Gives the row of an entry, None if its file is not there."""
-
-
-def match_by_filename(index: MediaIndex) -> Locate:
-    """Locate the files of entries by their names.
-
-    Args:
-        index: The files that are there.
-
-    Returns:
-        A function that gives the row of an entry, None if its file is not there.
-    """
-
-    def locate(entry: Annotation) -> VideoRecord | None:
-        path = index.find(entry.name)
-        return None if path is None else VideoRecord(path, entry.label)
-
-    return locate
 
 
 def check_disjoint(train: Iterable[Annotation], test: Iterable[Annotation]) -> None:

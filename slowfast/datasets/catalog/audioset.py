@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.catalog.annotations import Annotation, entries_to_manifest
+from slowfast.datasets.catalog.dataset import CatalogDataset
 from slowfast.datasets.catalog.media_index import MediaIndex
 from slowfast.datasets.catalog.split_files import (
     data_root,
@@ -17,7 +17,6 @@ from slowfast.datasets.catalog.split_files import (
 )
 from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 from slowfast.datasets.manifest import NO_LABEL, Manifest
-from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["audioset"]
 
@@ -33,41 +32,39 @@ _CLASSES = "class_labels_indices.csv"
 Labels = dict[str, int]
 
 
-@DATASET_REGISTRY.register(splits=lambda cfg: set(_lists(_split_dir(cfg))))
-def audioset(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
-    """Build a split of AudioSet, or of another list in its format.
+class _AudioSet(CatalogDataset):
+    """AudioSet, or another list in its format.
 
-    A segment has several labels, which is not built: it is labeled only if it has exactly one and
+    "train" is all lists to train on that are there, "val" a list of one's own. A segment has
+    several labels, which is not built: it is labeled only if it has exactly one and
     ``class_labels_indices.csv`` is among the split files.
-
-    Args:
-        cfg: The configuration.
-        split: "train" (all lists to train on that are there), "test" (``eval_segments.csv``), "val"
-            (of a list of one's own) or "gallery".
-
-    Returns:
-        The dataset.
     """
-    return build_video_dataset(cfg, _manifest(cfg, split), split)
+
+    def splits(self, cfg: CfgNode) -> set[str]:
+        """Return the names of the splits that have a list."""
+        return set(_lists(_split_dir(cfg)))
+
+    def manifest(self, cfg: CfgNode, split: str) -> Manifest:
+        """List the segments of a split whose files are there."""
+        folder = _split_dir(cfg)
+        lists = _lists(folder)
+        source = require_split("audioset", split, lists)
+        names, labels = _read_classes(folder / _CLASSES)
+        tested = {}
+        if source == "train":
+            tested = {e.name: e.where for e in _read_lists(lists.get("test", []), labels)}
+        index = MediaIndex(data_root(cfg, _LAYOUT))
+        return entries_to_manifest(
+            cfg,
+            source,
+            _untested(_read_lists(lists[source], labels), tested),
+            match_by_youtube_segment(index, _read_lists(lists[source], labels)),
+            class_names=names,
+            layout=_LAYOUT,
+        )
 
 
-def _manifest(cfg: CfgNode, split: str) -> Manifest:
-    folder = _split_dir(cfg)
-    lists = _lists(folder)
-    source = require_split("audioset", split, lists)
-    names, labels = _read_classes(folder / _CLASSES)
-    tested = {}
-    if source == "train":
-        tested = {e.name: e.where for e in _read_lists(lists.get("test", []), labels)}
-    index = MediaIndex(data_root(cfg, _LAYOUT))
-    return entries_to_manifest(
-        cfg,
-        source,
-        _untested(_read_lists(lists[source], labels), tested),
-        match_by_youtube_segment(index, _read_lists(lists[source], labels)),
-        class_names=names,
-        layout=_LAYOUT,
-    )
+audioset = _AudioSet.register("audioset")
 
 
 def _split_dir(cfg: CfgNode) -> Path:

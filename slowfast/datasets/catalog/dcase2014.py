@@ -9,15 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
-from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
-from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.catalog.annotations import (
-    Annotation,
-    check_disjoint,
-    entries_to_manifest,
-    match_by_filename,
-)
-from slowfast.datasets.catalog.media_index import MediaIndex
+from slowfast.datasets.catalog.annotations import Annotation, check_disjoint
+from slowfast.datasets.catalog.dataset import ListedDataset
 from slowfast.datasets.catalog.split_files import (
     data_root,
     find_split_dir,
@@ -33,42 +26,70 @@ __all__ = ["dcase2014"]
 
 _LAYOUT = "scenes_stereo/bus01.wav and scenes_stereo_testset/bus01.wav, or class folders"
 _FOLDERS = {"train": "scenes_stereo", "test": "scenes_stereo_testset"}
-_SETUP = "evaluation_setup"
 _LISTS = {"train": ("fold{}_train.txt",), "test": ("fold{}_evaluate.txt", "fold{}_test.txt")}
 
 
-def _splits(cfg: CfgNode) -> set[str]:
-    root = data_root(cfg, _LAYOUT)
-    if _folds(cfg, root):
-        return set(_LISTS)
-    return set(_official(root)) or splits_from_cfg(cfg)
+class _Dcase2014(ListedDataset):
+    """The acoustic scenes.
 
-
-@DATASET_REGISTRY.register(splits=_splits, has_folds=True, sound_only=True)
-def dcase2014(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
-    """Build a split of the acoustic scenes.
-
-    Args:
-        cfg: The configuration; DATA.FOLD chooses a list of ``evaluation_setup``, 0 the official
-            split into train and test set.
-        split: One of ``build.SPLITS``; "val" only in class folders.
-
-    Returns:
-        The dataset.
+    DATA.FOLD chooses a list of ``evaluation_setup``, 0 the official split into train and test set;
+    "val" exists only in class folders.
     """
-    return build_audio_dataset(cfg, _manifest(cfg, split), split)
+
+    name = "dcase2014"
+    layout = _LAYOUT
+    folders, files = ("evaluation_setup",), (_LISTS["train"][0].format("*"),)
+    has_folds = sound_only = True
+
+    def splits(self, cfg: CfgNode) -> set[str]:
+        """Return the names of the splits that exist."""
+        if self._num_folds(cfg):
+            return super().splits(cfg)
+        return set(_official(data_root(cfg, _LAYOUT))) or splits_from_cfg(cfg)
+
+    def manifest(self, cfg: CfgNode, split: str) -> Manifest:
+        """List the files of a split, in whichever layout they are."""
+        folders, num_folds = _official(data_root(cfg, _LAYOUT)), self._num_folds(cfg)
+        if num_folds and (cfg.DATA.FOLD or not folders):
+            return super().manifest(cfg, split)
+        require_fold(cfg, self.name, 0)
+        if not folders:
+            return manifest_from_cfg(cfg, split, MEDIA_SUFFIXES)
+        return _official_manifest(require_split(self.name, split, folders), folders)
+
+    def _num_folds(self, cfg: CfgNode) -> int:
+        """Count the folds of ``evaluation_setup``; 0 without such lists."""
+        try:
+            folder = find_split_dir(cfg, data_root(cfg, _LAYOUT), self.folders, self.files)
+        except UserError:
+            if cfg.DATA.PATH_TO_SPLIT_DIR:
+                raise
+            return 0
+        return len(list(folder.glob(self.files[0])))
+
+    def read(self, cfg: CfgNode, folder: Path, split: str) -> tuple[list[Annotation], list[str]]:
+        """Read the lists of a fold."""
+        fold = require_fold(cfg, self.name, self._num_folds(cfg))
+        lines = {
+            name: [
+                _cells(where, line)
+                for where, line in read_lines(_first(folder, [n.format(fold) for n in patterns]))
+            ]
+            for name, patterns in _LISTS.items()
+        }
+        names = sorted({scene for _, scene, _ in lines["train"]})
+        labels = {name: label for label, name in enumerate(names)}
+        lists = {
+            name: [
+                Annotation(file, _label(scene, labels, where), where) for file, scene, where in part
+            ]
+            for name, part in lines.items()
+        }
+        check_disjoint(lists["train"], lists["test"])
+        return lists[split], names
 
 
-def _manifest(cfg: CfgNode, split: str) -> Manifest:
-    root = data_root(cfg, _LAYOUT)
-    folders = _official(root)
-    num_folds = _folds(cfg, root)
-    if num_folds and (cfg.DATA.FOLD or not folders):
-        return _fold_manifest(cfg, split, root, require_fold(cfg, "dcase2014", num_folds))
-    require_fold(cfg, "dcase2014", 0)
-    if not folders:
-        return manifest_from_cfg(cfg, split, MEDIA_SUFFIXES)
-    return _official_manifest(require_split("dcase2014", split, folders), folders)
+dcase2014 = _Dcase2014.register("dcase2014")
 
 
 def _official(root: Path) -> dict[str, Path]:
@@ -95,44 +116,6 @@ def _scene(path: str) -> str:
     if not name or name == stem:
         raise UserError(f"{path}: expected the name of a class and a number, such as bus01.wav.")
     return name
-
-
-def _setup_dir(cfg: CfgNode, root: Path) -> Path:
-    return find_split_dir(cfg, root, (_SETUP,), (_LISTS["train"][0].format("*"),))
-
-
-def _folds(cfg: CfgNode, root: Path) -> int:
-    """Count the folds of ``evaluation_setup``; 0 without such lists."""
-    try:
-        folder = _setup_dir(cfg, root)
-    except UserError:
-        if cfg.DATA.PATH_TO_SPLIT_DIR:
-            raise
-        return 0
-    return len(list(folder.glob(_LISTS["train"][0].format("*"))))
-
-
-def _fold_manifest(cfg: CfgNode, split: str, root: Path, fold: int) -> Manifest:
-    source = require_split("dcase2014", split, _LISTS)
-    folder = _setup_dir(cfg, root)
-    lines = {
-        name: [
-            _cells(where, line)
-            for where, line in read_lines(_first(folder, [n.format(fold) for n in patterns]))
-        ]
-        for name, patterns in _LISTS.items()
-    }
-    names = sorted({scene for _, scene, _ in lines["train"]})
-    labels = {name: label for label, name in enumerate(names)}
-    lists = {
-        name: [Annotation(file, _label(scene, labels, where), where) for file, scene, where in part]
-        for name, part in lines.items()
-    }
-    check_disjoint(lists["train"], lists["test"])
-    locate = match_by_filename(MediaIndex(root, MEDIA_SUFFIXES))
-    return entries_to_manifest(
-        cfg, source, lists[source], locate, class_names=names, layout=_LAYOUT
-    )
 
 
 def _first(folder: Path, names: list[str]) -> Path:

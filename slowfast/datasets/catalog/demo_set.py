@@ -7,10 +7,10 @@ import os
 import time
 
 from slowfast.config import CfgNode
-from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.catalog.dataset import CatalogDataset
 from slowfast.datasets.demo.generator import generate_demo, spec_from_cfg
 from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
+from slowfast.datasets.manifest import Manifest
 from slowfast.utils.io import cache_dir
 
 __all__ = ["demo"]
@@ -20,27 +20,27 @@ logger = logging.getLogger(__name__)
 _REPORT_EVERY_SEC = 5.0
 
 
-@DATASET_REGISTRY.register(splits=lambda cfg: {"train", "test"})
-def demo(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
-    """Build a split of the demo set, making its files first when they are not there.
+class _Demo(CatalogDataset):
+    """The demo set of DEMO_SET; there is no validation split."""
 
-    Args:
-        cfg: The configuration; DEMO_SET.
-        split: "train", "test" or "gallery"; there is no validation split.
+    def splits(self, cfg: CfgNode) -> set[str]:
+        """Return the names of the splits."""
+        return {"train", "test"}
 
-    Returns:
-        The dataset.
-    """
-    spec = spec_from_cfg(cfg)
-    root = generate_demo(
-        cache_dir(cfg.DEMO_SET.CACHE_DIR),
-        spec,
-        num_workers=min(8, os.cpu_count() or 1),
-        progress=_Progress(),
-    )
-    manifest = load_manifest(root, "train" if split == "gallery" else split)
-    manifest.version = root.name  # sets of other seeds have files of the same names
-    return build_video_dataset(cfg, manifest, split)
+    def manifest(self, cfg: CfgNode, split: str) -> Manifest:
+        """List the files of a split, making them first when they are not there."""
+        root = generate_demo(
+            cache_dir(cfg.DEMO_SET.CACHE_DIR),
+            spec_from_cfg(cfg),
+            num_workers=min(8, os.cpu_count() or 1),
+            progress=_Progress(),
+        )
+        manifest = load_manifest(root, "train" if split == "gallery" else split)
+        manifest.version = root.name  # sets of other seeds have files of the same names
+        return manifest
+
+
+demo = _Demo.register("demo")
 
 
 class _Progress:

@@ -7,33 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
-from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.catalog.annotations import (
-    Annotation,
-    check_disjoint,
-    entries_to_manifest,
-    match_by_filename,
-)
-from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.catalog.split_files import (
-    data_root,
-    find_split_dir,
-    read_csv_lines,
-    require_fold,
-    require_split,
-)
-from slowfast.datasets.files import MEDIA_SUFFIXES
-from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.catalog.annotations import Annotation, check_disjoint
+from slowfast.datasets.catalog.dataset import ListedDataset
+from slowfast.datasets.catalog.split_files import read_csv_lines, require_fold
 
 __all__ = ["esc10", "esc50"]
 
-_LAYOUT = "audio/*.wav and meta/esc50.csv, or CLASS/file and meta.csv"
-_FOLDERS = ("meta", "ESC-50-master/meta", "ESC-50/meta")
-_FILES = ("esc50.csv", "meta.csv")
 _COLUMNS = {"file": ("filename", "file"), "fold": ("fold",), "category": ("category", "label")}
 """What is needed, and what it is called; ``target`` and ``esc10`` are read where they are."""
-_SPLITS = ("train", "test")
 
 
 class _Sound(NamedTuple):
@@ -47,54 +28,39 @@ class _Sound(NamedTuple):
     where: str
 
 
-@DATASET_REGISTRY.register(splits=lambda cfg: set(_SPLITS), has_folds=True, sound_only=True)
-def esc50(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
-    """Build a split of ESC-50, or of another folder with such a table.
+class _Esc50(ListedDataset):
+    """ESC-50, or another folder with such a table; DATA.FOLD is the fold that is tested."""
 
-    Args:
-        cfg: The configuration; DATA.FOLD is the fold that is tested.
-        split: "train", "test" or "gallery".
+    name = "esc50"
+    layout = "audio/*.wav and meta/esc50.csv, or CLASS/file and meta.csv"
+    folders = ("meta", "ESC-50-master/meta", "ESC-50/meta")
+    files = ("esc50.csv", "meta.csv")
+    has_folds = sound_only = True
 
-    Returns:
-        The dataset.
-    """
-    return build_audio_dataset(cfg, _manifest(cfg, split, "esc50"), split)
-
-
-@DATASET_REGISTRY.register(splits=lambda cfg: set(_SPLITS), has_folds=True, sound_only=True)
-def esc10(cfg: CfgNode, split: str) -> AudioTrainDataset | AudioEvalDataset:
-    """Build a split of ESC-10: the ten classes that the table of ESC-50 marks as such.
-
-    Args:
-        cfg: The configuration; DATA.FOLD is the fold that is tested.
-        split: "train", "test" or "gallery".
-
-    Returns:
-        The dataset; labels count from 0 to 9.
-    """
-    return build_audio_dataset(cfg, _manifest(cfg, split, "esc10"), split)
+    def read(self, cfg: CfgNode, folder: Path, split: str) -> tuple[list[Annotation], list[str]]:
+        """Read the table, and divide it by its folds."""
+        table = next(file for name in self.files if (file := folder / name).exists())
+        sounds = [s for s in _read_table(table) if s.in_esc10 or self.name == "esc50"]
+        if not sounds:
+            raise UserError(f"{table}: it lists no file of {self.name}.")
+        fold = require_fold(cfg, self.name, max(sound.fold for sound in sounds))
+        names = _class_names(sounds)
+        lists: dict[str, list[Annotation]] = {"train": [], "test": []}
+        for sound in sounds:
+            entry = Annotation(sound.file, names.index(sound.category), sound.where)
+            lists["test" if sound.fold == fold else "train"].append(entry)
+        check_disjoint(lists["train"], lists["test"])
+        return lists[split], names
 
 
-def _manifest(cfg: CfgNode, split: str, name: str) -> Manifest:
-    source = require_split(name, split, _SPLITS)
-    root = data_root(cfg, _LAYOUT)
-    folder = find_split_dir(cfg, root, _FOLDERS, _FILES)
-    table = next(file for name in _FILES if (file := folder / name).exists())
-    sounds = [sound for sound in _read_table(table) if sound.in_esc10 or name == "esc50"]
-    if not sounds:
-        raise UserError(f"{table}: it lists no file of {name}.")
-    fold = require_fold(cfg, name, max(sound.fold for sound in sounds))
-    names = _class_names(sounds)
-    labels = {category: label for label, category in enumerate(names)}
-    lists: dict[str, list[Annotation]] = {"train": [], "test": []}
-    for sound in sounds:
-        entry = Annotation(sound.file, labels[sound.category], sound.where)
-        lists["test" if sound.fold == fold else "train"].append(entry)
-    check_disjoint(lists["train"], lists["test"])
-    locate = match_by_filename(MediaIndex(root, MEDIA_SUFFIXES))
-    return entries_to_manifest(
-        cfg, source, lists[source], locate, class_names=names, layout=_LAYOUT
-    )
+class _Esc10(_Esc50):
+    """The ten classes that the table of ESC-50 marks as ESC-10; labels count from 0 to 9."""
+
+    name = "esc10"
+
+
+esc50 = _Esc50.register("esc50")
+esc10 = _Esc10.register("esc10")
 
 
 def _read_table(file: Path) -> Iterator[_Sound]:

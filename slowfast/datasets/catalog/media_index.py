@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from slowfast.datasets.catalog.annotations import Annotation
 from slowfast.datasets.files import VIDEO_SUFFIXES, media_files
+from slowfast.datasets.manifest import VideoRecord
 
 __all__ = ["MediaIndex"]
 
@@ -43,6 +45,11 @@ class MediaIndex:
         found = [p for p in self._paths.get(wanted.stem, ()) if self._lies_in(p, wanted.parent)]
         exact = [p for p in found if PurePosixPath(self._key(p)).suffix == wanted.suffix]
         return next(iter(exact + found), None)
+
+    def locate(self, entry: Annotation) -> VideoRecord | None:
+        """Find the file of an entry by its name; return its row, None if it is not there."""
+        path = self.find(entry.name)
+        return None if path is None else VideoRecord(path, entry.label)
 
     def find_stem(self, stem: str) -> str | None:
         """Find a file by its name without suffix, in any folder; None if there is none."""

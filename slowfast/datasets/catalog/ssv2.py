@@ -7,82 +7,62 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.catalog.annotations import (
-    Annotation,
-    check_disjoint,
-    entries_to_manifest,
-    match_by_filename,
-)
-from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.catalog.split_files import (
-    data_root,
-    find_split_dir,
-    read_json_file,
-    read_lines,
-    require_split,
-)
+from slowfast.datasets.catalog.annotations import Annotation, check_disjoint
+from slowfast.datasets.catalog.dataset import ListedDataset
+from slowfast.datasets.catalog.split_files import read_json_file, read_lines
 from slowfast.datasets.manifest import NO_LABEL, Manifest
-from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["ssv2", "ssv2_test"]
 
-_LAYOUT = "ID.webm (in any folder) and labels/ with train.json, validation.json, labels.json"
-_FOLDERS = ("labels", "annotations")
 _PREFIXES = ("something-something-v2-", "")
 _LISTS = {"train": "train", "val": "validation", "test": "test"}
 _ANSWERS = "test-answers.csv"
 
 
-@DATASET_REGISTRY.register(splits=lambda cfg: {"train", "val"})
-def ssv2(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
-    """Build a split of Something-Something V2; tested on validation, as the field reports it.
+class _Ssv2Test(ListedDataset):
+    """Something-Something V2; "test" is the official test split.
 
-    Args:
-        cfg: The configuration.
-        split: "train", "val", "gallery", or "test", which is "val" in the views of testing.
-
-    Returns:
-        The dataset.
+    Its files have labels where ``test-answers.csv`` is among the split files.
     """
-    return build_video_dataset(cfg, _manifest(cfg, "val" if split == "test" else split), split)
+
+    name = "ssv2"
+    layout = "ID.webm (in any folder) and labels/ with train.json, validation.json, labels.json"
+    folders = ("labels", "annotations")
+    files = tuple(f"{prefix}labels.json" for prefix in _PREFIXES)
+    split_names = tuple(_LISTS)
+
+    def read(self, cfg: CfgNode, folder: Path, split: str) -> tuple[list[Annotation], list[str]]:
+        """Read ``train.json`` and the like."""
+        prefix = next(p for p in _PREFIXES if (folder / f"{p}labels.json").exists())
+        classes = _read_classes(folder / f"{prefix}labels.json")
+        lists = {
+            name: list(_read_list(folder / f"{prefix}{_LISTS[name]}.json", classes))
+            for name in dict.fromkeys(("train", "val", split))
+        }
+        check_disjoint(lists["train"], lists["val"])
+        if split == "test":
+            check_disjoint(lists["train"], lists["test"])
+            return _with_answers(lists["test"], folder / _ANSWERS, classes), list(classes)
+        return lists[split], list(classes)
 
 
-@DATASET_REGISTRY.register(splits=lambda cfg: set(_LISTS))
-def ssv2_test(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
-    """Build a split of Something-Something V2; "test" is the official test split.
+class _Ssv2(_Ssv2Test):
+    """Something-Something V2; tested on validation, as the field reports it.
 
-    Args:
-        cfg: The configuration.
-        split: One of ``build.SPLITS``. The files of "test" have labels where
-            ``test-answers.csv`` is among the split files.
-
-    Returns:
-        The dataset.
+    "test" is "val" in the views of testing.
     """
-    return build_video_dataset(cfg, _manifest(cfg, split), split)
+
+    def splits(self, cfg: CfgNode) -> set[str]:
+        """Return the names of the splits."""
+        return {"train", "val"}
+
+    def manifest(self, cfg: CfgNode, split: str) -> Manifest:
+        """List the files of a split."""
+        return super().manifest(cfg, "val" if split == "test" else split)
 
 
-def _manifest(cfg: CfgNode, split: str) -> Manifest:
-    source = require_split("ssv2", split, _LISTS)
-    root = data_root(cfg, _LAYOUT)
-    names = [prefix + "labels.json" for prefix in _PREFIXES]
-    folder = find_split_dir(cfg, root, _FOLDERS, names)
-    prefix = next(p for p in _PREFIXES if (folder / f"{p}labels.json").exists())
-    classes = _read_classes(folder / f"{prefix}labels.json")
-    lists = {
-        name: list(_read_list(folder / f"{prefix}{part}.json", classes))
-        for name, part in _LISTS.items()
-        if name in ("train", "val", source)
-    }
-    check_disjoint(lists["train"], lists["val"])
-    if source == "test":
-        check_disjoint(lists["train"], lists["test"])
-        lists["test"] = _with_answers(lists["test"], folder / _ANSWERS, classes)
-    locate = match_by_filename(MediaIndex(root))
-    return entries_to_manifest(
-        cfg, source, lists[source], locate, class_names=list(classes), layout=_LAYOUT
-    )
+ssv2 = _Ssv2.register("ssv2")
+ssv2_test = _Ssv2Test.register("ssv2_test")
 
 
 def _read_classes(file: Path) -> dict[str, int]:

@@ -5,57 +5,36 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.catalog.annotations import (
-    Annotation,
-    check_disjoint,
-    entries_to_manifest,
-    match_by_filename,
-)
-from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.catalog.split_files import (
-    data_root,
-    find_split_dir,
-    read_lines,
-    require_fold,
-    require_split,
-)
-from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
+from slowfast.datasets.catalog.annotations import Annotation, check_disjoint
+from slowfast.datasets.catalog.dataset import ListedDataset
+from slowfast.datasets.catalog.split_files import read_lines, require_fold
 
 __all__ = ["ucf101"]
 
-_LAYOUT = "UCF-101/CLASS/v_CLASS_gNN_cNN.avi (UCF-101/ may be left out) and ucfTrainTestlist/"
-_SPLITS = ("train", "test")
 
+class _Ucf101(ListedDataset):
+    """UCF-101; DATA.FOLD is the official split, 1 to 3."""
 
-@DATASET_REGISTRY.register(splits=lambda cfg: set(_SPLITS), has_folds=True)
-def ucf101(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
-    """Build a split of UCF-101.
-
-    Args:
-        cfg: The configuration; DATA.FOLD is the official split, 1 to 3.
-        split: "train", "test" or "gallery".
-
-    Returns:
-        The dataset.
-    """
-    return build_video_dataset(cfg, _manifest(cfg, split), split)
-
-
-def _manifest(cfg: CfgNode, split: str) -> Manifest:
-    source = require_split("ucf101", split, _SPLITS)
-    fold = require_fold(cfg, "ucf101", 3)
-    root = data_root(cfg, _LAYOUT)
-    folder = find_split_dir(cfg, root, ("ucfTrainTestlist",), ("classInd.txt",))
-    classes = _read_classes(folder / "classInd.txt")
-    lists = {name: _read_list(folder / f"{name}list{fold:02d}.txt", classes) for name in _SPLITS}
-    check_disjoint(lists["train"], lists["test"])
+    name = "ucf101"
+    layout = "UCF-101/CLASS/v_CLASS_gNN_cNN.avi (UCF-101/ may be left out) and ucfTrainTestlist/"
+    folders, files = ("ucfTrainTestlist",), ("classInd.txt",)
+    has_folds = True
     # The lists say HandStandPushups where class and folder are called HandstandPushups.
-    locate = match_by_filename(MediaIndex(root, fold_case=True))
-    return entries_to_manifest(
-        cfg, source, lists[source], locate, class_names=list(classes), layout=_LAYOUT
-    )
+    fold_case = True
+
+    def read(self, cfg: CfgNode, folder: Path, split: str) -> tuple[list[Annotation], list[str]]:
+        """Read ``trainlist01.txt`` and the like."""
+        fold = require_fold(cfg, self.name, 3)
+        classes = _read_classes(folder / "classInd.txt")
+        lists = {
+            name: _read_list(folder / f"{name}list{fold:02d}.txt", classes)
+            for name in self.split_names
+        }
+        check_disjoint(lists["train"], lists["test"])
+        return lists[split], list(classes)
+
+
+ucf101 = _Ucf101.register("ucf101")
 
 
 def _read_classes(file: Path) -> dict[str, int]:

@@ -1,20 +1,22 @@
-"""Video files in the layouts of ``layouts``: csv files, class folders, a plain folder; Kinetics."""
+"""Video and audio files in the layouts of ``layouts``: csv files, class folders, a plain folder.
+
+Kinetics is one of them: PySlowFast calls the dataset of videos so.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from slowfast.config import CfgNode
-from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.catalog.dataset import CatalogDataset
 from slowfast.datasets.catalog.kinetics_lists import is_official, official_manifest
 from slowfast.datasets.catalog.split_files import data_root
 from slowfast.datasets.csv_rows import CsvFormat
 from slowfast.datasets.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
 from slowfast.datasets.layouts import find_layout, load_manifest
 from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
-__all__ = ["manifest_from_cfg", "splits_from_cfg", "video_folder"]
+__all__ = ["audio_folder", "manifest_from_cfg", "splits_from_cfg", "video_folder"]
 
 _LAYOUT = "train.csv, with train/CLASS/file, or with just videos"
 
@@ -72,15 +74,23 @@ def splits_from_cfg(cfg: CfgNode) -> set[str]:
     return set(find_layout(_lists(cfg), _csv_format(cfg)).sources)
 
 
-@DATASET_REGISTRY.register_as("video_folder", "kinetics", splits=splits_from_cfg)
-def video_folder(cfg: CfgNode, split: str) -> VideoTrainDataset | VideoEvalDataset:
-    """Build a split of a folder of videos, or of a list of them; PySlowFast calls it kinetics.
+class _VideoFolder(CatalogDataset):
+    """A folder of videos, or a list of them."""
 
-    Args:
-        cfg: The configuration.
-        split: One of ``build.SPLITS``.
+    def splits(self, cfg: CfgNode) -> set[str]:
+        """Return the splits that DATA.PATH_TO_DATA_DIR holds."""
+        return splits_from_cfg(cfg)
 
-    Returns:
-        The dataset.
-    """
-    return build_video_dataset(cfg, manifest_from_cfg(cfg, split), split)
+    def manifest(self, cfg: CfgNode, split: str) -> Manifest:
+        """List the files of a split."""
+        return manifest_from_cfg(cfg, split, MEDIA_SUFFIXES if self.sound_only else VIDEO_SUFFIXES)
+
+
+class _AudioFolder(_VideoFolder):
+    """A folder of audio files, or of files of which only the audio is wanted."""
+
+    sound_only = True
+
+
+video_folder = _VideoFolder.register("video_folder", "kinetics")
+audio_folder = _AudioFolder.register("audio_folder")

@@ -24,37 +24,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.datasets.inspect.duplicates import (
-    Duplicates,
-    audio_fingerprint,
-    find_duplicates,
-    video_hash,
-)
+import numpy as np
+
+from slowfast.datasets.inspect import LEVELS
+from slowfast.datasets.inspect.duplicates import audio_fingerprint, video_hash
 from slowfast.datasets.inspect.media_stats import (
-    AudioStats,
-    DecodeStats,
     FrameStats,
-    audio_stats,
-    av_offset,
     decode_all,
+    listen,
     sample_frames,
 )
-from slowfast.datasets.inspect.packets import Beat, PacketFacts, walk_packets
-from slowfast.datasets.inspect.report import LEVELS, MediaReport, PictureFacts, SoundFacts
+from slowfast.datasets.inspect.packets import PacketFacts, walk_packets
+from slowfast.datasets.inspect.report import MediaReport, PictureFacts, SoundFacts
 from slowfast.datasets.media.error_codes import SEVERITIES, MediaProblem, problem
-from slowfast.datasets.media.file import RAW_STREAMS, translate_av_errors
-from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
+from slowfast.datasets.media.file import Beat, translate_av_errors
+from slowfast.datasets.media.formats import DECODE_TIMES_ONLY
+from slowfast.datasets.media.reader import MediaError, MediaInfo, open_media
 
-__all__ = [
-    "LEVELS",
-    "Duplicates",
-    "MediaProblem",
-    "MediaReport",
-    "PictureFacts",
-    "SoundFacts",
-    "find_duplicates",
-    "inspect_media",
-]
+__all__ = ["inspect_media"]
 
 _HASH_BLOCK = 1 << 20
 
@@ -71,31 +58,23 @@ _SPARSE_SEC = 5.0
 _SMALL_SIDE = 96
 _BLANK = 1.0
 
-_WITHOUT_TIMESTAMPS = RAW_STREAMS | {"avi"}
-"""Formats that do not store when a frame appears."""
-
-
-def _no_beat() -> None:
-    pass
-
 
 class _Evidence(NamedTuple):
-    """What was found out about a file; None what was not looked for."""
+    """What was found out beside the facts that are reported; None what was not looked for."""
 
-    info: MediaInfo
     packets: PacketFacts | None = None
     seen: FrameStats | None = None
-    sound: AudioStats | None = None
-    scan: DecodeStats | None = None
 
 
-def inspect_media(path: str | Path, *, level: str = "sample", beat: Beat = _no_beat) -> MediaReport:
+def inspect_media(
+    path: str | Path, *, level: str = "sample", beat: Beat | None = None
+) -> MediaReport:
     """Find out what is in a media file and what is wrong with it.
 
     Args:
         path: The file.
         level: One of LEVELS: how closely to look.
-        beat: Called now and then, to show that work goes on.
+        beat: Called now and then, to show that work goes on; None: nobody wants to know.
 
     Returns:
         The report. A file that cannot be used, or is not there, has a problem of severity "error".
@@ -117,39 +96,35 @@ def inspect_media(path: str | Path, *, level: str = "sample", beat: Beat = _no_b
         return dataclasses.replace(report, problems=(problem(error.code, error.reason),))
 
 
-def _inspect(report: MediaReport, beat: Beat) -> MediaReport:
-    with open_media(report.path) as reader:
-        evidence = _Evidence(reader.info)
-        if report.level != "headers":
-            evidence = _examine(reader, evidence.info, report.level == "full", beat)
-    info, seen, sound = evidence.info, evidence.seen, evidence.sound
+def _inspect(report: MediaReport, beat: Beat | None) -> MediaReport:
+    is_close, is_full = report.level != "headers", report.level == "full"
+    evidence, wave = _Evidence(), np.zeros(0, np.float32)
+    with open_media(report.path, beat=beat) as reader:
+        info = reader.info
+        picture = _picture_facts(info) if info.has_video else None
+        sound = _sound_facts(info) if info.has_audio else None
+        if is_close and picture is not None:
+            packets = walk_packets(reader.path, info.zero_sec, beat)
+            evidence = _Evidence(packets, sample_frames(reader, info.fps))
+            picture = _with_evidence(picture, evidence)
+            picture = decode_all(reader, picture) if is_full else picture
+        if is_close and sound is not None:
+            sound, wave = listen(reader, sound, everywhere=is_full)
     report = dataclasses.replace(
         report,
         container=info.container,
-        picture=_picture_facts(evidence) if info.has_video else None,
-        sound=_sound_facts(evidence) if info.has_audio else None,
-        file_hash="" if report.level == "headers" else _hash(report.path, beat),
-        video_hash=video_hash(seen.pictures) if seen else "",
-        audio_fingerprint=_print_of_sound(info, sound) if sound else "",
+        picture=picture,
+        sound=sound,
+        file_hash=_hash(report.path, beat) if is_close else "",
+        video_hash=video_hash(evidence.seen.pictures) if evidence.seen else "",
+        audio_fingerprint=audio_fingerprint(wave, info.sample_rate_hz) if len(wave) else "",
     )
     found = sorted(_problems(report, evidence), key=lambda p: SEVERITIES.index(p.severity))
     return dataclasses.replace(report, problems=tuple(found))
 
 
-def _examine(reader: MediaReader, info: MediaInfo, is_full: bool, beat: Beat) -> _Evidence:
-    packets = seen = sound = scanned = None
-    if info.has_video:
-        packets = walk_packets(reader.path, info.zero_sec, beat)
-        seen = sample_frames(reader, info.fps, beat)
-        scanned = decode_all(reader, beat) if is_full else None
-    if info.has_audio:
-        sound = audio_stats(reader, info, everywhere=is_full, beat=beat)
-    return _Evidence(info, packets, seen, sound, scanned)
-
-
-def _picture_facts(evidence: _Evidence) -> PictureFacts:
-    info, packets, seen, scanned = evidence.info, evidence.packets, evidence.seen, evidence.scan
-    facts = PictureFacts(
+def _picture_facts(info: MediaInfo) -> PictureFacts:
+    return PictureFacts(
         codec=info.video_codec,
         width=info.width,
         height=info.height,
@@ -160,6 +135,10 @@ def _picture_facts(evidence: _Evidence) -> PictureFacts:
         end_sec=_milli(info.video_end_sec),
         num_tracks=info.num_video_tracks,
     )
+
+
+def _with_evidence(facts: PictureFacts, evidence: _Evidence) -> PictureFacts:
+    packets, seen = evidence
     if packets is not None:
         facts = dataclasses.replace(
             facts,
@@ -171,24 +150,13 @@ def _picture_facts(evidence: _Evidence) -> PictureFacts:
         )
     if seen is not None:
         contrasts = [float(p.mean(axis=2).std()) for p in seen.pictures if p is not None]
-        facts = dataclasses.replace(
-            facts,
-            readable_share=seen.readable_share,
-            contrast=round(max(contrasts), 2) if contrasts else None,
-        )
-    if scanned is not None:
-        facts = dataclasses.replace(
-            facts,
-            num_frames=scanned.num_frames,
-            damaged_frames=scanned.num_damaged,
-            damaged_sec=scanned.missing_sec,
-        )
+        contrast = round(max(contrasts), 2) if contrasts else None
+        facts = dataclasses.replace(facts, readable_share=seen.readable_share, contrast=contrast)
     return facts
 
 
-def _sound_facts(evidence: _Evidence) -> SoundFacts:
-    info, sound = evidence.info, evidence.sound
-    facts = SoundFacts(
+def _sound_facts(info: MediaInfo) -> SoundFacts:
+    return SoundFacts(
         codec=info.audio_codec,
         sample_rate_hz=info.sample_rate_hz,
         channels=info.channels,
@@ -196,28 +164,18 @@ def _sound_facts(evidence: _Evidence) -> SoundFacts:
         end_sec=_milli(info.audio_end_sec),
         num_tracks=info.num_audio_tracks,
     )
-    if sound is None:
-        return facts
-    return dataclasses.replace(
-        facts,
-        heard_sec=_milli(sound.heard_sec),
-        silent_share=round(sound.silent_share, 4),
-        quiet_share=round(sound.quiet_share, 4),
-        peak=round(sound.peak, 6),
-        readable_share=round(sound.readable_share, 4),
-    )
 
 
 def _problems(report: MediaReport, evidence: _Evidence) -> Iterator[MediaProblem]:
     if report.picture is not None:
         yield from _damage_of_picture(report.picture, evidence)
         yield from _oddities_of_picture(report.picture, evidence.packets)
-        if report.container in _WITHOUT_TIMESTAMPS:
+        if report.container in DECODE_TIMES_ONLY:
             yield problem("no_timestamps")
     else:
         yield problem("no_video")
     if report.sound is not None:
-        yield from _problems_of_sound(report.sound, evidence.sound)
+        yield from _problems_of_sound(report.sound)
     else:
         yield problem("no_sound")
     if report.picture is not None and report.sound is not None:
@@ -277,16 +235,16 @@ def _oddities_of_picture(
         )
 
 
-def _problems_of_sound(facts: SoundFacts, sound: AudioStats | None) -> Iterator[MediaProblem]:
+def _problems_of_sound(facts: SoundFacts) -> Iterator[MediaProblem]:
     if facts.num_tracks > 1:
         yield problem("several_tracks", f"{facts.num_tracks} audio tracks; one of them is read")
-    if sound is None:
+    if facts.readable_share is None or facts.heard_sec is None:
         return
-    lost = 1 - sound.readable_share
-    if sound.readable_share < _USABLE_SHARE:
+    lost = 1 - facts.readable_share
+    if facts.readable_share < _USABLE_SHARE:
         yield problem("undecodable", f"{lost:.0%} of its audio cannot be decoded")
         return
-    if lost * sound.heard_sec > _SOUND_LOST_SEC and lost > _SOUND_LOST:
+    if lost * facts.heard_sec > _SOUND_LOST_SEC and lost > _SOUND_LOST:
         yield problem("damaged", f"{lost:.0%} of its audio is missing")
         return
     if facts.silent_share == 1:
@@ -314,20 +272,13 @@ def _problems_of_both(picture: PictureFacts, sound: SoundFacts) -> Iterator[Medi
         )
 
 
-def _print_of_sound(info: MediaInfo, sound: AudioStats) -> str:
-    wave, rate = sound.wave, info.sample_rate_hz
-    if info.has_video and sound.is_whole:
-        wave = av_offset(wave, rate, info.audio_start_sec - info.video_start_sec)
-        wave = wave[: round((info.video_end_sec - info.video_start_sec) * rate)]
-    return audio_fingerprint(wave, rate)
-
-
-def _hash(path: str, beat: Beat) -> str:
+def _hash(path: str, beat: Beat | None) -> str:
     state = hashlib.blake2b(digest_size=16)
     with translate_av_errors(path), Path(path).open("rb") as file:
         while block := file.read(_HASH_BLOCK):
             state.update(block)
-            beat()
+            if beat is not None:
+                beat()
     return state.hexdigest()
 
 

@@ -8,6 +8,7 @@ Legend: T frames, H W height and width, n samples.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,18 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.datasets.inspect.packets import Beat
+from slowfast.datasets.inspect.report import PictureFacts, SoundFacts
 from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader
 
-__all__ = [
-    "AudioStats",
-    "DecodeStats",
-    "FrameStats",
-    "audio_stats",
-    "av_offset",
-    "decode_all",
-    "sample_frames",
-]
+__all__ = ["FrameStats", "decode_all", "listen", "sample_frames"]
 
 _NUM_PLACES = 5
 _FRAMES_PER_PLACE = 3
@@ -69,51 +62,12 @@ class FrameStats(NamedTuple):
         return 1 - self.num_lost / len(self.pictures)
 
 
-class AudioStats(NamedTuple):
-    """Audio listened to.
-
-    Attributes:
-        readable_share: Share of the pieces that could be read, in [0, 1].
-        heard_sec: Their length.
-        silent_share: Share of it that is digital silence, in [0, 1].
-        quiet_share: Share of it below -60 dB, in [0, 1].
-        peak: Largest absolute sample.
-        wave: float32 (n,), of the pieces that were sampled, one after the other.
-        is_whole: Whether they are all of the audio.
-        fault: What the first piece that could not be read raised, or None.
-    """
-
-    readable_share: float
-    heard_sec: float
-    silent_share: float
-    quiet_share: float
-    peak: float
-    wave: NDArray[np.float32]
-    is_whole: bool
-    fault: MediaError | None
-
-
-class DecodeStats(NamedTuple):
-    """What decoding every frame has shown.
-
-    Attributes:
-        num_frames: Frames that are whole.
-        num_damaged: Frames that are not, or are built upon such.
-        missing_sec: From when to when frames are missing, the first few; empty without damage.
-    """
-
-    num_frames: int
-    num_damaged: int
-    missing_sec: tuple[tuple[float, float], ...]
-
-
-def sample_frames(reader: MediaReader, fps: float, beat: Beat) -> FrameStats:
+def sample_frames(reader: MediaReader, fps: float) -> FrameStats:
     """Read a few frames at places from the start to the very end of the video.
 
     Args:
         reader: The open file; it has video.
         fps: Its frame rate, in Hz; 0 where unknown.
-        beat: Called now and then.
 
     Returns:
         What was seen.
@@ -124,7 +78,6 @@ def sample_frames(reader: MediaReader, fps: float, beat: Beat) -> FrameStats:
     pictures: list[NDArray[np.uint8] | None] = []
     fault: MediaError | None = None
     for place in range(_NUM_PLACES):
-        beat()
         first = start + span * place / (_NUM_PLACES - 1)
         times = first + (np.arange(_FRAMES_PER_PLACE) + 0.5) * step
         try:
@@ -135,24 +88,21 @@ def sample_frames(reader: MediaReader, fps: float, beat: Beat) -> FrameStats:
     return FrameStats(pictures, fault)
 
 
-def decode_all(reader: MediaReader, beat: Beat) -> DecodeStats:
+def decode_all(reader: MediaReader, facts: PictureFacts) -> PictureFacts:
     """Decode every frame of the video.
 
     Args:
-        reader: The open file; it has video.
-        beat: Called now and then.
+        reader: The open file.
+        facts: What is known of its video.
 
     Returns:
-        What came of it.
+        The same with the frames that are whole, those that are not, and when they are missing.
 
     Raises:
         MediaError: If the file goes away meanwhile.
     """
     before = reader.num_damaged_frames
-    seen: list[float] = []
-    for start_sec, _ in reader.iter_video(short_side=_SCAN_SIDE):
-        seen.append(start_sec)
-        beat()
+    seen = [start_sec for start_sec, _ in reader.iter_video(short_side=_SCAN_SIDE)]
     num_damaged = reader.num_damaged_frames - before
     start, end = reader.video_extent_sec
     edges = np.array([start, *seen, end])
@@ -160,50 +110,45 @@ def decode_all(reader: MediaReader, beat: Beat) -> DecodeStats:
     usual = float(np.median(gaps))
     wide = np.flatnonzero(gaps > 1.5 * usual)[: _MAX_PARTS if num_damaged else 0]
     parts = tuple((round(float(edges[k]), 3), round(float(edges[k + 1]), 3)) for k in wide)
-    return DecodeStats(len(seen), num_damaged, parts)
+    return dataclasses.replace(
+        facts, num_frames=len(seen), damaged_frames=num_damaged, damaged_sec=parts
+    )
 
 
-def audio_stats(
-    reader: MediaReader, info: MediaInfo, *, everywhere: bool, beat: Beat
-) -> AudioStats:
+def listen(
+    reader: MediaReader, facts: SoundFacts, *, everywhere: bool
+) -> tuple[SoundFacts, NDArray[np.float32]]:
     """Listen to the audio: to all of it, or to pieces from its start to its end.
 
     Args:
-        reader: The open file; it has audio.
-        info: Its facts.
+        reader: The open file.
+        facts: What is known of its audio.
         everywhere: Listen to all of it, however long.
-        beat: Called now and then.
 
     Returns:
-        What was heard.
+        The facts with what was heard, and what to take a fingerprint of: float32 (n,), the pieces
+        one after the other; of short audio, all that lies within the video.
     """
-    extent = info.audio_start_sec, info.audio_end_sec
-    sampled = _Hearing(reader, info.sample_rate_hz, beat)
-    waves = [sampled.hear(*piece) for piece in _pieces(*extent)]
-    whole = sampled
-    is_whole = extent[1] - extent[0] <= _LISTEN_WHOLE_SEC
-    if everywhere and not is_whole:
-        whole = _Hearing(reader, info.sample_rate_hz, beat)
-        for piece in _chunks(*extent):
-            whole.hear(*piece)
-    return whole.result(np.concatenate([*waves, np.zeros(0, np.float32)]), is_whole)
+    info = reader.info
+    start, end = info.audio_start_sec, info.audio_end_sec
+    is_short = end - start <= _LISTEN_WHOLE_SEC
+    heard = _Hearing(reader, info.sample_rate_hz)
+    waves = [heard.hear(*piece) for piece in _pieces(start, end)]
+    if everywhere and not is_short:
+        heard = _Hearing(reader, info.sample_rate_hz)
+        for piece in _chunks(start, end):
+            heard.hear(*piece)
+    wave = np.concatenate([*waves, np.zeros(0, np.float32)])
+    if is_short and info.has_video:
+        wave = _within_video(wave, info)
+    return heard.add_to(facts), wave
 
 
-def av_offset(wave: NDArray[np.float32], rate_hz: int, offset_sec: float) -> NDArray[np.float32]:
-    """Move audio to where the picture starts: containers differ in how much leads in.
-
-    Args:
-        wave: float32 (n,).
-        rate_hz: Samples per second.
-        offset_sec: How much later than the picture it starts.
-
-    Returns:
-        float32 (n',): cut, or with zeros before it.
-    """
-    shift = round(offset_sec * rate_hz)
-    if shift <= 0:
-        return wave[-shift:]
-    return np.concatenate([np.zeros(shift, np.float32), wave])
+def _within_video(wave: NDArray[np.float32], info: MediaInfo) -> NDArray[np.float32]:
+    """Cut audio, or put zeros before it, as containers differ in how much leads in: (n,), (n',)."""
+    shift = round((info.audio_start_sec - info.video_start_sec) * info.sample_rate_hz)
+    wave = np.concatenate([np.zeros(max(0, shift), np.float32), wave[max(0, -shift) :]])
+    return wave[: round((info.video_end_sec - info.video_start_sec) * info.sample_rate_hz)]
 
 
 def _pieces(start: float, end: float) -> Iterator[tuple[float, float]]:
@@ -224,21 +169,18 @@ def _chunks(start: float, end: float) -> Iterator[tuple[float, float]]:
 class _Hearing:
     """Adds up what is heard, piece by piece."""
 
-    def __init__(self, reader: MediaReader, rate_hz: int, beat: Beat) -> None:
-        self._reader, self._rate, self._beat = reader, rate_hz, beat
-        self._fault: MediaError | None = None
+    def __init__(self, reader: MediaReader, rate_hz: int) -> None:
+        self._reader, self._rate = reader, rate_hz
         self._heard_sec = self._read_sec = self._peak = 0.0
         self._blocks = self._silent = self._quiet = 0
 
     def hear(self, start_sec: float, length_sec: float) -> NDArray[np.float32]:
         """Listen to a piece; zeros where it cannot be read."""
-        self._beat()
         count = max(1, round(length_sec * self._rate))
         self._heard_sec += length_sec
         try:
             wave, share = self._reader.read_audio(start_sec, count, self._rate)
-        except MediaError as error:
-            self._fault = self._fault or error
+        except MediaError:
             return np.zeros(count, np.float32)
         self._read_sec += share * length_sec
         self._add_levels(np.abs(wave))
@@ -252,16 +194,15 @@ class _Hearing:
         self._silent += int((blocks.max(axis=1) < _DIGITAL_SILENCE).sum())
         self._quiet += int((np.square(blocks).mean(axis=1) < _QUIET**2).sum())
 
-    def result(self, wave: NDArray[np.float32], is_whole: bool) -> AudioStats:
+    def add_to(self, facts: SoundFacts) -> SoundFacts:
         """Sum up."""
         blocks = max(1, self._blocks)
-        return AudioStats(
-            readable_share=self._read_sec / self._heard_sec if self._heard_sec else 0.0,
-            heard_sec=self._heard_sec,
-            silent_share=self._silent / blocks,
-            quiet_share=self._quiet / blocks,
-            peak=self._peak,
-            wave=wave,
-            is_whole=is_whole,
-            fault=self._fault,
+        share = self._read_sec / self._heard_sec if self._heard_sec else 0.0
+        return dataclasses.replace(
+            facts,
+            heard_sec=round(self._heard_sec, 3),
+            silent_share=round(self._silent / blocks, 4),
+            quiet_share=round(self._quiet / blocks, 4),
+            peak=round(self._peak, 6),
+            readable_share=round(share, 4),
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from slowfast.datasets.media.file import (
+    Beat,
     MediaFile,
     MediaLocation,
     ticks_per_sec,
@@ -16,10 +17,7 @@ from slowfast.datasets.media.file import (
 )
 from slowfast.datasets.media.packets import PacketSource
 
-__all__ = ["Beat", "PacketFacts", "find_restart", "walk_packets"]
-
-Beat = Callable[[], None]
-"""Called now and then, to show that work goes on."""
+__all__ = ["PacketFacts", "find_restart", "walk_packets"]
 
 _IRREGULAR = 0.1
 """A frame period that is off by more than this share of the usual one is another."""
@@ -54,7 +52,7 @@ class PacketFacts(NamedTuple):
     is_cut_short: bool
 
 
-def walk_packets(path: str | Path, zero_sec: float, beat: Beat) -> PacketFacts | None:
+def walk_packets(path: str | Path, zero_sec: float, beat: Beat | None) -> PacketFacts | None:
     """Read all packets of the video track.
 
     Args:
@@ -68,14 +66,10 @@ def walk_packets(path: str | Path, zero_sec: float, beat: Beat) -> PacketFacts |
     Raises:
         MediaError: If the file cannot be opened.
     """
-    with translate_av_errors(path):
-        file = MediaFile(MediaLocation(Path(path)))
-        try:
-            if file.video_index is None:
-                return None
-            return _walk(PacketSource(file, file.video_index), zero_sec, beat)
-        finally:
-            file.close()
+    with translate_av_errors(path), closing(MediaFile(MediaLocation(Path(path)), beat)) as file:
+        if file.video_index is None:
+            return None
+        return _walk(PacketSource(file, file.video_index), zero_sec)
 
 
 def find_restart(path: str | Path, beat: Beat) -> float | None:
@@ -91,28 +85,23 @@ def find_restart(path: str | Path, beat: Beat) -> float | None:
     Raises:
         MediaError: If the file cannot be opened.
     """
-    with translate_av_errors(path):
-        file = MediaFile(MediaLocation(Path(path)))
-        try:
-            for index in (file.video_index, file.audio_index):
-                if index is None:
-                    continue
-                source = PacketSource(file, index)
-                source.rewind()
-                times: list[float] = []
-                while (packet := source.next_packet()) is not None:
-                    beat()
-                    if packet.dts is not None:
-                        times.append(packet.dts / ticks_per_sec(source.stream))
-                back = np.flatnonzero(np.diff(times) < -_JUMP_BACK_SEC)
-                if len(back):
-                    return times[back[0]] - times[0]
-        finally:
-            file.close()
+    with translate_av_errors(path), closing(MediaFile(MediaLocation(Path(path)), beat)) as file:
+        for index in (file.video_index, file.audio_index):
+            if index is None:
+                continue
+            source = PacketSource(file, index)
+            source.rewind()
+            times: list[float] = []
+            while (packet := source.next_packet()) is not None:
+                if packet.dts is not None:
+                    times.append(packet.dts / ticks_per_sec(source.stream))
+            back = np.flatnonzero(np.diff(times) < -_JUMP_BACK_SEC)
+            if len(back):
+                return times[back[0]] - times[0]
     return None
 
 
-def _walk(source: PacketSource, zero_sec: float, beat: Beat) -> PacketFacts | None:
+def _walk(source: PacketSource, zero_sec: float) -> PacketFacts | None:
     source.rewind()
     per_sec = ticks_per_sec(source.stream)
     times: list[float] = []
@@ -120,7 +109,6 @@ def _walk(source: PacketSource, zero_sec: float, beat: Beat) -> PacketFacts | No
     keys: list[int] = []
     last_ticks = 0
     while (packet := source.next_packet()) is not None:
-        beat()
         ticks = packet.dts if packet.pts is None else packet.pts
         if packet.is_discard or ticks is None:
             continue

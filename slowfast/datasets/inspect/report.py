@@ -8,10 +8,7 @@ from typing import Any
 
 from slowfast.datasets.media.error_codes import MediaProblem
 
-__all__ = ["LEVELS", "MediaReport", "PictureFacts", "SoundFacts"]
-
-LEVELS = ("headers", "sample", "full")
-"""How closely a file is looked at; the quickest first."""
+__all__ = ["MediaReport", "PictureFacts", "SoundFacts"]
 
 _FORMAT = 1
 

@@ -19,6 +19,7 @@ from av.packet import Packet
 from numpy.typing import NDArray
 
 from slowfast.datasets.media.file import MediaError, Span, is_plausible_rate
+from slowfast.datasets.media.formats import COUNTED_AUDIO
 from slowfast.datasets.media.packets import PacketSource
 
 __all__ = ["AudioTrack", "downmix"]
@@ -32,10 +33,6 @@ gets a new one, so that what is read does not depend on what was read before."""
 
 _STATEFUL_DECODERS = frozenset({"comfortnoise", "dfpwm", "g722", "g726", "g726le"})
 """Decoders that need all that came before, as every ADPCM does of some of its kinds."""
-
-_RAW_AUDIO = frozenset({"ac3", "dts", "dtshd", "eac3", "mlp", "msbc", "sbc", "truehd"})
-"""Formats that are a codec's own bytes without a container. FFmpeg makes up their times from
-rounded lengths of packets, which drift: samples are counted from the start instead."""
 
 _FILTER_SAMPLES = 48
 """Reach of the resampler's filter to either side, in samples of the lower rate."""
@@ -129,7 +126,7 @@ class AudioTrack:
         self._is_ogg_vorbis = self._is_vorbis and source.file.container.format.name == "ogg"
         self._is_counted = False  # whether samples are counted from the track's first frame on
         self._is_random = context.name in _RANDOM_DECODERS
-        self._is_raw = source.file.container.format.name in _RAW_AUDIO
+        self._is_raw = source.file.container.format.name in COUNTED_AUDIO
         is_stateful = context.name in _STATEFUL_DECODERS or context.name.startswith("adpcm_")
         self._from_start = is_stateful or self._is_raw
         self._used: object = None  # the container whose decoder has decoded already

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
 __all__ = [
-    "RAW_STREAMS",
+    "Beat",
     "MediaError",
     "MediaFile",
     "MediaLocation",
@@ -26,6 +26,9 @@ __all__ = [
     "translate_av_errors",
 ]
 
+Beat = Callable[[], None]
+"""Called now and then, to show that work goes on."""
+
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 """Tracks that FFmpeg lists as video and that hold a cover or thumbnails."""
 
@@ -33,11 +36,6 @@ _MAX_SAMPLE_RATE_HZ = 1_000_000
 
 _IMAGE_BRANDS = frozenset(("avif", "mif1", "msf1", "heic", "heix", "heim", "heis"))
 """Of mp4 files that hold a still image."""
-
-RAW_STREAMS = frozenset(
-    ("mpegvideo", "m4v", "h261", "h263", "mjpeg", "obu", "dirac", "dnxhd")  # h264, ...: no times
-)
-"""Formats that are a codec's own bytes without a container, of which FFmpeg makes up times."""
 
 _MOTION_JPEG_SUFFIXES = frozenset((".mjpeg", ".mjpg"))
 
@@ -268,6 +266,7 @@ class MediaFile:
 
     Args:
         location: The file.
+        beat: Called for each packet that is read; None: nobody wants to know.
 
     Attributes:
         container: PyAV's container; a new object after ``reopen``.
@@ -281,8 +280,8 @@ class MediaFile:
         MediaError: If the file cannot be opened.
     """
 
-    def __init__(self, location: MediaLocation) -> None:
-        self.location = location
+    def __init__(self, location: MediaLocation, beat: Beat | None = None) -> None:
+        self.location, self.beat = location, beat
         self.container = open_container(location)
         if _is_still_image(self.container):
             self.container.close()

@@ -14,7 +14,8 @@ import av
 from av.codec.context import ThreadType
 from av.packet import Packet
 
-from slowfast.datasets.media.file import RAW_STREAMS, MediaFile, demux, ticks_per_sec
+from slowfast.datasets.media.file import MediaFile, demux, ticks_per_sec
+from slowfast.datasets.media.formats import WALKED
 
 __all__ = ["PacketSource"]
 
@@ -26,9 +27,6 @@ _MAX_READ_ERRORS = 16
 
 _SEEKS_ONCE = frozenset({"ogg"})
 """Formats whose packets FFmpeg gives wrong times when it has read others before the seek."""
-
-_WALKED = RAW_STREAMS | {"mpeg"}
-"""Formats whose packets FFmpeg gives wrong times after every seek."""
 
 _OF_PCM = frozenset({"w64", "wav"})
 """Formats that FFmpeg seeks in by bytes, which tells the time of PCM alone."""
@@ -102,7 +100,7 @@ class PacketSource:
         """
         name = self.file.container.format.name
         codec = self.stream.codec_context.name
-        if name in _WALKED or (name in _OF_PCM and not codec.startswith("pcm_")):
+        if name in WALKED or (name in _OF_PCM and not codec.startswith("pcm_")):
             self._walk(ticks)
             return True
         self.file.select(self.index)
@@ -144,6 +142,8 @@ class PacketSource:
             return self._waiting.popleft()
         while not self.finished:
             self.file.pristine = False
+            if self.file.beat is not None:
+                self.file.beat()
             try:
                 packet = next(self._packets)
             except StopIteration:

@@ -35,21 +35,19 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.media.audio import AudioTrack
 from slowfast.datasets.media.file import (
+    Beat,
     MediaError,
     MediaFile,
     MediaLocation,
     translate_av_errors,
 )
+from slowfast.datasets.media.formats import WITHOUT_TIMES
 from slowfast.datasets.media.packets import PacketSource
 from slowfast.datasets.media.probe import MediaInfo, track_spans
 from slowfast.datasets.media.video import VideoTrack
 from slowfast.utils.io import Closing
 
 __all__ = ["MediaError", "MediaInfo", "MediaReader", "open_media", "probe_media"]
-
-
-_WITHOUT_TIMES = frozenset({"cavsvideo", "evc", "h264", "hevc", "vc1", "vvc"})
-"""Formats that are a codec's own bytes, of whose packets FFmpeg gives no times."""
 
 
 class MediaReader(Closing):
@@ -60,6 +58,7 @@ class MediaReader(Closing):
 
     Args:
         location: The file.
+        beat: Called for each packet that is read, to show that work goes on.
 
     Attributes:
         path: The file.
@@ -68,10 +67,10 @@ class MediaReader(Closing):
         MediaError: If nothing in the file can be decoded.
     """
 
-    def __init__(self, location: MediaLocation) -> None:
+    def __init__(self, location: MediaLocation, beat: Beat | None = None) -> None:
         self.path = str(location.path)
         with translate_av_errors(self.path):
-            self._file = MediaFile(location)
+            self._file = MediaFile(location, beat)
             self._is_open = True
             try:
                 self._open_tracks()
@@ -184,7 +183,7 @@ class MediaReader(Closing):
             else:
                 self._audio = AudioTrack(source, span)
         name = file.container.format.name
-        if self._video is None and file.video_index is not None and name in _WITHOUT_TIMES:
+        if self._video is None and file.video_index is not None and name in WITHOUT_TIMES:
             raise MediaError(
                 self.path,
                 f"it is a raw {name} stream without timestamps. Put it into a container: "
@@ -258,13 +257,16 @@ class MediaReader(Closing):
         return self._video
 
 
-def open_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaReader:
+def open_media(
+    path: str | Path, *, offset: int = 0, size: int | None = None, beat: Beat | None = None
+) -> MediaReader:
     """Open a media file, or one that lies inside another.
 
     Args:
         path: The file.
         offset: First byte of the media file in it, as for a member of a tar.
         size: Its bytes; None: up to the end.
+        beat: Called for each packet that is read, to show that work goes on.
 
     Returns:
         A reader, to be closed.
@@ -272,7 +274,7 @@ def open_media(path: str | Path, *, offset: int = 0, size: int | None = None) ->
     Raises:
         MediaError: If the file is missing, damaged or holds nothing that can be decoded.
     """
-    return MediaReader(MediaLocation(Path(path), offset, size))
+    return MediaReader(MediaLocation(Path(path), offset, size), beat)
 
 
 def probe_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaInfo:

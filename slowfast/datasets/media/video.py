@@ -12,27 +12,21 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-import av
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from slowfast.datasets.media.display_order import DisplayOrder
-from slowfast.datasets.media.file import RAW_STREAMS, MediaError, Span
+from slowfast.datasets.media.file import MediaError, Span
 from slowfast.datasets.media.frame_convert import FrameConverter
+from slowfast.datasets.media.frame_decoder import FrameDecoder, Shown, TimesGoBackError
 from slowfast.datasets.media.packets import PacketSource
 from slowfast.datasets.media.window import Window
 
 __all__ = ["VideoTrack"]
-
-_SKIPS_UNREFERENCED = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
-"""Decoders whose ``skip_frame = NONREF`` drops only frames that nothing depends on. Not HEVC: there
-a "non-reference" frame may still be used by higher temporal layers."""
 
 _MIN_HOLD_FRAMES = 2
 """A frame counts as being there for at least so many frame periods in a damaged file."""
@@ -43,13 +37,6 @@ _MAX_GAP_SEC = 1.0
 _TOLERANCE_SEC = 5e-4
 """Half the rounding of containers that count in milliseconds."""
 
-_MAX_REORDERED = 32
-"""Decoders hold back fewer frames than that."""
-
-_DECODE_TIMES_ONLY = RAW_STREAMS | {"avi"}
-"""Formats that never store when a frame appears. Other files that do not are known by their frames,
-which come out of the decoder with times that go back."""
-
 _FRAMES_TO_TELL = 64
 """Frames from the beginning that tell whether times go back."""
 
@@ -57,17 +44,6 @@ _STATEFUL_PIXELS = frozenset({"pal8"})
 """Pixel formats of which a packet does not hold all: the palette came before it."""
 
 _NEVER, _FOREVER = -(2**62), 2**62
-
-
-class _TimesGoBackError(Exception):
-    """The container's times are not those at which frames appear."""
-
-
-class _Shown(NamedTuple):
-    """A decoded frame and the tick from which on it is shown."""
-
-    pts: int
-    frame: VideoFrame
 
 
 class VideoTrack:
@@ -79,36 +55,26 @@ class VideoTrack:
 
     Attributes:
         span: As given.
-        num_damaged: Frames that were dropped so far, being damaged or built upon damaged ones.
     """
 
-    _current: _Shown | None  # the last frame that was passed
-    _ahead: deque[_Shown]  # decoded frames behind it
-    _flushed: bool  # the decoder has given its last frame
-    _damaged: bool  # something was dropped since the last jump
-    _sent: deque[int]  # frames that the decoder was given last, in its order
-    _taint: int | None  # the frame that was damaged, up to the next keyframe
-    _whole: frozenset[int]  # frames that were decoded before it
-    _floor: int  # frames before it are dropped
-    _last: int  # the last frame that was queued
+    _current: Shown | None  # the last frame that was passed
 
     def __init__(self, source: PacketSource, span: Span) -> None:
         stream = source.stream
         self._source = source
-        self._can_skip = stream.codec_context.name in _SKIPS_UNREFERENCED
         self._fps = float(stream.average_rate or stream.guessed_rate or 0.0)
         self._period = max(1.0, span.per_sec / self._fps) if self._fps else 1.0
         aspect = float(stream.sample_aspect_ratio or 1.0)
         self._picture = FrameConverter(stream.width, stream.height, aspect)
+        self._decoder = FrameDecoder(source, span.start, self._period)
         self._first_sec: float | None = None
-        self._order: DisplayOrder | None = None
-        self._shown_later = False  # some packet was
-        self._may_go_back = bool(stream.codec_context.has_b_frames)
-        if self._may_go_back and source.file.container.format.name in _DECODE_TIMES_ONLY:
-            self._order = DisplayOrder(self._period)
         self.span = span
-        self.num_damaged = 0
         self._forget()
+
+    @property
+    def num_damaged(self) -> int:
+        """Frames that were dropped so far, being damaged or built upon damaged ones."""
+        return self._decoder.num_damaged
 
     def probe(self) -> float:
         """Decode the first frame, once, to know the rotation and the true start.
@@ -154,8 +120,8 @@ class VideoTrack:
                 frames = self._read(window, short_side)
                 if self._trusts_times():
                     return frames
-            except _TimesGoBackError:
-                self._order = DisplayOrder(self._period)
+            except TimesGoBackError:
+                self._decoder.take_times_of_decoding()
                 self._forget()
             except BaseException:
                 self._forget()
@@ -170,7 +136,7 @@ class VideoTrack:
         Yields:
             When the frame appears, on the container's clock, in seconds, and uint8 (H, W, 3), RGB.
         """
-        if self._may_go_back and self._order is None:
+        if self._decoder.may_go_back and self._decoder.order is None:
             self._learn_order()
         number, latest = 0, _NEVER  # of the frames that were yielded
         while True:
@@ -185,8 +151,8 @@ class VideoTrack:
                     number, latest = number + 1, max(shown.pts, latest + 1)
                     rgb = self._picture.to_rgb(shown.frame, short_side)
                     yield latest / self.span.per_sec, rgb
-            except _TimesGoBackError:  # so late in the file; go on behind what was yielded
-                self._order = DisplayOrder(self._period)
+            except TimesGoBackError:  # so late in the file; go on behind what was yielded
+                self._decoder.take_times_of_decoding()
             finally:
                 self._forget()
 
@@ -196,24 +162,25 @@ class VideoTrack:
         Of a track with B-frames some packet is shown later than it is decoded. Where none was, some
         frames are decoded from the beginning, once, to see whether times go back.
         """
-        if not self._may_go_back or self._order is not None or self._shown_later:
+        decoder = self._decoder
+        if not decoder.may_go_back or decoder.order is not None or decoder.shown_later:
             return True
-        self._may_go_back = self._learn_order()
-        return not self._may_go_back
+        decoder.may_go_back = self._learn_order()
+        return not decoder.may_go_back
 
     def _learn_order(self) -> bool:
         """Decode some frames from the beginning, to know whether times go back."""
-        damaged = self.num_damaged
+        damaged = self._decoder.num_damaged
         self._go_to_beginning()
         try:
             for _ in range(_FRAMES_TO_TELL):
                 if self._next(None) is None:
                     break
-        except _TimesGoBackError:
-            self._order = DisplayOrder(self._period)
+        except TimesGoBackError:
+            self._decoder.take_times_of_decoding()
         self._forget()
-        self.num_damaged = damaged
-        return self._order is not None
+        self._decoder.num_damaged = damaged
+        return self._decoder.order is not None
 
     def _read(self, window: Window, short_side: int | None) -> NDArray[np.uint8]:
         out: NDArray[np.uint8] | None = None
@@ -239,9 +206,11 @@ class VideoTrack:
         """
         if shown_until > window.target:
             return False
-        if self._damaged or self._source.errors or self._source.is_cut_short():
+        if self._decoder.damaged or self._source.errors or self._source.is_cut_short():
             return True
-        return self._flushed and window.target - shown_until > _MAX_GAP_SEC * self.span.per_sec
+        return (
+            self._decoder.flushed and window.target - shown_until > _MAX_GAP_SEC * self.span.per_sec
+        )
 
     def _limits(self, times_sec: NDArray[np.float64]) -> list[int]:
         """Turn instants into ticks; those before the first frame become its own."""
@@ -263,12 +232,12 @@ class VideoTrack:
 
     # Choosing frames
 
-    def _frames_of(self, window: Window) -> Iterator[tuple[int, _Shown]]:
+    def _frames_of(self, window: Window) -> Iterator[tuple[int, Shown]]:
         """Yield the frames shown in a window, each with the first instant it is shown at."""
         if not self._can_go_on(window.target):
             self._go_to(window)
         following = self._next(window)
-        if self._current is None and following is not None and not self._damaged:
+        if self._current is None and following is not None and not self._decoder.damaged:
             yield 0, following  # nothing precedes the very first frame: it is shown before its time
         while following is not None and window.slot(following.pts) < len(window.limits):
             current, self._current = self._current, following
@@ -276,19 +245,16 @@ class VideoTrack:
                 yield window.slot(current.pts), current
             following = self._next(window)
         if following is not None:
-            self._ahead.appendleft(following)
+            self._decoder.push_back(following)
         if self._current is not None:
             yield window.slot(self._current.pts), self._current
 
-    def _next(self, window: Window | None) -> _Shown | None:
+    def _next(self, window: Window | None) -> Shown | None:
         """Return the next frame in order of display, None after the last."""
-        while not self._ahead:
-            packet = self._source.next_packet()
-            if packet is None and self._flushed:
-                return None
-            self._flushed = packet is None
-            self._decode(packet, window)
-        return self._ahead.popleft()
+        shown = self._decoder.next(window)
+        if shown is not None:
+            self._picture.look_at(shown.frame)
+        return shown
 
     # Going somewhere
 
@@ -299,8 +265,8 @@ class VideoTrack:
             return True
         if not self._source.is_current or self._current is None or self._current.pts > target:
             return False
-        position = self._ahead[-1].pts if self._ahead else self._current.pts
-        return target <= position or self._flushed or self._source.is_near(position, target)
+        position = self._decoder.position(self._current.pts)
+        return target <= position or self._decoder.flushed or self._source.is_near(position, target)
 
     def _go_to(self, window: Window) -> None:
         """Seek so that decoding on passes a clean frame at or before the window."""
@@ -318,8 +284,8 @@ class VideoTrack:
     def _go_to_beginning(self) -> None:
         self._source.rewind()
         self._forget()
-        if self._order is not None:
-            self._order.restart(at_beginning=True)
+        if self._decoder.order is not None:
+            self._decoder.order.restart(at_beginning=True)
 
     def _lands_before(self, window: Window) -> bool:
         """Decode the first frame after a seek and check it: whole, and early enough.
@@ -327,25 +293,25 @@ class VideoTrack:
         Frames that come out of the decoder before the keyframe's own are dropped: in an open group
         of pictures they refer to frames before the keyframe, which were not decoded.
         """
-        target = window.target
+        target, order = window.target, self._decoder.order
         packet = self._next_keyframe(target)
         if packet is None:
             return False
-        if self._order is not None:
+        if order is not None:
             # Frames have times from the second keyframe on: start one keyframe earlier.
             if packet.dts is None or not self._source.seek(packet.dts - 1):
                 return False
             later, packet = packet.dts, self._next_keyframe(packet.dts - 1)
             if packet is None or packet.dts is None or packet.dts >= later:
                 return False
-            self._order.restart(at_beginning=False)
+            order.restart(at_beginning=False)
         elif packet.pts is not None:
             if packet.pts > target:
                 return False
-            self._floor = packet.pts
+            self._decoder.floor = packet.pts
         self._source.push_back(packet)
         self._current = self._next(window)
-        if self._current is None or self._damaged or self._current.pts > target:
+        if self._current is None or self._decoder.damaged or self._current.pts > target:
             return False
         # Containers call frames keyframes that are none; what is built on them would be wrong.
         return self._current.frame.key_frame
@@ -362,82 +328,7 @@ class VideoTrack:
     def _forget(self) -> None:
         """Forget the position: the next window starts with a seek."""
         self._current = None
-        self._ahead = deque()
-        self._sent = deque(maxlen=_MAX_REORDERED)
-        self._flushed = self._damaged = False
-        self._taint = None
-        self._whole = frozenset()
-        self._floor = self._last = _NEVER
-
-    # Decoding
-
-    def _decode(self, packet: Packet | None, window: Window | None) -> None:
-        """Decode a packet, or flush the decoder, and queue the frames that are whole."""
-        context = self._source.context
-        if self._order is not None and packet is not None:
-            self._order.send(packet)
-        elif packet is not None:
-            self._shown_later |= packet.pts != packet.dts
-        pts = None if packet is None else packet.pts
-        if self._can_skip and self._order is None and packet is not None:
-            is_needed = window is None or window.may_show(pts)
-            context.skip_frame = "DEFAULT" if is_needed else "NONREF"
-        if pts is not None:
-            self._sent.append(pts)
-        try:
-            frames = context.decode(packet)
-        except (av.FFmpegError, OSError):
-            self.num_damaged += 1
-            self._note_damage(pts)
-            return
-        for frame in frames:
-            self._queue(frame)
-
-    def _queue(self, frame: VideoFrame) -> None:
-        pts = frame.pts
-        if pts is None:
-            pts = self.span.start if self._last == _NEVER else self._last + round(self._period)
-        shown_at = pts if self._order is None else self._order.date(frame)
-        if frame.is_corrupt:
-            self._note_damage(pts)
-        elif self._taint is not None and frame.key_frame and pts > self._taint:
-            self._taint = None
-        is_whole = self._taint is None or pts in self._whole
-        self.num_damaged += not is_whole
-        if not is_whole or shown_at is None or shown_at < self._floor:
-            return
-        if shown_at > self._last:
-            self._last = shown_at
-            self._picture.look_at(frame)
-            self._ahead.append(_Shown(shown_at, frame))
-        elif self._flushed and self._shown_later and self._is_within_reorder(shown_at):
-            # The last packets lack the ones behind them, from which FFmpeg tells their times.
-            self._last += round(self._period)
-            self._ahead.append(_Shown(self._last, frame))
-        elif self._goes_back(shown_at):
-            raise _TimesGoBackError
-
-    def _goes_back(self, pts: int) -> bool:
-        """Whether a frame before the last one shows that the container's times are not right."""
-        if self._order is not None or not self._may_go_back or self._damaged:
-            return False
-        return self._is_within_reorder(pts)
-
-    def _is_within_reorder(self, pts: int) -> bool:
-        """Whether a frame is so little before the last one that reordering may be the reason."""
-        return self._last - pts < _MAX_REORDERED * self._period
-
-    def _note_damage(self, pts: int | None) -> None:
-        """Drop a damaged frame and all that is decoded from now to the next keyframe.
-
-        Those frames are built upon it, and decoders do not mark them. What was decoded before it is
-        whole, although it may be shown, and come out of the decoder, later.
-        """
-        sent = list(self._sent)
-        if self._taint is None:
-            self._whole = frozenset(sent[: sent.index(pts)] if pts in sent else sent)
-        self._taint = max([self._taint or _NEVER, pts if pts is not None else max(sent, default=0)])
-        self._damaged = True
+        self._decoder.forget()
 
 
 def _repeat(out: NDArray[np.uint8], slots: list[int]) -> None:

@@ -6,27 +6,27 @@ have changed since, were given up, or are now to be looked at more closely.
 
 from __future__ import annotations
 
-import csv
 import functools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from slowfast.config import UserError
 from slowfast.datasets.files import MEDIA_SUFFIXES, media_files, walk_files
+from slowfast.datasets.inspect import LEVELS
 from slowfast.datasets.inspect.checker import inspect_media
-from slowfast.datasets.inspect.packets import Beat
-from slowfast.datasets.inspect.report import LEVELS, MediaReport
+from slowfast.datasets.inspect.report import MediaReport
 from slowfast.datasets.media.error_codes import SEVERITIES, problem
-from slowfast.datasets.prepare.workers import TaskResult, run_tasks
-from slowfast.utils.io import atomic_path
+from slowfast.datasets.media.file import Beat
+from slowfast.datasets.prepare.settings import CheckSettings
+from slowfast.datasets.prepare.workers import TaskResult, progress_bar, run_tasks
+from slowfast.utils.io import atomic_path, write_csv
 
 __all__ = [
     "REPORT",
-    "CheckSettings",
-    "Progress",
     "check_folder",
     "count_others",
     "find_media",
@@ -36,26 +36,7 @@ __all__ = [
 
 REPORT = "report.jsonl"
 
-Progress = Callable[[int, int], None]
-"""Called with what is done and what there is in all."""
-
 _GIVEN_UP = frozenset({"hangs", "crashes"})
-
-
-class CheckSettings(NamedTuple):
-    """How files are checked.
-
-    Attributes:
-        level: One of LEVELS.
-        num_processes: Worker processes.
-        timeout_sec: A file is given up after that long; 0: never.
-        again: Look at every file again.
-    """
-
-    level: str = "sample"
-    num_processes: int = 1
-    timeout_sec: float = 60.0
-    again: bool = False
 
 
 def find_media(folder: Path) -> list[str]:
@@ -97,16 +78,13 @@ def count_others(folder: Path) -> Counter[str]:
     return Counter({s: count for s, count in counts.items() if s not in MEDIA_SUFFIXES})
 
 
-def check_folder(
-    folder: Path, out: Path, settings: CheckSettings, progress: Progress
-) -> list[MediaReport]:
+def check_folder(folder: Path, out: Path, settings: CheckSettings) -> list[MediaReport]:
     """Inspect all media files below a folder, those excepted that a report in ``out`` covers.
 
     Args:
         folder: The folder.
         out: Where ``report.jsonl`` is, or will be.
         settings: How to check.
-        progress: Told how far it is.
 
     Returns:
         A report per file, in the order of ``find_media``.
@@ -130,28 +108,26 @@ def check_folder(
     }
     _write_reports(file, done.values())
     to_do = [path for path in files if path not in done]
-    progress(len(done), len(files))
-    with file.open("a", encoding="ascii") as lines:
-        for report in _inspect_all(to_do, settings):
-            done[report.path] = report
-            lines.write(f"{report.to_json()}\n")
-            lines.flush()
-            progress(len(done), len(files))
-    reports = [done[path] for path in files]
-    _write_reports(file, reports)
-    return reports
-
-
-def _inspect_all(paths: list[str], settings: CheckSettings) -> Iterable[MediaReport]:
-    function = functools.partial(_inspect, level=settings.level)
     results = run_tasks(
-        function,
-        paths,
+        functools.partial(_inspect, level=settings.level),
+        to_do,
         num_processes=settings.num_processes,
         timeout_sec=settings.timeout_sec,
     )
-    for done in results:
-        yield done.value if done.value is not None else _report_of(done, settings.level)
+    with (
+        closing(results),
+        progress_bar("checking", len(done), len(files)) as bar,
+        file.open("a", encoding="ascii") as lines,
+    ):
+        for result in results:
+            report = result.value or _report_of(result, settings.level)
+            done[report.path] = report
+            lines.write(f"{report.to_json()}\n")
+            lines.flush()
+            bar.update()
+    reports = [done[path] for path in files]
+    _write_reports(file, reports)
+    return reports
 
 
 def _inspect(path: str, beat: Beat, *, level: str) -> MediaReport:
@@ -239,17 +215,14 @@ def write_table(file: Path, folder: Path, reports: Iterable[MediaReport]) -> Non
         folder: Paths are written relative to it.
         reports: The rows. Reasons stand in a column per severity, separated by semicolons.
     """
-    with (
-        atomic_path(file) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text,
-    ):
-        writer = csv.writer(text)
-        writer.writerow(["path", *_COLUMNS, *(f"{severity}s" for severity in SEVERITIES)])
-        for report in reports:
-            values = [value(report) for value in _COLUMNS.values()]
-            reasons = (
-                "; ".join(p.reason for p in report.problems if p.severity == severity)
-                for severity in SEVERITIES
-            )
-            path = os.path.relpath(report.path, folder.absolute())
-            writer.writerow([path, *("" if v is None else v for v in values), *reasons])
+    header = ["path", *_COLUMNS, *(f"{severity}s" for severity in SEVERITIES)]
+    write_csv(file, header, (_row(report, folder) for report in reports))
+
+
+def _row(report: MediaReport, folder: Path) -> list[Any]:
+    reasons = (
+        "; ".join(p.reason for p in report.problems if p.severity == severity)
+        for severity in SEVERITIES
+    )
+    values = (value(report) for value in _COLUMNS.values())
+    return [os.path.relpath(report.path, folder.absolute()), *values, *reasons]

@@ -3,14 +3,18 @@
 Frames and audio come from the project's own reader: upright, with square pixels, on the file's own
 clock. Each frame keeps its instant (late tracks, varying rates), and the audio is written from the
 instant it starts at. A file counts only when it is complete: it is written under a temporary name,
-opened again, and then renamed (``prepare_target``).
+locked while that lasts, opened again, and then renamed. In its comment it carries what it was made
+from and how, so that a later run knows what is done.
 
 Legend: H W height and width, n samples.
 """
 
 from __future__ import annotations
 
+import fcntl
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,16 +24,28 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
-from slowfast.datasets.inspect.packets import Beat, find_restart
+from slowfast.datasets.inspect.packets import find_restart
 from slowfast.datasets.media.error_codes import JOIN
-from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
-from slowfast.datasets.prepare.output_file import (
-    EncodeSettings,
-    expected_provenance_tag,
-    write_target,
+from slowfast.datasets.media.file import (
+    Beat,
+    MediaLocation,
+    open_container,
+    translate_av_errors,
 )
+from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
+from slowfast.datasets.prepare.settings import EncodeSettings
+from slowfast.utils.io import atomic_path
 
-__all__ = ["Copy", "encode_media"]
+__all__ = [
+    "Copy",
+    "encode_media",
+    "expected_provenance_tag",
+    "read_provenance_tag",
+    "remove_leftovers",
+]
+
+_MARK = "slowfast prepare_data"
+_VERSION = 1
 
 _TICKS_PER_SEC = 90_000
 _MAX_FPS = 240.0
@@ -75,16 +91,27 @@ def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Bea
         OSError: If the copy cannot be written.
     """
     mark = expected_provenance_tag(source, settings)
-    with write_target(target) as temporary:
+    with _write_target(target) as temporary:
         restart_sec = find_restart(source, beat)
         if restart_sec is not None:
             raise MediaError(
                 source, f"its time starts again after {restart_sec:.1f} s. {JOIN}", "restarts"
             )
-        with open_media(source) as pictures, open_media(source) as sounds:
-            copy = _write(pictures, sounds, temporary, settings, mark, beat)
+        with open_media(source, beat=beat) as pictures, open_media(source, beat=beat) as sounds:
+            copy = _write(pictures, sounds, temporary, settings, mark)
         _verify(temporary, copy)
     return copy
+
+
+@contextmanager
+def _write_target(target: Path) -> Iterator[Path]:
+    """Give a temporary path that replaces a copy when the block ends well.
+
+    It is locked: that ends with the process, however that ends, and tells what is left over.
+    """
+    with atomic_path(target) as temporary, temporary.open("ab") as claim:
+        fcntl.flock(claim, fcntl.LOCK_EX)
+        yield temporary
 
 
 def _write(
@@ -93,7 +120,6 @@ def _write(
     file: Path,
     settings: EncodeSettings,
     mark: str,
-    beat: Beat,
 ) -> Copy:
     """Write the copy. Each track has a reader of its own: a change between them costs a seek."""
     info = pictures.info
@@ -105,11 +131,10 @@ def _write(
         if info.has_video and first is None:
             raise MediaError(pictures.path, "damaged: it has no whole frame", "undecodable")
         video = _VideoWriter(out, first[1], info, settings) if first is not None else None
-        audio = _AudioWriter(out, sounds, info, settings, beat) if info.has_audio else None
+        audio = _AudioWriter(out, sounds, info, settings) if info.has_audio else None
         if video is not None and first is not None and frames is not None:
             video.write(*first)
             for start_sec, picture in frames:
-                beat()
                 video.write(start_sec, picture)
                 if audio is not None:
                     audio.write_until(start_sec)
@@ -205,13 +230,12 @@ class _AudioWriter:
         reader: The original.
         info: Its facts.
         settings: What the copy is like.
-        beat: Called now and then.
     """
 
     def __init__(
-        self, out: Any, reader: MediaReader, info: MediaInfo, settings: EncodeSettings, beat: Beat
+        self, out: Any, reader: MediaReader, info: MediaInfo, settings: EncodeSettings
     ) -> None:
-        self._out, self._reader, self._beat = out, reader, beat
+        self._out, self._reader = out, reader
         self._rate = settings.audio_rate_hz
         self._chunk = round(_CHUNK_SEC * self._rate) // _AAC_FRAME * _AAC_FRAME
         self._stream = out.add_stream("aac", rate=self._rate, layout="mono")
@@ -231,7 +255,6 @@ class _AudioWriter:
     def write_until(self, instant_sec: float) -> None:
         """Encode what sounds up to an instant, and a little more."""
         while self._read_to < min(self._last, instant_sec * self._rate):
-            self._beat()
             self._encode_chunk()
 
     def finish(self) -> None:
@@ -303,3 +326,52 @@ def _verify(file: Path, copy: Copy) -> None:
     for name, found, wanted in tracks:
         if wanted is not None and found < wanted - _LENGTH_TOLERANCE_SEC:
             raise OSError(f"the {name} of the copy ends at {found:.2f} s instead of {wanted:.2f} s")
+
+
+def read_provenance_tag(file: Path) -> str:
+    """Read what a copy was made from and how.
+
+    Args:
+        file: A media file.
+
+    Returns:
+        Its mark; "" for a file that ``encode_media`` did not write.
+
+    Raises:
+        MediaError: If it cannot be opened.
+    """
+    with open_container(MediaLocation(file)) as container:
+        comment = str(container.metadata.get("comment", ""))
+    return comment if comment.startswith(_MARK) else ""
+
+
+def expected_provenance_tag(source: Path, settings: EncodeSettings) -> str:
+    """Return the mark of a copy that is up to date.
+
+    Args:
+        source: The original.
+        settings: What the copy is like.
+
+    Returns:
+        The mark.
+
+    Raises:
+        MediaError: If the original cannot be looked up.
+    """
+    with translate_av_errors(source):
+        status = source.stat()
+    how = " ".join(f"{name}={value}" for name, value in settings._asdict().items())
+    return f"{_MARK} {_VERSION}: {how} source={status.st_size}:{status.st_mtime_ns}"
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what runs that were killed have left of a copy; not what another is writing just now.
+
+    Args:
+        target: The copy.
+    """
+    name = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in target.name)
+    for file in target.parent.glob(f".{name}.*.tmp"):
+        with suppress(OSError), file.open("rb") as claim:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.unlink()

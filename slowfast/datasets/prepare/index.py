@@ -19,37 +19,14 @@ from slowfast.datasets.files import SPLITS, find_splits, unsplit
 from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import MediaReport
 from slowfast.datasets.manifest import NO_LABEL
+from slowfast.datasets.prepare.settings import IndexSettings
 from slowfast.utils.io import atomic_path, read_json, write_json
 
-__all__ = ["Index", "IndexSettings", "make_index", "write_index"]
+__all__ = ["Index", "make_index", "write_index"]
 
 _CLASSES, _RECORD = "classes.txt", "index.json"
 _DRAWN_FROM = 3
 """Of so many files of a class at least one goes to each split that is asked for."""
-
-
-class IndexSettings(NamedTuple):
-    """Which files go where.
-
-    Attributes:
-        val_fraction: Share of the files for validation, in [0, 1).
-        test_fraction: Share of the files for testing, in [0, 1).
-        seed: Which of them.
-        require_sound: Leave out files without audio, and silent ones.
-        min_sec: Leave out shorter files.
-        drop_duplicates: Keep only the first of files that are the same.
-        use_labels: Take the names of folders for classes.
-        relative: Write paths relative to the folder, for DATA.PATH_PREFIX.
-    """
-
-    val_fraction: float = 0.1
-    test_fraction: float = 0.1
-    seed: int = 0
-    require_sound: bool = False
-    min_sec: float = 0.0
-    drop_duplicates: bool = False
-    use_labels: bool = True
-    relative: bool = False
 
 
 class _File(NamedTuple):
@@ -105,12 +82,11 @@ def make_index(
             "on, together less than 1."
         )
     names = {report.path: os.path.relpath(report.path, folder.absolute()) for report in reports}
-    folders = {_parts(name)[0] for name in names.values() if len(_parts(name)) > 1}
+    folders = {Path(name).parts[0] for name in names.values() if len(Path(name).parts) > 1}
     splits = {name: split for split, name in find_splits(folders, folder).items()}
-    has_splits = bool(splits)
-    if not has_splits:
+    if not splits:
         deque(unsplit(names, folder.absolute()), maxlen=0)  # raises where splits are further down
-    classes = _classes(names.values(), splits) if settings.use_labels else {}
+    classes = {} if settings.no_labels else _classes(names.values(), splits)
     class_names = sorted(set(classes.values()))
     groups = _groups(duplicates)
     has_videos = any(report.picture is not None for report in reports)
@@ -118,8 +94,8 @@ def make_index(
     files: list[_File] = []
     for report in reports:
         name, group = names[report.path], groups.get(report.path, report.path)
-        split = splits.get(_parts(name)[0])
-        reason = _why_not(report, group, settings) or _why_nowhere(name, split, has_splits)
+        split = splits.get(Path(name).parts[0])
+        reason = _why_not(report, group, settings) or _why_nowhere(name, split, bool(splits))
         if not reason and has_videos and report.picture is None:
             reason = "audio alone, among videos"
         if reason:
@@ -130,25 +106,17 @@ def make_index(
     if not files:
         reasons = ", ".join(f"{reason} ({len(paths)})" for reason, paths in left_out.items())
         raise UserError(f"{folder}: no file is left for training: {reasons}.")
-    split_of = {file: file.split or "" for file in files} if has_splits else _draw(files, settings)
-    rows = {split: _rows(files, split_of, split, settings.relative) for split in SPLITS}
+    if not splits:
+        files = _draw(files, settings)
+    rows: dict[str, list[tuple[str, int]]] = {split: [] for split in SPLITS}
+    for file in files:
+        rows[file.split or ""].append((file.name if settings.relative else file.path, file.label))
     return Index(
         {split: chosen for split, chosen in rows.items() if chosen},
         class_names,
         dict(left_out),
-        list(_remarks(files, split_of, class_names, has_splits=has_splits)),
+        list(_remarks(files, class_names, has_splits=bool(splits))),
     )
-
-
-def _rows(
-    files: Iterable[_File], split_of: Mapping[_File, str], split: str, relative: bool
-) -> list[tuple[str, int]]:
-    chosen = (file for file in files if split_of[file] == split)
-    return [(file.name if relative else file.path, file.label) for file in chosen]
-
-
-def _parts(name: str) -> tuple[str, ...]:
-    return Path(name).parts
 
 
 def _classes(names: Iterable[str], splits: Mapping[str, str]) -> dict[str, str]:
@@ -160,7 +128,7 @@ def _classes(names: Iterable[str], splits: Mapping[str, str]) -> dict[str, str]:
     depth = 1 if splits else 0
     classes = {}
     for name in names:
-        parts = _parts(name)
+        parts = Path(name).parts
         if splits and parts[0] not in splits:
             continue
         if len(parts) < depth + 2:
@@ -200,18 +168,21 @@ def _why_not(report: MediaReport, group: str, settings: IndexSettings) -> str:
 def _why_nowhere(name: str, split: str | None, has_splits: bool) -> str:
     if has_splits and split is None:
         return "beside the folders of the splits"
-    if "\n" in name or "\r" in name:
-        return "a line break in its name"
-    return ""
+    return "a line break in its name" if "\n" in name or "\r" in name else ""
 
 
-def _draw(files: Sequence[_File], settings: IndexSettings) -> dict[_File, str]:
-    """Draw the splits of every class."""
-    by_group: dict[str, list[_File]] = defaultdict(list)
+def _by_group(files: Iterable[_File]) -> list[list[_File]]:
+    """Gather files that are the same."""
+    groups: dict[str, list[_File]] = defaultdict(list)
     for file in files:
-        by_group[file.group].append(file)
+        groups[file.group].append(file)
+    return list(groups.values())
+
+
+def _draw(files: Sequence[_File], settings: IndexSettings) -> list[_File]:
+    """Draw the splits of every class; return the files in their order, each with its split."""
     by_label: dict[int, list[list[_File]]] = defaultdict(list)
-    for same in by_group.values():
+    for same in _by_group(files):
         by_label[same[0].label].append(same)
     chosen: dict[_File, str] = {}
     for groups in by_label.values():
@@ -224,7 +195,7 @@ def _draw(files: Sequence[_File], settings: IndexSettings) -> dict[_File, str]:
             split = "test" if taken < num_test else "val" if taken < num_test + num_val else "train"
             chosen |= dict.fromkeys(same, split)
             taken += len(same)
-    return chosen
+    return [file._replace(split=chosen[file]) for file in files]
 
 
 def _hash(name: str, seed: int) -> bytes:
@@ -238,30 +209,24 @@ def _share(count: int, fraction: float) -> int:
 
 
 def _remarks(
-    files: Sequence[_File],
-    split_of: Mapping[_File, str],
-    class_names: Sequence[str],
-    *,
-    has_splits: bool,
+    files: Sequence[_File], class_names: Sequence[str], *, has_splits: bool
 ) -> Iterable[str]:
     if has_splits:
         yield "The splits are those of the folders train, val and test; nothing was drawn."
     if not class_names:
         yield "No labels: the files do not all lie in folders of classes, or none were wanted."
-    by_group: dict[str, list[_File]] = defaultdict(list)
-    for file in files:
-        by_group[file.group].append(file)
-    torn = [same for same in by_group.values() if len({split_of[file] for file in same}) > 1]
+    groups = _by_group(files)
+    torn = [same for same in groups if len({file.split for file in same}) > 1]
     if torn:
         yield (
             f"Duplicates lie in several splits ({len(torn)}), {_named(torn[0])} for "
             "example: testing on what was trained on flatters. See --drop-duplicates."
         )
-    mixed = [same for same in by_group.values() if len({file.label for file in same}) > 1]
+    mixed = [same for same in groups if len({file.label for file in same}) > 1]
     if mixed:
         example = _named(mixed[0])
         yield f"Duplicates have several labels ({len(mixed)}), {example} for example."
-    trained = {file.label for file in files if split_of[file] == "train"}
+    trained = {file.label for file in files if file.split == "train"}
     missing = [name for label, name in enumerate(class_names) if label not in trained]
     if missing:
         yield f"Nothing to train on for classes ({len(missing)}): {', '.join(missing[:5])}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import functools
 import os
@@ -15,17 +14,17 @@ import av
 
 from slowfast.config import UserError
 from slowfast.datasets.files import AUDIO_SUFFIXES
-from slowfast.datasets.inspect.packets import Beat
+from slowfast.datasets.media.file import Beat
 from slowfast.datasets.media.reader import MediaError
-from slowfast.datasets.prepare.encode import encode_media
-from slowfast.datasets.prepare.output_file import (
-    EncodeSettings,
+from slowfast.datasets.prepare.encode import (
+    encode_media,
     expected_provenance_tag,
     read_provenance_tag,
     remove_leftovers,
 )
+from slowfast.datasets.prepare.settings import EncodeSettings
 from slowfast.datasets.prepare.workers import run_tasks
-from slowfast.utils.io import atomic_path
+from slowfast.utils.io import write_csv
 
 __all__ = [
     "TranscodeJob",
@@ -211,13 +210,13 @@ def write_outcomes(file: Path, folder: Path, outcomes: Iterable[TranscodeOutcome
         folder: Originals are named relative to it, copies relative to the table.
         outcomes: The rows.
     """
-    with (
-        atomic_path(file) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text,
-    ):
-        writer = csv.writer(text)
-        writer.writerow(["source", "target", "status", "reason", "source_bytes", "target_bytes"])
-        for outcome in sorted(outcomes):
-            source = os.path.relpath(outcome.plan.source, folder.absolute())
-            target = os.path.relpath(outcome.plan.target, file.absolute().parent)
-            writer.writerow([source, target, *outcome[1:]])
+    header = ["source", "target", "status", "reason", "source_bytes", "target_bytes"]
+    rows = (
+        [
+            os.path.relpath(outcome.plan.source, folder.absolute()),
+            os.path.relpath(outcome.plan.target, file.absolute().parent),
+            *outcome[1:],
+        ]
+        for outcome in sorted(outcomes)
+    )
+    write_csv(file, header, rows)

@@ -1,7 +1,8 @@
 """Worker processes that outlive bad files: one that hangs or kills its process costs itself only.
 
-Each process is given one task at a time. A task that shows no sign of life for too long is ended
-together with its process, one whose process dies is noted, and a new process takes over.
+A thread for each process gives it one task at a time. A task that shows no sign of life for too
+long is ended together with its process, one whose process dies is noted, and the next task starts
+a new process.
 """
 
 from __future__ import annotations
@@ -13,20 +14,25 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple, NoReturn
 
-from slowfast.datasets.inspect.packets import Beat
+from tqdm import tqdm
+
 from slowfast.datasets.media.error_codes import timeout_message, worker_crash_message
+from slowfast.datasets.media.file import Beat
 
-__all__ = ["TaskResult", "num_cores", "run_tasks"]
+__all__ = ["TaskResult", "progress_bar", "run_tasks"]
 
 _BEAT_SEC = 1.0
 _GRACE_SEC = 3.0
+_LOG_EVERY_SEC = 15.0
+_TIMEOUT_OPTION = "--timeout"
 _CONTEXT = multiprocessing.get_context("spawn")
+_NO_TASK = object()
 
 
 class TaskResult(NamedTuple):
@@ -45,20 +51,12 @@ class TaskResult(NamedTuple):
     reason: str = ""
 
 
-def num_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def run_tasks(
     function: Callable[[Any, Beat], Any],
     tasks: Iterable[Any],
     *,
     num_processes: int,
     timeout_sec: float,
-    setting: str = "--timeout",
 ) -> Generator[TaskResult]:
     """Call a function for every task, in worker processes.
 
@@ -69,9 +67,8 @@ def run_tasks(
         function: Called with a task and a ``Beat``, in a new Python process that imports it. What
             it raises is reported; the others go on.
         tasks: Anything that can be pickled; taken from as processes become free.
-        num_processes: Worker processes, at least 1.
+        num_processes: Worker processes; 0: one per core.
         timeout_sec: A task without a beat for so long is given up; 0: never.
-        setting: What sets the limit, for the message.
 
     Yields:
         Each task when it is done, in no particular order.
@@ -79,143 +76,133 @@ def run_tasks(
     Raises:
         RuntimeError: If worker processes cannot be started.
     """
-    pool = _Pool(function, iter(tasks), timeout_sec, setting)
-    try:
-        pool.grow(num_processes)
-        while pool.workers:
-            yield from pool.step()
-    finally:
-        pool.end()
+    count, pending, lock = num_processes or _num_cores(), iter(tasks), threading.Lock()
+    workers: list[_Worker] = []
+    busy: dict[Future[TaskResult], _Worker] = {}
+    with ThreadPoolExecutor(count, initializer=_block_interrupts) as threads:
+        try:
+            for task in islice(pending, count):
+                workers.append(_Worker(function, timeout_sec, lock))
+                busy[threads.submit(workers[-1].run, task)] = workers[-1]
+            while busy:
+                for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                    worker = busy.pop(future)
+                    task = next(pending, _NO_TASK)
+                    if task is _NO_TASK:
+                        worker.terminate()
+                    else:
+                        busy[threads.submit(worker.run, task)] = worker
+                    yield future.result()
+        finally:
+            for worker in workers:
+                worker.terminate()
+            deadline = time.monotonic() + _GRACE_SEC
+            for worker in workers:
+                worker.end(max(0.0, deadline - time.monotonic()))
+
+
+def _num_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _block_interrupts() -> None:
+    """Let processes that this thread starts ignore Ctrl-C from their first instant on."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+
+
+def progress_bar(title: str, done: int, total: int) -> tqdm[NoReturn]:
+    """Make a bar of files: on a terminal it moves, elsewhere it is a line now and then.
+
+    Args:
+        title: What is done with the files.
+        done: How many are done already; there is no bar when all are.
+        total: How many there are.
+
+    Returns:
+        The bar, to be updated and closed.
+    """
+    return tqdm(
+        desc=title,
+        total=total,
+        initial=done,
+        unit="file",
+        mininterval=0.5 if sys.stderr.isatty() else _LOG_EVERY_SEC,
+        dynamic_ncols=True,
+        disable=done == total,
+    )
 
 
 class _Worker:
-    """A process and the task it is on."""
+    """A process, started with its first task, and again with the first one after its end.
 
-    def __init__(self, function: Callable[[Any, Beat], Any]) -> None:
-        self.connection, far = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_serve, args=(far, function), daemon=True)
-        with _ignoring_interrupts():
-            self.process.start()
-        far.close()
-        self.is_ready = self.is_busy = False
-        self.task: Any = None
-        self.alive_at = time.monotonic()
-
-    def give(self, task: Any) -> None:
-        self.task, self.is_busy = task, True
-        self.alive_at = time.monotonic()
-        with suppress(BrokenPipeError):  # it died just now: the next wait shows it
-            self.connection.send(task)
-
-    def end(self) -> int | None:
-        """End the process; return its exit code, had it died before."""
-        self.process.join(0.2)
-        code = self.process.exitcode
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
-        return code
-
-
-class _Pool:
-    """The workers, and the tasks that nobody has begun."""
+    Args:
+        function: Called in the process.
+        timeout_sec: As for ``run_tasks``.
+        lock: Held, by one thread of the pool, while a process is started or waited for.
+    """
 
     def __init__(
-        self,
-        function: Callable[[Any, Beat], Any],
-        tasks: Iterator[Any],
-        timeout_sec: float,
-        setting: str,
+        self, function: Callable[[Any, Beat], Any], timeout_sec: float, lock: threading.Lock
     ) -> None:
-        self._function, self._tasks = function, tasks
-        self._timeout_sec, self._setting = timeout_sec, setting
-        self._next: list[Any] = []
-        self.workers: list[_Worker] = []
-        self._leaving: list[_Worker] = []
+        self._function, self._timeout_sec, self._lock = function, timeout_sec, lock
+        self._process: Any = None
+        self._is_unwanted = False
 
-    def grow(self, count: int) -> None:
-        """Start workers while there are tasks for them."""
-        self._next = list(islice(self._tasks, max(1, count)))
-        self.workers = [_Worker(self._function) for _ in self._next]
-
-    def step(self) -> Iterator[TaskResult]:
-        """Wait for news, and deal with them."""
-        heard = wait([worker.connection for worker in self.workers], self._patience())
-        for worker in [worker for worker in self.workers if worker.connection in heard]:
-            try:
-                kind, content = worker.connection.recv()
-            except (EOFError, OSError):
-                yield from self._bury(worker)
-                continue
-            worker.alive_at = time.monotonic()
-            worker.is_ready = True
-            if kind != "beat":
-                task = worker.task
-                self._employ(worker)
+    def run(self, task: Any) -> TaskResult:
+        """Have a task worked on, to its end or to the end of the process."""
+        if self._process is None:
+            self._start()
+        try:
+            self._connection.send(task)
+            while self._connection.poll(self._timeout_sec or None):
+                kind, content = self._connection.recv()
                 if kind == "value":
-                    yield TaskResult(task, content)
-                elif kind == "error":
-                    yield TaskResult(task, None, "raises", content)
-        yield from self._give_up_the_overdue()
+                    return TaskResult(task, content)
+                if kind == "error":
+                    return TaskResult(task, None, "raises", content)
+        except (EOFError, OSError):
+            return TaskResult(task, None, "crashes", worker_crash_message(self.end(0.2)))
+        self.end(0.0)
+        return TaskResult(task, None, "hangs", timeout_message(self._timeout_sec, _TIMEOUT_OPTION))
 
-    def _patience(self) -> float | None:
-        busy = [worker.alive_at for worker in self.workers if worker.is_busy]
-        if not busy or not self._timeout_sec:
-            return None
-        return max(0.0, min(busy) + self._timeout_sec - time.monotonic())
+    def _start(self) -> None:
+        self._connection, far = _CONTEXT.Pipe()
+        with self._lock:
+            if self._is_unwanted:
+                raise RuntimeError("the pool was closed")
+            process = _CONTEXT.Process(target=_serve, args=(far, self._function), daemon=True)
+            process.start()
+            self._process = process
+        far.close()
+        try:
+            self._connection.recv()  # it is ready
+        except (EOFError, OSError):
+            code = self.end(0.2)
+            raise RuntimeError(
+                f"a worker process ended while it started (exit code {code})"
+            ) from None
 
-    def _employ(self, worker: _Worker) -> None:
-        """Give a worker its next task, or send it home."""
-        worker.is_busy = False
-        task = self._take()
-        if task is _NO_TASK:
-            self.workers.remove(worker)
-            worker.connection.close()  # it ends at that
-            self._leaving.append(worker)
-        else:
-            worker.give(task)
+    def terminate(self) -> None:
+        """Tell the process to end, and start no other."""
+        with self._lock:
+            self._is_unwanted = True
+            if self._process is not None:
+                self._process.terminate()
 
-    def _take(self) -> Any:
-        return self._next.pop(0) if self._next else next(self._tasks, _NO_TASK)
-
-    def _bury(self, worker: _Worker) -> Iterator[TaskResult]:
-        code = worker.end()
-        if not worker.is_ready:
-            raise RuntimeError(f"a worker process ended while it started (exit code {code})")
-        yield from self._replace(worker, "crashes", worker_crash_message(code))
-
-    def _give_up_the_overdue(self) -> Iterator[TaskResult]:
-        if not self._timeout_sec:
-            return
-        now = time.monotonic()
-        for worker in [w for w in self.workers if w.is_busy]:
-            if now - worker.alive_at >= self._timeout_sec and not worker.connection.poll():
-                worker.end()
-                reason = timeout_message(self._timeout_sec, self._setting)
-                yield from self._replace(worker, "hangs", reason)
-
-    def _replace(self, worker: _Worker, code: str, reason: str) -> Iterator[TaskResult]:
-        self.workers.remove(worker)
-        task = self._take()
-        if task is not _NO_TASK:
-            self._next.append(task)
-            self.workers.append(_Worker(self._function))
-        yield TaskResult(worker.task, None, code, reason)
-
-    def end(self) -> None:
-        """End all workers: idle ones by closing the pipe, busy ones by a signal."""
-        for worker in self.workers:
-            worker.connection.close()
-            worker.process.terminate()
-        deadline = time.monotonic() + _GRACE_SEC
-        for worker in self.workers + self._leaving:
-            worker.process.join(max(0.0, deadline - time.monotonic()))
-            worker.process.kill()
-            worker.process.join()
-        self.workers.clear()
-
-
-_NO_TASK = object()
+    def end(self, grace_sec: float) -> int | None:
+        """End the process if it does not end in time; return its exit code, had it ended."""
+        with self._lock:
+            if self._process is None:
+                return None
+            self._process.join(grace_sec)
+            code: int | None = self._process.exitcode
+            self._process.kill()
+            self._process.join()
+            self._process = None
+            return code
 
 
 def _serve(connection: Connection, function: Callable[[Any, Beat], Any]) -> None:
@@ -259,16 +246,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Let a process that is started now ignore Ctrl-C from its first instant on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,112 @@
+"""What the datasets of the catalog share: from a configuration to the files of a split."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+from slowfast.config import CfgNode
+from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.catalog.annotations import Annotation, Locate, entries_to_manifest
+from slowfast.datasets.catalog.media_index import MediaIndex
+from slowfast.datasets.catalog.split_files import data_root, find_split_dir, require_split
+from slowfast.datasets.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
+from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
+
+__all__ = ["CatalogDataset", "ListedDataset"]
+
+Built = VideoTrainDataset | VideoEvalDataset | AudioTrainDataset | AudioEvalDataset
+
+
+class CatalogDataset(ABC):
+    """A dataset as DATASET_REGISTRY holds it: ``(cfg, split) -> Dataset``.
+
+    Attributes:
+        has_folds: Whether it reads DATA.FOLD.
+        sound_only: Whether its samples have no video.
+    """
+
+    has_folds: ClassVar[bool] = False
+    sound_only: ClassVar[bool] = False
+
+    @classmethod
+    def register(cls, *names: str) -> Self:
+        """Put a dataset of this class into DATASET_REGISTRY, under names in lower case."""
+        dataset = cls()
+        DATASET_REGISTRY.register_as(
+            *names, splits=dataset.splits, has_folds=cls.has_folds, sound_only=cls.sound_only
+        )(dataset)
+        return dataset
+
+    def __call__(self, cfg: CfgNode, split: str) -> Built:
+        """Build a split, one of ``build.SPLITS``."""
+        build = build_audio_dataset if self.sound_only else build_video_dataset
+        return build(cfg, self.manifest(cfg, split), split)
+
+    @abstractmethod
+    def splits(self, cfg: CfgNode) -> set[str]:
+        """Return the names of the splits that exist."""
+
+    @abstractmethod
+    def manifest(self, cfg: CfgNode, split: str) -> Manifest:
+        """List the files of a split, one of ``build.SPLITS``."""
+
+
+class ListedDataset(CatalogDataset):
+    """A dataset with official lists of the files of its splits.
+
+    Attributes:
+        name: What it is called in messages.
+        layout: What the data folder holds, for messages.
+        folders: As for ``find_split_dir``.
+        files: As for ``find_split_dir``.
+        split_names: Its splits.
+        fold_case: Whether the lists and the files do not agree on upper and lower case.
+    """
+
+    name: ClassVar[str]
+    layout: ClassVar[str]
+    folders: ClassVar[tuple[str, ...]]
+    files: ClassVar[tuple[str, ...]]
+    split_names: ClassVar[tuple[str, ...]] = ("train", "test")
+    fold_case: ClassVar[bool] = False
+
+    def splits(self, cfg: CfgNode) -> set[str]:
+        """Return the names of the official splits."""
+        return set(self.split_names)
+
+    def manifest(self, cfg: CfgNode, split: str) -> Manifest:
+        """Find the files that the lists of a split name; a few may be missing.
+
+        Args:
+            cfg: The configuration.
+            split: One of ``build.SPLITS``.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            UserError: If the split, its lists or too many of its files are missing, or a list
+                cannot be read.
+        """
+        source = require_split(self.name, split, self.split_names)
+        root = data_root(cfg, self.layout)
+        folder = find_split_dir(cfg, root, self.folders, self.files)
+        entries, class_names = self.read(cfg, folder, source)
+        suffixes = MEDIA_SUFFIXES if self.sound_only else VIDEO_SUFFIXES
+        locate = self.locate(MediaIndex(root, suffixes, fold_case=self.fold_case), entries)
+        return entries_to_manifest(
+            cfg, source, entries, locate, class_names=class_names, layout=self.layout
+        )
+
+    @abstractmethod
+    def read(self, cfg: CfgNode, folder: Path, split: str) -> tuple[list[Annotation], list[str]]:
+        """Read the entries of a split, and the names of the classes, from the lists in a folder."""
+
+    def locate(self, index: MediaIndex, entries: Sequence[Annotation]) -> Locate:
+        """Return what finds the files of entries: by their names."""
+        return index.locate
