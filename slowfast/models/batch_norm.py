@@ -344,7 +344,7 @@ def get_norm(cfg: CfgNode, dims: int = 3) -> NormFactory:
         ``(num_features, eps=..., momentum=...) -> nn.Module``.
 
     Raises:
-        ValueError: If the name is unknown.
+        ConfigValueError: If the name is unknown.
     """
     name = cfg.BN.NORM_TYPE
     if name not in _NORMS:
