@@ -4,6 +4,7 @@ import pytest
 from helpers.data_files import data_cfg
 
 import slowfast.cli.registrations  # noqa: F401
+from slowfast.config import Problem
 from slowfast.datasets.checks import check_data, check_demo, check_names, check_sound
 from slowfast.utils.checkpoint import checkpoint_path, save_checkpoint
 
@@ -19,7 +20,7 @@ from slowfast.utils.checkpoint import checkpoint_path, save_checkpoint
 )
 def test_numbers(tmp_path, key, value, message):
     assert check_data(data_cfg(tmp_path)) == []
-    assert check_data(data_cfg(tmp_path, key, value)) == [(key, message)]
+    assert check_data(data_cfg(tmp_path, key, value)) == [Problem(key, message)]
 
 
 @pytest.mark.parametrize("name", ["esc50", "ESC10", "dcase2014", "audio_folder"])
