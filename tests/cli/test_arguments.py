@@ -9,37 +9,22 @@ import pytest
 from slowfast.cli.arguments import parse_arguments
 
 
-def test_trailing_overrides():
-    args = parse_arguments(["--cfg", "a.yaml", "TRAIN.BATCH_SIZE", "8", "NUM_GPUS", "-1"])
-    assert args.cfg_files == ["a.yaml"]
-    assert args.overrides == ["TRAIN.BATCH_SIZE", "8", "NUM_GPUS", "-1"]
-
-
-def test_opts_and_trailing_together():
-    args = parse_arguments(
-        ["--cfg", "a.yaml", "A", "1", "--shard_id", "2", "--opts", "B", "-3", "C", "x=y"]
-    )
-    assert args.overrides == ["A", "1", "B", "-3", "C", "x=y"]
-    assert args.shard_id == 2
-
-
-def test_several_jobs():
-    args = parse_arguments(["--cfg", "a.yaml", "b.yml", "X", "1"])
-    assert args.cfg_files == ["a.yaml", "b.yml"]
-    assert args.overrides == ["X", "1"]
-
-
-def test_options_after_overrides():
-    args = parse_arguments(
-        ["--num_shards", "4", "--cfg", "a.yaml", "X", "1", "--init_method", "tcp://h:9"]
-    )
-    assert (args.num_shards, args.init_method) == (4, "tcp://h:9")
-    assert args.overrides == ["X", "1"]
-
-
-def test_defaults():
-    args = parse_arguments(["--cfg", "a.yaml"])
-    assert (args.shard_id, args.num_shards, args.overrides) == (None, None, [])
+@pytest.mark.parametrize(
+    ("line", "files", "overrides", "others"),
+    [
+        ("--cfg a.yaml", "a.yaml", "", {"shard_id": None, "num_shards": None}),
+        ("--cfg a.yaml TRAIN.BATCH_SIZE 8 N -1", "a.yaml", "TRAIN.BATCH_SIZE 8 N -1", {}),
+        ("--cfg a.yaml A 1 --shard_id 2 --opts B -3 C x=y", "a.yaml", "A 1 B -3 C x=y",
+         {"shard_id": 2}),
+        ("--cfg a.yaml b.yml X 1", "a.yaml b.yml", "X 1", {}),
+        ("--num_shards 4 --cfg a.yaml X 1 --init_method tcp://h:9", "a.yaml", "X 1",
+         {"num_shards": 4, "init_method": "tcp://h:9"}),
+    ],
+)  # fmt: skip
+def test_both_spellings_of_overrides(line, files, overrides, others):
+    args = parse_arguments(line.split())
+    assert (args.cfg_files, args.overrides) == (files.split(), overrides.split())
+    assert {name: getattr(args, name) for name in others} == others
 
 
 @pytest.mark.parametrize("words", [[], ["--cfg", "TRAIN.BATCH_SIZE", "8"], ["X", "1"]])

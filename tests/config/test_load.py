@@ -253,14 +253,6 @@ def test_unsafe_yaml_is_refused(tmp_path):
         load_config(path)
 
 
-@pytest.mark.parametrize(
-    "key", ["DETECTION.ENABLE", "MULTIGRID.LONG_CYCLE", "MASK.ENABLE", "AUG.ENABLE", "MIXUP.ENABLE"]
-)
-def test_parts_that_are_not_built(key):
-    with pytest.raises(ConfigError, match=f"{key}: got True, but this is not built here"):
-        load_config(None, [key, "True"])
-
-
 def test_demo_overlay_only_without_data(tmp_path):
     write(tmp_path / "demo.yaml", "LOG_PERIOD: 77\nSOLVER:\n  MAX_EPOCH: 2\n")
     config = write(tmp_path / "x.yaml", "DATA:\n  DEMO_CFG: demo.yaml\nSOLVER:\n  MAX_EPOCH: 2\n")

@@ -125,10 +125,6 @@ YAMLS = {
         },
         {"DETECTION.ENABLE", "TRAIN.DATASET", "TEST.DATASET"},
     ),
-    "Kinetics/SLOWFAST_8x8_R50_stepwise_multigrid": (
-        {"MULTIGRID.SHORT_CYCLE": True, "MULTIGRID.LONG_CYCLE": True},
-        {"MULTIGRID.SHORT_CYCLE", "MULTIGRID.LONG_CYCLE"},
-    ),
     "masked_ssl/k400_VIT_B_16x4_MAE_PT": (
         {
             "MASK.ENABLE": True,
@@ -138,14 +134,6 @@ YAMLS = {
             "MODEL.LOSS_FUNC": "multi_mse",
         },
         {"MASK.ENABLE"},
-    ),
-    "Kinetics/REV_MVIT_B_16x4_CONV": (
-        {"MVIT.REV.ENABLE": True, "MVIT.REV.RESPATH_FUSE": "concat"},
-        {"MVIT.REV.ENABLE"},
-    ),
-    "Kinetics/MVIT_B_16x4_CONV": (
-        {"AUG.ENABLE": True, "AUG.NUM_SAMPLE": 2, "MIXUP.ENABLE": True, "MIXUP.ALPHA": 0.8},
-        {"AUG.ENABLE", "MIXUP.ENABLE"},
     ),
     "ImageNet/RES_R50": (
         {"TRAIN.DATASET": "imagenet", "TEST.DATASET": "imagenet", "MODEL.ARCH": "2d"},

@@ -10,7 +10,6 @@ from slowfast.datasets.audio import (
     LOG_FLOOR,
     LogFilterbank,
     LogMelSpectrogram,
-    Spectrogram,
     build_spectrogram,
     logfbank_filterbank,
     mel_filterbank,
@@ -112,15 +111,6 @@ def test_natural_units():
         torch.testing.assert_close(energy, torch.full_like(energy, 0.01), rtol=0.2, atol=0)
 
 
-def test_halving_the_volume_subtracts_log_four():
-    wave = as_wave(int16_noise(2400, loudness=10000))
-    front_end = LogMelSpectrogram()
-    difference = front_end(wave) - front_end(wave / 2)
-    torch.testing.assert_close(
-        difference, torch.full_like(difference, math.log(4)), rtol=0, atol=1e-3
-    )
-
-
 def test_a_tone_lights_up_its_band():
     time = torch.arange(24000).double() / 24000
     front_end = LogMelSpectrogram()
@@ -165,7 +155,9 @@ def test_sizes_out_of_range_are_refused(front_end, change, message):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
-@pytest.mark.parametrize("sound", ["noise", "quiet", "tone", "silence", "click", "constant"])
+@pytest.mark.parametrize(
+    "sound", ["noise", "quiet", "tone", "silence", "click", "constant", 1, 100, 480, 481, 5000]
+)
 def test_parity_with_python_speech_features(sound, dtype, tolerance):
     features = pytest.importorskip("python_speech_features")
     time = np.arange(24000) / 24000
@@ -176,21 +168,13 @@ def test_parity_with_python_speech_features(sound, dtype, tolerance):
         "silence": np.zeros(24000),
         "click": (np.arange(24000) == 7000) * 30000.0,
         "constant": np.full(24000, 1000.0),
-    }[sound]
+    }.get(sound)
+    samples = int16_noise(sound) if samples is None else samples  # of any length
     expected = features.logfbank(samples, 24000, 0.02, 0.01, 257, 1024).T
     ours = LogFilterbank()(as_wave(samples, dtype))[0, 0]
     assert ours.dtype == dtype
     assert ours.shape == expected.shape
     torch.testing.assert_close(ours.double(), torch.tensor(expected), atol=tolerance, rtol=0)
-
-
-@pytest.mark.parametrize("num_samples", [1, 100, 480, 481, 5000])
-def test_parity_holds_for_any_length(num_samples):
-    features = pytest.importorskip("python_speech_features")
-    samples = int16_noise(num_samples)
-    expected = features.logfbank(samples, 24000, 0.02, 0.01, 257, 1024).T
-    ours = LogFilterbank()(as_wave(samples))[0, 0]
-    torch.testing.assert_close(ours, torch.from_numpy(expected), atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize(("rate", "num_mel", "fft_size"), [(16000, 26, 512), (8000, 40, 256)])
@@ -270,12 +254,6 @@ def test_the_default_is_differentiable():
 def test_what_is_not_a_batch_of_waveforms_is_refused(make, bad):
     with pytest.raises(ValueError, match=r"audio: got torch.* expected float32 or float64 \(B, N"):
         make()(bad)
-
-
-def test_a_front_end_must_say_how_to_compress():
-    bare = Spectrogram(filterbank=torch.ones(1, 3), window=torch.ones(4), hop=2)
-    with pytest.raises(NotImplementedError):
-        bare(torch.ones(1, 8))
 
 
 # -- configuration ---------------------------------------------------------------------------------

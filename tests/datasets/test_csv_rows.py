@@ -83,10 +83,6 @@ def test_a_header_ignores_the_separator_and_takes_the_prefix(root):
     assert rows(root, "path,label", "a b.mp4,1", prefix="/v") == [VideoRecord("/v/a b.mp4", 1)]
 
 
-def test_a_byte_order_mark_does_not_hide_the_header(root):
-    assert rows(root, "\ufeffpath,label", "/v/a.mp4,1") == [VideoRecord("/v/a.mp4", 1)]
-
-
 def test_a_first_line_that_is_no_header_is_a_file(root):
     assert rows(root, "path.mp4 1") == [VideoRecord(str(root / "path.mp4"), 1)]
 

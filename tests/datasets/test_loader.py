@@ -65,10 +65,16 @@ class Shared(Behaving):
         return {"index": key[1]}
 
 
-def make_loader(tmp_path, dataset, *, policy="drop", workers=0, timeout=60.0, fraction=1.0):
-    guarded = FaultTolerantDataset(dataset, policy=policy, seed=1)
-    batches = EvaluationBatches(length=len(dataset), batch_size=3, rank=0, world_size=1)
-    log = BadMediaLog(tmp_path, split="test", num_files=len(dataset), max_fraction=fraction)
+def make_loader(
+    tmp_path, dataset, *, policy="drop", workers=0, timeout=60.0, fraction=1.0, size=3, train=None
+):
+    """A loader of all samples in order; ``train``: what TrainBatches gets besides, if it trains."""
+    limit = fraction if train else 0.0
+    guarded = FaultTolerantDataset(dataset, policy=policy, seed=1, max_fraction=limit)
+    plan = {"length": len(dataset), "batch_size": size, "rank": 0, "world_size": 1}
+    batches = TrainBatches(**plan, **train) if train else EvaluationBatches(**plan)
+    split = "train" if train else "test"
+    log = BadMediaLog(tmp_path, split=split, num_files=guarded.num_files, max_fraction=fraction)
     settings = LoaderSettings(num_workers=workers, file_timeout_sec=timeout)
     return ResilientLoader(guarded, batches, settings, log)
 
@@ -132,11 +138,8 @@ def test_nothing_but_bad_files_stops_at_once(tmp_path):
 def test_the_limit_that_was_set_decides(tmp_path, workers):
     """Three of four files are bad, nine of ten may be: replacements are drawn until one is good."""
     dataset = Behaving(40, **{f"i{i}": "bad" for i in range(40) if i % 4})
-    guarded = FaultTolerantDataset(dataset, policy="resample", seed=1, max_fraction=0.9)
-    plan = {"length": 40, "batch_size": 4, "rank": 0, "world_size": 1, "seed": 5, "max_epoch": 3}
-    log = BadMediaLog(tmp_path, split="train", num_files=40, max_fraction=0.9)
-    loader = ResilientLoader(guarded, TrainBatches(**plan), LoaderSettings(workers), log)
-    seen = indices(loader)
+    options = {"policy": "resample", "fraction": 0.9, "workers": workers, "size": 4}
+    seen = indices(make_loader(tmp_path, dataset, **options, train={"seed": 5, "max_epoch": 3}))
     assert len(seen) == 30
     assert all(index % 4 == 0 for batch in seen for index in batch)
 
@@ -206,13 +209,11 @@ def test_a_file_that_hangs_is_given_up(tmp_path):
 
 
 def test_training_goes_on_across_epochs_after_a_restart(tmp_path):
-    dataset = Behaving(i4="kill")
-    guarded = FaultTolerantDataset(dataset, policy="resample", seed=1)
-    plan = {"length": 12, "batch_size": 3, "rank": 0, "world_size": 1, "seed": 5, "max_epoch": 2}
-    log = BadMediaLog(tmp_path, split="train", num_files=12, max_fraction=1.0)
-    loader = ResilientLoader(guarded, TrainBatches(**plan), LoaderSettings(num_workers=1), log)
+    plan = {"seed": 5, "max_epoch": 2}
+    options = {"policy": "resample", "workers": 1, "train": plan}
+    loader = make_loader(tmp_path, Behaving(i4="kill"), **options)
     seen = [list(zip(b["epoch"].tolist(), b["index"].tolist(), strict=True)) for b in loader]
-    wanted = list(TrainBatches(**plan))
+    wanted = list(TrainBatches(length=12, batch_size=3, rank=0, world_size=1, **plan))
     for got, want in zip(seen, wanted, strict=True):
         assert [g for g, w in zip(got, want, strict=True) if w[1] != 4] == [
             w for w in want if w[1] != 4
@@ -221,13 +222,9 @@ def test_training_goes_on_across_epochs_after_a_restart(tmp_path):
 
 @pytest.mark.parametrize("fraction", [1 / 6, 0.16])
 def test_a_bad_file_counts_once_however_many_samples_it_has(tmp_path, fraction):
-    guarded = FaultTolerantDataset(Shared(6, i2="bad"), policy="drop", seed=1)
-    assert (len(guarded), guarded.num_files) == (18, 6)
-    batches = EvaluationBatches(length=18, batch_size=6, rank=0, world_size=1)
-    log = BadMediaLog(tmp_path, split="train", num_files=6, max_fraction=fraction)
-    loader = ResilientLoader(guarded, batches, LoaderSettings(), log)
+    loader = make_loader(tmp_path, Shared(6, i2="bad"), size=6, fraction=fraction)
     if fraction < 1 / 6:
-        with pytest.raises(UserError, match=r"1 files of the train split are bad \(16.7%"):
+        with pytest.raises(UserError, match=r"1 files of the test split are bad \(16.7%"):
             indices(loader)
         return
     assert indices(loader) == [[n for n in range(k, k + 6) if n % 6 != 2] for k in (0, 6, 12)]
@@ -235,12 +232,8 @@ def test_a_bad_file_counts_once_however_many_samples_it_has(tmp_path, fraction):
 
 
 def test_a_file_that_is_set_aside_is_set_aside_with_all_its_samples(tmp_path):
-    guarded = FaultTolerantDataset(Shared(4, i1="kill"), policy="drop", seed=1)
-    batches = EvaluationBatches(length=12, batch_size=4, rank=0, world_size=1)
-    log = BadMediaLog(tmp_path, split="test", num_files=4, max_fraction=1.0)
-    loader = ResilientLoader(guarded, batches, LoaderSettings(num_workers=1), log)
+    loader = make_loader(tmp_path, Shared(4, i1="kill"), size=4, workers=1)
     assert indices(loader) == [[0, 2, 3], [4, 6, 7], [8, 10, 11]]
-    assert guarded.quarantine.tolist() == [False, True, False, False]
     assert [row["reason"] for row in records(tmp_path)] == ["its worker process died (exit code 7)"]
 
 

@@ -16,8 +16,6 @@ from reference.plain_decode import decode_video
 from slowfast.datasets.inspect.packets import walk_packets
 from slowfast.datasets.media.reader import open_media
 
-pytestmark = pytest.mark.av
-
 FPS, FRAMES, WINDOWS, LENGTH = 25, 75, 20, 5
 
 
@@ -78,12 +76,18 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+QUICK = {"h264.ts", "h264_open.mp4", "h264_one_keyframe.mp4", "mpeg2_b.mpg", "mpeg4_b.avi"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.av]) for n in CASES]
+)
 def test_random_windows_equal_decoding_from_the_start(tmp_path, name):
     path = write_media(tmp_path / name, CASES[name])
     check_random_windows(path)
 
 
+@pytest.mark.av
 @pytest.mark.parametrize("codec", ["rawvideo", "msrle"])
 def test_frames_with_a_palette(tmp_path, codec):
     """The palette comes with the first packet alone."""
@@ -102,6 +106,7 @@ def test_frames_with_a_palette(tmp_path, codec):
     check_random_windows(path)
 
 
+@pytest.mark.av
 def test_frames_that_are_called_keyframes_and_are_none(tmp_path):
     """Without its table of sync samples, mp4 calls every frame a keyframe."""
     for codec, options in (("mpeg4", _LONG_B | {"bf": "0"}), ("libx264", _x264(g="45"))):
@@ -110,6 +115,7 @@ def test_frames_that_are_called_keyframes_and_are_none(tmp_path):
         check_random_windows(path, frames=90)
 
 
+@pytest.mark.av
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
 def test_presentation_times_are_missing(tmp_path, codec):
     """Without its table of composition offsets, mp4 holds decoding times only, as AVI does."""
@@ -121,6 +127,7 @@ def test_presentation_times_are_missing(tmp_path, codec):
     check_random_windows(path)
 
 
+@pytest.mark.av
 def test_recordings_that_are_joined_with_times_that_go_back_a_little(tmp_path):
     """Behind the first 64 frames, which are those that tell whether the times can be believed."""
     first, second = Video("mpeg2video", "yuv420p", _B, range(80), FPS), range(60, 90)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers.media_events import RATE, find_click, find_flash
 from helpers.media_files import Audio, Video, remux, write_media
 
 from slowfast.datasets.media.reader import open_media
 
-RATE = 24000
 EVENT_FRAME = 40
 EVENT_SEC = EVENT_FRAME / 30
 VFR_TICKS = [0, 1, 2, 5, 6, 7, 20, 21, 33, 34, 40, 41, 42, 47, 48, 59]
@@ -71,38 +71,19 @@ MAKERS = {
 }
 
 
-def _find_flash(reader):
-    """Return when the first bright frame appears, to 4 ms."""
-    start, end = reader.video_extent_sec
-    times = np.arange(start, end, 1 / 240)
-    frames = reader.read_video(times, short_side=32)
-    bright = frames[:, frames.shape[1] * 3 // 4 :].mean(axis=(1, 2, 3)) > 230
-    return times[bright.argmax()] if bright.any() else None
-
-
-def _find_click(reader):
-    """Return when the loudest sample sounds, reading the audio in pieces of 0.1 s."""
-    pieces = [reader.read_audio(k / 10, RATE // 10, RATE)[0] for k in range(-2, 25)]
-    sound = np.abs(np.concatenate(pieces))
-    loud = np.flatnonzero(sound > 0.6 * sound.max())
-    assert loud[-1] - loud[0] < 0.005 * RATE  # one click, not torn by the pieces' borders
-    return loud.mean() / RATE - 0.2
-
-
 @pytest.mark.parametrize("name", MAKERS)
 def test_click_and_flash_are_simultaneous(tmp_path, name):
-    with open_media(MAKERS[name](tmp_path / name)) as reader:
-        flash, click = _find_flash(reader), _find_click(reader)
-        assert abs(flash - click) < 0.010
-        if name not in ("cut.mp4", "plain.ts", "fps29.mp4"):
-            assert abs(click - EVENT_SEC) < 0.010
+    path = MAKERS[name](tmp_path / name)
+    flash, click = find_flash(path), find_click(path)
+    assert abs(flash - click) < 0.010
+    if name not in ("cut.mp4", "plain.ts", "fps29.mp4"):
+        assert abs(click - EVENT_SEC) < 0.010
 
 
 def test_avi_has_no_timestamps_and_may_be_two_frames_late(tmp_path):
-    with open_media(_avi(tmp_path / "plain.avi")) as reader:
-        flash, click = _find_flash(reader), _find_click(reader)
-        assert abs(flash - EVENT_SEC) < 2.1 / 30
-        assert abs(click - EVENT_SEC) < 0.050
+    path = _avi(tmp_path / "plain.avi")
+    assert abs(find_flash(path) - EVENT_SEC) < 2.1 / 30
+    assert abs(find_click(path) - EVENT_SEC) < 0.050
 
 
 def test_a_late_track_starts_late_on_the_files_clock(tmp_path):

@@ -6,11 +6,9 @@ import tarfile
 
 import pytest
 from helpers.data_files import touch
-from helpers.media_files import Audio, Video, read_numbers, write_media
 
 from slowfast.config import UserError
 from slowfast.datasets import tars
-from slowfast.datasets.clip_reader import open_row
 from slowfast.datasets.files import MEDIA_SUFFIXES
 from slowfast.datasets.layouts import find_layout, load_manifest
 
@@ -71,19 +69,6 @@ def test_rows_are_slices_with_labels(root):
     assert contents(val) == [("val-000.tar", b"333", 7)]
     assert len(load_manifest(root, "val", suffixes=MEDIA_SUFFIXES)) == 2
     assert find_layout(root).kind == "tars"
-
-
-def test_a_member_is_read_as_the_file_itself(root, tmp_path):
-    clip = write_media(tmp_path / "clip.mp4", Video(), Audio())
-    write_tar(root / "train.tar", [("pad.txt", b"x" * 700), ("k.mp4", clip.read_bytes())])
-    manifest = load_manifest(root, "train")
-    with (
-        open_row(manifest.row(0)) as reader,
-        open_row(manifest.row(0)._replace(path=str(clip), offset=0, size=-1)) as plain,
-    ):
-        assert read_numbers(reader.read_video([0.5, 1.0])) == read_numbers(
-            plain.read_video([0.5, 1.0])
-        )
 
 
 def test_folders_of_splits_and_names_of_classes(root):

@@ -4,7 +4,6 @@ from reference import augment as oracle
 
 from slowfast.config import get_cfg
 from slowfast.datasets.crop import RandomResizedCrop, ShortSideCrop
-from slowfast.datasets.functional import apply_view
 from slowfast.datasets.transform import (
     EvalTransform,
     TrainTransform,
@@ -68,16 +67,6 @@ def test_the_same_generator_gives_the_same_pixels(pretrain_cfg):
     views = [transform(frames, np.random.default_rng(seed)) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(views[0], views[1])
     assert (views[0] != views[2]).any()
-
-
-def test_draw_then_apply_is_what_a_call_does(pretrain_cfg):
-    transform = build_train_transform(pretrain_cfg)
-    frames = make_frames(36, 48)
-    params = transform.draw(36, 48, np.random.default_rng(5))
-    assert params == transform.draw(36, 48, np.random.default_rng(5))
-    np.testing.assert_array_equal(
-        apply_view(frames, params, 24), transform(frames, np.random.default_rng(5))
-    )
 
 
 def test_rates_of_flip_jitter_gray_and_blur(pretrain_cfg):

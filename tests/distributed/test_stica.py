@@ -1,35 +1,16 @@
 """Two ranks with half a batch each are one rank with the whole batch."""
 
 import pytest
-import stica
 import torch
+from helpers.stica_cfg import small_stica
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast.config import get_cfg
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.utils import distributed
 
 pytestmark = pytest.mark.distributed
 
 HALF = 3
-
-
-def _cfg(values):
-    cfg = get_cfg()
-    stica.add_config(cfg)
-    cfg.merge_from_list(
-        [
-            *("MODEL.MODEL_NAME", "StiCA", "MODEL.ARCH", "r2plus1d_18"),
-            *("MODEL.POOLING", "transformer", "MODEL.FEATURE_AUG", "feature_crop"),
-            *("MODEL.HEAD", "stica_projection", "MODEL.LOSS_FUNC", "stica"),
-            *("RESNET.WIDTH_PER_GROUP", 2, "AUDIO.WIDTH", 2, "AUDIO.ENABLE", True),
-            *("BN.NORM_TYPE", "sync_batchnorm", "DATA.TRAIN_CROP_NUM_SPATIAL", 2),
-            *("STICA.HEAD_DIM", 8, "STICA.EMBED_DIM", 6, "STICA.HEAD_DROPOUT", 0.0),
-            *("TEMPORAL_TRANSFORMER.HEADS", 2),
-            *values,
-        ]
-    )
-    return cfg
 
 
 def _batch():
@@ -58,7 +39,7 @@ def _model(cfg):
 
 def _step(values, rank, world):
     """Train one step on a share of the batch; return terms, gradients and buffers."""
-    cfg = _cfg(values)
+    cfg = small_stica("BN.NORM_TYPE", "sync_batchnorm", *values)
     model = _model(cfg)
     wrapped = DistributedDataParallel(model) if world > 1 else model
     size = 2 * HALF // world

@@ -1,13 +1,10 @@
 """Evaluation: every protocol on video and audio and on audio alone, twice the same."""
 
-import json
-
 import pytest
 import torch
 from helpers.probes import GALLERY, PROTOCOLS, TEST, ProbeModel, probes_cfg
-from helpers.synthetic import OVERRIDES, synthetic_cfg
+from helpers.synthetic import synthetic_cfg
 
-from slowfast.cli.run_net import main
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.evaluator import Evaluation, evaluate
 from slowfast.engine.precision import Precision
@@ -124,19 +121,3 @@ def test_only_some_protocols(tmp_path):
     evaluation = Evaluation(cfg, ProbeModel(), CPU)
     others = evaluate(evaluation, cfg, needs_model=False)
     assert {m.protocol for m in others.values()} == {"baselines"}
-
-
-def test_the_same_command_twice_writes_the_same_file(tmp_path):
-    config = tmp_path / "x.yaml"
-    config.write_text("TASK: ''\n", encoding="utf-8")
-    protocols = str(["classification", "class_retrieval", "knn", "linear_probe", "few_shot"])
-    words = [*OVERRIDES.split(), "TRAIN.ENABLE", "False", "TEST.PROTOCOLS", protocols]
-    words += ["TEST.CHECKPOINT_FILE_PATH", "random", "PROBE.FEW_SHOT_K", "[1,3]"]
-    written = []
-    for name in ("one", "two"):
-        assert main(["--cfg", str(config), *words, "OUTPUT_DIR", str(tmp_path / name)]) == 0
-        written.append((tmp_path / name / "results.json").read_bytes())
-    assert written[0] == written[1]
-    records = json.loads(written[0])["records"]
-    assert {r["checkpoint"] for r in records} == {"random"}
-    assert "few_shot_3" in {r["metric"] for r in records}

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from slowfast.config import UserError
-from slowfast.engine.features import average_views, extract_features, gather_rows, sum_views
+from slowfast.engine.features import extract_features, gather_rows, sum_views
 from slowfast.engine.precision import Precision
 
 CPU = Precision(torch.device("cpu"))
@@ -78,25 +78,6 @@ def test_a_mean_does_not_depend_on_chunks_or_their_order_by_a_bit(chunk_size):
     order = torch.randperm(len(batches), generator=generator).tolist()
     got = extract(*(batches[i] for i in order)).features["video"]
     assert torch.equal(got, views.double().mean(dim=1).float())
-
-
-def test_rows_of_any_order_give_the_same_bits():
-    generator = torch.Generator().manual_seed(0)
-    rows = {
-        "index": torch.arange(50) % 5,
-        "first_view": torch.arange(50) // 5,
-        "num_views": torch.ones(50, dtype=torch.int64),
-        "label": torch.arange(50) % 5,
-        "audio_valid": torch.ones(50, dtype=torch.bool),
-        "sum.video": torch.randn(50, 40, generator=generator, dtype=torch.float64),
-        "count.video": torch.full((50,), 3.0, dtype=torch.float64),
-    }
-    order = torch.randperm(50, generator=generator)
-    first = average_views(rows)
-    second = average_views({name: values[order] for name, values in rows.items()})
-    assert torch.equal(first.features["video"], second.features["video"])
-    assert first.label.tolist() == second.label.tolist() == [0, 1, 2, 3, 4]
-    assert first.num_views.tolist() == [10] * 5
 
 
 def test_embeddings_are_normalized_again_and_silent_clips_do_not_count():

@@ -27,19 +27,15 @@ def test_names_and_shapes_are_the_known_ones():
     assert sum(p.numel() for p in model.parameters()) == KNOWN["total_params"]
 
 
-def test_18_layers_are_the_image_resnet_18():
+@pytest.mark.parametrize(
+    ("layers", "total", "blocks"), [(18, 11_689_512, [2, 2, 2, 2]), (34, 21_797_672, [3, 4, 6, 3])]
+)
+def test_more_layers_are_the_image_resnets(layers, total, blocks):
     with torch.device("meta"):
-        model = _build("audio_resnet18", 64)
-    # 11 689 512 parameters, less 513 000 of the classifier and the 2 input channels missing here.
-    assert sum(p.numel() for p in model.parameters()) == 11_689_512 - 513_000 - 2 * 64 * 49
-
-
-def test_34_layers_are_the_image_resnet_34():
-    with torch.device("meta"):
-        model = _build("audio_resnet34", 64)
-    # 21 797 672 parameters, less the classifier's and the 2 input channels missing here.
-    assert sum(p.numel() for p in model.parameters()) == 21_797_672 - 513_000 - 2 * 64 * 49
-    assert [len(getattr(model, f"layer{i}")) for i in (1, 2, 3, 4)] == [3, 4, 6, 3]
+        model = _build(f"audio_resnet{layers}", 64)
+    # Less 513 000 parameters of the classifier and the 2 input channels missing here.
+    assert sum(p.numel() for p in model.parameters()) == total - 513_000 - 2 * 64 * 49
+    assert [len(getattr(model, f"layer{i}")) for i in (1, 2, 3, 4)] == blocks
 
 
 @pytest.mark.parametrize("arch", ["audio_resnet9", "audio_resnet18", "audio_resnet34"])
@@ -51,12 +47,6 @@ def test_map_has_the_documented_size(arch, bins, steps):
     assert out.summary is None
     assert tuple(out.maps[0].shape) == (1, 32, -(-bins // 32), -(-steps // 32))
     assert model.out_channels == [32]
-
-
-def test_gradient_reaches_every_parameter():
-    model = _build("audio_resnet9", 4).train()
-    model(torch.randn(2, 1, 80, 99)).maps[0].square().mean().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
 def test_initial_weights():

@@ -11,19 +11,17 @@ from slowfast.models.pooling import AvgPooling, PathwayPooling
 
 
 class _Backbone(nn.Module):
-    """Two pathways of different length, and a summary if asked."""
+    """Two pathways of different length."""
 
-    def __init__(self, summary=False):
+    def __init__(self):
         super().__init__()
         self.conv = nn.Conv3d(3, 4, 1)
         self.norm = nn.BatchNorm3d(4)
-        self.summary = summary
         self.out_channels = [4, 4]
 
     def forward(self, x):
         maps = self.norm(self.conv(x))
-        summary = maps.amax(dim=(2, 3, 4)) if self.summary else None
-        return BackboneOutput([maps[:, :, ::2], maps] if not self.summary else [maps], summary)
+        return BackboneOutput([maps[:, :, ::2], maps])
 
 
 class _FirstAndLastStep(nn.Module):
@@ -49,13 +47,12 @@ class _FirstAndLastStep(nn.Module):
         ]
 
 
-def _model(feature_aug=None, summary=False, **kwargs):
+def _model(feature_aug=None, **kwargs):
     torch.manual_seed(0)
-    dims = [4] if summary else [4, 4]
     return Classifier(
-        _Backbone(summary),
-        PathwayPooling([AvgPooling() for _ in dims], dims),
-        LinearHead(sum(dims), 5, init_std=1.0),
+        _Backbone(),
+        PathwayPooling([AvgPooling(), AvgPooling()], [4, 4]),
+        LinearHead(8, 5, init_std=1.0),
         feature_aug=feature_aug,
         **kwargs,
     )
@@ -100,18 +97,12 @@ def test_crops_in_training():
     torch.testing.assert_close(out.crop_logits[0], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_evaluation_sees_the_full_map_only():
-    plain, cropping = _model().eval(), _model(_FirstAndLastStep()).eval()
+@pytest.mark.parametrize("training", [True, False])
+def test_crops_are_of_training_and_change_no_logit_of_the_full_map(training):
+    plain, cropping = (_model(crops).train(training) for crops in (None, _FirstAndLastStep()))
     out = cropping(_batch())
-    assert out.crop_logits is None
-    torch.testing.assert_close(out.logits, plain(_batch()).logits, rtol=0, atol=0)
-
-
-def test_the_augmentation_changes_no_logit_of_the_full_map():
-    plain, cropping = _model().train(), _model(_FirstAndLastStep()).train()
-    torch.testing.assert_close(
-        cropping(_batch()).logits, plain(_batch()).logits, rtol=1e-6, atol=1e-6
-    )
+    assert (out.crop_logits is not None) == training
+    torch.testing.assert_close(out.logits, plain(_batch()).logits, rtol=1e-6, atol=1e-6)
 
 
 def test_nothing_random_is_consumed():
@@ -138,23 +129,6 @@ def test_embed():
     assert out["video"].shape == (2, 3, 8)
     torch.testing.assert_close(out["logits"], model(_batch()).logits, rtol=0, atol=0)
     torch.testing.assert_close(model.head(out["video"]), out["logits"], rtol=1e-5, atol=1e-5)
-
-
-def test_summary_stands_for_the_full_map_where_asked():
-    batch = _batch()
-    model = _model(summary=True, use_summary=True).eval()
-    summary = model.backbone(batch["video"].flatten(0, 1)).summary
-    torch.testing.assert_close(model.embed(batch)["video"].flatten(0, 1), summary)
-    pooled = _model(summary=True, use_summary=False).eval().embed(batch)["video"]
-    assert (pooled.flatten(0, 1) - summary).abs().max() > 1e-3
-
-
-def test_summary_and_crops():
-    model = _model(_FirstAndLastStep(), summary=True, use_summary=True).train()
-    out = model(_batch())
-    summary = model.backbone(_batch()["video"].flatten(0, 1)).summary
-    torch.testing.assert_close(out.logits.flatten(0, 1), model.head(summary), rtol=1e-5, atol=1e-5)
-    assert out.crop_logits.shape == (3, 2, 3, 5)
 
 
 def test_linear_probe_freezes_all_but_the_head():
@@ -224,12 +198,7 @@ def test_built_from_the_registry():
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [
-        ("ARCH", "r3d18"),
-        ("POOLING", "average"),
-        ("HEAD", "linear2"),
-        ("FEATURE_AUG", "crop"),
-    ],
+    [("ARCH", "r3d18"), ("POOLING", "average"), ("HEAD", "linear2"), ("FEATURE_AUG", "crop")],
 )
 def test_unknown_parts_name_their_key(key, value):
     with pytest.raises(KeyError, match=f"MODEL.{key}: unknown .* '{value}'"):

@@ -1,6 +1,6 @@
 import pytest
 
-from slowfast.config import ConfigError, get_cfg, load_config
+from slowfast.config import get_cfg
 from slowfast.models.mvit.checks import check_mvit
 
 
@@ -49,29 +49,3 @@ def test_problems(section, key, words):
     found = _problems(**section)
     assert [name for name, _ in found] == [f"MVIT.{key}"]
     assert words in found[0][1]
-
-
-REVERSIBLE = ("MODEL.MODEL_NAME", "MViT", "MODEL.ARCH", "mvit", "MVIT.REV.ENABLE", "True")
-MASKED = ("MODEL.MODEL_NAME", "MaskMViT", "MODEL.ARCH", "maskmvit", "MODEL.LOSS_FUNC", "multi_mse")
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (REVERSIBLE, "MVIT.REV.ENABLE: got True, but this is not built here: reversible MViT"),
-        (
-            (*MASKED, "MASK.ENABLE", "True"),
-            "MASK.ENABLE: got True, but this is not built here: masked pretraining",
-        ),
-        (
-            MASKED,
-            "MODEL.MODEL_NAME: got 'MaskMViT', but this is not built here: masked pretraining",
-        ),
-    ],
-)
-def test_what_is_not_built_gets_one_clear_error(words, expected, tmp_path):
-    own = ("DATA.PATH_TO_DATA_DIR", "unused", "NUM_GPUS", "0", "OUTPUT_DIR", str(tmp_path))
-    with pytest.raises(ConfigError) as error:
-        load_config(None, [*words, *own])
-    assert len(error.value.problems) == 1
-    assert expected in str(error.value)

@@ -1,6 +1,6 @@
-import numpy as np
 import pytest
 import torch
+from helpers.blocks import assert_computes, randomize
 from reference.resnet_block import non_local
 from torch import nn
 
@@ -14,12 +14,8 @@ from slowfast.models.resnet.nonlocal_block import (
 
 
 def _block(**spec):
-    torch.manual_seed(2)
     block = NonLocal(6, NonLocalSpec(**spec), norm=nn.BatchNorm3d)
-    for name, value in block.state_dict().items():
-        if value.is_floating_point():
-            value.copy_(torch.rand_like(value) + (0.5 if "running_var" in name else -0.5))
-    return block.double().eval()
+    return block, randomize(block)
 
 
 def _input(frames=2):
@@ -30,17 +26,13 @@ def _input(frames=2):
 @pytest.mark.parametrize("pool", [(1, 1, 1), (1, 2, 2), (2, 2, 2)])
 @pytest.mark.parametrize("instantiation", ["softmax", "dot_product"])
 def test_block_is_the_oracles(instantiation, pool):
-    block, x = _block(instantiation=instantiation, pool=pool), _input()
-    state = {name: value.numpy() for name, value in block.state_dict().items()}
-    with torch.no_grad():
-        got = block(x).numpy()
-    expected = non_local(x.numpy(), state, pool, instantiation)
-    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-11)
+    (block, state), x = _block(instantiation=instantiation, pool=pool), _input()
+    assert_computes(block, x, non_local(x.numpy(), state, pool, instantiation))
 
 
 def test_a_group_of_frames_looks_at_itself_only():
     x = _input(frames=4)
-    grouped, whole = _block(groups=2), _block()
+    (grouped, _), (whole, _) = _block(groups=2), _block()
     with torch.no_grad():
         halves = torch.cat([whole(x[:, :, :2]), whole(x[:, :, 2:])], dim=2)
         torch.testing.assert_close(grouped(x), halves, rtol=1e-12, atol=1e-12)
@@ -49,7 +41,7 @@ def test_a_group_of_frames_looks_at_itself_only():
 
 
 def test_a_single_cell_passes():
-    assert _block()(_input()[..., :1, :1]).shape == (2, 6, 2, 1, 1)
+    assert _block()[0](_input()[..., :1, :1]).shape == (2, 6, 2, 1, 1)
 
 
 def test_it_starts_as_no_block_at_all():

@@ -39,13 +39,6 @@ def _by_name(model, groups, key):
     return {names[id(p)]: group[key] for group in groups for p in group["params"]}
 
 
-def test_every_parameter_is_in_one_group():
-    model = _Model()
-    groups = parameter_groups(model, _cfg())
-    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
-    assert set(_by_name(model, groups, "weight_decay")) == dict(model.named_parameters()).keys()
-
-
 @pytest.mark.parametrize("zero_flat", [False, True])
 def test_weight_decay(zero_flat):
     model = _Model()

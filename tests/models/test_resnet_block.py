@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.blocks import assert_computes, randomize
 from reference import resnet_block as oracle
 from torch import nn
 
@@ -17,23 +18,12 @@ from slowfast.models.resnet.block import (
 
 
 def _block(transform, **shape):
-    torch.manual_seed(1)
     block = ResBlock(BlockSpec(**shape), transform=transform, norm=nn.BatchNorm3d)
-    for name, value in block.state_dict().items():
-        if value.is_floating_point():
-            value.copy_(torch.rand_like(value) + (0.5 if "running_var" in name else -0.5))
-    block.double().eval()
-    return block, {name: value.numpy() for name, value in block.state_dict().items()}
+    return block, randomize(block)
 
 
 def _input(channels, frames=4):
     return torch.randn(2, channels, frames, 6, 7, dtype=torch.float64)
-
-
-def _assert_equal(block, x, expected):
-    with torch.no_grad():
-        got = block(x.clone()).numpy()
-    np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("stride_first", [False, True])
@@ -45,21 +35,15 @@ def test_bottleneck_is_the_oracles(dim_in, stride, dilation, temporal_kernel, st
     block, state = _block(BottleneckTransform, **shape, **more)
     x = _input(dim_in)
     assert ("branch1.weight" in state) == (dim_in == 6)
-    _assert_equal(block, x, oracle.bottleneck(x.numpy(), state, **more))
+    assert_computes(block, x, oracle.bottleneck(x.numpy(), state, **more))
 
 
 @pytest.mark.parametrize(("dim_in", "stride", "temporal_kernel"), [(8, 1, 1), (6, 2, 3)])
 def test_basic_block_is_the_oracles(dim_in, stride, temporal_kernel):
-    block, state = _block(
-        BasicTransform,
-        dim_in=dim_in,
-        dim_inner=3,
-        dim_out=8,
-        stride=stride,
-        temporal_kernel=temporal_kernel,
-    )
+    shape = {"dim_in": dim_in, "dim_inner": 3, "dim_out": 8, "temporal_kernel": temporal_kernel}
+    block, state = _block(BasicTransform, **shape, stride=stride)
     x = _input(dim_in)
-    _assert_equal(block, x, oracle.basic(x.numpy(), state, stride))
+    assert_computes(block, x, oracle.basic(x.numpy(), state, stride))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +61,7 @@ def test_blocks_of_csn_and_r2plus1d_are_the_oracles(
     strides = {"stride": stride, "temporal_stride": temporal_stride}
     block, state = _block(transform, dim_in=8, dim_inner=3, dim_out=8, temporal_kernel=3, **strides)
     x = _input(8, frames)
-    _assert_equal(block, x, reference(x.numpy(), state, **strides))
+    assert_computes(block, x, reference(x.numpy(), state, **strides))
 
 
 def test_groups_do_not_see_each_other():
@@ -120,11 +104,8 @@ def test_a_branch_that_starts_at_zero_is_left_out_at_first(transform):
 
 
 def test_convolutions_start_as_published():
-    block = ResBlock(
-        BlockSpec(dim_in=64, dim_inner=32, dim_out=64),
-        transform=BottleneckTransform,
-        norm=nn.BatchNorm3d,
-    )
+    spec = BlockSpec(dim_in=64, dim_inner=32, dim_out=64)
+    block = ResBlock(spec, transform=BottleneckTransform, norm=nn.BatchNorm3d)
     initialize(block)
     assert block.branch2.b.weight.std().item() == pytest.approx((2 / (32 * 9)) ** 0.5, rel=0.03)
     assert block.branch2.c_bn.weight.unique().tolist() == [1.0]

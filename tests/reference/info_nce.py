@@ -1,30 +1,23 @@
-"""InfoNCE by its formula, one query and one key at a time."""
+"""The contrastive loss, one query and one key at a time."""
 
-from __future__ import annotations
-
-import math
+import torch
 
 
-def info_nce(query, key, temperature, valid=None):
-    """Average -log softmax over valid queries; lists of rows in, float out.
-
-    Args:
-        query: B rows of D floats, the joint batch of all processes.
-        key: The same.
-        temperature: Positive number.
-        valid: B booleans.
-    """
-    valid = [True] * len(query) if valid is None else valid
+def nce(queries, keys, temperature, valid=None):
+    """Noise-contrastive loss of lists of vectors: query i against all keys, key i is right."""
+    valid = [True] * len(queries) if valid is None else valid
     losses = []
-    for i, q in enumerate(query):
+    for i, query in enumerate(queries):
         if not valid[i]:
             continue
-        similarity = {
-            j: sum(a * b for a, b in zip(q, k, strict=True)) / temperature
-            for j, k in enumerate(key)
-            if valid[j]
-        }
-        top = max(similarity.values())
-        total = sum(math.exp(s - top) for s in similarity.values())
-        losses.append(top + math.log(total) - similarity[i])
-    return sum(losses) / len(losses) if losses else 0.0
+        scores = torch.stack(
+            [
+                (query * key.detach()).sum() / temperature
+                for key, is_valid in zip(keys, valid, strict=True)
+                if is_valid
+            ]
+        )
+        right = (query * keys[i].detach()).sum() / temperature
+        top = scores.max()
+        losses.append(top + torch.log(torch.exp(scores - top).sum()) - right)
+    return sum(losses) / len(losses) if losses else queries[0].sum() * 0

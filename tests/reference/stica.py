@@ -7,6 +7,7 @@ by name. Boxes are (first, last) with the end excluded.
 import math
 
 import torch
+from reference.info_nce import nce
 
 
 def space_crop(feature_map, box):
@@ -101,26 +102,6 @@ def project_group(rows, weights, eps=1e-5):
         y = weights["linear2.weight"] @ h + weights["linear2.bias"]
         out.append(y / torch.sqrt((y**2).sum()))
     return out
-
-
-def nce(queries, keys, temperature, valid=None):
-    """Noise-contrastive loss of lists of vectors: query i against all keys, key i is right."""
-    valid = [True] * len(queries) if valid is None else valid
-    losses = []
-    for i, query in enumerate(queries):
-        if not valid[i]:
-            continue
-        scores = torch.stack(
-            [
-                (query * key.detach()).sum() / temperature
-                for key, is_valid in zip(keys, valid, strict=True)
-                if is_valid
-            ]
-        )
-        right = (query * keys[i].detach()).sum() / temperature
-        top = scores.max()
-        losses.append(top + torch.log(torch.exp(scores - top).sum()) - right)
-    return sum(losses) / len(losses) if losses else queries[0].sum() * 0
 
 
 def cross_modal(video, audio, temperature, valid=None):

@@ -10,7 +10,6 @@ from slowfast.datasets.labels import take_per_class
 from slowfast.datasets.manifest import Manifest, VideoRecord
 from slowfast.engine.protocols.few_shot import few_shot, sample_k_shot
 from slowfast.engine.protocols.probe import remap_labels
-from slowfast.utils.statistics import mean_interval
 
 LABEL = torch.tensor([5, 0, 5, 0, 5, 9, 9, 9, 9, 0])
 SPLIT = remap_labels(Given(None), LABEL, LABEL)
@@ -24,13 +23,12 @@ def test_k_videos_of_each_class_are_drawn():
 
 
 def test_draws_differ_and_repeat():
-    draws = [tuple(sample_k_shot(SPLIT, 2, seed=1, draw=draw).tolist()) for draw in range(8)]
+    draws, again, other = (
+        [tuple(sample_k_shot(SPLIT, 2, seed=seed, draw=draw).tolist()) for draw in range(8)]
+        for seed in (1, 1, 2)
+    )
     assert len(set(draws)) > 4
-    assert draws == [
-        tuple(sample_k_shot(SPLIT, 2, seed=1, draw=draw).tolist()) for draw in range(8)
-    ]
-    other = [tuple(sample_k_shot(SPLIT, 2, seed=2, draw=draw).tolist()) for draw in range(8)]
-    assert other != draws
+    assert draws == again != other
 
 
 def test_fewer_videos_are_among_more():
@@ -67,20 +65,11 @@ def test_the_result_is_the_mean_over_draws_with_its_interval(caplog):
     assert one.interval[0] < one.value < one.interval[1]
     assert one.value < results["few_shot_10"].value
     assert few_shot(given, probe_cfg()) == results
-
-
-def test_the_interval_is_students(monkeypatch):
-    accuracies = iter([0.2, 0.5, 0.9])
-    monkeypatch.setattr(
-        "slowfast.engine.protocols.few_shot._accuracy", lambda probe, rows: next(accuracies)
-    )
-    (result,) = few_shot(
-        Given(*blob_tables()), probe_cfg(FEW_SHOT_K=[1], FEW_SHOT_EPISODES=3)
-    ).values()
-    mean, low, high = mean_interval([0.2, 0.5, 0.9])
-    assert low < 0 < 1 < high
-    assert result.value == mean
-    assert result.interval == (0.0, 1.0)
+    # Student's, of two draws: 12.7 times half their difference, one of 30 videos; cut at 0 and 1.
+    two = few_shot(given, probe_cfg(FEW_SHOT_EPISODES=2))
+    low, high = two["few_shot_10"].interval
+    assert high - low == pytest.approx(12.7062 / 30, abs=1e-5)
+    assert two["few_shot_5"].interval == (0.0, 1.0)
 
 
 def test_two_models_are_compared_on_the_same_videos():

@@ -74,13 +74,6 @@ def test_tiny_galleries(protocol, label):
     assert result.chance == 1 / len(set(label))
 
 
-def test_top5():
-    results = linear_probe(
-        Given(*blob_tables(classes=7, spread=2.0)), probe_cfg(WEIGHT_DECAY_GRID=[0.01])
-    )
-    assert results["linear_probe_top5"].value > results["linear_probe_top1"].value
-
-
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setattr(svm_module, "has_scikit_learn", lambda: False)
     with pytest.raises(UserError, match=r"linear_svm' needs scikit-learn: pip install .*\[eval\]"):

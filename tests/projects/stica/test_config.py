@@ -5,7 +5,7 @@ import pytest
 from stica import config
 from stica.config import add_config, check_config
 
-from slowfast.config import get_cfg, register_check
+from slowfast.config import ConfigError, get_cfg, load_config
 
 
 def _only_problem(cfg):
@@ -123,11 +123,6 @@ def test_all_problems_are_found_at_once(cfg):
     assert keys == {"STICA.HEAD_BN", "STICA.EMBED_DIM", "MODEL.POOLING"}
 
 
-def test_the_weight_of_crops_in_a_classifier_is_the_cores_key(cfg):
-    with pytest.raises(KeyError, match=r"renamed to MODEL\.FEATURE_AUG_WEIGHT"):
-        cfg.merge_from_list(["FEATURE_CROP.WEIGHT", 0.5])
-
-
 def test_the_file_itself_imports_nothing_heavy():
     tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -135,5 +130,6 @@ def test_the_file_itself_imports_nothing_heavy():
     assert all(m.startswith(("slowfast.config", "fvcore", "__future__")) for m in modules | names)
 
 
-def test_the_check_is_registered(cfg):
-    assert register_check.__globals__["_CHECKS"]["stica.config.check_config"] is check_config
+def test_loading_a_configuration_checks_it():
+    with pytest.raises(ConfigError, match=r"STICA\.HEAD_BN: got 'x', expected one of 'group'"):
+        load_config("StiCA/R2plus1D_pretrain.yaml", ["STICA.HEAD_BN", "x"])

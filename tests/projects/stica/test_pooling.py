@@ -54,7 +54,7 @@ def _row(tokens, i):
 @pytest.mark.parametrize("project", [True, False])
 def test_agrees_with_the_oracle(readout, positions, project):
     pooling = _pooling(readout, positions=positions, project=project)
-    tokens = _tokens([4, 2, 3, 1], starts=[0, 2, 1, 3])
+    tokens = _tokens([16, 2, 7, 1], starts=[0, 2, 1, 3])
     weights = dict(pooling.named_parameters())
     expected = []
     for i in range(4):
@@ -86,19 +86,6 @@ def test_padding_gets_no_gradient():
     values = tokens.values.requires_grad_()
     pooling(tokens._replace(values=values)).square().sum().backward()
     assert torch.equal((values.grad != 0).any(dim=-1), tokens.mask)
-
-
-@pytest.mark.parametrize("length", [1, 2, 7, 16])
-def test_any_length(length):
-    assert _pooling()(_tokens([length, length])).shape == (2, DIM)
-
-
-def test_rows_do_not_influence_each_other():
-    pooling = _pooling()
-    tokens = _tokens([3, 3, 3])
-    order = [2, 0, 1]
-    shuffled = Tokens(*(field[order] for field in tokens))
-    torch.testing.assert_close(pooling(shuffled), pooling(tokens)[order], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("readout", ["cls", "mean"])

@@ -1,18 +1,18 @@
 """The published behavior: against measured numbers of the published code, and an oracle.
 
 Weights of the measured numbers depend on (seed, name, shape) only, inputs on the seed: see
-``_weight`` and ``_randn``. So the files in tests/data hold boxes and outputs, nothing else.
+``make_state`` and ``_randn``. So the files in tests/data hold boxes and outputs, nothing else.
 """
 
 import copy
 import gzip
 import json
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.zoo import make_state
 from reference import stica as oracle
 from stica.checkpoint_format import convert
 from stica.config import CROP_KINDS
@@ -35,18 +35,6 @@ SEEDS = range(300)
 def released(cfg):
     cfg.STICA.COMPAT = "released"
     return cfg
-
-
-def _weight(seed, name, shape):
-    generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))
-    r = torch.randn(shape, generator=generator)
-    if name.endswith("running_var"):
-        return 0.5 + r.abs()
-    if name.endswith("running_mean"):
-        return 0.1 * r
-    if r.dim() >= 2:
-        return r * (2 / r[0].numel()) ** 0.5
-    return (1 if name.endswith("weight") else 0) + 0.1 * r
 
 
 def _randn(*shape, seed):
@@ -116,10 +104,7 @@ def _double(batch):
 def _load_published_weights(model, seed):
     with gzip.open(DATA / "gdt_state_dict_keys.json.gz", "rt") as file:
         keys = json.load(file)["keys"]
-    state = {
-        name: _weight(seed, name, shape) if dtype == "float32" else torch.zeros(shape).long()
-        for name, (shape, dtype) in keys.items()
-    }
+    state = make_state({name: shape for name, (shape, _) in keys.items()}, seed)
     conversion = convert(state, model.state_dict())
     assert conversion.missed == []
     model.load_state_dict(conversion.state)

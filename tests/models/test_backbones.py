@@ -1,0 +1,76 @@
+"""What holds for every backbone: the size of its maps, and activations that are recomputed."""
+
+import pytest
+import torch
+
+from slowfast.config import get_cfg
+from slowfast.models.build import BACKBONE_REGISTRY
+
+NARROW = ("RESNET.WIDTH_PER_GROUP", 8, "X3D.WIDTH_FACTOR", 0.5, "X3D.DEPTH_FACTOR", 0.5)
+MVIT = (
+    *("MVIT.EMBED_DIM", 16, "MVIT.DEPTH", 3, "MVIT.PATCH_PADDING", [1, 3, 3]),
+    *("MVIT.POOL_Q_STRIDE", [[1, 1, 2, 2]], "MVIT.POOL_KV_STRIDE_ADAPTIVE", [1, 4, 4]),
+    *("MVIT.REL_POS_SPATIAL", True, "MVIT.REL_POS_TEMPORAL", True, "MVIT.DROPPATH_RATE", 0.5),
+)
+# Strides in time and space: a started block of frames or pixels is a step or cell of its own.
+STRIDES = {
+    **{"mc3_18": (1, 16), "r2plus1d_18": (8, 16), "r3d_18": (8, 16), "x3d": (1, 32)},
+    **{"c2d_nopool": (1, 32), "slow": (1, 32), "csn": (8, 32), "r2plus1d": (4, 32)},
+}
+RECOMPUTED = {
+    **dict.fromkeys(("c3d", "csn", "r2plus1d_18", "s3dg", "slowfast", "x3d"), ()),
+    "slow": ("NONLOCAL.LOCATION", [[[]], [[1]], [[]], [[]]]),
+    "mvit": MVIT,
+}
+
+
+def build(arch, *words):
+    cfg = get_cfg()
+    cfg.merge_from_list(["MODEL.ARCH", arch, *NARROW, *words])
+    torch.manual_seed(0)
+    return BACKBONE_REGISTRY.get(arch)(cfg)
+
+
+@pytest.mark.parametrize("size", [(1, 32, 32), (5, 33, 70), (8, 33, 48), (9, 40, 24), (16, 33, 65)])
+@pytest.mark.parametrize("arch", [*STRIDES, "c2d", "i3d"])
+def test_maps_have_the_documented_size(arch, size):
+    with torch.device("meta"):
+        backbone = build(arch).eval()
+        out = backbone(torch.empty(1, 3, *size))
+    in_time, in_space = STRIDES.get(arch, (2, 32))
+    steps, *cells = (-(-n // s) for n, s in zip(size, (in_time, in_space, in_space), strict=True))
+    if arch in ("c2d", "i3d"):  # pool whole pairs of frames
+        steps = max(1, size[0] // 2)
+    assert out.summary is None
+    assert [tuple(m.shape) for m in out.maps] == [(1, *backbone.out_channels, steps, *cells)]
+
+
+@pytest.mark.parametrize("arch", RECOMPUTED)
+def test_recomputed_activations_change_nothing(arch):
+    models = [build(arch, *RECOMPUTED[arch], "MODEL.ACT_CHECKPOINT", on) for on in (False, True)]
+    x = torch.randn(2, 3, 8, 32, 32)
+    for model in models:
+        torch.manual_seed(1)
+        out = model.train()(x)
+        parts = [values for values in (*out.maps, out.summary) if values is not None]
+        sum(part.square().sum() for part in parts).backward()
+    for (name, a), b in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-6, msg=name)
+    # In particular the running statistics: they moved once, not once more in the backward pass.
+    for (name, a), b in zip(models[0].named_buffers(), models[1].buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0, msg=name)
+
+
+def test_recomputing_keeps_fewer_tensors():
+    def kept(model):
+        sizes = []
+
+        def count(t):
+            sizes.append(t.numel())
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+            model.train()(torch.randn(2, 3, 4, 16, 16))
+        return sum(sizes)
+
+    assert kept(build("r3d_18", "MODEL.ACT_CHECKPOINT", True)) < kept(build("r3d_18")) / 2
