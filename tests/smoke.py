@@ -99,14 +99,8 @@ def protocols(folder: Path) -> None:
     """Every protocol, pre-trained against random weights, by the sweep of the docs."""
     words = [*TINY, "DEMO_SET.NUM_TRAIN_PER_CLASS", "5", "DEMO_SET.NUM_TEST_PER_CLASS", "1"]
     words += ["SOLVER.MAX_EPOCH", "1", "SOLVER.WARMUP_EPOCHS", "0.0", "TRAIN.BATCH_SIZE", "10"]
-    words += [
-        "PROBE.FEW_SHOT_K",
-        "[1,2]",
-        "PROBE.FEW_SHOT_EPISODES",
-        "2",
-        "MODEL.ATTENTIVE_HEADS",
-        "4",
-    ]
+    words += ["PROBE.FEW_SHOT_K", "[1,2]", "PROBE.FEW_SHOT_EPISODES", "2"]
+    words += ["MODEL.ATTENTIVE_HEADS", "4"]
     out = folder / "protocols"
     sweep = [sys.executable, str(ROOT / "tools" / "sweep_net.py")]
     sweep += ["--sweep", "configs/StiCA/sweeps/demo_protocols.yaml", "--only", "*seed_42"]
@@ -154,13 +148,7 @@ def wheel(folder: Path) -> None:
     assert where.count(str(folder / "site" / "stica_weights")) == 1 + shipped, where
     words = [*DEMO, *TINY, "TRAIN.MAX_STEPS", "2", "TEST.ENABLE", "False"]
     words += ["TRAIN.EVAL_BEFORE", "False", "OUTPUT_DIR", str(folder / "wheel")]
-    command = [
-        sys.executable,
-        "-m",
-        "slowfast.cli.run_net",
-        "--cfg",
-        "StiCA/R2plus1D_pretrain.yaml",
-    ]
+    command = [sys.executable, "-m", "slowfast.cli.run_net", "--cfg", PRETRAIN[len("configs/") :]]
     assert "saved" in run([*command, *words], cwd=folder, env=env)
 
 

@@ -89,8 +89,9 @@ def test_the_supervised_pipeline_only_crops_and_flips(cfg):
     draws = [transform.draw(36, 48, rng) for _ in range(50)]
     assert all(d.color is None and d.blur_sigma == 0 for d in draws)
     assert {d.flip for d in draws} == {True, False}
-    cfg.DATA.RANDOM_FLIP = False
+    cfg.DATA.RANDOM_FLIP, cfg.DATA.INV_UNIFORM_SAMPLE = False, True
     assert not any(build_train_transform(cfg).draw(36, 48, rng).flip for _ in range(50))
+    assert build_train_transform(cfg).crop.inverse
 
 
 def test_the_supervised_pipeline_shows_the_box_that_was_drawn(cfg):
@@ -124,11 +125,6 @@ def test_what_the_configuration_says_is_built(pretrain_cfg):
     assert build_train_transform(pretrain_cfg).crop.aspect == (1.0, 1.0)
     pretrain_cfg.DATA.SSL_COLOR_JITTER = False
     assert build_train_transform(pretrain_cfg).color is None
-
-
-def test_inverse_sampling_comes_from_the_configuration(cfg):
-    cfg.DATA.INV_UNIFORM_SAMPLE = True
-    assert build_train_transform(cfg).crop.inverse
 
 
 # -- evaluation ------------------------------------------------------------------------------------

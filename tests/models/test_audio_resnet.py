@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.configs import make_cfg
 
-from slowfast.config import get_cfg
 from slowfast.models.build import BACKBONE_REGISTRY
 
 FIXTURE = Path(__file__).parents[1] / "data" / "state_dicts_audio_resnet.json.gz"
@@ -13,10 +13,8 @@ KNOWN = json.loads(gzip.decompress(FIXTURE.read_bytes()))["audio_resnet9"]
 
 
 def _build(arch, width):
-    cfg = get_cfg()
-    cfg.AUDIO.WIDTH = width
     torch.manual_seed(0)
-    return BACKBONE_REGISTRY.get(arch)(cfg)
+    return BACKBONE_REGISTRY.get(arch)(make_cfg(f"AUDIO.WIDTH {width}"))
 
 
 def test_names_and_shapes_are_the_known_ones():

@@ -1,18 +1,15 @@
 import pytest
 import torch
+from helpers.configs import make_cfg
 
-from slowfast.config import get_cfg
 from slowfast.models.audio_vit import audio_vit, check_audio_vit
 from slowfast.models.build import BACKBONE_REGISTRY, build_model
 
 
 def _cfg(**section):
-    cfg = get_cfg()
-    cfg.MODEL.MODEL_NAME, cfg.AUDIO.ENABLE, cfg.AUDIO.ARCH = "AudioClassifier", True, "audio_vit"
-    cfg.AUDIO_VIT.EMBED_DIM, cfg.AUDIO_VIT.NUM_HEADS, cfg.AUDIO_VIT.DEPTH = 16, 2, 2
-    for key, value in section.items():
-        cfg.AUDIO_VIT[key] = value
-    return cfg
+    words = "MODEL.MODEL_NAME AudioClassifier AUDIO.ENABLE True AUDIO.ARCH audio_vit "
+    words += "AUDIO_VIT.EMBED_DIM 16 AUDIO_VIT.NUM_HEADS 2 AUDIO_VIT.DEPTH 2"
+    return make_cfg(words, "AUDIO_VIT", **section)
 
 
 def _build(**section):

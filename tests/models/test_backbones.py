@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-
-from slowfast.config import get_cfg
-from slowfast.models.build import BACKBONE_REGISTRY
+from helpers.configs import make_backbone, make_cfg
 
 NARROW = ("RESNET.WIDTH_PER_GROUP", 8, "X3D.WIDTH_FACTOR", 0.5, "X3D.DEPTH_FACTOR", 0.5)
 MVIT = (
@@ -25,10 +23,9 @@ RECOMPUTED = {
 
 
 def build(arch, *words):
-    cfg = get_cfg()
-    cfg.merge_from_list(["MODEL.ARCH", arch, *NARROW, *words])
-    torch.manual_seed(0)
-    return BACKBONE_REGISTRY.get(arch)(cfg)
+    cfg = make_cfg(f"MODEL.ARCH {arch}")
+    cfg.merge_from_list([*NARROW, *words])
+    return make_backbone(cfg)
 
 
 @pytest.mark.parametrize("size", [(1, 32, 32), (5, 33, 70), (8, 33, 48), (9, 40, 24), (16, 33, 65)])

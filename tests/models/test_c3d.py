@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from helpers.configs import make_backbone, make_cfg
 from reference.video_block import conv3d
 from torch import nn
 
 import slowfast.cli.registrations  # noqa: F401
-from slowfast.config import get_cfg, load_config
+from slowfast.config import load_config
 from slowfast.models.build import (
-    BACKBONE_REGISTRY,
     CHECKPOINT_FORMAT_REGISTRY,
     HEAD_REGISTRY,
     build_model,
@@ -20,16 +20,11 @@ NAMES = ("conv1a", "conv2a", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "
 
 
 def _cfg(width=8, **model):
-    cfg = get_cfg()
-    cfg.RESNET.WIDTH_PER_GROUP = width
-    for key, value in model.items():
-        cfg.MODEL[key] = value
-    return cfg
+    return make_cfg(f"MODEL.ARCH c3d RESNET.WIDTH_PER_GROUP {width}", **model)
 
 
 def _build(**kwargs):
-    torch.manual_seed(0)
-    return BACKBONE_REGISTRY.get("c3d")(_cfg(**kwargs))
+    return make_backbone(_cfg(**kwargs))
 
 
 def _plain_pool(x, kernel):

@@ -1,8 +1,8 @@
 import pytest
 import torch
+from helpers.configs import make_cfg
 from torch import nn
 
-from slowfast.config import get_cfg
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.classifier import Classifier
 from slowfast.models.contracts import BackboneOutput, CropGroup, Tokens
@@ -178,14 +178,8 @@ def test_layers_are_numbered_for_layer_decay():
 
 
 def _cfg(**model):
-    cfg = get_cfg()
-    cfg.MODEL.MODEL_NAME = "VideoResNet"
-    cfg.MODEL.ARCH = "r3d_18"
-    cfg.MODEL.NUM_CLASSES = 7
-    cfg.RESNET.WIDTH_PER_GROUP = 4
-    for key, value in model.items():
-        cfg.MODEL[key] = value
-    return cfg
+    words = "MODEL.MODEL_NAME VideoResNet MODEL.ARCH r3d_18 MODEL.NUM_CLASSES 7"
+    return make_cfg(f"{words} RESNET.WIDTH_PER_GROUP 4", **model)
 
 
 def test_built_from_the_registry():

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from helpers.configs import make_backbone
 
 from slowfast.config import get_cfg, load_config
 from slowfast.models.build import BACKBONE_REGISTRY, build_model
@@ -33,8 +34,7 @@ def _cfg(*words):
 
 
 def _build(*words):
-    torch.manual_seed(0)
-    return BACKBONE_REGISTRY.get("mvit")(_cfg(*words)).eval()
+    return make_backbone(_cfg(*words)).eval()
 
 
 @pytest.mark.parametrize(

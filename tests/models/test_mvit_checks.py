@@ -1,15 +1,13 @@
 import pytest
+from helpers.configs import make_cfg
 
 from slowfast.config import get_cfg
 from slowfast.models.mvit.checks import check_mvit
 
 
 def _problems(**section):
-    cfg = get_cfg()
-    cfg.MODEL.ARCH = "mvit"
-    for key, value in section.items():
-        cfg.MVIT[key] = value
-    return [(problem.key, problem.message) for problem in check_mvit(cfg)]
+    found = check_mvit(make_cfg("MODEL.ARCH mvit", "MVIT", **section))
+    return [(problem.key, problem.message) for problem in found]
 
 
 def test_defaults_have_no_problem():

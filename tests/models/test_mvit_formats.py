@@ -1,7 +1,7 @@
 import pytest
 import torch
+from helpers.configs import make_cfg
 
-from slowfast.config import get_cfg
 from slowfast.models.build import build_model
 from slowfast.models.mvit.formats import (
     pyslowfast_mvit,
@@ -13,14 +13,10 @@ from slowfast.models.weights import load_state
 
 
 def _tiny(**section):
-    cfg = get_cfg()
-    cfg.MODEL.MODEL_NAME, cfg.MODEL.ARCH, cfg.MODEL.NUM_CLASSES = "MViT", "mvit", 5
-    cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE = 2, 16
-    cfg.MVIT.DEPTH, cfg.MVIT.EMBED_DIM, cfg.MVIT.NUM_HEADS = 2, 8, 2
-    for key, value in section.items():
-        cfg.MVIT[key] = value
+    words = "MODEL.MODEL_NAME MViT MODEL.ARCH mvit MODEL.NUM_CLASSES 5 DATA.NUM_FRAMES 2 "
+    words += "DATA.TRAIN_CROP_SIZE 16 MVIT.DEPTH 2 MVIT.EMBED_DIM 8 MVIT.NUM_HEADS 2"
     torch.manual_seed(0)
-    return build_model(cfg).eval()
+    return build_model(make_cfg(words, "MVIT", **section)).eval()
 
 
 def _theirs(model):

@@ -1,8 +1,8 @@
 import pytest
 import torch
+from helpers.configs import make_cfg
 from torch import nn
 
-from slowfast.config import get_cfg
 from slowfast.models.batch_norm import SyncBatchNorm1d
 from slowfast.models.lars import LARS
 from slowfast.models.optimizer import construct_optimizer, get_epoch_lr, parameter_groups, set_lr
@@ -26,12 +26,7 @@ class _Model(nn.Module):
 
 
 def _cfg(**solver):
-    cfg = get_cfg()
-    cfg.SOLVER.WEIGHT_DECAY = 0.01
-    cfg.BN.WEIGHT_DECAY = 0.002
-    for key, value in solver.items():
-        cfg.SOLVER[key] = value
-    return cfg
+    return make_cfg("SOLVER.WEIGHT_DECAY 0.01 BN.WEIGHT_DECAY 0.002", "SOLVER", **solver)
 
 
 def _by_name(model, groups, key):

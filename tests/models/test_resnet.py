@@ -1,24 +1,19 @@
 import pytest
 import torch
+from helpers.configs import make_backbone, make_cfg
 
-from slowfast.config import get_cfg, load_config
+from slowfast.config import load_config
 from slowfast.models.build import BACKBONE_REGISTRY, LOSS_REGISTRY, build_model
 from slowfast.models.resnet.checks import check_nonlocal, check_resnet
 
 
 def _cfg(arch="slow", width=8, **resnet):
-    cfg = get_cfg()
-    cfg.MODEL.ARCH, cfg.MODEL.MODEL_NAME = arch, "ResNet"
-    cfg.RESNET.WIDTH_PER_GROUP = width
-    for key, value in resnet.items():
-        cfg.RESNET[key] = value
-    return cfg
+    words = f"MODEL.ARCH {arch} MODEL.MODEL_NAME ResNet RESNET.WIDTH_PER_GROUP {width}"
+    return make_cfg(words, "RESNET", **resnet)
 
 
-def _build(*args, seed=0, **kwargs):
-    torch.manual_seed(seed)
-    cfg = _cfg(*args, **kwargs)
-    return BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
+def _build(*args, **kwargs):
+    return make_backbone(_cfg(*args, **kwargs))
 
 
 @pytest.mark.parametrize("words", [(), ("MODEL.POOLING", "avg")])

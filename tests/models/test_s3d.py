@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 import torch
 from helpers.blocks import assert_computes, randomize
+from helpers.configs import make_backbone, make_cfg
 from helpers.zoo import (
     read_recorded,
 )
 from reference import s3d_block as oracle
 
 import slowfast.cli.registrations  # noqa: F401
-from slowfast.config import get_cfg, load_config
-from slowfast.models.build import BACKBONE_REGISTRY, build_model
+from slowfast.config import load_config
+from slowfast.models.build import build_model
 from slowfast.models.contracts import Tokens
 from slowfast.models.s3d.block import InceptionBlock, SeparableConv
 from slowfast.models.s3d.network import WindowPooling
@@ -22,12 +23,7 @@ def _yaml(name):
 
 
 def _build(arch="s3d", width=8, **model):
-    cfg = get_cfg()
-    cfg.RESNET.WIDTH_PER_GROUP = width
-    for key, value in model.items():
-        cfg.MODEL[key] = value
-    torch.manual_seed(0)
-    return BACKBONE_REGISTRY.get(arch)(cfg)
+    return make_backbone(make_cfg(f"RESNET.WIDTH_PER_GROUP {width}", ARCH=arch, **model))
 
 
 def _randomized(block):

@@ -2,27 +2,21 @@ import numpy as np
 import pytest
 import torch
 from helpers.blocks import randomize
+from helpers.configs import make_backbone, make_cfg
 from reference.resnet_block import fuse
 from torch import nn
 
-from slowfast.config import get_cfg
 from slowfast.models.build import BACKBONE_REGISTRY
 from slowfast.models.resnet.slowfast_net import FuseFastToSlow, pick_frames, slow_and_fast
 
 
 def _cfg(alpha=4, width=8, **slowfast):
-    cfg = get_cfg()
-    cfg.MODEL.ARCH = "slowfast"
-    cfg.RESNET.WIDTH_PER_GROUP = width
-    cfg.SLOWFAST.ALPHA = alpha
-    for key, value in slowfast.items():
-        cfg.SLOWFAST[key] = value
-    return cfg
+    words = f"MODEL.ARCH slowfast RESNET.WIDTH_PER_GROUP {width} SLOWFAST.ALPHA {alpha}"
+    return make_cfg(words, "SLOWFAST", **slowfast)
 
 
 def _build(**settings):
-    torch.manual_seed(0)
-    return BACKBONE_REGISTRY.get("slowfast")(_cfg(**settings))
+    return make_backbone(_cfg(**settings))
 
 
 def test_the_slow_pathway_sees_the_first_and_the_last_frame():

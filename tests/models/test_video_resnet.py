@@ -1,9 +1,9 @@
 import pytest
 import torch
 from helpers.blocks import assert_computes, randomize
+from helpers.configs import make_backbone, make_cfg
 from reference.video_block import block_2plus1d
 
-from slowfast.config import get_cfg
 from slowfast.models.build import BACKBONE_REGISTRY
 from slowfast.models.video_resnet import (
     BasicBlock,
@@ -13,18 +13,11 @@ from slowfast.models.video_resnet import (
 
 
 def _cfg(arch="r2plus1d_18", width=64, **model):
-    cfg = get_cfg()
-    cfg.MODEL.MODEL_NAME = "VideoResNet"
-    cfg.MODEL.ARCH = arch
-    cfg.RESNET.WIDTH_PER_GROUP = width
-    for key, value in model.items():
-        cfg.MODEL[key] = value
-    return cfg
+    return make_cfg(f"MODEL.ARCH {arch} RESNET.WIDTH_PER_GROUP {width}", **model)
 
 
 def _build(arch="r2plus1d_18", width=8, **model):
-    torch.manual_seed(0)
-    return BACKBONE_REGISTRY.get(arch)(_cfg(arch, width, **model))
+    return make_backbone(_cfg(arch, width, **model))
 
 
 def test_34_layers_hold_the_18_and_more_blocks():

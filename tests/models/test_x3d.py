@@ -1,12 +1,13 @@
 import pytest
 import torch
 from helpers.blocks import assert_computes, randomize
+from helpers.configs import make_backbone, make_cfg
 from reference.x3d_block import block_x3d
 from torch import nn
 
 import slowfast.cli.registrations  # noqa: F401
-from slowfast.config import UserError, get_cfg, load_config
-from slowfast.models.build import BACKBONE_REGISTRY, build_model
+from slowfast.config import UserError, load_config
+from slowfast.models.build import build_model
 from slowfast.models.contracts import temporal_tokens
 from slowfast.models.x3d.block import X3DBlock, round_channels
 from slowfast.models.x3d.network import X3DPooling
@@ -18,17 +19,8 @@ def _yaml(name, *words):
 
 
 def _small(arch="x3d", **x3d):
-    cfg = get_cfg()
-    cfg.MODEL.ARCH = arch
-    cfg.X3D.WIDTH_FACTOR, cfg.X3D.DEPTH_FACTOR, cfg.X3D.DIM_C5 = 0.5, 1.0, 16
-    for key, value in x3d.items():
-        cfg.X3D[key] = value
-    return cfg
-
-
-def _build(cfg):
-    torch.manual_seed(0)
-    return BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
+    words = f"MODEL.ARCH {arch} X3D.WIDTH_FACTOR 0.5 X3D.DEPTH_FACTOR 1.0 X3D.DIM_C5 16"
+    return make_cfg(words, "X3D", **x3d)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +41,7 @@ def test_block_equals_plain_loops(dims, options):
 
 
 def test_every_second_block_excites():
-    stage = _build(_small(DEPTH_FACTOR=2.0)).s4
+    stage = make_backbone(_small(DEPTH_FACTOR=2.0)).s4
     assert [block.branch2.excite for block in stage] == [i % 2 == 0 for i in range(10)]
 
 
@@ -71,7 +63,7 @@ def test_native_pooling_is_average_linear_layer_and_relu():
 
 
 def test_native_pooling_with_a_norm():
-    backbone = _build(_small(BN_LIN5=True))
+    backbone = make_backbone(_small(BN_LIN5=True))
     pooling = backbone.native_pooling().train()
     assert isinstance(pooling.lin_5_bn, nn.BatchNorm3d)
     dim = backbone.out_channels[0]
@@ -92,7 +84,7 @@ def test_other_poolings_read_the_map_and_need_no_linear_layer():
 def test_initial_weights_are_as_published():
     cfg = _small(WIDTH_FACTOR=2.0)
     cfg.RESNET.ZERO_INIT_FINAL_BN = True
-    backbone = _build(cfg)
+    backbone = make_backbone(cfg)
     for conv in (backbone.conv_5, backbone.s5.pathway0_res0.branch2.a):
         assert conv.weight.std().item() == pytest.approx((2 / conv.out_channels) ** 0.5, rel=0.05)
     branch = backbone.s5.pathway0_res0.branch2
@@ -101,20 +93,20 @@ def test_initial_weights_are_as_published():
     assert branch.c_bn.weight.abs().max() == 0
     assert (branch.b_bn.weight == 1).all()
     cfg.RESNET.ZERO_INIT_FINAL_BN, cfg.RESNET.ZERO_INIT_FINAL_CONV = False, True
-    branch = _build(cfg).s5.pathway0_res0.branch2
+    branch = make_backbone(cfg).s5.pathway0_res0.branch2
     assert branch.c.weight.abs().max() == 0
     assert (branch.c_bn.weight == 1).all()
 
 
 def test_groups_instead_of_channelwise_convolutions():
     cfg = _small(CHANNELWISE_3x3x3=False)
-    assert _build(cfg).s2.pathway0_res0.branch2.b.groups == 1
+    assert make_backbone(cfg).s2.pathway0_res0.branch2.b.groups == 1
 
 
 def test_branches_are_dropped_in_training_only():
     cfg = _small()
     cfg.MODEL.DROPCONNECT_RATE = 0.999999
-    backbone = _build(cfg)
+    backbone = make_backbone(cfg)
     block = backbone.s2.pathway0_res0
     x = torch.randn(4, 8, 1, 4, 4)
     with torch.no_grad():

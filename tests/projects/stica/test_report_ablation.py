@@ -63,16 +63,9 @@ def test_a_seed_that_lacks_a_cell_is_left_out(report, tmp_path):
 
 def test_command_line(report, tmp_path):
     path = made_up(report, tmp_path)
-    words = [
-        sys.executable,
-        str(SCRIPT),
-        str(path),
-        "--metric",
-        METRIC,
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    words = [str(path), "--metric", METRIC, "--out", str(tmp_path / "out")]
+    command = [sys.executable, str(SCRIPT), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "| transformer | 45.0" in done.stdout
     assert (tmp_path / "out.md").read_text() == done.stdout
     assert (tmp_path / "out.png").stat().st_size > 10000
