@@ -31,21 +31,6 @@ def test_slow_at_112_pixels_has_400_logits(words):
         assert loss.isfinite()
 
 
-def test_kernels_in_time_alternate_in_i3d():
-    model = _build("i3d")
-
-    def kernels(stage):
-        blocks = [block for name, block in stage.named_children() if "res" in name]
-        return [block.branch2.a.kernel_size[0] for block in blocks]
-
-    assert [kernels(stage) for stage in (model.s2, model.s3, model.s4, model.s5)] == [
-        [3, 3, 3],
-        [3, 1, 3, 1],
-        [3, 1, 3, 1, 3, 1],
-        [1, 3, 1],
-    ]
-
-
 def test_18_layers_have_basic_blocks():
     model = _build(DEPTH=18, TRANS_FUNC="basic_transform")
     assert len(list(model.s4.children())) == 2

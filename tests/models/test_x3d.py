@@ -40,11 +40,6 @@ def test_block_equals_plain_loops(dims, options):
     assert_computes(block, x, block_x3d(x.numpy(), state, options.get("stride", 1)))
 
 
-def test_every_second_block_excites():
-    stage = make_backbone(_small(DEPTH_FACTOR=2.0)).s4
-    assert [block.branch2.excite for block in stage] == [i % 2 == 0 for i in range(10)]
-
-
 @pytest.mark.parametrize(
     ("wanted", "rounded"),
     [(24, 24), (27, 32), (3.375, 8), (12, 16), (11.9, 16), (20, 24), (18, 24), (54 / 16, 8)],
