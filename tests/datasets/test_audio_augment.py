@@ -86,15 +86,8 @@ def test_the_seed_decides_alone():
     out = module(spectrogram, torch.tensor([3, 4, 3]))
     assert torch.equal(out[0], out[2])
     assert torch.equal(module(spectrogram[:1], torch.tensor([4])), out[1:2])
-    assert (
-        len(
-            {
-                tuple(row.flatten().tolist())
-                for row in module(spectrogram[:1].expand(20, -1, -1, -1), torch.arange(20))
-            }
-        )
-        > 15
-    )
+    rows = module(spectrogram[:1].expand(20, -1, -1, -1), torch.arange(20))
+    assert len({tuple(row.flatten().tolist()) for row in rows}) > 15
 
 
 def test_masks_wider_than_the_spectrogram_fit():

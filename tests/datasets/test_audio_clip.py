@@ -100,12 +100,6 @@ def test_nothing_is_read_where_nothing_is_wanted(sweep):
 
 def test_the_share_that_counts_as_sound_can_be_chosen(late):
     with open_media(late) as reader:
-        valid = [
-            bool(
-                load_audio_clip(reader, [1.2], clip_sec=1.0, sample_rate_hz=RATE, min_share=share)[
-                    "audio_valid"
-                ][0]
-            )
-            for share in (0.2, 0.5)
-        ]
-    assert valid == [True, False]
+        for share, is_valid in ((0.2, True), (0.5, False)):
+            options = {"clip_sec": 1.0, "sample_rate_hz": RATE, "min_share": share}
+            assert load_audio_clip(reader, [1.2], **options)["audio_valid"].tolist() == [is_valid]

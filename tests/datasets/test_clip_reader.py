@@ -37,10 +37,7 @@ def test_frames_outside_of_the_window_are_not_seen(clip):
     with open_row(VideoRecord(clip, start_sec=0.5, end_sec=1.0)) as reader:
         frames = reader.read_video(np.array([0.0, 0.51, 0.7, 0.99, 1.01, 5.0]))
     assert read_numbers(frames) == [15, 15, 21, 29, 29, 29]
-
-
-def test_a_window_that_is_shorter_than_a_frame_shows_one(clip):
-    with open_row(VideoRecord(clip, start_sec=0.51, end_sec=0.5101)) as reader:
+    with open_row(VideoRecord(clip, start_sec=0.51, end_sec=0.5101)) as reader:  # of no frame
         assert read_numbers(reader.read_video(np.array([0.0, 1.0]))) == [15, 15]
 
 

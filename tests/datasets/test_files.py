@@ -25,15 +25,13 @@ def names(paths):
 def test_files_are_found_by_the_suffixes_asked_for(tmp_path):
     for name in ("b.WAV", "a.ogg", "c.mp4", "d.txt", "e", "mp4", "f.jpg", "g.png"):
         touch(tmp_path / name)
-    assert names(media_files(tmp_path)) == ["a.ogg", "b.WAV", "c.mp4"]
+    for name in ("a.h264", "b.hevc", "c.mjpeg", "d.264"):  # raw streams
+        touch(tmp_path / "raw" / name)
+    assert names(media_files(tmp_path)) == [
+        *("a.ogg", "b.WAV", "c.mp4", "a.h264", "b.hevc", "c.mjpeg", "d.264")
+    ]
+    assert len(list(media_files(tmp_path / "raw", VIDEO_SUFFIXES))) == 4
     assert names(media_files(tmp_path, AUDIO_SUFFIXES)) == ["a.ogg", "b.WAV"]
-    assert names(media_files(tmp_path, VIDEO_SUFFIXES)) == ["c.mp4"]
-
-
-def test_raw_streams_are_looked_at(tmp_path):
-    for name in ("a.h264", "b.hevc", "c.mjpeg", "d.264"):
-        touch(tmp_path / name)
-    assert len(list(media_files(tmp_path, VIDEO_SUFFIXES))) == 4
 
 
 def test_what_systems_and_editors_leave_is_ignored(tmp_path):
@@ -44,11 +42,7 @@ def test_what_systems_and_editors_leave_is_ignored(tmp_path):
         touch(tmp_path / name)
     assert names(media_files(tmp_path)) == ["good.mp4"]
     assert [files for _, files in walk_files(tmp_path)] == [[], ["good.mp4"]]
-
-
-def test_a_hidden_folder_that_is_named_by_the_user_is_read(tmp_path):
-    touch(tmp_path / ".cache" / "a.mp4")
-    assert names(media_files(tmp_path / ".cache")) == ["a.mp4"]
+    assert names(media_files(tmp_path / ".trash")) == ["c.mp4"]  # unless the user names it
 
 
 def test_classes_are_folders_with_media(tmp_path):

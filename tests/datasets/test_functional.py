@@ -75,6 +75,12 @@ def test_colors_are_changed_in_every_pixel(frames):
     assert (np.clip(expected, 0, 255) != expected).any(), "nothing was clipped: a weak test"
 
 
+def test_the_contrast_pivot_is_the_mean_of_the_clip():
+    clip = np.stack([np.full((8, 8, 3), 50, np.uint8), np.full((8, 8, 3), 150, np.uint8)])
+    out = apply_view(clip, ViewParams(Box(0, 0, 8, 8), color=ColorParams(contrast=0.5)), 8)
+    np.testing.assert_array_equal(out[:, 0, 0, 0], [75, 125])  # towards 100, not 50 and 150
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_whole_view_equals_the_operations_one_by_one(frames, seed):
     smooth = np.clip(oracle.blur(frames.astype(float), 2.0) * 3 - 255, 0, 255).astype(np.uint8)

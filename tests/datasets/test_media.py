@@ -292,14 +292,11 @@ def test_a_damaged_frame_and_all_that_is_built_on_it_are_not_shown(tmp_path):
             reader.read_video([1.2, 1.25])
 
 
-@pytest.mark.parametrize("times", [[], [1.0, 0.5], [float("nan")], [[0.0, 1.0]]])
-def test_instants_must_ascend(clip, times):
-    with open_media(clip) as reader, pytest.raises(ValueError, match="times_sec"):
-        reader.read_video(times)
-
-
-def test_sizes_and_windows_must_make_sense(clip):
+def test_instants_sizes_and_windows_must_make_sense(clip):
     with open_media(clip) as reader:
+        for times in ([], [1.0, 0.5], [float("nan")], [[0.0, 1.0]]):
+            with pytest.raises(ValueError, match="times_sec"):
+                reader.read_video(times)
         with pytest.raises(ValueError, match="short_side"):
             reader.read_video([0.0], short_side=0)
         for arguments in ((0.0, 0, RATE), (0.0, 10, 0), (float("inf"), 10, RATE)):

@@ -84,11 +84,8 @@ def test_test_clips_cover_the_video_from_its_start_to_its_end(start, length, cli
     np.testing.assert_allclose(np.diff(starts), (length - clip_sec) / (views - 1), atol=1e-9)
 
 
-def test_one_test_clip_lies_in_the_center():
+def test_one_test_clip_lies_in_the_center_and_those_of_a_short_video_at_its_start():
     np.testing.assert_allclose(sampling.even_clip_starts(1.0, 5.0, 2.0, 1), [2.0])
-
-
-def test_test_clips_of_a_short_video_all_start_at_its_start():
     np.testing.assert_array_equal(sampling.even_clip_starts(1.0, 2.0, 3.0, 3), [1.0, 1.0, 1.0])
     np.testing.assert_array_equal(sampling.even_clip_starts(1.0, 2.0, 3.0, 1), [1.0])
 

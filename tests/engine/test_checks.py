@@ -48,18 +48,17 @@ def test_values_out_of_range(key, value, expected):
     assert expected in problem.message
 
 
-@pytest.mark.parametrize("protocol", ["cross_modal_retrieval", "av_sync"])
-def test_sound_is_needed(protocol):
-    wrong = problems_of("TEST.PROTOCOLS", [protocol])
-    assert wrong == [f"TEST.PROTOCOLS: {protocol} needs AUDIO.ENABLE True."]
-    assert problems_of("TEST.PROTOCOLS", [protocol], **{"AUDIO.ENABLE": True}) == []
-
-
-def test_features_of_sound_need_sound():
-    assert problems_of("PROBE.FEATURE", "audio") == [
-        "PROBE.FEATURE: 'audio' needs AUDIO.ENABLE True."
-    ]
-    assert problems_of("PROBE.FEATURE", "audio", **{"AUDIO.ENABLE": True}) == []
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("TEST.PROTOCOLS", ["cross_modal_retrieval"], "cross_modal_retrieval"),
+        ("TEST.PROTOCOLS", ["av_sync"], "av_sync"),
+        ("PROBE.FEATURE", "audio", "'audio'"),
+    ],
+)
+def test_sound_is_needed(key, value, name):
+    assert problems_of(key, value) == [f"{key}: {name} needs AUDIO.ENABLE True."]
+    assert problems_of(key, value, **{"AUDIO.ENABLE": True}) == []
 
 
 def test_alignment_shifts_the_sound_itself():

@@ -66,14 +66,9 @@ def test_folds_share_every_class_and_hold_neighbors_out_together():
     folds = stratified_folds(label, 5)
     assert folds[:10].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert sorted(folds[10:].tolist()) == [0, 1, 2, 3, 4]
-
-
-def test_folds_do_not_depend_on_the_order_of_classes_in_the_list():
+    # Whatever the order of classes in the list; and single samples do not crowd into one fold.
     label = torch.tensor([1, 0, 1, 0, 1, 0])
     assert stratified_folds(label, 3).tolist() == [0, 0, 1, 1, 2, 2]
-
-
-def test_single_samples_do_not_crowd_into_one_fold():
     assert sorted(stratified_folds(torch.arange(6), 3).tolist()) == [0, 0, 1, 1, 2, 2]
 
 

@@ -71,3 +71,23 @@ def test_recomputing_keeps_fewer_tensors():
         return sum(sizes)
 
     assert kept(build("r3d_18", "MODEL.ACT_CHECKPOINT", True)) < kept(build("r3d_18")) / 2
+
+
+@pytest.mark.parametrize(
+    ("arch", "words"),
+    [
+        ("slow", ("MODEL.DROPCONNECT_RATE", 0.5)),
+        ("x3d", ("MODEL.DROPCONNECT_RATE", 0.5)),
+        ("mvit", (*MVIT, "MVIT.DROPPATH_RATE", 0.5)),
+        ("mvit", (*MVIT, "MVIT.DROPPATH_RATE", 0.0, "MVIT.DROPOUT_RATE", 0.2)),
+    ],
+)
+def test_branches_are_dropped_in_training_only(arch, words):
+    model, x = build(arch, *words), torch.randn(4, 3, 2, 32, 32)
+    for norm in model.modules():  # a branch that is dropped must not show in the statistics
+        if isinstance(norm, torch.nn.BatchNorm3d):
+            norm.momentum = 0.0
+    with torch.no_grad():
+        for training in (True, False):
+            one, other = (model.train(training)(x).maps[0] for _ in range(2))
+            assert torch.equal(one, other) != training

@@ -29,11 +29,6 @@ def test_coordinates_stay_coordinates_inside(old, new, num_prefix):
     torch.testing.assert_close(resized[:, num_prefix:][inside], expected[inside], atol=0.01, rtol=0)
 
 
-def test_the_same_grid_changes_nothing():
-    value = torch.randn(1, 1 + 12, 5)
-    assert resize_positions(value, old_grid=(3, 4), new_grid=(3, 4), num_prefix=1) is value
-
-
 def test_a_table_of_another_grid():
     with pytest.raises(ValueError, match=r"13 positions is not a grid of \(3, 3\)"):
         resize_positions(torch.zeros(1, 13, 2), old_grid=(3, 3), new_grid=(4, 4), num_prefix=1)

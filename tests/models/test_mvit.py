@@ -104,14 +104,9 @@ def test_what_summarizes_a_clip(token, mean):
             assert out.summary is None
 
 
-def test_norm_of_the_stem_and_dropout():
-    model = _build("MVIT.NORM_STEM", True, "MVIT.DROPOUT_RATE", 0.2)
-    assert {"norm_stem.weight", "norm_stem.bias"} <= set(model.state_dict())
-    x = torch.randn(2, 3, 4, 32, 32)
-    with torch.no_grad():
-        assert torch.equal(model(x).maps[0], model(x).maps[0])
-        model.train()
-        assert not torch.equal(model(x).maps[0], model(x).maps[0])
+def test_norm_of_the_stem():
+    names = set(_build("MVIT.NORM_STEM", True).state_dict())
+    assert {"norm_stem.weight", "norm_stem.bias"} <= names
 
 
 def test_residual_branches_are_dropped_more_and_more():

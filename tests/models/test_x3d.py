@@ -98,19 +98,6 @@ def test_groups_instead_of_channelwise_convolutions():
     assert make_backbone(cfg).s2.pathway0_res0.branch2.b.groups == 1
 
 
-def test_branches_are_dropped_in_training_only():
-    cfg = _small()
-    cfg.MODEL.DROPCONNECT_RATE = 0.999999
-    backbone = make_backbone(cfg)
-    block = backbone.s2.pathway0_res0
-    x = torch.randn(4, 8, 1, 4, 4)
-    with torch.no_grad():
-        block.train()
-        torch.testing.assert_close(block(x), block.branch1_bn(block.branch1(x)).clamp(min=0))
-        block.eval()
-        assert (block(x) - block.branch1_bn(block.branch1(x)).clamp(min=0)).abs().max() > 1e-3
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

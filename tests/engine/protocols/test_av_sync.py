@@ -15,22 +15,21 @@ def similar(values, valid=None):
     return make_table({"similarity": torch.tensor(values)[:, None]}, [-1] * len(values), valid)
 
 
-def test_wins_and_ties():
-    given = Given(similar([0.9, 0.2, 0.5, 0.7]), later=similar([0.1, 0.3, 0.5, -1.0]))
-    assert av_sync(given, probe_cfg()) == {"av_sync": Result(2.5 / 4, 0.5, count=4)}
+# A file that is damaged where the later audio would be was read only once.
+READ_ONCE = dataclasses.replace(similar([0.5, 0.7]), index=torch.tensor([0, 2]))
 
 
-def test_videos_without_sound_do_not_count():
-    true = similar([0.9, 0.2, 0.0], valid=[True, True, False])
-    later = similar([0.1, 0.3, 0.0], valid=[True, False, False])
-    assert av_sync(Given(true, later=later), probe_cfg())["av_sync"] == Result(1.0, 0.5, count=1)
-
-
-def test_a_video_that_was_read_only_once_does_not_count():
-    """Its file is damaged where the later audio would be."""
-    true, later = similar([0.9, 0.2, 0.6]), similar([0.5, 0.7])
-    later = dataclasses.replace(later, index=torch.tensor([0, 2]))
-    assert av_sync(Given(true, later=later), probe_cfg())["av_sync"] == Result(0.5, 0.5, count=2)
+@pytest.mark.parametrize(
+    ("true", "later", "share", "count"),
+    [
+        (similar([0.9, 0.2, 0.5, 0.7]), similar([0.1, 0.3, 0.5, -1.0]), 2.5 / 4, 4),  # a tie
+        (similar([0.9, 0.2, 0.0], [1, 1, 0]), similar([0.1, 0.3, 0.0], [1, 0, 0]), 1.0, 1),
+        (similar([0.9, 0.2, 0.6]), READ_ONCE, 0.5, 2),
+    ],
+)
+def test_wins_are_counted_of_videos_with_both_sounds(true, later, share, count):
+    results = av_sync(Given(true, later=later), probe_cfg())
+    assert results == {"av_sync": Result(share, 0.5, count=count)}
 
 
 def test_the_shift_is_asked_for():

@@ -208,19 +208,23 @@ def test_a_kind_without_crops_is_left_out():
     assert _only()([_randn(2, 3, 4, 7, 7)], torch.tensor([1, 2])) == []
 
 
-def test_a_single_step_can_be_cropped_in_space_only():
-    still = _randn(2, 3, 1, 7, 7)
-    groups = _only(space_large=CropKind(2, 6 / 7))([still], torch.tensor([1, 2]))
+def test_a_single_step_can_be_cropped_in_space():
+    groups = _only(space_large=CropKind(2, 6 / 7))([_randn(2, 3, 1, 7, 7)], torch.tensor([1, 2]))
     assert groups[0].tokens[0].values.shape == (4, 1, 3)
-    with pytest.raises(ValueError, match=r"FEATURE_CROP\.TIME_LARGE: got a feature map of 1 time"):
-        FeatureCrop(**KINDS)([still], torch.tensor([1, 2]))
-    with pytest.raises(ValueError, match=r"TIME_SMALL.*DATA\.NUM_FRAMES.*TIME_SMALL\.NUM 0"):
-        _only(time_small=CropKind(1, 0.5))([still], torch.tensor([1, 2]))
 
 
-def test_a_single_cell_cannot_be_cropped_in_space():
-    with pytest.raises(ValueError, match=r"FEATURE_CROP\.SPACE_LARGE.*DATA\.TRAIN_CROP_SIZE"):
-        FeatureCrop(**KINDS)([_randn(2, 3, 4, 1, 1)], torch.tensor([1, 2]))
+@pytest.mark.parametrize(
+    ("crops", "shape", "message"),
+    [
+        (FeatureCrop(**KINDS), (2, 3, 1, 7, 7), r"TIME_LARGE: got a feature map of 1 time"),
+        (_only(time_small=CropKind(1, 0.5)), (2, 3, 1, 7, 7), r"NUM_FRAMES.*TIME_SMALL\.NUM 0"),
+        (FeatureCrop(**KINDS), (2, 3, 4, 1, 1), r"SPACE_LARGE.*DATA\.TRAIN_CROP_SIZE"),
+        (FeatureCrop(**KINDS), (5, 3, 4, 7, 7), "5 feature maps for 2 samples"),
+    ],
+)
+def test_maps_that_cannot_be_cropped(crops, shape, message):
+    with pytest.raises(ValueError, match=message):
+        crops([_randn(*shape)], torch.tensor([1, 2]))
 
 
 @pytest.mark.parametrize("last_position", [True, False])
@@ -239,11 +243,6 @@ def test_a_scale_of_one_is_the_whole_map(size, last_position):
 def test_impossible_kinds_are_refused(kind):
     with pytest.raises(ValueError, match=r"space_small: got NUM"):
         FeatureCrop(**{**KINDS, "space_small": kind})
-
-
-def test_rows_must_be_whole_views_of_the_samples():
-    with pytest.raises(ValueError, match="5 feature maps for 2 samples"):
-        FeatureCrop(**KINDS)([_randn(5, 3, 4, 7, 7)], torch.tensor([1, 2]))
 
 
 def test_tokens_of_boxes():

@@ -228,17 +228,16 @@ def test_crops_follow_the_seed_and_nothing_else(cfg):
     assert not torch.equal(other.space_small, first.space_small)
 
 
-def test_without_sound_whole_clips_are_not_embedded(cfg):
+def test_only_what_is_compared_is_embedded(cfg):
     outputs = _model(cfg, sound=False)(_batch())
     assert outputs.video is None
     assert outputs.audio is None
     assert outputs.space_large.shape[1] == 2
-
-
-def test_without_crops_only_whole_clips_are_embedded(cfg):
     outputs = _model(cfg, crops=False)(_batch())
     assert outputs.video.shape[:2] == (V, B)
     assert [x.shape[1] for x in outputs[2:]] == [0, 0, 0, 0]
+    with pytest.raises(ValueError, match=r"no audio and no crops.*AUDIO\.ENABLE"):
+        _model(cfg, crops=False, sound=False)(_batch())
 
 
 def test_crops_begin_at_an_epoch(cfg):
@@ -252,11 +251,6 @@ def test_crops_begin_at_an_epoch(cfg):
         if not is_cropping:
             torch.testing.assert_close(outputs.video, expected.video, rtol=0, atol=0)
             assert set(LOSS_REGISTRY.get("stica")(cfg)(outputs, _batch())) == {"loss", "loss_cross"}
-
-
-def test_nothing_to_compare(cfg):
-    with pytest.raises(ValueError, match=r"no audio and no crops.*AUDIO\.ENABLE"):
-        _model(cfg, crops=False, sound=False)(_batch())
 
 
 @pytest.mark.parametrize("pooling", ["transformer", "avg"])
