@@ -1,5 +1,6 @@
 """What ruff does not ask of docstrings: arguments, results, errors and shapes are described."""
 
+import builtins
 import importlib
 import inspect
 import pkgutil
@@ -42,9 +43,11 @@ def find_faults(function):
     if is_full and has_tensors and not SHAPE.search(text):
         yield "tensors without a shape"
     raised = re.findall(r"^\s+raise (\w+Error)\(", inspect.getsource(function), re.MULTILINE)
-    yield from (
-        f"raises {error}, but does not say so" for error in set(raised) if error not in text
-    )
+    known = {**vars(builtins), **inspect.unwrap(function).__globals__}
+    for error in sorted(set(raised)):
+        kinds = [kind for kind in known[error].__mro__ if issubclass(kind, Exception)]
+        if not any(kind.__name__ in text for kind in kinds if kind is not Exception):
+            yield f"raises {error}, but does not say so"
 
 
 def test_docstrings_say_what_goes_in_what_comes_out_and_of_what_shape():
