@@ -22,7 +22,7 @@ from helpers.zoo import (
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY, build_model
-from slowfast.models.weights import load_state, to_our_keys
+from slowfast.models.weights import convert_state_dict, load_state
 
 ZOO = {family: read_recorded(family) for family in ("mvit", "resnet", "s3d", "x3d")}
 ENTRIES = {f"torchvision/{arch}": entry for arch, entry in read_recorded("video_resnet").items()}
@@ -204,7 +204,9 @@ def compare(name, family, part):
     seed, video = int(recorded.pop("seed")), recorded.pop("input").tolist()
     largest = {k[: -len("?abs_max")]: recorded.pop(k) for k in [*recorded] if "abs_max" in k}
     model = build_model(config(name)).eval()
-    state = to_our_keys(make_state(ENTRIES[name]["state_dict"], seed), own=model.state_dict())
+    state = convert_state_dict(
+        make_state(ENTRIES[name]["state_dict"], seed), own=model.state_dict()
+    )
     report = load_state(model, state)
     assert (report.missed, report.skipped) == ([], {})
     outputs, inner = [], []
