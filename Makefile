@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 CONFIG := configs/StiCA/R2plus1D_pretrain.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format smoke bench ablation controls docs wheel clean
+.PHONY: help demo test test-all check format smoke bench ablation controls docs docs-site wheel clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,7 +25,7 @@ test: $(VENV)/.dev  ## every unmarked test
 test-all: $(VENV)/.dev  ## also the slow, distributed, av and browser tests
 	$(BIN)/python -m pytest -q -n 2 -m "not gpu"
 
-check: $(VENV)/.dev  ## lint, format, types, layers, generated documentation
+check: $(VENV)/.dev docs-site  ## lint, format, types, layers, generated documentation, the site's links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -64,6 +64,9 @@ controls: ablation  ## its controls, and the released code's decisions (another 
 docs: $(VENV)/.dev  ## generate docs/configuration.md
 	$(BIN)/python docs/generate.py
 
+docs-site: $(VENV)/.dev  ## build the documentation site into build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
 wheel: $(VENV)/.dev  ## build dist/*.whl
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
 
@@ -80,5 +83,5 @@ $(VENV)/.run: setup.py constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "installing the development tools into $(VENV) (once)"
-	$(PIP) --editable ".[report,eval,slurm,dev]"
+	$(PIP) --editable ".[report,eval,slurm,dev,docs]"
 	@touch $@

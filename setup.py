@@ -65,6 +65,7 @@ setup(
         "report": ["matplotlib"],
         "eval": ["scikit-learn"],
         "slurm": ["submitit"],
+        "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "dev": [
             "pytest",
             "pytest-xdist",

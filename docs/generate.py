@@ -87,7 +87,7 @@ def table(rows: list[Entry]) -> str:
 
 
 def render() -> str:
-    """Render the whole page."""
+    """Render the page."""
     values = flatten(get_cfg())
     parts = [INTRODUCTION]
     for title, module in (

@@ -1,7 +1,7 @@
-"""Draws docs/method.png, the picture of StiCA in the README.
+"""Draws docs/method.png, the figure of StiCA in the README.
 
 python docs/method_figure.py            write it
-python docs/method_figure.py --check    fail when the script was changed and the picture was not
+python docs/method_figure.py --check    fail when the script was changed and the figure was not
 
 The same version of matplotlib draws the same pixels; with another one --check does not compare.
 What is drawn is configs/StiCA/R2plus1D_pretrain.yaml: a map of 4 x 7 x 7 and, for each view, two
@@ -32,13 +32,13 @@ SOFTWARE = f"matplotlib {matplotlib.__version__}"
 WIDTH, HEIGHT, DPI = 16.0, 8.5, 100
 
 INK, LINE, GREY, CARD = "#1F2933", "#6B7785", "#E6EAEF", "#FFFFFF"
-WHOLE, SPACE, TIME, SOUND = "#2563A8", "#1E8A72", "#D9741A", "#8A4FB0"
+FULL, SPACE, TIME, AUDIO = "#2563A8", "#1E8A72", "#D9741A", "#8A4FB0"
 
 STEPS, CELLS = 4, 7  # the map: T', and H' = W'
 SMALL, LARGE = 16, 17.5  # points; 1600 pixels are shown 800 wide
 
 # Rows and columns.
-Y_TIME, Y_SPACE, Y_WHOLE, Y_SOUND, Y_HEADER = 6.4, 4.55, 2.7, 0.95, 7.95
+Y_TIME, Y_SPACE, Y_FULL, Y_AUDIO, Y_HEADER = 6.4, 4.55, 2.7, 0.95, 7.95
 X_VIEWS, X_BACKBONE, X_MAPS, X_TOKENS = 1.3, 3.28, 4.65, 8.97
 X_TRANSFORMER, X_HEAD, X_VIEW_1, X_VIEW_2 = 10.6, 12.15, 13.3, 15.35
 
@@ -86,7 +86,7 @@ def rounded(ax: Axes, corner: Sequence[float], size: Sequence[float], **options:
 
 
 def frame(ax: Axes, corner: Sequence[float], size: Sequence[float], **options: object) -> None:
-    """Draw the edge of a picture."""
+    """Draw the edge of a frame."""
     ax.add_patch(Rectangle(corner, *size, fill=False, **options))
 
 
@@ -108,12 +108,12 @@ def scene(step: int) -> np.ndarray:
         float (180, 240, 3).
     """
     y, x = np.mgrid[0:180, 0:240] / 180.0
-    picture = np.stack([0.72 - 0.2 * y, 0.86 - 0.1 * y, 0.97 - 0.05 * y], axis=-1)
-    picture[y > 0.62 + 0.12 * np.sin(4.2 * x)] = (0.45, 0.66, 0.42)
-    picture[y > 0.82 + 0.05 * np.sin(3 * x + 2)] = (0.35, 0.55, 0.36)
+    frame = np.stack([0.72 - 0.2 * y, 0.86 - 0.1 * y, 0.97 - 0.05 * y], axis=-1)
+    frame[y > 0.62 + 0.12 * np.sin(4.2 * x)] = (0.45, 0.66, 0.42)
+    frame[y > 0.82 + 0.05 * np.sin(3 * x + 2)] = (0.35, 0.55, 0.36)
     center = (0.35 + 0.28 * step, (0.5, 0.72, 0.42)[step])
-    picture[np.hypot(x - center[0], y - center[1]) < 0.16] = (0.88, 0.33, 0.25)
-    return picture
+    frame[np.hypot(x - center[0], y - center[1]) < 0.16] = (0.88, 0.33, 0.25)
+    return frame
 
 
 def augmented(step: int) -> np.ndarray:
@@ -133,14 +133,14 @@ def view(ax: Axes, y: float, paint: Callable[[int], np.ndarray]) -> None:
 
 
 def feature_map(ax: Axes, x: float, y: float, crop: Crop, color: str) -> None:
-    """Draw the map as a slanted grid per time step, the cells of a crop filled.
+    """Draw the feature map as a slanted grid per time step, the positions of a crop filled.
 
     Args:
         ax: Where to draw.
         x: Left end.
         y: Middle.
         crop: Cells to fill.
-        color: Of the filled cells.
+        color: Of the filled positions.
     """
 
     def corner(step: int, row: float, column: float) -> tuple[float, float]:
@@ -204,7 +204,7 @@ def embedding_places(large: int, small: int, y: float) -> list[tuple[float, floa
 
 
 def within_modal(ax: Axes, y: float, large: int, small: int, color: str) -> None:
-    """Draw the term of an axis: every crop of a view to the large crops of the other view."""
+    """Draw the loss of an axis: every crop of a view to the large crops of the other view."""
     places = embedding_places(large, small, y)
     for x, other, side in ((X_VIEW_1, X_VIEW_2, 1), (X_VIEW_2, X_VIEW_1, -1)):
         for height, radius in places:
@@ -215,16 +215,16 @@ def within_modal(ax: Axes, y: float, large: int, small: int, color: str) -> None
 
 
 def cross_modal(ax: Axes) -> None:
-    """Draw the term between the whole of each view and the audio, both ways."""
+    """Draw the loss between the full feature map of each view and the audio, both ways."""
     middle = (X_VIEW_1 + X_VIEW_2) / 2
     for x in (X_VIEW_1, X_VIEW_2):
-        ax.add_patch(Circle((x, Y_WHOLE), 0.2, fc=tint(WHOLE, 0.75), ec=WHOLE, lw=1.6))
-        toward = np.array([x - middle, Y_WHOLE - Y_SOUND])
+        ax.add_patch(Circle((x, Y_FULL), 0.2, fc=tint(FULL, 0.75), ec=FULL, lw=1.6))
+        toward = np.array([x - middle, Y_FULL - Y_AUDIO])
         toward /= np.hypot(*toward)
-        start = np.array([middle, Y_SOUND]) + 0.24 * toward
-        end = np.array([x, Y_WHOLE]) - 0.24 * toward
+        start = np.array([middle, Y_AUDIO]) + 0.24 * toward
+        end = np.array([x, Y_FULL]) - 0.24 * toward
         arrow(ax, start, end, arrowstyle="<|-|>", color=INK, lw=1.8, mutation_scale=15)
-    ax.add_patch(Circle((middle, Y_SOUND), 0.2, fc=tint(SOUND, 0.75), ec=SOUND, lw=1.6))
+    ax.add_patch(Circle((middle, Y_AUDIO), 0.2, fc=tint(AUDIO, 0.75), ec=AUDIO, lw=1.6))
 
 
 def inputs(ax: Axes) -> None:
@@ -241,13 +241,13 @@ def inputs(ax: Axes) -> None:
 
 
 def video_rows(ax: Axes) -> None:
-    """Draw the whole map and its crops, up to the transformer."""
+    """Draw the full feature map and its crops, up to the transformer."""
     rows = (
         (Y_TIME, "time crops", TIME, Crop(last=3), Crop(first=2)),
         (Y_SPACE, "space crops", SPACE, Crop(1, 0, 6), Crop(1, 2, 4)),
-        (Y_WHOLE, "whole", WHOLE, Crop(), None),
+        (Y_FULL, "full map", FULL, Crop(), None),
     )
-    ax.plot([4.14, 4.14], [Y_WHOLE, Y_TIME], color=LINE, lw=2, solid_capstyle="projecting")
+    ax.plot([4.14, 4.14], [Y_FULL, Y_TIME], color=LINE, lw=2, solid_capstyle="projecting")
     ax.plot([3.92, 4.14], [Y_SPACE, Y_SPACE], color=LINE, lw=2)
     for y, name, color, large, small in rows:
         arrow(ax, (4.14, y), (4.54, y))
@@ -267,41 +267,41 @@ def video_rows(ax: Axes) -> None:
 
 def video_encoder(ax: Axes) -> None:
     """Draw transformer and head, which the rows share, and the arrows to the embeddings."""
-    bottom, top = Y_WHOLE - 0.8, Y_TIME + 0.8
+    bottom, top = Y_FULL - 0.8, Y_TIME + 0.8
     look = {"fc": GREY, "ec": LINE, "lw": 2, "zorder": 1}
     rounded(ax, (X_TRANSFORMER - 0.62, bottom), (1.24, top - bottom), radius=0.15, **look)
     middle = (bottom + top) / 2
     network(ax, X_HEAD, middle, 0.6, (top - bottom, top - bottom - 0.8))
     text(ax, X_HEAD, middle, "MLP", rotation=90)
-    for y, count, color in ((Y_TIME, 3, TIME), (Y_SPACE, 4, SPACE), (Y_WHOLE, 4, WHOLE)):
+    for y, count, color in ((Y_TIME, 3, TIME), (Y_SPACE, 4, SPACE), (Y_FULL, 4, FULL)):
         attention(ax, y, count, color)
         arrow(ax, (X_TRANSFORMER + 0.64, y), (X_HEAD - 0.32, y))
         arrow(ax, (X_HEAD + 0.32, y), (X_VIEW_1 - 0.32, y))
 
 
-def sound_row(ax: Axes) -> None:
+def audio_row(ax: Axes) -> None:
     """Draw the audio from its wave to its embedding."""
-    y = Y_SOUND
+    y = Y_AUDIO
     x = np.linspace(0, 1, 160)
     wave = sum(np.exp(-(((x - c) / 0.09) ** 2)) for c in (0.15, 0.5, 0.85))
     wave = 0.42 * (0.1 + wave) * np.sin(2 * np.pi * 31 * x)
-    ax.plot(0.5 + 1.6 * x, y + wave, color=SOUND, lw=1.3)
-    text(ax, X_VIEWS, y - 0.68, "sound")
+    ax.plot(0.5 + 1.6 * x, y + wave, color=AUDIO, lw=1.3)
+    text(ax, X_VIEWS, y - 0.68, "audio")
     arrow(ax, (2.3, y), (2.62, y))
     bands, time = np.mgrid[0:20, 0:34]
     hit = sum(np.exp(-(((time / 33 - c) / 0.08) ** 2)) for c in (0.15, 0.5, 0.85))
     mel = hit * np.exp(-bands / 9) + 0.12 * np.sin(bands * 1.7 + time * 0.9) ** 2
-    colors = matplotlib.colors.LinearSegmentedColormap.from_list("sound", ["white", SOUND])
+    colors = matplotlib.colors.LinearSegmentedColormap.from_list("audio", ["white", AUDIO])
     extent = (2.75, 4.35, y - 0.45, y + 0.45)
     ax.imshow(mel, extent=extent, cmap=colors, origin="lower", aspect="auto", vmin=0, vmax=1)
-    frame(ax, (2.75, y - 0.45), (1.6, 0.9), ec=SOUND, lw=1.4)
+    frame(ax, (2.75, y - 0.45), (1.6, 0.9), ec=AUDIO, lw=1.4)
     text(ax, 3.55, y - 0.68, "log-mel")
     arrow(ax, (4.5, y), (5.0, y))
     network(ax, 5.9, y, 1.6, (1.2, 0.8))
     text(ax, 5.9, y, "ResNet-9")
     arrow(ax, (6.85, y), (8.65, y))
     text(ax, 7.7, y - 0.28, "mean")
-    token(ax, X_TOKENS, y, SOUND)
+    token(ax, X_TOKENS, y, AUDIO)
     arrow(ax, (9.3, y), (X_HEAD - 0.32, y))
     network(ax, X_HEAD, y, 0.6, (1.2, 0.8))
     text(ax, X_HEAD, y, "MLP", rotation=90)
@@ -309,7 +309,7 @@ def sound_row(ax: Axes) -> None:
 
 
 def labels(ax: Axes) -> None:
-    """Write what the columns and the terms of the loss are."""
+    """Write what the columns and the losses are."""
     middle = (X_VIEW_1 + X_VIEW_2) / 2
     for x, words in (
         (X_VIEWS, "two views\nof a clip"),
@@ -324,11 +324,11 @@ def labels(ax: Axes) -> None:
     text(ax, X_VIEW_1, 7.4, "view 1")
     text(ax, X_VIEW_2, 7.4, "view 2")
     text(ax, middle, (Y_TIME + Y_SPACE) / 2 + 0.15, "within-modal")
-    text(ax, middle, Y_WHOLE, "cross-modal")
+    text(ax, middle, Y_FULL, "cross-modal")
 
 
 def draw() -> Figure:
-    """Draw the picture.
+    """Draw the figure.
 
     Returns:
         The figure, 1600 pixels wide.
@@ -338,7 +338,7 @@ def draw() -> Figure:
     ax = figure.add_axes((0, 0, 1, 1))
     card, look = (WIDTH - 0.06, HEIGHT - 0.06), {"fc": CARD, "ec": "#D5DBE2", "lw": 2, "zorder": 0}
     rounded(ax, (0.03, 0.03), card, radius=0.3, **look)
-    for part in (inputs, video_rows, video_encoder, sound_row, cross_modal, labels):
+    for part in (inputs, video_rows, video_encoder, audio_row, cross_modal, labels):
         part(ax)
     within_modal(ax, Y_TIME, 2, 1, TIME)
     within_modal(ax, Y_SPACE, 2, 4, SPACE)
@@ -348,7 +348,7 @@ def draw() -> Figure:
 
 
 def render() -> bytes:
-    """Draw the picture into memory.
+    """Draw the figure into memory.
 
     Returns:
         The bytes of a PNG, the same for the same version of matplotlib.
@@ -360,7 +360,7 @@ def render() -> bytes:
 
 
 def check() -> int:
-    """Say whether the picture is what this script draws.
+    """Say whether the figure is what this script draws.
 
     Returns:
         Exit status: 0, or 1 where it is not.
@@ -380,7 +380,7 @@ def check() -> int:
 
 
 def main() -> int:
-    """Write the picture, or compare it.
+    """Write the figure, or compare it.
 
     Returns:
         Exit status.

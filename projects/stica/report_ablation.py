@@ -77,8 +77,8 @@ CLAIMS = (
         "gains add up: all of it, less the gains of crops and transformer alone",
         {_FULL: 1.0, "avg+both": -1.0, "transformer": -1.0, "avg": 1.0},
     ),
-    Contrast("read-out cls, not mean", {_FULL: 1.0, "transformer_mean+both": -1.0}),
-    Contrast("read-out cls, not first", {_FULL: 1.0, "transformer_first+both": -1.0}),
+    Contrast("class token, not mean token", {_FULL: 1.0, "transformer_mean+both": -1.0}),
+    Contrast("class token, not first token", {_FULL: 1.0, "transformer_first+both": -1.0}),
 )
 CONTROLS = (
     Contrast("some classes differ in order alone: transformer", {_FULL: 1.0, "avg+both": -1.0}),
@@ -109,9 +109,9 @@ RELEASED = tuple(
     Contrast(decision, {_FULL: 1.0, f"released-{cell}": -1.0})
     for decision, cell in (
         ("crops at all positions, not all but the last", "bounds"),
-        ("crops drawn for each sample, not once", "shared_draw"),
+        ("crops sampled for each sample, not once", "shared_draw"),
         ("pairs of the paper, not of the code", "pairing"),
-        ("read-out, positions, value projection, not the code's", "readout"),
+        ("output token, positions, value projection, not the code's", "readout"),
         ("all four", "all_four"),
     )
 )
@@ -219,7 +219,7 @@ def cell_table(values: dict[str, dict[int, float]], chance: float) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     for cell, name in list(READOUTS.items())[1:]:
         lines.append(
-            f"| transformer, read-out {name} |  |  |  | {_show(values.get(cell, {}).values())} |"
+            f"| transformer, {name} token |  |  |  | {_show(values.get(cell, {}).values())} |"
         )
     return "\n".join(lines)
 
@@ -240,7 +240,7 @@ def contrast_table(values: dict[str, dict[int, float]], title: str) -> str:
     ]
     for name, found in _measured_contrasts(values, title):
         mean, low, high = (100 * x for x in mean_interval(found))
-        seen = "yes" if low > 0 else "the opposite" if high < 0 else "not shown"
+        seen = "yes" if low > 0 else "the opposite" if high < 0 else "interval includes 0"
         lines.append(
             f"| {name} | {mean:+.1f} | {low:+.1f} to {high:+.1f} | {len(found)} | {seen} |"
         )

@@ -28,13 +28,13 @@ def _project(tmp_path_factory):
     """The page's one file, on the Python path; what it registers is taken away again."""
     folder = tmp_path_factory.mktemp("project")
     (code,) = blocks("python")
-    (folder / "tiny_tower.py").write_text(code, encoding="utf-8")
+    (folder / "tiny_conv.py").write_text(code, encoding="utf-8")
     patch = pytest.MonkeyPatch()
     registries = (build.BACKBONE_REGISTRY, build.CHECKPOINT_FORMAT_REGISTRY, ZOO_REGISTRY)
     for registry in registries:
         patch.setattr(registry, "_obj_map", dict(registry._obj_map))
     patch.syspath_prepend(str(folder))
-    import_project("tiny_tower")
+    import_project("tiny_conv")
     yield
     patch.undo()
 
@@ -55,7 +55,7 @@ def test_each_command_trains_the_example(command, tmp_path):
         words += ["STICA.WITHIN_WEIGHT", "1.0"]
     cfg = load_config(words[0], words[1:]).cfg
     model = build_model(cfg).train()
-    assert type(model.backbone).__name__ == "TinyTower"
+    assert type(model.backbone).__name__ == "TinyConv"
     batch = make_batch(cfg)
     loss = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)(model(batch), batch)["loss"]
     loss.backward()
@@ -65,19 +65,19 @@ def test_each_command_trains_the_example(command, tmp_path):
 @pytest.mark.usefixtures("_project")
 @pytest.mark.parametrize(("frames", "height", "width"), [(9, 33, 50), (1, 8, 8), (4, 112, 112)])
 def test_the_map_is_as_its_docstring_says(frames, height, width):
-    cfg = load_config(None, [*SMALL, "MODEL.ARCH", "tiny_tower", *_as_classifier()]).cfg
+    cfg = load_config(None, [*SMALL, "MODEL.ARCH", "tiny_conv", *_as_classifier()]).cfg
     backbone = build_model(cfg).backbone
     (feature_map,) = backbone(torch.randn(2, 3, frames, height, width)).maps
     assert feature_map.shape == (2, 16, -(-frames // 2), -(-height // 8), -(-width // 8))
 
 
 def _as_classifier():
-    return ["MODEL.MODEL_NAME", "VideoResNet", "PROJECTS", "['tiny_tower']"]
+    return ["MODEL.MODEL_NAME", "VideoResNet", "PROJECTS", "['tiny_conv']"]
 
 
 @pytest.mark.usefixtures("_project")
 def test_its_published_weights_load(tmp_path):
-    cfg = load_config(None, [*SMALL, "MODEL.ARCH", "tiny_tower", *_as_classifier()]).cfg
+    cfg = load_config(None, [*SMALL, "MODEL.ARCH", "tiny_conv", *_as_classifier()]).cfg
     source, model = build_model(cfg), build_model(cfg)
     published = {}
     for name, value in source.state_dict().items():
@@ -89,4 +89,4 @@ def test_its_published_weights_load(tmp_path):
     assert not report.missed
     assert not report.skipped
     assert torch.equal(model.backbone.stages[1][0].weight, source.backbone.stages[1][0].weight)
-    assert find_row("zoo://tiny_tower").published_hash == "0123abcd"
+    assert find_row("zoo://tiny_conv").published_hash == "0123abcd"

@@ -40,7 +40,7 @@ def test_every_row_is_on_the_page_and_says_whether_it_was_tried(page_maker):
         line = lines[row.name]
         assert row.published_hash[:12] in line
         assert (f"projects/stica/weights/{row.name}" if row.is_packaged else row.url) in line
-        assert ("address not tried" in line) is not row.is_tried
+        assert ("URL not tested" in line) is not row.is_tried
     assert "StiCA's own were never released" in page
     assert "Rev-MViT" in page.split("## Published, but not listed")[1]
 
@@ -71,7 +71,7 @@ def test_weights_of_our_own_stand_with_their_results(page_maker, tmp_path, monke
     first, second = (line for line in page.splitlines() if line.startswith("| `tiny"))
     assert first == (
         "| `tiny-a` | noise | CC0 | 1.23 | 0.046 at 9 x 36² | "
-        f"[{PACKAGE}/tiny-a]({PACKAGE}/tiny-a), 0.02 MB, SHA-256 `abababababab...` | "
+        f"[{PACKAGE}/tiny-a]({PACKAGE}/tiny-a/README.md), 0.02 MB, SHA-256 `abababababab...` | "
         "knn_top1 25.0 % [12.5, 50.0], chance 10.0; few_shot_1 12.5 % |"
     )
     assert second.endswith("| not yet |")

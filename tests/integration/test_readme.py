@@ -1,10 +1,12 @@
-"""The two front pages: what they link is there, and their commands load and are valid."""
+"""The two front pages: links, commands and Python lines work, numbers are those on file."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from helpers.media_files import Video, write_media
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.cli.arguments import parse_arguments
@@ -57,3 +59,37 @@ def test_the_other_commands_are_parsed():
         assert parse_prepare(shlex.split(line)).command == "check"
     for line in commands("sweep_net"):
         assert (ROOT / parse_sweep_arguments(shlex.split(line)).sweep).is_file()
+
+
+def test_the_python_lines_run(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", read("README.md"), re.DOTALL)
+    (tmp_path / "videos").mkdir()
+    for number in range(3):
+        write_media(tmp_path / f"videos/{number}.mp4", Video(ticks=range(60), size=(96, 64)))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["features"].shape[:2] == (3, names["cfg"].TEST.NUM_ENSEMBLE_VIEWS)
+    assert names["features"].isfinite().all()
+
+
+DEMO_ROWS = {
+    "class retrieval, R@1": "class_retrieval_r1",
+    "video-to-audio retrieval, R@1": "video_to_audio_r1",
+    "audio-to-video retrieval, R@1": "audio_to_video_r1",
+    "baseline: mean color of each frame": "baseline_mean_colour",
+    "baseline: mean difference between frames": "baseline_frame_difference",
+    "baseline: mean and standard deviation of mel bins (audio)": "baseline_mel_statistics",
+}
+
+
+def test_the_demo_table_is_what_was_measured():
+    results = json.loads((ROOT / "docs/demo_results.json").read_text(encoding="utf-8"))
+    table = read("README.md").split("<!-- demo table -->")[1].split("<!-- /demo table -->")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.strip().splitlines()[2:]]
+    assert [name for name, *_ in rows] == list(DEMO_ROWS)
+    for name, before, after, chance in rows:
+        measured = results[DEMO_ROWS[name]]
+        shown = measured.get("before"), measured.get("after", measured.get("value"))
+        for cell, value in zip((before, after, chance), (*shown, measured["chance"]), strict=True):
+            assert cell.strip() == ("" if value is None else f"{100 * value:.1f} %"), name

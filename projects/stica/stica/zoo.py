@@ -26,9 +26,9 @@ def gdt() -> Iterator[ZooEntry]:
         Rows.
     """
     for data, top1, note in (
-        ("K400", 90.9, "Both towers and their heads: for StiCA's pretrain YAMLs, too."),
-        ("HT100M", 94.1, "Trained with text, not audio: only the video tower fits."),
-        ("IG65M", 95.2, "Both towers and their heads: for StiCA's pretrain YAMLs, too."),
+        ("K400", 90.9, "Both encoders and their heads: for StiCA's pretrain YAMLs, too."),
+        ("HT100M", 94.1, "Trained with text, not audio: only the video encoder fits."),
+        ("IG65M", 95.2, "Both encoders and their heads: for StiCA's pretrain YAMLs, too."),
     ):
         yield ZooEntry(
             name=f"gdt_{data.lower()}",
@@ -68,7 +68,7 @@ def avid_cma() -> Iterator[ZooEntry]:
             top1=top1,
             metric="after fine-tuning on UCF-101",
             source="github.com/facebookresearch/AVID-CMA, README.md",
-            note="The audio tower loads too (AUDIO.ARCH avid_conv2d_10), but AUDIO makes another "
+            note="The audio encoder loads too (AUDIO.ARCH avid_conv2d_10), but AUDIO makes another "
             "spectrogram than it was trained on.",
         )
 
