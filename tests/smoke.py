@@ -81,7 +81,7 @@ def own_videos(folder: Path) -> None:
     process.stdout.read()
     assert process.wait(TIMEOUT_SEC) == 130
     text = run(command, cwd=ROOT)
-    assert "going on from" in text, text
+    assert "resuming from" in text, text
 
 
 def two_keys(folder: Path) -> None:

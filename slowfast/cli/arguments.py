@@ -1,4 +1,4 @@
-"""The command line of PySlowFast, in both spellings of overrides. Imports nothing heavy."""
+"""PySlowFast's command line, with both forms of overrides. Imports no torch, to start fast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from slowfast import __version__
 __all__ = ["Arguments", "parse_arguments"]
 
 _DEFAULT = "configs/Kinetics/R2PLUS1D_18_30f.yaml"
-_DESCRIPTION = "Train and test video models: a YAML names everything, words after it override."
+_DESCRIPTION = (
+    "Train and test video models. A YAML configures the job; KEY VALUE pairs override it."
+)
 _EPILOG = """examples:
   %(prog)s --cfg configs/Kinetics/R2PLUS1D_18_30f.yaml
   %(prog)s --cfg configs/Kinetics/R2PLUS1D_18_30f.yaml DATA.PATH_TO_DATA_DIR videos NUM_GPUS 8
@@ -22,11 +24,11 @@ class Arguments(NamedTuple):
     """A parsed command line.
 
     Attributes:
-        cfg_files: Each is a job of its own.
+        cfg_files: Configs; each is a separate job.
         overrides: ``KEY VALUE KEY VALUE ...``.
-        shard_id: Number of this machine, or None when not given.
-        num_shards: Machines, or None when not given.
-        init_method: Where the processes meet.
+        shard_id: Rank of this machine, or None if not given.
+        num_shards: Number of machines, or None if not given.
+        init_method: Rendezvous URL of the processes.
     """
 
     cfg_files: list[str]
@@ -40,12 +42,12 @@ def parse_arguments(words: list[str], program: str = "run_net.py") -> Arguments:
     """Parse a command line.
 
     Args:
-        words: Without the program's name.
-        program: Its name, for the help.
+        words: The arguments without the program's name.
+        program: Program name, for the help.
 
     Returns:
-        The arguments. Of the words after ``--cfg`` the leading ones that end in .yaml or .yml are
-        configs, the rest are overrides, as are those after ``--opts``.
+        The parsed arguments. After ``--cfg``, leading values that end in .yaml or .yml are configs
+        and the rest are overrides, as are the values after ``--opts``.
     """
     parser = argparse.ArgumentParser(
         program,
@@ -67,7 +69,7 @@ def parse_arguments(words: list[str], program: str = "run_net.py") -> Arguments:
     parser.add_argument(
         "--init_method",
         default="tcp://localhost",
-        help="where the processes meet: tcp://host:port (default: this machine, a free port)",
+        help="rendezvous URL: tcp://host:port (default: this machine, a free port)",
     )
     parser.add_argument("--version", action="version", version=f"slowfast-stica {__version__}")
     parser.add_argument(

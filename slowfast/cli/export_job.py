@@ -1,4 +1,4 @@
-"""What ``export_weights`` does: from a run to a folder of weights, and back to compare."""
+"""Implementation of ``export_weights``: export the weights of a run, and verify them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _TESTED_ONLY = ("TRAIN.ENABLE", "TEST.ENABLE", "TEST.CHECKPOINT_FILE_PATH", "TES
 
 
 class _Run(NamedTuple):
-    """A training run: its newest checkpoint and the folder with its log."""
+    """A training run: its newest checkpoint and the folder of its log."""
 
     checkpoint: Path
     folder: Path
@@ -53,22 +53,24 @@ def run_command(arguments: Namespace) -> int:
         arguments: As ``export_weights.parse_arguments`` returns them.
 
     Returns:
-        The exit status: 0, or 1 when verified results differ.
+        The exit status: 0, or 1 if verified results differ.
 
     Raises:
-        UserError: If the user has to fix something.
+        UserError: If the user's input is wrong.
         OSError: If something cannot be written.
     """
     if arguments.verify is not None:
         return _verify(arguments.verify, arguments.overrides, arguments.tolerance)
     folder: Path = arguments.out
     if not folder.name.replace("-", "_").isidentifier() or not folder.name.islower():
-        raise UserError(f"--out: '{folder.name}' names the weights: use a-z, 0-9, - and _ alone.")
+        raise UserError(
+            f"--out: '{folder.name}' is the name of the weights: use only a-z, 0-9, - and _."
+        )
     facts = _merge_facts(folder, arguments)
     if arguments.checkpoint is not None:
         _export(_find_run(arguments.checkpoint), folder, arguments)
     elif not _weights(folder).is_file():
-        raise UserError(f"--results: {folder} holds no weights yet; export them with --checkpoint.")
+        raise UserError(f"--results: {folder} has no weights yet; export them with --checkpoint.")
     if arguments.results is not None:
         _store_results(arguments.results, folder)
     _write_pages(folder, facts)
@@ -81,7 +83,7 @@ def _weights(folder: Path) -> Path:
 
 
 def _merge_facts(folder: Path, arguments: Namespace) -> RowFacts:
-    """Take the facts that were given, else those that are kept."""
+    """Return the facts from the command line, else those of row.yaml."""
     known = read_facts(folder)._asdict() if row_file(folder).is_file() else {}
     for key in RowFacts._fields:
         value = getattr(arguments, key)
@@ -89,7 +91,7 @@ def _merge_facts(folder: Path, arguments: Namespace) -> RowFacts:
             known[key] = tuple(value) if isinstance(value, list) else value
     for key in ("data", "licence"):
         if not known.get(key):
-            raise UserError(f"--{key}: is needed the first time, for {row_file(folder)}.")
+            raise UserError(f"--{key} is required the first time, for {row_file(folder)}.")
     return RowFacts(**known)
 
 
@@ -102,16 +104,18 @@ def _find_run(path: Path) -> _Run:
 
 
 def _export(run: _Run, folder: Path, arguments: Namespace) -> None:
-    """Write weights, their hash, both configurations and the log."""
+    """Write the weights, their hash, both configurations and the log."""
     content = load_checkpoint(run.checkpoint)
     if not isinstance(content.get("model_state"), dict):
-        raise UserError(f"--checkpoint: {run.checkpoint} has no model_state: not of a training.")
+        raise UserError(
+            f"--checkpoint: {run.checkpoint} has no model_state; it is not a training checkpoint."
+        )
     config = portable_config(content.get("cfg", ""), folder.name)
     evaluation = _evaluation(config, folder, arguments.overrides)
     half = to_half(content["model_state"])
     if half.kept:
         _say(
-            f"warning: {len(half.kept)} tensors hold values that float16 cannot and stay "
+            f"warning: {len(half.kept)} tensors have values beyond float16 and stay "
             f"float32: {', '.join(half.kept[:_SHOWN])}"
         )
     weights = _weights(folder)
@@ -126,11 +130,11 @@ def _export(run: _Run, folder: Path, arguments: Namespace) -> None:
     stored = read_json(folder / _RESULTS)
     if stored and _mismatch(stored, folder):
         (folder / _RESULTS).unlink()
-        _say(f"{folder / _RESULTS} was of other weights or of another evaluation: removed")
+        _say(f"{folder / _RESULTS} belonged to other weights or another evaluation: removed")
 
 
 def _evaluation(config: str, folder: Path, words: list[str]) -> str:
-    """Write what of the training's configuration the evaluation changes."""
+    """Return the YAML of the evaluation: its differences from the training configuration."""
     kept = folder / _EVALUATION
     if kept.is_file() and not words:
         return kept.read_text(encoding="utf-8")
@@ -150,48 +154,48 @@ def _evaluation(config: str, folder: Path, words: list[str]) -> str:
         value = values[key]
         node[leaf] = list(value) if isinstance(value, tuple) else value
     text = yaml.safe_dump(tree, sort_keys=False)
-    return f"# The evaluation that gave {_RESULTS}: --cfg this file.\n{text}"
+    return f"# Evaluation that produced {_RESULTS}: use this file with --cfg.\n{text}"
 
 
 def _copy_log(source: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
     if not source.is_file():
-        _say(f"warning: no {source}: published without the training's log")
+        _say(f"warning: no {source}: exported without the training log")
         return
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def _store_results(source: Path, folder: Path) -> None:
-    """Keep the results of the exported weights; refuse all others."""
+    """Copy the results if they are of the exported weights, else raise."""
     content = read_json(source / _RESULTS)
     if not content:
         raise UserError(f"--results: no {source / _RESULTS}.")
     mismatch = _mismatch(content, folder)
     if mismatch:
         raise UserError(
-            f"--results: {source / _RESULTS} is not of these weights: {mismatch}. "
+            f"--results: {source / _RESULTS} does not belong to these weights: {mismatch}. "
             f"Run: python tools/run_net.py --cfg {folder / _EVALUATION}"
         )
     write_json(folder / _RESULTS, content)
 
 
 def _mismatch(content: dict[str, Any], folder: Path) -> str:
-    """Say why results are not those of ``evaluate.yaml`` on the exported weights, or ""."""
+    """Return why results are not of ``evaluate.yaml`` and the exported weights, or ""."""
     weights = hash_state(to_float(load_checkpoint(_weights(folder))["model_state"]))
     config = hash_config(load_config(folder / _EVALUATION, validate=False).cfg)
     records = content.get("records", [])
     measured = {record["checkpoint"] for record in records} - {None}
     configs = {record["config"] for record in records}
     if measured != {weights}:
-        return f"it measured {' and '.join(sorted(measured)) or 'none'}, they are {weights}"
+        return f"it evaluated {' and '.join(sorted(measured)) or 'none'}, not {weights}"
     if configs != {config}:
         return f"its configuration is {' and '.join(sorted(configs))}, {_EVALUATION} is {config}"
     return ""
 
 
 def _write_pages(folder: Path, facts: RowFacts) -> None:
-    """Write ``row.yaml``, with which the row begins to exist, and ``README.md``."""
+    """Write ``row.yaml``, which adds the weights to the zoo, and ``README.md``."""
     results = translate_results(read_json(folder / _RESULTS))
     for metric in facts.metrics:
         if results and metric not in results:
@@ -215,17 +219,17 @@ def _write_text(path: Path, text: str) -> None:
 
 def _say_next(folder: Path) -> None:
     if (folder / _RESULTS).is_file():
-        _say(f"compare them again:  python tools/export_weights.py --verify {folder.name}")
+        _say(f"verify the results:  python tools/export_weights.py --verify {folder.name}")
         return
     _say(
-        f"not measured yet:  python tools/run_net.py --cfg {folder / _EVALUATION}\n"
-        f"then keep it:      python tools/export_weights.py --results output/{folder.name} "
+        f"evaluate next:    python tools/run_net.py --cfg {folder / _EVALUATION}\n"
+        f"then add results: python tools/export_weights.py --results output/{folder.name} "
         f"--out {folder}"
     )
 
 
 def _verify(name: str, words: list[str], clips: int) -> int:
-    """Evaluate a row's weights as its results were made, and compare."""
+    """Evaluate weights of the zoo again, and compare with their stored results."""
     import_installed_projects()
     row = find_row(name)
     stored = read_package_results(row)
@@ -242,11 +246,11 @@ def _verify(name: str, words: list[str], clips: int) -> int:
     different = sum(not comparison.is_same for comparison in comparisons)
     for what, why in (("manifest", "other files"), ("config", "other keys or values")):
         if _all(stored, what) != _all(measured, what):
-            _say(f"note: another {what} than on record ({why})")
+            _say(f"note: the {what} differs from the recorded one ({why})")
     if _all(stored, "checkpoint") != _all(measured, "checkpoint"):
-        _say("the weights measured are not those of the results")
+        _say("the evaluated weights are not those of the stored results")
         return EXIT_FAILED
-    _say(f"zoo://{row.name}: {len(comparisons) - different} of {len(comparisons)} as on record")
+    _say(f"zoo://{row.name}: {len(comparisons) - different} of {len(comparisons)} as recorded")
     return EXIT_FAILED if different else 0
 
 

@@ -11,28 +11,28 @@ from slowfast.models.zoo.packaged import RowFacts
 
 __all__ = ["render_page"]
 
-_FILES = """| file | what |
+_FILES = """| file | content |
 |---|---|
 | `{name}.pyth` | `model_state` (float16), `cfg`, `epoch`; plain values (`weights_only=True`) |
 | `{name}.pyth.sha256` | `sha256sum -c {name}.pyth.sha256` |
-| `config.yaml` | the training's complete configuration, without places on its machine |
-| `evaluate.yaml` | the evaluation |
-| `results.json` | what that gave (format: docs/results.md) |
-| `json_stats.log` | the training's log |
-| `row.yaml` | what this page says in words |
+| `config.yaml` | complete training configuration, without paths of the machine |
+| `evaluate.yaml` | configuration of the evaluation |
+| `results.json` | results of the evaluation (format: docs/results.md) |
+| `json_stats.log` | training log |
+| `row.yaml` | data of this page |
 """
 
 
 def render_page(
     folder: Path, facts: RowFacts, content: dict[str, Any], results: dict[str, Any]
 ) -> str:
-    """Render the page.
+    """Render the page as Markdown.
 
     Args:
-        folder: Of the weights.
-        facts: What people say about them.
-        content: Of the weights' file.
-        results: Of the evaluation; empty before there are any.
+        folder: Folder of the weights.
+        facts: Data, license, notes and commands of the weights.
+        content: Content of the weights file.
+        results: Results of the evaluation; empty if there are none yet.
 
     Returns:
         Markdown.
@@ -44,13 +44,13 @@ def render_page(
     words.append(f"{content['epoch'] + 1} epochs")
     sections = [
         f"# {name}\n",
-        "<!-- Written by tools/export_weights.py from the files beside it. Do not edit. -->\n",
-        f"{', '.join(words)}. Trained on {facts.data}. Licence of the weights: {facts.licence}.\n",
+        "<!-- Written by tools/export_weights.py from the files next to it. Do not edit. -->\n",
+        f"{', '.join(words)}. Trained on {facts.data}. License of the weights: {facts.licence}.\n",
         *(f"{text}\n" for text in (facts.attribution, facts.note) if text),
         _FILES.format(name=name),
-        _commands("How they were made", list(facts.commands)),
+        _commands("Training", list(facts.commands)),
         _use(folder, cfg),
-        f"## Results\n\n{results_table(results)}" if results else "Not measured yet.\n",
+        f"## Results\n\n{results_table(results)}" if results else "Not evaluated yet.\n",
     ]
     return "\n".join(section for section in sections if section)
 
@@ -63,7 +63,7 @@ def _commands(title: str, lines: list[str]) -> str:
 def _use(folder: Path, cfg: dict[str, Any]) -> str:
     words = f' PROJECTS "{cfg["PROJECTS"]}"' if cfg["PROJECTS"] else ""
     data = "" if cfg["TEST"]["DATASET"] == "demo" else " DATA.PATH_TO_DATA_DIR /path/to/data"
-    # Never a place of this machine: an absolute folder is left away.
+    # No path of this machine: an absolute folder is omitted.
     place = Path(folder.name) if folder.is_absolute() else folder
     return _commands(
         "Use",
@@ -74,8 +74,9 @@ def _use(folder: Path, cfg: dict[str, Any]) -> str:
             f"python tools/export_weights.py --verify {folder.name}{data}",
         ],
     ) + (
-        "\nThe second gives the numbers below, the third compares them: to the last digit on the "
-        "same machine;\nanother kind of processor may decide one clip otherwise: `--tolerance 1`.\n"
+        "\nThe second command computes the results below, the third verifies them. They are "
+        "identical on the same\nkind of processor; on another one a clip may differ: use "
+        "`--tolerance 1`.\n"
     )
 
 
@@ -83,7 +84,7 @@ def results_table(results: dict[str, Any]) -> str:
     """Format the records of a results.json.
 
     Args:
-        results: Its content.
+        results: Content of the file.
 
     Returns:
         A table, one line per metric.
@@ -92,10 +93,10 @@ def results_table(results: dict[str, Any]) -> str:
     for record in results["records"]:
         low_high = record["interval"]
         interval = f"{_percent(low_high[0])} to {_percent(low_high[1])}" if low_high else ""
-        cells = [f"`{record['metric']}`", f"{_percent(record['value'])} %", interval]
-        cells += [f"{_percent(record['chance'])} %" if record["chance"] is not None else ""]
-        cells += [str(record["count"] or "")]
-        lines.append(f"| {' | '.join(cells)} |")
+        fields = [f"`{record['metric']}`", f"{_percent(record['value'])} %", interval]
+        fields += [f"{_percent(record['chance'])} %" if record["chance"] is not None else ""]
+        fields += [str(record["count"] or "")]
+        lines.append(f"| {' | '.join(fields)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Imports every module of the framework that registers parts or checks."""
+"""Imports every module of the framework that registers components or checks."""
 
 import slowfast.datasets.catalog.audioset
 import slowfast.datasets.catalog.ave

@@ -1,4 +1,4 @@
-"""``run_net``: train and test what a YAML says. The command of the framework."""
+"""``run_net``: train and test the model of a YAML. The main command of the framework."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["main"]
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run every config of a command line.
+    """Run every config of the command line.
 
     Args:
-        words: The command line without the program's name; None: this process's.
+        words: The arguments without the program's name; None: ``sys.argv``.
 
     Returns:
         The exit status: 0; 2 after a user's mistake, with one message and no traceback; 130 when
         training was stopped by a signal and saved.
     """
     arguments = parse_arguments(sys.argv[1:] if words is None else words)
-    # Before torch is imported: threads that wait by spinning take the cores from the data workers.
-    # On two cores with one more busy process a step took ten times as long without this.
+    # Before torch is imported: threads that spin while waiting take cores from the data workers. On
+    # two cores with another busy process a step took ten times as long without this.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Heavy imports wait until the command line is known to be good: --help takes no second.
+    # Slow imports come after parsing, to keep --help fast.
     from slowfast.cli.runner import run_job
     from slowfast.engine.trainer import TrainingStoppedError
 

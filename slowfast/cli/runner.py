@@ -1,4 +1,4 @@
-"""One job: from a config to processes that train and test."""
+"""Runs one job: loads its config and launches the processes that train and test."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ logger = logging.getLogger(__name__)
 
 
 class RunArgs(NamedTuple):
-    """What a process needs to know to take part; it can be sent to a spawned process.
+    """Arguments of a worker process; picklable for spawned processes.
 
     Attributes:
         cfg: The frozen configuration.
-        source: Where it came from.
-        demo_changes: What the demo overlay changed.
+        source: The file of the configuration.
+        demo_changes: Changes by the demo overlay.
     """
 
     cfg: CfgNode
@@ -44,7 +44,7 @@ class RunArgs(NamedTuple):
 
 
 def run_job(cfg_file: str, arguments: Arguments) -> None:
-    """Load a config and run it in as many processes as it asks for.
+    """Load a config and run it in its number of processes.
 
     Args:
         cfg_file: A YAML file.
@@ -72,7 +72,7 @@ def run_job(cfg_file: str, arguments: Arguments) -> None:
 
 
 def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
-    """Try a step in shapes alone. Synchronized statistics need rows of other processes, too."""
+    """Run a step on shapes only. Synchronized batch norm also has rows of other processes."""
     processes = num_local_processes(cfg.NUM_GPUS, cfg.NUM_CPU_PROCESSES)
     size = max(1, cfg.TRAIN.BATCH_SIZE // processes)
     is_synchronized = cfg.BN.NORM_TYPE == "sync_batchnorm" and processes * cfg.NUM_SHARDS > 1
@@ -81,7 +81,7 @@ def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
 
 
 def run_worker(job: RunArgs) -> None:
-    """Do one process's part of a job: train, then test, as the configuration says.
+    """Train, then test, as configured, in one process of a job.
 
     Args:
         job: The job.
@@ -111,7 +111,7 @@ def run_worker(job: RunArgs) -> None:
 
 
 def _num_threads(cfg: CfgNode) -> int:
-    """Choose torch's threads: processes that share a machine share its cores, or crawl."""
+    """Choose the number of torch threads: processes of a machine share its cores."""
     if cfg.NUM_THREADS:
         return int(cfg.NUM_THREADS)
     processes = local_world_size(cfg.NUM_SHARDS)
@@ -122,7 +122,7 @@ def _num_threads(cfg: CfgNode) -> int:
 def _announce(job: RunArgs, device: torch.device) -> None:
     cfg = job.cfg
     logger.info(
-        "%s on %s, %d process(es); output goes to %s",
+        "%s on %s, %d process(es); output in %s",
         job.source,
         device,
         distributed.world_size(),

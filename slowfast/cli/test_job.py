@@ -1,4 +1,4 @@
-"""The test of a job: measure a checkpoint with the protocols that the configuration names."""
+"""Tests a checkpoint with the configured evaluation protocols."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run_test(cfg: CfgNode, device: torch.device) -> None:
 
     Args:
         cfg: The configuration.
-        device: Where to test.
+        device: Device to test on.
 
     Raises:
         UserError: If there is no checkpoint to test.
@@ -47,15 +47,17 @@ def run_test(cfg: CfgNode, device: torch.device) -> None:
 
 
 def _load(model: nn.Module, cfg: CfgNode) -> bool:
-    """Find the checkpoint as PySlowFast does, but never test random weights unasked.
+    """Load the checkpoint to test, as PySlowFast does, but random weights only on request.
 
     Returns:
-        Whether random weights were asked for.
+        Whether random weights were requested.
     """
     named = cfg.TEST.CHECKPOINT_FILE_PATH
     last = find_last_checkpoint(Path(cfg.OUTPUT_DIR), cfg.TASK)
     if not named and last is not None:
-        load_weights(model, last, key="OUTPUT_DIR")  # of this framework, whatever it started from
+        load_weights(
+            model, last, key="OUTPUT_DIR"
+        )  # a checkpoint of this framework, so no conversion
         return False
     section, key = (cfg.TEST, "TEST") if named else (cfg.TRAIN, "TRAIN")
     path = section.CHECKPOINT_FILE_PATH

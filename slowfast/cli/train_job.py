@@ -1,4 +1,4 @@
-"""The training of a job: train a model, measuring it on the way as the configuration says."""
+"""Trains a model, with periodic evaluation as configured."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ logger = logging.getLogger(__name__)
 
 
 def run_training(cfg: CfgNode, device: torch.device) -> None:
-    """Train a model to the end, resuming where OUTPUT_DIR left off.
+    """Train a model, resuming from the newest checkpoint in OUTPUT_DIR.
 
     Args:
         cfg: The configuration.
-        device: Where to train.
+        device: Device to train on.
 
     Raises:
         UserError: If data, checkpoint or loss stop the run.
@@ -44,7 +44,7 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
             store_results(Path(cfg.OUTPUT_DIR), results, "before", identity)
     validates = cfg.TRAIN.EVAL_PERIOD > 0 and has_split(cfg.TRAIN.DATASET, cfg, "val")
     if cfg.TRAIN.EVAL_PERIOD > 0 and not validates:
-        logger.info("the data has no validation split: nothing is measured during training")
+        logger.info("the data has no validation split: no evaluation during training")
 
     def after_epoch(epochs_done: int) -> dict[str, float]:
         due = epochs_done % max(1, cfg.TRAIN.EVAL_PERIOD) == 0 or trainer.is_finished

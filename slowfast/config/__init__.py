@@ -1,4 +1,4 @@
-"""Configuration: the YACS tree, loading, checking. Knows no layer above it."""
+"""Configuration: the YACS tree, loading and checks. Imports no other layer."""
 
 from fvcore.common.config import CfgNode
 

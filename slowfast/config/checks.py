@@ -1,4 +1,4 @@
-"""Collects the checks of every layer and project; a check lives where its knowledge lives."""
+"""Registry of configuration checks. Every layer and project registers its own."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def register_check(check: Check) -> Check:
     """Register a function that finds problems in a complete configuration.
 
     Args:
-        check: Takes the merged configuration, returns the problems it sees. It must not raise on
-            values that another check reports, and must not change the configuration.
+        check: Takes the merged configuration and returns its problems. It must not raise on values
+            that another check reports, and must not change the configuration.
 
     Returns:
         The same function, so that this works as a decorator.
@@ -39,7 +39,7 @@ def find_problems(cfg: CfgNode) -> list[Problem]:
     Returns:
         All problems, in the order of registration; empty when there are none.
     """
-    # A list: a check may import a project to name it, and that registers more.
+    # A copy: a check may import a project, which registers more checks.
     active = [c for c in _CHECKS.values() if inactive_project(c, cfg.PROJECTS) is None]
     return [problem for check in active for problem in check(cfg)]
 

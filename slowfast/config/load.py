@@ -1,9 +1,9 @@
-"""From YAML files and a command line to one frozen configuration.
+"""Loads YAML files and command-line overrides into one frozen configuration.
 
-The order is fixed: the YAML chain is read for PROJECTS; each project is imported and adds its
-sections; then YAML, demo overlay and command line are merged; every registered check runs on what
-could be merged; all problems, of merging and of checks, are reported at once. Without PROJECTS, the
-one installed project that owns what is named is used.
+The steps are: read PROJECTS from the YAML and its base files; import each project, which adds its
+sections; merge YAML, demo overlay and command line; run every registered check on the result. All
+problems of merging and of checks are reported at once. Without PROJECTS, the installed project that
+owns the sections and names in use is imported.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ def load_config(
     Args:
         path: A YAML file: a path, or the name of a shipped one (``Kinetics/x.yaml``). None: only
             defaults and overrides.
-        overrides: ``KEY VALUE KEY VALUE ...`` from the command line; the last word wins.
+        overrides: ``KEY VALUE KEY VALUE ...`` from the command line; the last value wins.
         assignments: Values set last, such as the rank of this machine.
         validate: Run the registered checks. Problems of merging are always reported.
-        last_check: One more, too slow for every load; it is given what was found before, too.
+        last_check: An additional slow check; it also receives the problems found so far.
 
     Returns:
-        The frozen configuration with its origin.
+        The frozen configuration and its source.
 
     Raises:
         ConfigError: With every problem found.
@@ -97,7 +97,7 @@ def load_config(
         problems += find_problems(cfg)
     needed = sorted({problem.project for problem in problems if problem.project})
     if len(needed) == 1 and "PROJECTS" not in {**from_yaml, **from_user}:
-        logger.warning("%s needs the project %s; using PROJECTS %s", source, *needed, needed)
+        logger.warning("%s needs project %s; using PROJECTS %s", source, *needed, needed)
         return load_config(
             path,
             [*overrides, "PROJECTS", str(needed)],
@@ -108,21 +108,21 @@ def load_config(
     if validate and has_projects and last_check is not None:
         problems += last_check(cfg, problems)
     if problems:
-        raise ConfigError(list(dict.fromkeys(problems)), source)  # a section is named once
+        raise ConfigError(list(dict.fromkeys(problems)), source)  # report a section once
     cfg.freeze()
     for old, new in dict.fromkeys(renamed):
-        logger.warning("%s: %s is called %s now", source, old, new)
+        logger.warning("%s: %s was renamed to %s", source, old, new)
     return LoadedConfig(cfg, source, demo_changes)
 
 
 def is_demo(data: Mapping[str, Any]) -> bool:
-    """Say whether a job runs on the built-in demo set because its data is not named.
+    """Return whether a job uses the built-in demo set because no data is given.
 
     Args:
-        data: The section DATA of its configuration.
+        data: Section DATA of its configuration.
 
     Returns:
-        Whether the overlay named by DEMO_CFG holds.
+        Whether the overlay of DEMO_CFG applies.
     """
     return bool(data.get("DEMO_CFG")) and not data.get("PATH_TO_DATA_DIR")
 
@@ -132,10 +132,10 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
     Args:
         tree: Nested mappings with string keys.
-        prefix: Put in front of every key.
+        prefix: Prefix of every key.
 
     Returns:
-        ``{"A.B": value}``; an empty mapping vanishes.
+        ``{"A.B": value}``; empty mappings are dropped.
     """
     flat: dict[str, Any] = {}
     for key, value in tree.items():
@@ -170,7 +170,7 @@ def _pair_up(words: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _make_absolute(values: dict[str, Any], start: Path) -> None:
-    """Make the folders of PROJECTS_PATH absolute: config.yaml of a run is read from elsewhere."""
+    """Make PROJECTS_PATH absolute, since config.yaml of a run is stored in another folder."""
     folders = CfgNode._decode_cfg_value(values.get("PROJECTS_PATH", []))
     if isinstance(folders, list | tuple) and all(isinstance(f, str) for f in folders) and folders:
         values["PROJECTS_PATH"] = [str((start / Path(f).expanduser()).absolute()) for f in folders]
@@ -199,7 +199,7 @@ def _add_projects(
 
 
 def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
-    """Set each key, collecting what is wrong instead of stopping at the first."""
+    """Set each key, and collect all problems instead of stopping at the first."""
     known = flatten(cfg)
     problems = []
     for key, value in values.items():
@@ -221,14 +221,14 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
 
 _ELEMENTS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((str,), "strings"),
-    ((int,), "whole numbers"),
+    ((int,), "integers"),
     ((int, float), "numbers"),
     ((list,), "lists"),
 )
 
 
 def _wrong_elements(value: Any, default: Any) -> str:
-    """Say what the elements of a list should be, which YACS does not look at; "": they are."""
+    """Return the expected element type of a list, which YACS does not check; "" if it is right."""
     elements = CfgNode._decode_cfg_value(value)
     if not default or not isinstance(default, list) or not isinstance(elements, list | tuple):
         return ""
@@ -240,7 +240,7 @@ def _wrong_elements(value: Any, default: Any) -> str:
 
 
 def _widen(value: Any, default: Any) -> Any:
-    """Let an integer stand for a float, which YACS refuses, and a string stay a string."""
+    """Accept an integer as a float, which YACS refuses, and keep a string a string."""
     if isinstance(default, str) and isinstance(value, str):
         return repr(value)
     decoded = CfgNode._decode_cfg_value(value)
@@ -256,7 +256,7 @@ def _unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> Problem:
         if owner:
             return belongs_to(section, "", owner)
         if section in SECTIONS:
-            return Problem(section, f"is not built here: {SECTIONS[section]}.")
+            return Problem(section, f"is not supported: {SECTIONS[section]}.")
     return Problem(key, _describe_unknown_key(cfg, key, known))
 
 
@@ -266,7 +266,9 @@ def _describe_unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> s
     if cfg.key_is_renamed(key):
         return f"was renamed: use {cfg.__dict__[CfgNode.RENAMED_KEYS][key]}."
     leaf = key.rpartition(".")[2]
-    close = [name for name in known if name.rpartition(".")[2] == leaf]  # in another section
+    close = [
+        name for name in known if name.rpartition(".")[2] == leaf
+    ]  # same key in another section
     if len(close) != 1:
         close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
     return "unknown key." + (f" Did you mean '{close[0]}'?" if close else "")
@@ -276,13 +278,13 @@ def _read_demo(
     cfg: CfgNode, from_yaml: Mapping[str, Any], from_user: Mapping[str, Any], file: Path | None
 ) -> tuple[dict[str, Any], list[Renamed]]:
     """Read the demo overlay if no data is given, and which of its keys are renamed."""
-    wanted = cfg.clone()
-    _merge(wanted, from_user)  # only to see what it asks for; its mistakes are named elsewhere
-    if not is_demo(wanted.DATA):
+    merged = cfg.clone()
+    _merge(merged, from_user)  # only for DATA; problems are reported elsewhere
+    if not is_demo(merged.DATA):
         return {}, []
-    demo = find_config(wanted.DATA.DEMO_CFG, beside=file, option="DATA.DEMO_CFG")
+    demo = find_config(merged.DATA.DEMO_CFG, next_to=file, option="DATA.DEMO_CFG")
     overlay, renamed = translate(flatten(_read_yaml(demo)))
-    # The config.yaml of a run on the demo set has the overlay in it, and what was set over it.
+    # The config.yaml of a demo run already has the overlay, and the overrides on top of it.
     return ({}, []) if overlay.keys() <= from_yaml.keys() else (overlay, renamed)
 
 

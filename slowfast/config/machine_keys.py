@@ -1,4 +1,4 @@
-"""Keys that say where and on what machine a run happens, and nothing about its result."""
+"""Keys of the machine and its paths, which do not affect the result of a run."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _PATHS = ("*_DIR", "*.PATH_PREFIX", "*FILE_PATH", "*.SAVE_RESULTS_PATH", "*.PATH
 
 
 def is_machine_key(key: str) -> bool:
-    """Say whether a key is about processes, loading or logging.
+    """Return whether a key is about processes, data loading or logging.
 
     Args:
         key: A dotted key.
 
     Returns:
-        Whether a run stays what it is when the value changes.
+        Whether the result of a run does not depend on the value.
     """
     return any(fnmatchcase(key, pattern) for pattern in _MACHINE)
 
 
 def is_path_key(key: str) -> bool:
-    """Say whether a key names a file or folder, which lies elsewhere on another machine.
+    """Return whether a key is a path, which may differ between machines.
 
     Args:
         key: A dotted key.

@@ -1,4 +1,4 @@
-"""Finds configuration files: on disk, among the shipped ones, or in an installed package."""
+"""Finds configuration files on disk, among the shipped ones, or in an installed package."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = [
 ]
 
 PACKAGE_SCHEME = "package://"
-"""``package://PACKAGE/PATH`` names a file of an installed package, wherever that lies."""
+"""``package://PACKAGE/PATH`` is the URL of a file of an installed package."""
 
 
 def package_folder(package: str) -> Path | None:
-    """Locate the folder of an installed package that holds files, without importing it.
+    """Find the folder of an installed package, without importing it.
 
     Args:
-        package: Its name.
+        package: Name of the package.
 
     Returns:
-        The folder (of a checkout, or package data), or None when it is not installed.
+        The folder (of a checkout, or package data), or None if it is not installed.
     """
     spec = find_spec(package)
     locations = list(spec.submodule_search_locations or []) if spec else []
@@ -35,56 +35,57 @@ def package_folder(package: str) -> Path | None:
     return folders[0] if folders else None
 
 
-def find_package_file(address: str) -> Path:
+def find_package_file(url: str) -> Path:
     """Find a file of an installed package.
 
     Args:
-        address: ``package://PACKAGE/PATH``.
+        url: ``package://PACKAGE/PATH``.
 
     Returns:
-        The file, which exists.
+        The path of the existing file.
 
     Raises:
         UserError: If the package is not installed or has no such file.
     """
-    package, _, inside = address.removeprefix(PACKAGE_SCHEME).partition("/")
+    package, _, inside = url.removeprefix(PACKAGE_SCHEME).partition("/")
     if not package.isidentifier() or not inside:
-        raise UserError(f"{address}: expected {PACKAGE_SCHEME}PACKAGE/FILE.")
+        raise UserError(f"{url}: expected {PACKAGE_SCHEME}PACKAGE/FILE.")
     folder = package_folder(package)
     if folder is None:
         raise UserError(
-            f"{address}: the package '{package}' is not installed. In a checkout: "
+            f"{url}: the package '{package}' is not installed. In a checkout: "
             "python -m pip install -e ."
         )
     file = folder / inside
     if not file.is_file():
-        raise UserError(f"{address}: no such file in {folder}.")
+        raise UserError(f"{url}: no such file in {folder}.")
     return file
 
 
 def shipped_configs() -> Path | None:
-    """Locate the folder of shipped configurations.
+    """Find the folder of shipped configurations.
 
     Returns:
-        The folder (``configs/`` of a checkout, or package data), or None when not installed.
+        The folder (``configs/`` of a checkout, or package data), or None if not installed.
     """
     return package_folder("slowfast_configs")
 
 
-def find_config(name: str | Path, beside: Path | None = None, *, option: str = "--cfg") -> Path:
+def find_config(name: str | Path, next_to: Path | None = None, *, option: str = "--cfg") -> Path:
     """Find a YAML file.
 
     Args:
-        name: A path, the name of a shipped configuration with or without ``configs/`` in front, or
-            ``package://PACKAGE/PATH``.
-        beside: A file whose folder is searched too.
-        option: Where the name was given, for the message.
+        name: A path, the name of a shipped configuration with or without the prefix ``configs/``,
+            or ``package://PACKAGE/PATH``.
+        next_to: A file whose folder is also searched.
+        option: Option or key that holds the name, for the message.
 
     Returns:
-        The first that exists of: the path itself, the path beside ``beside``, the shipped one.
+        The first that exists of: the path itself, a file of that name next to ``next_to``, the
+        shipped one.
 
     Raises:
-        UserError: If there is none; names the closest shipped configuration.
+        UserError: If no file is found; the message names the closest shipped configuration.
     """
     if str(name).startswith(PACKAGE_SCHEME):
         return find_package_file(str(name))
@@ -92,8 +93,8 @@ def find_config(name: str | Path, beside: Path | None = None, *, option: str = "
     shipped = shipped_configs()
     inside = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
     candidates = [path]
-    if beside is not None:
-        candidates.append(beside.parent / path.name)
+    if next_to is not None:
+        candidates.append(next_to.parent / path.name)
     if shipped is not None and not path.is_absolute():
         candidates.append(shipped / inside)
     for candidate in candidates:

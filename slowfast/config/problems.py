@@ -1,4 +1,4 @@
-"""A user's mistakes: one record each, reported all at once."""
+"""Errors that a user can fix. Those of a configuration are reported all at once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class UserError(Exception):
 
 
 class Problem(NamedTuple):
-    """One mistake in a configuration.
+    """One problem of a configuration.
 
     Attributes:
-        key: The dotted key it is about, e.g. ``TRAIN.BATCH_SIZE``.
-        message: What was got, what was expected, and what to do.
-        project: The installed project that would solve it, were it in PROJECTS; "" if none.
+        key: The dotted key, e.g. ``TRAIN.BATCH_SIZE``.
+        message: The value, what was expected, and how to fix it.
+        project: The installed project that must be added to PROJECTS; "" if none.
     """
 
     key: str
@@ -35,7 +35,7 @@ class ConfigError(UserError):
 
     Args:
         problems: At least one problem.
-        source: The file (or other origin) they were found in.
+        source: The file (or other source) of the configuration.
     """
 
     def __init__(self, problems: Sequence[Problem], source: str = "the configuration") -> None:
@@ -49,11 +49,11 @@ class ConfigValueError(UserError, ValueError):
     """A value of the configuration that cannot be used.
 
     Args:
-        key: The dotted key it is about, e.g. ``TRAIN.BATCH_SIZE``.
-        message: What was got, what was expected, and what to do.
+        key: The dotted key, e.g. ``TRAIN.BATCH_SIZE``.
+        message: The value, what was expected, and how to fix it.
 
     Attributes:
-        problem: Both as one record.
+        problem: Key and message.
     """
 
     def __init__(self, key: str, message: str) -> None:
@@ -65,11 +65,11 @@ class ConfigValueError(UserError, ValueError):
 
 
 class ParameterError(ValueError):
-    """An argument that cannot be used, found by code that knows no configuration.
+    """An invalid argument, found by code that does not read the configuration.
 
     Args:
         parameter: The argument's name.
-        message: What was got, what was expected, and what to do.
+        message: The value, what was expected, and how to fix it.
     """
 
     def __init__(self, parameter: str, message: str) -> None:
@@ -82,7 +82,7 @@ class ParameterError(ValueError):
 
 @contextmanager
 def keys(**names: str) -> Iterator[None]:
-    """Let errors name the keys that arguments were read from; for builders, which read cfg.
+    """Turn errors about arguments into errors about config keys. For builders, which read cfg.
 
     Example:
         >>> with keys(size="DATA.TRAIN_CROP_SIZE"):
@@ -94,7 +94,7 @@ def keys(**names: str) -> Iterator[None]:
         names: Parameter -> key.
 
     Yields:
-        Nothing; the body runs inside.
+        Nothing.
 
     Raises:
         ConfigValueError: Instead of a ParameterError about one of the parameters.

@@ -1,9 +1,9 @@
-"""Projects: packages that register parts into the framework and add config sections.
+"""Projects: packages that register components into the framework and add config sections.
 
-A project is an importable module with ``add_config(cfg)``; importing it registers its parts. It is
-installed, or lies in a folder that PROJECTS_PATH names.
-Installed projects declare themselves by an entry point in the group ``slowfast.projects``, which is
-only used to say whose section an unknown key belongs to.
+A project is an importable module with ``add_config(cfg)``; importing it registers its components.
+It is installed, or in a folder of PROJECTS_PATH.
+Installed projects have an entry point in the group ``slowfast.projects``. It is only used to find
+the project that an unknown section or name belongs to.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ ENTRY_POINT_GROUP = "slowfast.projects"
 
 
 def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
-    """Import a project, which registers its parts.
+    """Import a project, which registers its components.
 
     Args:
         name: Name of a project's module.
-        folders: PROJECTS_PATH, where projects may lie that are not installed.
+        folders: PROJECTS_PATH, folders of projects that are not installed.
 
     Returns:
         The module; it has ``add_config(cfg)``.
 
     Raises:
-        UserError: If there is no such module, it is not a project, or another one has its name.
+        UserError: If there is no such module, it is not a project, or its name is already taken.
     """
     places = [Path(folder).expanduser().absolute() for folder in folders]
     for place in places:
@@ -67,7 +67,8 @@ def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
     meant = next((p for p in places if (p / name).is_dir() or (p / f"{name}.py").is_file()), None)
     if meant is not None and not file.resolve().is_relative_to(meant.resolve()):
         raise ConfigValueError(
-            "PROJECTS", f"'{name}' of {meant} has the name of another module, {file}; rename it."
+            "PROJECTS",
+            f"'{name}' of {meant} has the same name as another module, {file}; rename it.",
         )
     if not callable(getattr(module, "add_config", None)):
         raise UserError(f"'{name}' is not a project: it has no add_config(cfg).")
@@ -75,9 +76,9 @@ def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
 
 
 def import_installed_projects() -> None:
-    """Import every installed project, so that what they register can be found by its name.
+    """Import every installed project, so that its registry entries can be found by name.
 
-    For tools that are given a name and no configuration.
+    For tools that take a name and no configuration.
 
     Raises:
         UserError: If one of them is broken.
@@ -90,7 +91,7 @@ def owner_of_section(section: str) -> str | None:
     """Find the installed project that owns a config section.
 
     Args:
-        section: Top-level name in capitals.
+        section: Top-level config section.
 
     Returns:
         The project's name, or None.
@@ -112,7 +113,7 @@ def installed_projects() -> list[str]:
 
 
 def find_missing(key: str, registry: Any, name: str, projects: Sequence[str]) -> Problem | None:
-    """Say why a name cannot be used: nobody registers it, or a project that is not in use does.
+    """Explain why a name cannot be used: it is unknown, or its project is not in PROJECTS.
 
     Args:
         key: The configuration key that holds the name.
@@ -121,7 +122,7 @@ def find_missing(key: str, registry: Any, name: str, projects: Sequence[str]) ->
         projects: PROJECTS.
 
     Returns:
-        The problem; None when the name can be used.
+        The problem; None if the name can be used.
     """
     if name in registry and inactive_project(registry.get(name), projects) is None:
         return None
@@ -138,12 +139,12 @@ def find_missing(key: str, registry: Any, name: str, projects: Sequence[str]) ->
 
 
 def belongs_to(key: str, what: str, project: str) -> Problem:
-    """Say that a project that is not in use has what the user asks for.
+    """Return the problem that something belongs to a project which is not in PROJECTS.
 
     Args:
         key: The configuration key, or section.
-        what: What the project has, with a space behind it; "" for the key itself.
-        project: Its name.
+        what: What the project registers, with a trailing space; "" for the key itself.
+        project: Name of the project.
 
     Returns:
         The problem.
@@ -153,10 +154,10 @@ def belongs_to(key: str, what: str, project: str) -> Problem:
 
 
 def inactive_project(registered: Any, projects: Sequence[str]) -> str | None:
-    """Find the installed project that something belongs to, if that project is not in use.
+    """Find the installed project that registered something, if it is not in PROJECTS.
 
-    What a project registers stays registered for the life of the process, also when the next job
-    does not use it.
+    Registry entries of a project remain until the process ends, even if the next job does not use
+    the project.
 
     Args:
         registered: A function or class.

@@ -1,6 +1,6 @@
-"""Keys, values and metrics that had another name in an earlier version.
+"""Old names of keys, values and metrics.
 
-They still load, with a line in the log.
+They still load, with a warning in the log.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _VALUES = {
 """Values, or elements of a list, by key and old name."""
 
 _REMOVED = frozenset(("DATA.DEMO_ACTIVE",))
-"""Keys that said nothing which others do not say: they are left out."""
+"""Removed keys without effect: they are dropped."""
 
 
 class Renamed(NamedTuple):
@@ -46,13 +46,13 @@ class Renamed(NamedTuple):
 
 
 def translate(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Renamed]]:
-    """Give keys and values their names of today.
+    """Replace old names of keys and values by the current ones.
 
     Args:
-        values: By dotted key. Where a key is there by both of its names, the new one counts.
+        values: Values by dotted key. If both names of a key are present, the new one is used.
 
     Returns:
-        The same values, in order, without keys that are gone, and what was renamed.
+        The same values, in order, without removed keys, and the list of renamed ones.
     """
     translated: dict[str, Any] = {}
     found: list[Renamed] = []
@@ -72,10 +72,10 @@ def translate(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Renamed]]
 
 
 def translate_results(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the metrics and protocols of a ``results.json`` their names of today.
+    """Replace old names of metrics and protocols in a ``results.json``.
 
     Args:
-        content: Of a file of this version or an earlier one.
+        content: Content of a file of this version or an earlier one.
 
     Returns:
         The same content, in order.
@@ -90,7 +90,7 @@ def translate_results(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _renamed_values(key: str, value: Any) -> dict[str, str]:
-    """Find what of a value, or of a list of values, had another name: old name -> new."""
+    """Find old names in a value or a list of values: old name -> new."""
     names = _VALUES.get(key, {})
     decoded = CfgNode._decode_cfg_value(value) if names else None
     given = decoded if isinstance(decoded, list | tuple) else [decoded]

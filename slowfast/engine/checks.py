@@ -1,4 +1,4 @@
-"""What can be wrong with TRAIN, TEST and PROBE in a configuration."""
+"""Configuration checks of TRAIN, TEST and PROBE."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from slowfast.utils.registry import nearest
 __all__ = ["check_probe", "check_run"]
 
 _FEATURES = ("video", "audio")
-_NEED_SOUND = ("cross_modal_retrieval", "av_sync")
+_NEED_AUDIO = ("cross_modal_retrieval", "av_sync")
 
 
 @register_check
 def check_run(cfg: CfgNode) -> list[Problem]:
-    """Find unknown protocols and impossible run settings.
+    """Find unknown protocols and invalid run settings.
 
     Args:
         cfg: The merged configuration.
@@ -47,7 +47,7 @@ def check_run(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_probe(cfg: CfgNode) -> list[Problem]:
-    """Find settings that the protocols named in TEST.PROTOCOLS cannot work with.
+    """Find invalid settings of the protocols in TEST.PROTOCOLS.
 
     Args:
         cfg: The merged configuration.
@@ -58,7 +58,7 @@ def check_probe(cfg: CfgNode) -> list[Problem]:
     probe = cfg.PROBE
     problems = [
         *(Problem(key, message) for key, message in _wrong_numbers(probe)),
-        *_missing_parts(cfg),
+        *_missing_requirements(cfg),
     ]
     if probe.FEATURE not in _FEATURES:
         problems.append(
@@ -67,13 +67,13 @@ def check_probe(cfg: CfgNode) -> list[Problem]:
     return problems
 
 
-def _missing_parts(cfg: CfgNode) -> list[Problem]:
-    """Find protocols whose data or library is not there."""
+def _missing_requirements(cfg: CfgNode) -> list[Problem]:
+    """Find protocols whose data or library is missing."""
     protocols, problems = cfg.TEST.PROTOCOLS, []
     if not cfg.AUDIO.ENABLE:
         problems += [
             Problem("TEST.PROTOCOLS", f"{name} needs AUDIO.ENABLE True.")
-            for name in _NEED_SOUND
+            for name in _NEED_AUDIO
             if name in protocols
         ]
         if cfg.PROBE.FEATURE == "audio":
@@ -92,21 +92,21 @@ def _missing_parts(cfg: CfgNode) -> list[Problem]:
 
 
 def _wrong_numbers(probe: CfgNode) -> list[tuple[str, str]]:
-    """Find lists and numbers of PROBE that are out of range: key and message."""
+    """Find lists and numbers of PROBE that are out of range, as (key, message)."""
     found = []
     for key in ("RANKS", "FEW_SHOT_K"):
         if not _all(probe[key], lambda k: isinstance(k, int) and k >= 1):
-            found.append((key, "expected a list of whole numbers from 1"))
+            found.append((key, "expected a list of integers >= 1"))
     for key in ("WEIGHT_DECAY_GRID", "SVM_COSTS"):
         if not _all(probe[key], _is_positive):
-            found.append((key, "expected a list of numbers above 0"))
+            found.append((key, "expected a list of numbers > 0"))
     for key, least in (("KNN_K", 1), ("VALIDATION_FOLDS", 2), ("FEW_SHOT_EPISODES", 2)):
         if probe[key] < least:
             found.append((key, f"expected at least {least}"))
     if not _is_positive(probe.KNN_TEMPERATURE):
-        found.append(("KNN_TEMPERATURE", "expected a number above 0"))
+        found.append(("KNN_TEMPERATURE", "expected a number > 0"))
     if not probe.SYNC_OFFSET_SEC or not math.isfinite(probe.SYNC_OFFSET_SEC):
-        found.append(("SYNC_OFFSET_SEC", "expected a time other than 0, in seconds"))
+        found.append(("SYNC_OFFSET_SEC", "expected a number other than 0, in seconds"))
     return [(f"PROBE.{key}", f"got {probe[key]!r}; {message}.") for key, message in found]
 
 

@@ -1,4 +1,4 @@
-"""Two ``results.json`` of the same weights: are they the same?"""
+"""Compares two ``results.json`` of the same weights."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _ROUNDING = 1e-6  # values are stored with six digits
 
 
 class Comparison(NamedTuple):
-    """One number, twice.
+    """A stored value and its new measurement.
 
     Attributes:
-        metric: Its name.
+        metric: Name of the metric.
         column: "after" or "value".
-        stored: The number on record; None where it is not on record.
-        measured: The number now; None where it was not measured.
-        allowed: By how much they may differ.
+        stored: The stored value; None if there is none.
+        measured: The new value; None if it was not measured.
+        allowed: Allowed difference.
     """
 
     metric: str
@@ -30,7 +30,7 @@ class Comparison(NamedTuple):
 
     @property
     def is_same(self) -> bool:
-        """Whether both are there and as close as they must be."""
+        """Whether both values exist and differ by no more than allowed."""
         if self.stored is None or self.measured is None:
             return False
         return abs(self.stored - self.measured) <= self.allowed
@@ -42,19 +42,19 @@ def compare_results(
     """Compare every record.
 
     Args:
-        stored: A results.json.
-        measured: Another.
-        clips: By how many videos of the test split a share may differ: 0, equal to the last digit.
+        stored: Content of a results.json.
+        measured: Content of another one.
+        clips: Allowed difference of accuracies, in videos of the test split; 0: equal values.
 
     Returns:
-        One comparison per metric and column of either, in the order of the stored ones.
+        One comparison per metric and column of either file, in the order of the stored ones.
     """
     old, new = _by_place(stored), _by_place(measured)
     counts = {place: record["count"] for place, record in old.items() if _is_share(record)}
     most = max(counts.values(), default=0)
     comparisons = []
     for place in dict.fromkeys([*old, *new]):
-        count = counts.get(place, most)  # what is no share of videos is a mean of shares of all
+        count = counts.get(place, most)  # other values are means of accuracies over all videos
         allowed = clips / count + _ROUNDING if clips and count else 0.0
         before, now = (found.get(place, {}).get("value") for found in (old, new))
         comparisons.append(Comparison(*place, before, now, allowed))
@@ -62,7 +62,7 @@ def compare_results(
 
 
 def _is_share(record: dict[str, Any]) -> bool:
-    """Say whether a value is a share of videos: those alone have Wilson's interval."""
+    """Return whether a value is a proportion of videos, i.e. has a Wilson interval."""
     if not record["count"] or record["interval"] is None:
         return False
     pairs = zip(record["interval"], wilson_interval(record["value"], record["count"]), strict=True)

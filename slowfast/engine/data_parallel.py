@@ -1,4 +1,4 @@
-"""A model on several processes: DistributedDataParallel, and when it exchanges gradients."""
+"""Data-parallel training: DistributedDataParallel and gradient synchronization."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["distribute", "synchronized"]
 
 
 def distribute(model: nn.Module, device: torch.device) -> nn.Module:
-    """Let processes average the gradients of a model.
+    """Wrap a model so that processes average its gradients.
 
     Args:
-        model: On its device, with the weights to start from.
-        device: Of this process.
+        model: The model on its device, with its initial weights.
+        device: Device of this process.
 
     Returns:
-        The model, wrapped if there are several processes. Its ``replicated_buffers`` are left
-        alone.
+        The model, wrapped if there are several processes. Its ``replicated_buffers`` are not
+        broadcast.
     """
     if distributed.world_size() == 1:
         return model
@@ -34,10 +34,10 @@ def distribute(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def synchronized(model: nn.Module, is_last: bool) -> contextlib.AbstractContextManager[None]:
-    """Let only the last pass of a step exchange gradients.
+    """Synchronize gradients only in the last pass of a step.
 
     Args:
-        model: What ``distribute`` returned.
+        model: The result of ``distribute``.
         is_last: Whether this pass is the last one.
 
     Returns:

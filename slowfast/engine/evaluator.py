@@ -1,4 +1,4 @@
-"""Evaluation: protocols over the features of splits."""
+"""Evaluation: runs protocols on the features of splits."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 class Provenance(NamedTuple):
-    """What results were obtained on.
+    """The data that results were obtained on.
 
     Attributes:
-        split: The split that was measured on.
-        manifest: Hashes of the manifests of the splits looked at, the test split's first, joined by
-            "+"; None where the dataset has no manifest.
+        split: The split that was evaluated.
+        manifest: Hashes of the manifests of the splits in use, the test split first, joined by "+";
+            None if the dataset has no manifest.
         views: Views per video.
     """
 
@@ -40,13 +40,13 @@ class Provenance(NamedTuple):
 
 
 class Evaluation:
-    """A model seen through the splits of a dataset; features are extracted once for all protocols.
+    """Features of a model on the splits of a dataset, extracted once for all protocols.
 
     Args:
         cfg: The configuration.
         model: An EmbeddingModel, wrapped or not.
         precision: As in training; knows the device.
-        splits: Split that a protocol asks for -> split that it gets. In training "test" means the
+        splits: Split that a protocol reads -> split of the dataset. During training "test" is the
             validation split.
     """
 
@@ -65,12 +65,12 @@ class Evaluation:
         self._views: dict[str, int] = {}
         self._warnings: set[str] = set()
 
-    def features(self, split: str, *, sound_shift_sec: float = 0.0) -> FeatureTable:
+    def features(self, split: str, *, audio_offset_sec: float = 0.0) -> FeatureTable:
         """Return the features of a split, extracted once.
 
         Args:
             split: "test" or "gallery".
-            sound_shift_sec: How much later than the picture the audio is taken, in seconds.
+            audio_offset_sec: Offset of the audio relative to the video, in seconds.
 
         Returns:
             One row per video.
@@ -78,13 +78,13 @@ class Evaluation:
         Raises:
             UserError: If the data is missing or the features are not finite.
         """
-        key = (split, sound_shift_sec)
+        key = (split, audio_offset_sec)
         if key not in self._tables:
             title = self._splits.get(split, split)
-            title += f", audio {sound_shift_sec:g} s later" if sound_shift_sec else ""
+            title += f", audio {audio_offset_sec:g} s later" if audio_offset_sec else ""
             table = extract_features(
                 self._model,
-                map(self._prepare, self._load(split, sound_shift_sec)),
+                map(self._prepare, self._load(split, audio_offset_sec)),
                 self._precision,
                 title=title,
                 head_act=self._cfg.MODEL.HEAD_ACT,
@@ -95,14 +95,14 @@ class Evaluation:
         return self._tables[key]
 
     def batches(self, split: str) -> Iterable[dict[str, Tensor]]:
-        """Iterate over this rank's batches of a split, prepared as for the model.
+        """Iterate over this rank's preprocessed batches of a split.
 
         Args:
             split: "test" or "gallery".
 
         Returns:
-            Batches with ``raw_video``, the uint8 frames, besides the prepared entries; without
-            both where the dataset has no pictures.
+            Preprocessed batches with the uint8 frames as ``raw_video``; without video if the
+            dataset has none.
         """
         for batch in self._load(split):
             raw = {"raw_video": batch["video"]} if "video" in batch else {}
@@ -112,14 +112,14 @@ class Evaluation:
         """Log a warning, unless it was logged before.
 
         Args:
-            message: The same text from every protocol that has the same to say.
+            message: The warning; protocols with the same problem use the same text.
         """
         if message not in self._warnings:
             self._warnings.add(message)
             logger.warning("%s", message)
 
     def describe(self, splits: Iterable[str]) -> Provenance:
-        """Say what results were obtained on, of splits that were read. Every rank must call it.
+        """Return the provenance of results on given splits. Every rank must call this.
 
         Args:
             splits: "test" or "gallery", or both.
@@ -127,15 +127,15 @@ class Evaluation:
         Returns:
             Their provenance.
         """
-        asked = sorted(splits, reverse=True)  # "test" before "gallery"
-        most = torch.tensor([max((self._views.get(split, 0) for split in asked), default=0)])
+        ordered = sorted(splits, reverse=True)  # "test" before "gallery"
+        most = torch.tensor([max((self._views.get(split, 0) for split in ordered), default=0)])
         views = int(distributed.gather_no_gradient(most).max())
-        manifest = "+".join(filter(None, (self._manifests.get(split, "") for split in asked)))
+        manifest = "+".join(filter(None, (self._manifests.get(split, "") for split in ordered)))
         return Provenance(self._splits.get("test", "test"), manifest or None, views)
 
-    def _load(self, split: str, sound_shift_sec: float = 0.0) -> Iterator[dict[str, Tensor]]:
+    def _load(self, split: str, audio_offset_sec: float = 0.0) -> Iterator[dict[str, Tensor]]:
         loader = construct_loader(
-            _with_shift(self._cfg, sound_shift_sec), self._splits.get(split, split)
+            _with_shift(self._cfg, audio_offset_sec), self._splits.get(split, split)
         )
         manifest = loader.manifest
         self._manifests[split] = manifest.digest() if manifest is not None else ""
@@ -145,16 +145,16 @@ class Evaluation:
             yield batch
 
 
-class _Evidence:
-    """What one protocol is given; notes which splits it looks at."""
+class _RecordingProvider:
+    """Feature provider of one protocol; records the splits that it reads."""
 
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
         self.splits: set[str] = set()
 
-    def features(self, split: str, *, sound_shift_sec: float = 0.0) -> FeatureTable:
+    def features(self, split: str, *, audio_offset_sec: float = 0.0) -> FeatureTable:
         self.splits.add(split)
-        return self._evaluation.features(split, sound_shift_sec=sound_shift_sec)
+        return self._evaluation.features(split, audio_offset_sec=audio_offset_sec)
 
     def batches(self, split: str) -> Iterable[dict[str, Tensor]]:
         self.splits.add(split)
@@ -180,7 +180,7 @@ def evaluate(
     """Run the protocols of TEST.PROTOCOLS.
 
     Args:
-        evaluation: Gives features and batches.
+        evaluation: Provides features and batches.
         cfg: The configuration.
         needs_model: Run only the protocols whose results change with the model (True), or only the
             others (False); None: all.
@@ -192,9 +192,9 @@ def evaluate(
     for name in cfg.TEST.PROTOCOLS:
         uses_model = PROTOCOL_REGISTRY.capability(name, "needs_model")
         if needs_model in (None, uses_model):
-            evidence = _Evidence(evaluation)
-            results = PROTOCOL_REGISTRY.get(name)(evidence, cfg)
-            seen = evaluation.describe(evidence.splits)
+            provider = _RecordingProvider(evaluation)
+            results = PROTOCOL_REGISTRY.get(name)(provider, cfg)
+            seen = evaluation.describe(provider.splits)
             for metric, result in results.items():
                 measured[metric] = Measurement(
                     result=result, protocol=name, uses_model=uses_model, **seen._asdict()

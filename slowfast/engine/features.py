@@ -1,8 +1,8 @@
-"""Features of a whole split: one pass, views averaged, every video once over all ranks.
+"""Extracts features of a split: one pass, views averaged, each video once over all ranks.
 
-What the views of a video add up to does not depend on the number of ranks: sums are kept in float64
-and added in the order of the views. How many views travel together only changes that sum's own
-rounding, which is far below that of the float32 result.
+The sum over the views of a video does not depend on the number of ranks: it is in float64 and in
+the order of the views. The number of views per batch only changes the rounding of that sum, which
+is far below that of the float32 result.
 
 Legend: B batch, V views, A temporal clips, C channels, D embedding, N videos, M classes.
 """
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 class EmbeddingModel(Protocol):
     """A model that can be evaluated.
 
-    ``embed(batch)`` returns what it has of: ``video`` (B, V, C) pooled features, ``audio``
+    ``embed(batch)`` returns the available ones of: ``video`` (B, V, C) pooled features, ``audio``
     (B, A, C), ``video_embedding`` (B, V, D) and ``audio_embedding`` (B, A, D) in one space,
     L2-normalized, and ``logits`` of a classifier: (B, V, M), or (B, A, M) when it has no ``video``.
     The V views are those of the first clip, then those of the second, and so on.
@@ -55,11 +55,11 @@ class FeatureTable:
     """One row per video, in the order of the manifest.
 
     Attributes:
-        features: Name -> float32 (N, ...), the mean over all views: what ``embed`` gave, with
+        features: Name -> float32 (N, ...), the mean outputs of ``embed`` over all views, with
             ``*_embedding`` normalized again after averaging, ``scores`` (N, M) for ``logits``, and,
             with both embeddings, ``similarity`` (N, 1): the cosine of each view with the audio of
-            its own clip. Of ``audio*`` and ``similarity`` only clips with audio count; zero where
-            there is none.
+            its own clip. ``audio*`` and ``similarity`` average over clips with audio only, zero if
+            there are none.
         label: int64 (N,), -1 where unknown.
         index: int64 (N,), row of the manifest.
         audio_valid: bool (N,), whether any clip had audio.
@@ -87,17 +87,17 @@ def extract_features(
     """Embed a split and average the views of each video.
 
     Args:
-        model: An EmbeddingModel; its mode is restored afterwards.
+        model: An EmbeddingModel; its mode is restored afterward.
         batches: Prepared batches of this rank.
         precision: As in training.
-        title: For the progress bar and messages: the split.
-        head_act: MODEL.HEAD_ACT; turns each view's logits into scores before averaging.
+        title: Name of the split, for the progress bar and messages.
+        head_act: MODEL.HEAD_ACT; applied to the logits of each view before averaging.
 
     Returns:
         The table over all ranks, the same on each.
 
     Raises:
-        UserError: If there is not a single usable sample on any rank, or the features of one are
+        UserError: If no rank has a usable sample, or the features of one are
             not finite.
     """
     was_training = model.training
@@ -118,31 +118,31 @@ def extract_features(
 
 
 def sum_views(described: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add up the views of each sample of a batch; sums and counts of chunks can be combined.
+    """Sum the views of each sample of a batch; sums and counts of chunks can be combined.
 
     Args:
-        described: Name -> float (B, V or A, ...); see FeatureTable for which clips count.
-        batch: ``label``, ``index``, ``view`` and, with audio, ``audio_valid`` are read.
+        described: Name -> float (B, V or A, ...); see FeatureTable for the clips in use.
+        batch: Uses ``label``, ``index``, ``view`` and, with audio, ``audio_valid``.
 
     Returns:
         On the CPU, one row per sample: ``label``, ``index``, ``audio_valid``, ``first_view``,
         ``num_views``, and ``sum.<name>`` and ``count.<name>``, both float64.
     """
     num = len(batch["index"])
-    has_sound = batch.get("audio_valid", torch.zeros(num, 1, dtype=torch.bool)).cpu()
+    has_audio = batch.get("audio_valid", torch.zeros(num, 1, dtype=torch.bool)).cpu()
     view = batch["view"].cpu()
     rows = {
         "label": batch["label"].cpu(),
         "index": batch["index"].cpu(),
-        "audio_valid": has_sound.any(dim=1),
+        "audio_valid": has_audio.any(dim=1),
         "first_view": view[:, 0],
         "num_views": torch.full((num,), view.shape[1]),
     }
     for name, values in described.items():
         weight = torch.ones(values.shape[:2], dtype=torch.float64)  # (B, V or A)
-        if _is_of_sound(name, described):
-            crops = values.shape[1] // has_sound.shape[1]
-            weight = has_sound.double().repeat_interleave(crops, dim=1)
+        if _is_audio_feature(name, described):
+            crops = values.shape[1] // has_audio.shape[1]
+            weight = has_audio.double().repeat_interleave(crops, dim=1)
         total = torch.zeros(num, *values.shape[2:], dtype=torch.float64)
         for number, one in enumerate(values.detach().cpu().double().unbind(dim=1)):
             total += one * weight[:, number].view(-1, *[1] * (one.dim() - 1))
@@ -155,13 +155,13 @@ def gather_rows(own: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Join the rows of all batches of all ranks.
 
     Args:
-        own: What ``sum_views`` made of this rank's batches; there may be none.
+        own: Results of ``sum_views`` for this rank's batches; may be empty.
 
     Returns:
         Column -> (rows, ...), the same on each rank.
 
     Raises:
-        UserError: If there is not a single usable sample on any rank.
+        UserError: If no rank has a usable sample.
     """
     columns = {key: torch.cat([rows[key] for rows in own]) for key in own[0]} if own else {}
     if distributed.world_size() > 1:
@@ -176,7 +176,7 @@ def gather_rows(own: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
             for key, (shape, dtype) in known.items()
         }
     if not columns:
-        raise UserError("no sample of the split could be used; the reasons are in bad_media.csv.")
+        raise UserError("no sample of the split could be used; see bad_media.csv for the reasons.")
     return columns
 
 
@@ -226,19 +226,19 @@ def _clip_similarity(video: Tensor, audio: Tensor) -> Tensor:
             f"embed: got {views} views and {clips} audio clips; expected the same number of views "
             "for each clip."
         )
-    own_sound = audio.repeat_interleave(views // clips, dim=1)  # (B, V, D)
-    return F.cosine_similarity(video.float(), own_sound.float(), dim=-1).unsqueeze(-1)
+    own_audio = audio.repeat_interleave(views // clips, dim=1)  # (B, V, D)
+    return F.cosine_similarity(video.float(), own_audio.float(), dim=-1).unsqueeze(-1)
 
 
-def _is_of_sound(name: str, described: Mapping[str, Tensor]) -> bool:
-    """Say whether clips without audio are left out of a mean."""
+def _is_audio_feature(name: str, described: Mapping[str, Tensor]) -> bool:
+    """Return whether a feature averages over clips with audio only."""
     if name == "scores":
         return "audio" in described and "video" not in described
     return name.startswith("audio") or name == "similarity"
 
 
 def _check_finite(table: FeatureTable, title: str) -> None:
-    """Refuse features that any protocol would make a wrong number of, and none an error."""
+    """Raise if features are not finite, since protocols would silently return wrong results."""
     for name, values in table.features.items():
         broken = ~values.flatten(1).isfinite().all(dim=1)
         if broken.any():

@@ -1,17 +1,17 @@
-"""Contrastive losses over batches whose activations do not fit: gradient caching.
+"""Gradient caching: contrastive losses over batches whose activations do not fit in memory.
 
 Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", RepL4NLP
-2021. A contrastive loss needs the embeddings of the whole batch, but not all activations at once:
+2021. A contrastive loss needs the embeddings of the full batch, but not all activations at once:
 
 1. The batch is embedded chunk by chunk, without a graph.
 2. One loss is computed on the joined outputs, and its gradient with respect to them.
-3. Each chunk is embedded once more, now with a graph, and the gradient passed on through it.
+3. Each chunk is embedded again with a graph, and the gradient is backpropagated through it.
 
-The memory is that of one chunk, the time about a third more. (Accumulated gradients, in contrast,
-leave each batch its own few negatives.) The result is that of an ordinary step where the samples of
-a batch meet in the loss only. Elsewhere a chunk counts as a batch: batch norm normalizes by the
-chunk, crops drawn per batch are drawn per chunk, dropout draws other numbers. The second pass
-repeats the random numbers of the first, and leaves running statistics as the first made them.
+Memory is that of one chunk; a step takes about a third longer. (With gradient accumulation, each
+batch has only its own negatives.) The result equals an ordinary step if samples interact in the
+loss only. Otherwise a chunk acts as a batch: batch norm normalizes each chunk, crops sampled per
+batch are sampled per chunk, and dropout samples other numbers. The second pass repeats the random
+numbers of the first, and keeps the running statistics of the first.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _KEY = "SOLVER.GRAD_CACHE_CHUNK"
 
 
 class _Leaf(NamedTuple):
-    """One tensor of the joined outputs; ``dim`` is that of the samples, None without."""
+    """One tensor of the joined outputs; ``dim`` is its sample dimension, or None."""
 
     joined: Any
     dim: int | None
@@ -53,41 +53,41 @@ def backward_in_chunks(
     scale: Callable[[Tensor], Tensor],
     is_last: bool = True,
 ) -> tuple[Any, dict[str, Tensor]]:
-    """Do what ``criterion(model(batch), batch)`` and ``backward`` do, with a chunk in memory.
+    """Compute ``criterion(model(batch), batch)`` and its gradient, with one chunk in memory.
 
     Args:
-        model: A method, maybe within DistributedDataParallel. ``output_batch_dims`` tells where its
-            outputs have the samples.
-        criterion: ``(outputs, batch) -> terms``; ``loss`` is the total.
-        batch: A prepared batch; what has an entry per sample is cut.
-        chunk: Samples of a chunk, fewer than the batch has. The last chunk may be smaller.
-        precision: As of the ordinary step.
-        scale: What the loss is multiplied by before ``backward``.
-        is_last: Let processes exchange gradients, in the last pass.
+        model: A method, maybe wrapped in DistributedDataParallel. Its ``output_batch_dims`` are the
+            sample dimensions of its outputs.
+        criterion: ``(outputs, batch) -> losses``; ``loss`` is the total.
+        batch: A preprocessed batch; entries with one row per sample are split.
+        chunk: Samples per chunk, fewer than in the batch. The last chunk may be smaller.
+        precision: As in an ordinary step.
+        scale: Scales the loss before ``backward``.
+        is_last: Synchronize gradients across processes, in the last pass.
 
     Returns:
-        The joined outputs and the terms, both as of the whole batch.
+        The joined outputs and the losses of the full batch.
 
     Raises:
-        ConfigValueError: If an output does not have the samples where it should.
+        ConfigValueError: If the sample dimension of an output is wrong.
     """
     pieces, sizes = _cut(batch, chunk)
     last = len(pieces) - 1
-    states, parts = [], []
+    states, embedded = [], []
     for i, piece in enumerate(pieces):
         states.append(rng_state())
-        # The last chunk keeps its graph: it needs no second pass, and tells what has a gradient.
+        # The last chunk keeps its graph: it needs no second pass, and shows what has a gradient.
         with synchronized(model, False), torch.set_grad_enabled(i == last), precision.autocast():
-            parts.append(model(piece))
+            embedded.append(model(piece))
     dims = getattr(unwrap_model(model), "output_batch_dims", {})
-    outputs, leaves = _join(parts, sizes, dims)
+    outputs, leaves = _join(embedded, sizes, dims)
     with precision.autocast():
-        terms = criterion(outputs, batch)
-    scale(terms["loss"]).backward()
+        losses = criterion(outputs, batch)
+    scale(losses["loss"]).backward()
     after_loss = rng_state()
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    _pass_on(parts[last], leaves, starts[last], sizes[last], with_shared=False)
-    del parts
+    _pass_on(embedded[last], leaves, starts[last], sizes[last], with_shared=False)
+    del embedded
     with _kept_statistics(model):
         for i in range(last):
             set_rng_state(states[i])
@@ -95,30 +95,30 @@ def backward_in_chunks(
             with synchronized(model, is_last and is_final):
                 with precision.autocast():
                     again = model(pieces[i])
-                # What all samples share gets its gradient once, where processes exchange it.
+                # Shared outputs get their gradient once, in the pass that synchronizes.
                 _pass_on(again, leaves, starts[i], sizes[i], with_shared=is_final)
     set_rng_state(after_loss)
-    return outputs, terms
+    return outputs, losses
 
 
 def _cut(batch: Mapping[str, Any], chunk: int) -> tuple[list[dict[str, Any]], list[int]]:
-    """Cut what has an entry per sample; ``index`` says how many there are."""
+    """Split entries with one row per sample; ``index`` gives the batch size."""
     samples = len(batch["index"])
     starts = range(0, samples, chunk)
 
-    def part(value: Any, start: int) -> Any:
+    def split(value: Any, start: int) -> Any:
         is_list = (isinstance(value, Tensor) and value.dim() > 0) or isinstance(value, list)
         return value[start : start + chunk] if is_list and len(value) == samples else value
 
-    pieces = [{name: part(value, start) for name, value in batch.items()} for start in starts]
+    pieces = [{name: split(value, start) for name, value in batch.items()} for start in starts]
     return pieces, [min(chunk, samples - start) for start in starts]
 
 
 def _join(
-    parts: list[Any], sizes: list[int], dims: Mapping[str, int | None]
+    embedded: list[Any], sizes: list[int], dims: Mapping[str, int | None]
 ) -> tuple[Any, list[_Leaf]]:
-    """Join the outputs of all chunks to those of the batch, cut off from any graph."""
-    kind = type(parts[0])
+    """Concatenate the outputs of all chunks, detached from any graph."""
+    kind = type(embedded[0])
     if not hasattr(kind, "_fields"):
         raise ConfigValueError(
             _KEY,
@@ -126,7 +126,7 @@ def _join(
         )
     fields, leaves = {}, []
     for name in kind._fields:
-        flat = [pytree.tree_flatten(getattr(part, name)) for part in parts]
+        flat = [pytree.tree_flatten(getattr(chunk, name)) for chunk in embedded]
         joined = []
         for values in zip(*(found for found, _ in flat), strict=True):
             leaf = _Leaf(_join_one(name, values, sizes, dims.get(name, 0)), dims.get(name, 0))
@@ -137,7 +137,7 @@ def _join(
 
 
 def _join_one(name: str, values: tuple[Any, ...], sizes: list[int], dim: int | None) -> Any:
-    """Join one tensor of all chunks; it gets a gradient if that of the last chunk has one."""
+    """Concatenate one tensor of all chunks; it needs a gradient if that of the last chunk does."""
     if not isinstance(values[0], Tensor):
         return values[0]
     joined = values[0].detach()
@@ -154,9 +154,9 @@ def _join_one(name: str, values: tuple[Any, ...], sizes: list[int], dim: int | N
     return joined.requires_grad_(values[-1].requires_grad)
 
 
-def _pass_on(part: Any, leaves: list[_Leaf], start: int, size: int, *, with_shared: bool) -> None:
+def _pass_on(chunk: Any, leaves: list[_Leaf], start: int, size: int, *, with_shared: bool) -> None:
     """Run the backward pass of one chunk from the gradients of the joined outputs."""
-    own, _ = pytree.tree_flatten(tuple(part))
+    own, _ = pytree.tree_flatten(tuple(chunk))
     roots, gradients = [], []
     for value, (joined, dim) in zip(own, leaves, strict=True):
         if not isinstance(joined, Tensor) or joined.grad is None or not value.requires_grad:
@@ -172,7 +172,7 @@ def _pass_on(part: Any, leaves: list[_Leaf], start: int, size: int, *, with_shar
 
 @contextmanager
 def _kept_statistics(model: nn.Module) -> Iterator[None]:
-    """Put running statistics back at the end."""
+    """Restore running statistics at the end."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     buffers = [buffer for norm in norms for buffer in norm.buffers()]
     before = [buffer.clone() for buffer in buffers]

@@ -24,16 +24,16 @@ __all__ = [
 ]
 
 _MAX_STEPS = 500
-# Ends of LBFGS: largest element of the gradient, and change of the loss or of a weight per step.
+# Stopping criteria of LBFGS: largest gradient element, and change of loss or weights per step.
 _GRADIENT_TOLERANCE = 1e-5
 _CHANGE_TOLERANCE = 1e-7
-# Channels that hardly change are not blown up beyond this share of the typical deviation: in a
-# handful of training samples a channel may be constant that is not so in the test samples.
+# Smallest deviation, relative to the typical one: a channel that is constant in a few training
+# samples may not be constant in the test samples.
 _LEAST_DEVIATION = 1e-3
 
 
 class Standardizer(NamedTuple):
-    """Subtracts a mean and divides by a deviation, both float64 (C,)."""
+    """Subtracts the mean and divides by the standard deviation, both float64 (C,)."""
 
     mean: Tensor
     deviation: Tensor
@@ -60,12 +60,11 @@ class LinearClassifier(NamedTuple):
 
 
 class GridSearchResult(NamedTuple):
-    """A setting chosen by validation.
+    """Result of a grid search.
 
     Attributes:
-        best: The setting.
-        accuracy: Setting -> share of the held-out samples that were right; empty if there was
-            nothing to choose from.
+        best: The best setting.
+        accuracy: Setting -> accuracy on the held-out samples; empty if there was only one setting.
     """
 
     best: float
@@ -73,7 +72,7 @@ class GridSearchResult(NamedTuple):
 
 
 def fit_standardizer(features: Tensor) -> Standardizer:
-    """Measure mean and deviation of each channel.
+    """Compute mean and standard deviation of each channel.
 
     Args:
         features: float (N, C), N >= 1.
@@ -84,7 +83,7 @@ def fit_standardizer(features: Tensor) -> Standardizer:
     wide = features.double()
     deviation = wide.std(dim=0, correction=0)
     typical = deviation.square().mean().sqrt()
-    floor = _LEAST_DEVIATION * float(typical) or 1.0  # all constant: any number does
+    floor = _LEAST_DEVIATION * float(typical) or 1.0  # all constant: any number works
     return Standardizer(wide.mean(dim=0), deviation.clamp(min=floor))
 
 
@@ -97,16 +96,16 @@ def fit_logistic_regression(
 ) -> LinearClassifier:
     """Fit multinomial logistic regression by LBFGS, deterministically.
 
-    Minimizes the mean cross-entropy plus ``decay`` times the squared norm of the weights, the bias
-    left out, on standardized features.
+    Minimizes the mean cross-entropy plus ``decay`` times the squared norm of the weights (without
+    bias) on standardized features.
 
     Args:
         features: float (N, C), standardized here.
         label: int64 (N,), 0 to M - 1; classes may be absent.
         num_classes: M.
-        decay: Above 0, so that separable classes do not drive the weights to infinity.
-        start: A classifier fitted on the same samples with another decay, to begin from. The
-            optimum does not depend on it.
+        decay: Weight decay, > 0, since weights diverge on separable classes without it.
+        start: Initial classifier, such as one fitted with another decay. The optimum does not
+            depend on it.
 
     Returns:
         The classifier.
@@ -137,17 +136,17 @@ def fit_logistic_regression(
 def fit_with_cv(
     features: Tensor, label: Tensor, num_classes: int, decays: Sequence[float], num_folds: int
 ) -> tuple[LinearClassifier, GridSearchResult]:
-    """Fit with the decay that does best in cross-validation within the samples.
+    """Fit with the weight decay that is best in cross-validation on the samples.
 
     Args:
         features: float (N, C).
         label: int64 (N,), 0 to M - 1.
         num_classes: M.
-        decays: To choose from; of those that do equally well the largest wins.
-        num_folds: Of the cross-validation.
+        decays: Candidates; the largest one wins on ties.
+        num_folds: Folds of the cross-validation.
 
     Returns:
-        The classifier, fitted on all samples, and the choice.
+        The classifier, fitted on all samples, and the result of the grid search.
     """
 
     def predict(train: Tensor, held_out: Tensor, ordered: Sequence[float]) -> list[Tensor]:
@@ -169,17 +168,17 @@ def grid_search_cv(
     num_folds: int,
     predict: Callable[[Tensor, Tensor, Sequence[float]], list[Tensor]],
 ) -> GridSearchResult:
-    """Choose a setting by stratified cross-validation.
+    """Select a setting by stratified cross-validation.
 
     Args:
         label: int64 (N,).
-        settings: To choose from; of those that do equally well the first wins.
+        settings: Candidates; the first one wins on ties.
         num_folds: Folds, at least 2.
         predict: ``(rows to fit, rows held out, settings)``, both bool (N,), -> for each setting
             int64 (held out,).
 
     Returns:
-        The choice; the first setting where there is nothing to choose or to hold out.
+        The result; the first setting if there is only one, or no sample to hold out.
     """
     folds = stratified_folds(label, num_folds)
     used = torch.unique(folds).tolist()
@@ -195,11 +194,11 @@ def grid_search_cv(
 
 
 def stratified_folds(label: Tensor, num_folds: int) -> Tensor:
-    """Divide samples into folds such that each has its share of every class.
+    """Split samples into folds, stratified by class.
 
-    A class is cut into runs of neighboring samples, as neighbors in a list of videos often come
-    from one recording and should be held out together. The first run of each class goes to another
-    fold than that of the class before, so that small classes do not crowd into one.
+    A class is split into runs of neighboring samples, as neighbors in a list of videos often come
+    from one recording and should be in one fold. The first run of each class is in another fold
+    than that of the previous class, so that small classes are spread over folds.
 
     Args:
         label: int64 (N,).

@@ -23,9 +23,9 @@ def update_bn_stats(
     """Replace running means and variances by their average over some training batches.
 
     Args:
-        model: The model; its mode is restored afterwards.
+        model: The model; its mode is restored afterward.
         batches: Prepared training batches.
-        num_batches: How many of them to use.
+        num_batches: Number of batches to use.
         precision: As in training.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
@@ -43,7 +43,7 @@ def update_bn_stats(
 
 @contextmanager
 def _cumulative(norms: list[_BatchNorm]) -> Iterator[None]:
-    """Make running statistics plain averages from now on (momentum None does that in torch)."""
+    """Compute running statistics as plain averages (momentum None in torch)."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -1,4 +1,4 @@
-"""Mixed precision: one object that knows dtype, autocast and loss scaling."""
+"""Mixed precision: dtype, autocast and loss scaling in one object."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 class _ShortConvolutionsInFloat32(TorchFunctionMode):
-    """Compute 3D convolutions in float32 whose kernel is longer in time than their input.
+    """Compute a 3D convolution in float32 if its kernel is longer in time than its input.
 
     With reduced precision on the CPU, the weight gradient of such a convolution (a kernel of 3 over
-    2 time steps, with padding) is read from memory that was never written (PyTorch 2.13, oneDNN):
-    arbitrary numbers, NaN and inf among them. These layers are the last and smallest ones of a
-    backbone, so float32 costs next to nothing.
+    2 time steps, with padding) is read from uninitialized memory (PyTorch 2.13, oneDNN): arbitrary
+    numbers, including NaN and inf. These layers are the last and smallest ones of a backbone, so
+    float32 costs next to nothing.
     """
 
     def __torch_function__(
@@ -45,10 +45,10 @@ class _ShortConvolutionsInFloat32(TorchFunctionMode):
 
 
 class Precision:
-    """Autocast and gradient scaling, which do nothing in full precision.
+    """Autocast and gradient scaling; both do nothing in full precision.
 
     Args:
-        device: Where the model runs.
+        device: Device of the model.
         dtype: torch.float32 for full precision, else the reduced one.
     """
 
@@ -58,14 +58,14 @@ class Precision:
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, device: torch.device) -> Precision:
-        """Choose by TRAIN.MIXED_PRECISION and TRAIN.MIXED_PRECISION_DTYPE.
+        """Create from TRAIN.MIXED_PRECISION and TRAIN.MIXED_PRECISION_DTYPE.
 
         Args:
             cfg: The configuration.
-            device: Where the model runs.
+            device: Device of the model.
 
         Returns:
-            The precision; full where a CPU would only be slowed down.
+            The precision; full precision on a CPU that is slower in bfloat16.
         """
         if not cfg.TRAIN.MIXED_PRECISION:
             return cls(device)
@@ -79,7 +79,7 @@ class Precision:
 
     @property
     def is_mixed(self) -> bool:
-        """Whether anything is reduced."""
+        """Whether the dtype is reduced."""
         return self.dtype != torch.float32
 
     @contextlib.contextmanager
@@ -99,10 +99,10 @@ class Precision:
             yield
 
     def unscale(self, optimizer: torch.optim.Optimizer) -> None:
-        """Divide gradients by the loss scale, before anything looks at them.
+        """Divide gradients by the loss scale, before they are clipped or logged.
 
         Args:
-            optimizer: Whose parameters have the gradients.
+            optimizer: Optimizer of the parameters.
         """
         self.scaler.unscale_(optimizer)
 
@@ -110,7 +110,7 @@ class Precision:
         """Step, unless a gradient overflowed float16.
 
         Args:
-            optimizer: Its gradients are unscaled.
+            optimizer: Optimizer with unscaled gradients.
 
         Returns:
             Whether the step was taken.
@@ -121,7 +121,7 @@ class Precision:
         stepped = self.scaler.get_scale() >= before
         if not stepped:
             logger.info(
-                "a gradient overflowed float16: the step was skipped, the loss scale is %g now",
+                "a gradient overflowed float16: the step was skipped, the new loss scale is %g",
                 self.scaler.get_scale(),
             )
         return stepped
@@ -133,7 +133,7 @@ def clip_gradients(
     """Clip the gradients of a model.
 
     Args:
-        model: Whose gradients are clipped.
+        model: The model with gradients.
         clip_value: SOLVER.CLIP_GRAD_VAL.
         clip_norm: SOLVER.CLIP_GRAD_L2NORM.
 

@@ -1,4 +1,4 @@
-"""What a training run tells: log lines, ``json_stats.log``, TensorBoard, and when to give up."""
+"""Training log: log lines, ``json_stats.log``, TensorBoard, and the check for a diverged loss."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Collects the terms of each iteration; reports every LOG_PERIOD and after each epoch.
+    """Collects the losses of each iteration; reports every LOG_PERIOD and after each epoch.
 
-    Terms stay tensors until they are reported, so that a GPU is not waited for at every step.
+    Losses stay tensors until they are reported, to avoid a GPU synchronization at every step.
 
     Args:
         cfg: The configuration.
-        steps_per_epoch: Iterations of an epoch.
-        device: Where training runs.
+        steps_per_epoch: Iterations per epoch.
+        device: Device of the training.
     """
 
     def __init__(self, cfg: CfgNode, steps_per_epoch: int, device: torch.device) -> None:
@@ -47,26 +47,26 @@ class Recorder:
         self._board = _open_board(cfg) if distributed.is_main_process() else None
 
     def start_epoch(self) -> None:
-        """Forget the means of the last epoch."""
+        """Reset the means of the last epoch."""
         self._meter.reset()
 
     def start_iteration(self) -> None:
-        """Begin to time an iteration."""
+        """Start timing an iteration."""
         self._timer.start()
 
     def data_ready(self) -> None:
-        """Note that the batch has come."""
+        """Mark the end of data loading."""
         self._timer.data_ready()
 
     def end_iteration(
-        self, epoch: int, iteration: int, terms: dict[str, Tensor], lr: float, grad_norm: Tensor
+        self, epoch: int, iteration: int, losses: dict[str, Tensor], lr: float, grad_norm: Tensor
     ) -> None:
-        """Take an iteration's terms, and report when it is time.
+        """Add the losses of an iteration, and report if it is due.
 
         Args:
-            epoch: Whole epochs done before.
-            iteration: Iterations of this epoch done, from 1.
-            terms: Scalars; ``loss`` among them.
+            epoch: Completed epochs.
+            iteration: Completed iterations of this epoch, from 1.
+            losses: Scalars; ``loss`` among them.
             lr: Learning rate of the step.
             grad_norm: Norm of the gradient, a scalar.
 
@@ -74,7 +74,7 @@ class Recorder:
             UserError: If the loss is not finite or explodes.
         """
         self._timer.stop()
-        self._pending.append({**terms, "grad_norm": grad_norm})
+        self._pending.append({**losses, "grad_norm": grad_norm})
         is_last = iteration == self._steps
         if iteration % self._period and not is_last:
             return
@@ -100,10 +100,10 @@ class Recorder:
         self._last = stats
 
     def end_epoch(self, epochs_done: int, measurements: dict[str, float]) -> None:
-        """Report the means of an epoch, and what was measured after it.
+        """Report the means of an epoch, and metrics measured after it.
 
         Args:
-            epochs_done: Whole epochs done.
+            epochs_done: Completed epochs.
             measurements: Metric name -> value; may be empty.
         """
         if not distributed.is_main_process():
@@ -121,22 +121,25 @@ class Recorder:
             self._write_board("Val", measurements, step)
 
     def close(self) -> None:
-        """Write what TensorBoard still holds back."""
+        """Flush and close TensorBoard."""
         if self._board is not None:
             self._board.close()
 
     def _flush(self, epoch: int, iteration: int) -> None:
-        """Average the pending terms over ranks and look at the loss."""
+        """Average the pending losses over ranks and check the total loss."""
         names = list(self._pending[0])
         values = torch.stack(
-            [torch.stack([terms[n].double().reshape(()) for n in names]) for terms in self._pending]
-        )  # (iterations, terms)
+            [
+                torch.stack([losses[n].double().reshape(()) for n in names])
+                for losses in self._pending
+            ]
+        )  # (iterations, losses)
         values = distributed.all_reduce_sum(values) / distributed.world_size()
         self._pending.clear()
         for row in values.tolist():
-            terms = dict(zip(names, row, strict=True))
-            self._check(terms["loss"], epoch, iteration)
-            self._meter.update(terms)
+            losses = dict(zip(names, row, strict=True))
+            self._check(losses["loss"], epoch, iteration)
+            self._meter.update(losses)
 
     def _check(self, loss: float, epoch: int, iteration: int) -> None:
         where = f"in epoch {epoch + 1} near iteration {iteration}"
@@ -171,9 +174,9 @@ def _open_board(cfg: CfgNode) -> Any:
 def _human(stats: dict[str, Any]) -> str:
     """Format an iteration's statistics as one line."""
     fixed = {"_type", "epoch", "iter", "step", "dt", "dt_data", "dt_net", "eta", "lr", "gpu_mem"}
-    terms = " ".join(f"{k} {v:.4g}" for k, v in stats.items() if k not in fixed)
+    losses = " ".join(f"{k} {v:.4g}" for k, v in stats.items() if k not in fixed)
     memory = f" mem {stats['gpu_mem']}" if "gpu_mem" in stats else ""
     return (
-        f"epoch {stats['epoch']} iter {stats['iter']} {terms} lr {stats['lr']:.3g} "
+        f"epoch {stats['epoch']} iter {stats['iter']} {losses} lr {stats['lr']:.3g} "
         f"{stats['dt']:.3f} s/it (data {stats['dt_data']:.3f}){memory} eta {stats['eta']}"
     )

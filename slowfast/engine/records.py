@@ -1,4 +1,4 @@
-"""``results.json``: what was measured, on what, of which weights; described in docs/results.md."""
+"""``results.json``: metrics with their data, weights and config; see docs/results.md."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ __all__ = [
 
 RESULTS_FORMAT = 1
 RANDOM = "random"
-"""Stands for the hash of weights that come from no checkpoint."""
+"""Used instead of a hash for weights that are not from a checkpoint."""
 
 _DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """A protocol's result and what it was obtained on.
+    """A result of a protocol and the data it was obtained on.
 
     Attributes:
-        result: From the protocol.
-        protocol: Its name in PROTOCOL_REGISTRY.
+        result: Result of the protocol.
+        protocol: Name of the protocol in PROTOCOL_REGISTRY.
         uses_model: Whether the result depends on the model.
         split: Split of the dataset.
-        manifest: Hash of the files and labels looked at; None where the dataset knows none.
+        manifest: Hash of the files and labels in use; None if the dataset has none.
         views: Views per video.
     """
 
@@ -61,19 +61,19 @@ class Measurement:
 
     @property
     def value(self) -> float:
-        """The number itself."""
+        """The measured value."""
         return self.result.value
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The protocol's 95 % interval, else that of a share of counted trials, if they are."""
+        """The protocol's 95 % interval, else the Wilson interval if trials are counted."""
         if self.result.interval is None and self.result.count is not None:
             return wilson_interval(self.value, self.result.count)
         return self.result.interval
 
 
 class Identity(NamedTuple):
-    """What is the same for all results of one evaluation; see docs/results.md."""
+    """Fields that all results of one evaluation share; see docs/results.md."""
 
     dataset: str
     fold: int
@@ -83,15 +83,15 @@ class Identity(NamedTuple):
 
 
 def identify(cfg: CfgNode, model: nn.Module, *, is_random: bool) -> Identity:
-    """Say what is evaluated.
+    """Identify what is evaluated.
 
     Args:
         cfg: The configuration.
         model: The model as it is evaluated, wrapped or not.
-        is_random: Whether its weights come from no checkpoint.
+        is_random: Whether its weights are not from a checkpoint.
 
     Returns:
-        What goes into every record.
+        The fields for every record.
     """
     checkpoint = RANDOM if is_random else hash_weights(unwrap_model(model))
     return Identity(
@@ -100,7 +100,7 @@ def identify(cfg: CfgNode, model: nn.Module, *, is_random: bool) -> Identity:
 
 
 def hash_weights(model: nn.Module) -> str:
-    """Name a model's weights by their content.
+    """Hash the weights of a model.
 
     Args:
         model: The model, not wrapped.
@@ -113,10 +113,10 @@ def hash_weights(model: nn.Module) -> str:
 
 
 def hash_state(state: Mapping[str, Tensor]) -> str:
-    """Name weights by their content, as ``hash_weights`` names those of a model.
+    """Hash a state dict, with the same result as ``hash_weights``.
 
     Args:
-        state: Key -> tensor, of the types that the model has.
+        state: Key -> tensor, with the dtypes of the model.
 
     Returns:
         16 hexadecimal digits.
@@ -130,14 +130,14 @@ def hash_state(state: Mapping[str, Tensor]) -> str:
 
 
 def hash_config(cfg: CfgNode) -> str:
-    """Name a configuration by its content.
+    """Hash a configuration.
 
     Args:
         cfg: The configuration.
 
     Returns:
-        16 hexadecimal digits. Keys that say where and on what machine a run happens (folders,
-        files, processes, loading, logging) do not count.
+        16 hexadecimal digits. Keys of the machine and its paths (folders, files, processes,
+        loading, logging) are ignored.
     """
     kept = {
         key: value
@@ -164,11 +164,11 @@ def store_results(
     Args:
         output_dir: OUTPUT_DIR.
         results: Metric name -> measurement.
-        column: "before" or "after" training, or "value" for what training does not change.
+        column: "before" or "after" training, or "value" for results that do not depend on training.
         identity: What was evaluated.
 
     Returns:
-        The whole file.
+        The content of the file.
     """
     path = output_dir / "results.json"
     content = translate_results(read_json(path))
@@ -179,7 +179,7 @@ def store_results(
         entry[column], entry["chance"] = _round(measured.value), _round(measured.result.chance)
         record = _record(metric, measured, column, identity)
         records = [old for old in records if _place(old) != _place(record)] + [record]
-    content["records"] = records  # last, however often the file is written
+    content["records"] = records  # always last in the file
     write_json(path, content)
     return content
 
@@ -214,14 +214,14 @@ def _round(value: float | None) -> float | None:
 
 
 def format_table(content: dict[str, Any]) -> str:
-    """Format ``results.json`` as a table for people.
+    """Format ``results.json`` as a text table.
 
     Args:
         content: The file's content.
 
     Returns:
         One line per metric: before, after, chance, in percent, with 95 % intervals in brackets
-        where they are known. What training does not change stands under "after".
+        if known. Results that do not depend on training are under "after".
     """
     intervals = {
         (record["metric"], record["column"]): record["interval"]
@@ -231,18 +231,18 @@ def format_table(content: dict[str, Any]) -> str:
     for name, entry in content.items():
         if isinstance(entry, dict) and "chance" in entry:
             last = "after" if "after" in entry else "value"
-            cells = [_cell(entry.get(c), intervals.get((name, c))) for c in ("before", last)]
-            rows.append([name, *cells, _cell(entry["chance"])])
+            fields = [_field(entry.get(c), intervals.get((name, c))) for c in ("before", last)]
+            rows.append([name, *fields, _field(entry["chance"])])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
         first = row[0].ljust(widths[0])
-        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        rest = (field.rjust(width) for field, width in zip(row[1:], widths[1:], strict=True))
         lines.append("  ".join([first, *rest]))
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def _cell(value: float | None, interval: list[float] | None = None) -> str:
+def _field(value: float | None, interval: list[float] | None = None) -> str:
     if value is None:
         return "-"
     if interval is None:

@@ -1,4 +1,4 @@
-"""The one training loop. It knows no method: a model gives outputs, a criterion gives terms."""
+"""The training loop of all methods: a model returns outputs, a criterion returns losses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingStoppedError(UserError):
-    """Training was asked to stop; everything is saved."""
+    """Training was stopped by a signal; a checkpoint is saved."""
 
 
 class Trainer:
@@ -56,7 +56,7 @@ class Trainer:
 
     Args:
         cfg: The configuration.
-        device: Where to train.
+        device: Device to train on.
     """
 
     def __init__(self, cfg: CfgNode, device: torch.device) -> None:
@@ -83,7 +83,7 @@ class Trainer:
 
     @property
     def steps_done(self) -> int:
-        """Optimizer steps since the beginning of training."""
+        """Optimizer steps since the start of training."""
         return self.epoch * self.steps_per_epoch + self.iteration
 
     @property
@@ -93,21 +93,21 @@ class Trainer:
         return self.epoch >= self.cfg.SOLVER.MAX_EPOCH or (0 < limit <= self.steps_done)
 
     def train(self, after_epoch: Callable[[int], dict[str, float]] = lambda epoch: {}) -> None:
-        """Train to the end, from wherever a checkpoint left off.
+        """Train to the end, from the start or a checkpoint.
 
         Args:
-            after_epoch: Called after each whole epoch with the number of epochs done; returns
-                measurements to log, or nothing.
+            after_epoch: Called after each epoch with the number of completed epochs; returns
+                metrics to log, maybe none.
 
         Raises:
-            TrainingStoppedError: After SIGINT, SIGTERM or SIGUSR1, with everything saved.
+            TrainingStoppedError: After SIGINT, SIGTERM or SIGUSR1, with a checkpoint saved.
             UserError: If the loss is not finite or explodes.
         """
         self.loader.batches.start_at(self.epoch, self.iteration * self.accumulate)
         with _catch_signals(self), contextlib.closing(iter(self.loader)) as batches:
             while not self.is_finished:
                 self._train_epoch(batches)
-                if self.iteration < self.steps_per_epoch:  # MAX_STEPS ends in mid-epoch
+                if self.iteration < self.steps_per_epoch:  # MAX_STEPS ends within an epoch
                     self.save()
                     break
                 self.epoch, self.iteration = self.epoch + 1, 0
@@ -129,19 +129,19 @@ class Trainer:
                 self.recorder.start_iteration()
                 lr = self._learning_rate()
                 set_lr(self.optimizer, lr)
-                terms, grad_norm = self._step(batches)
+                losses, grad_norm = self._step(batches)
                 self.iteration += 1
-                self.recorder.end_iteration(self.epoch, self.iteration, terms, lr, grad_norm)
+                self.recorder.end_iteration(self.epoch, self.iteration, losses, lr, grad_norm)
                 bar.update()
-                if self._asked_to_stop():
+                if self._is_stopped():
                     self.save()
                     raise TrainingStoppedError(
                         f"stopped by signal {self.signal_received} after {self.steps_done} steps; "
-                        "everything is saved: run the same command again to go on."
+                        "a checkpoint is saved: run the same command again to resume."
                     )
 
     def _learning_rate(self) -> float:
-        """Compute the rate of the next step from the fractional epoch."""
+        """Compute the learning rate of the next step from the fractional epoch."""
         samples = local_batch_size(self.cfg, "train") * distributed.world_size() * self.accumulate
         return get_epoch_lr(self.epoch + self.iteration / self.steps_per_epoch, self.cfg, samples)
 
@@ -157,9 +157,9 @@ class Trainer:
             batch = self.prepare(next(batches))
             if micro == 0:
                 self.recorder.data_ready()
-            outputs, terms = self._forward_backward(batch, is_last=micro == self.accumulate - 1)
+            outputs, losses = self._forward_backward(batch, is_last=micro == self.accumulate - 1)
             kept.append((detached(outputs), without_media(batch)))
-            for name, value in terms.items():
+            for name, value in losses.items():
                 total[name] = total.get(name, 0.0) + value.detach() / self.accumulate
         self.precision.unscale(self.optimizer)
         self._call("after_backward", progress)
@@ -179,7 +179,7 @@ class Trainer:
     def _forward_backward(
         self, batch: dict[str, Tensor], *, is_last: bool
     ) -> tuple[Any, dict[str, Tensor]]:
-        """Compute the loss of a batch, and add its gradient; the last of a step exchanges it."""
+        """Add the gradient of a batch; the last one of a step synchronizes across processes."""
 
         def scale(loss: Tensor) -> Tensor:
             return self.precision.scaler.scale(loss / self.accumulate)
@@ -197,9 +197,9 @@ class Trainer:
         with synchronized(self.model, is_last):
             with self.precision.autocast():
                 outputs = self.model(batch)
-                terms = self.criterion(outputs, batch)
-            scale(terms["loss"]).backward()
-        return outputs, terms
+                losses = self.criterion(outputs, batch)
+            scale(losses["loss"]).backward()
+        return outputs, losses
 
     def _progress(self) -> Progress:
         return Progress(
@@ -241,7 +241,7 @@ class Trainer:
         )
 
     def _check_labels(self, model: nn.Module) -> None:
-        """Compare a classifier's head with the labels, before anything is decoded."""
+        """Check that labels are within a classifier's head, before any video is decoded."""
         classes = getattr(model, "num_classes", None)
         manifest = self.loader.manifest
         if classes is not None and manifest is not None:
@@ -251,7 +251,7 @@ class Trainer:
         return self.is_finished or (period > 0 and self.epoch % period == 0)
 
     def save(self) -> None:
-        """Write a checkpoint of everything a resumed run needs; every rank must call it."""
+        """Save a checkpoint with everything needed to resume; every rank must call this."""
         model = cu.unwrap_model(self.model)
         of_ranks = distributed.gather_objects((rng_state(), call_hook(model, "rank_state")))
         if distributed.is_main_process():
@@ -315,14 +315,14 @@ class Trainer:
                 call_hook(model, "load_rank_state", of_rank)
         else:
             logger.warning(
-                "%s was saved by %d processes, this run has %d: it goes on, but not bit for bit.",
+                "%s was saved by %d processes, this run has %d: it resumes, but not bit for bit.",
                 path,
                 len(states),
                 distributed.world_size(),
             )
 
     def _describe_data(self) -> dict[str, Any]:
-        """Return how many clips the train split has, and which."""
+        """Return the number of clips of the train split, and their hash."""
         manifest = self.loader.manifest
         return {
             "num_clips": len(self.loader.dataset),
@@ -330,18 +330,18 @@ class Trainer:
         }
 
     def _check_data(self, before: dict[str, Any], path: str) -> None:
-        """Refuse to go on in the middle of another train split: its order would mean nothing."""
+        """Raise if the train split has changed in mid-epoch, since its order would be different."""
         now = self._describe_data()
         if not before or before == now:
             return
         difference = (
-            f"{before['num_clips']} clips then, {now['num_clips']} now"
+            f"{before['num_clips']} clips before, {now['num_clips']} now"
             if before["num_clips"] != now["num_clips"]
-            else f"{now['num_clips']} clips as then, but other files, labels or order"
+            else f"{now['num_clips']} clips as before, but other files, labels or order"
         )
         raise ConfigValueError(
             "DATA.PATH_TO_DATA_DIR",
-            f"the train split is not that of {path}: {difference}. Restore "
+            f"the train split differs from that of {path}: {difference}. Restore "
             "the list of files. To train on the new one, choose another OUTPUT_DIR; with "
             "TRAIN.CHECKPOINT_FILE_PATH and TRAIN.CHECKPOINT_EPOCH_RESET True it starts from these "
             "weights.",
@@ -360,10 +360,10 @@ class Trainer:
             self.precision.scaler.load_state_dict(content["scaler_state"])
         self.epoch = int(content["epoch"]) + 1
         self.iteration = int(content.get("iteration", 0))
-        logger.info("going on from %s: epoch %d, iteration %d", path, self.epoch, self.iteration)
+        logger.info("resuming from %s: epoch %d, iteration %d", path, self.epoch, self.iteration)
 
-    def _asked_to_stop(self) -> bool:
-        """Agree over all ranks; several look only now and then, as looking makes them wait."""
+    def _is_stopped(self) -> bool:
+        """Agree over all ranks; with several, check periodically only, as it synchronizes."""
         if distributed.world_size() == 1:
             return self.signal_received > 0
         if self.iteration % self.cfg.LOG_PERIOD:
@@ -373,24 +373,26 @@ class Trainer:
 
 
 def describe_model(model: nn.Module) -> str:
-    """List a model's parts and their parameters.
+    """List a model's components and their parameters.
 
     Args:
         model: Any model.
 
     Returns:
-        One line: the total, the trainable share, and the parts, in millions.
+        One line: all parameters, trainable ones, and those of each component, in millions.
     """
-    parts = {name: sum(p.numel() for p in m.parameters()) for name, m in model.named_children()}
+    components = {
+        name: sum(p.numel() for p in m.parameters()) for name, m in model.named_children()
+    }
     total = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    listed = ", ".join(f"{name} {count / 1e6:.2f}" for name, count in parts.items() if count)
+    listed = ", ".join(f"{name} {count / 1e6:.2f}" for name, count in components.items() if count)
     return f"{total / 1e6:.2f} M parameters, {trained / 1e6:.2f} M trained ({listed})"
 
 
 @contextlib.contextmanager
 def _catch_signals(trainer: Trainer) -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGUSR1 into a clean stop; a second one acts at once."""
+    """Stop cleanly on the first SIGINT, SIGTERM or SIGUSR1; a second one acts at once."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     before = {s: signal.getsignal(s) for s in signals}
 

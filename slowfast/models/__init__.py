@@ -1,4 +1,4 @@
-"""Backbones, pooling, heads, losses, and the registries they are found in.
+"""Backbones, pooling, heads and losses, with their registries.
 
 Importing this package fills the registries.
 """
@@ -27,4 +27,4 @@ import slowfast.models.s3d.network
 import slowfast.models.video_resnet
 import slowfast.models.x3d.formats
 import slowfast.models.x3d.network
-import slowfast.models.zoo.published  # noqa: F401  (all of these register their parts)
+import slowfast.models.zoo.published  # noqa: F401  (all of these register components)

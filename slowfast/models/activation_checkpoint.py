@@ -1,4 +1,4 @@
-"""Activation checkpointing: memory for time, without moving batch statistics twice."""
+"""Activation checkpointing, without updating running statistics twice."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["activation_checkpoint"]
 
 
 def activation_checkpoint(block: nn.Module, x: Tensor) -> Tensor:
-    """Run a block and keep only its input; recompute the rest in the backward pass.
+    """Run a block and store only its input; recompute activations in the backward pass.
 
     Args:
-        block: With batch norms whose running statistics must move once, not twice.
-        x: Its input.
+        block: A block, maybe with batch norms; their running statistics are updated once.
+        x: Input of the block.
 
     Returns:
-        Its output.
+        Output of the block.
     """
 
     def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
@@ -31,7 +31,7 @@ def activation_checkpoint(block: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def _on_copies_of_running_statistics(block: nn.Module) -> Iterator[None]:
-    """Let a recomputed forward pass update copies: the first pass has updated the originals."""
+    """Let the recomputed forward pass update copies, since the first pass updated the originals."""
     norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     originals = [dict(norm.named_buffers(recurse=False)) for norm in norms]
     for norm, buffers in zip(norms, originals, strict=True):

@@ -1,9 +1,9 @@
-"""Attentive pooling: one learned query attends over every cell of the map, in space and time.
+"""Attentive pooling: one learned query attends over all spatiotemporal positions of the map.
 
-The usual read-out of an attentive probe (V-JEPA, arXiv 2404.08471, section 4): on a frozen backbone
-it finds the cells that matter, which an average over them cannot.
+The usual pooling of an attentive probe (V-JEPA, arXiv 2404.08471, section 4): on a frozen backbone
+it weights the relevant positions, unlike average pooling.
 
-Legend: N rows, L cells (T' H' W'), C channels.
+Legend: N rows, L positions (T' H' W'), C channels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _INIT_STD = 0.02
 
 
 class AttentivePooling(nn.Module):
-    """A block of cross-attention whose only query is learned, and a small network after it.
+    """A cross-attention block with one learned query, followed by an MLP.
 
     Args:
         dim: C.
@@ -65,19 +65,19 @@ class AttentivePooling(nn.Module):
         """Pool each row.
 
         Args:
-            tokens: N rows of L cells. Padding may hold anything, even NaN.
+            tokens: N rows of L positions. Padding may have any values, even NaN.
 
         Returns:
             float (N, C).
         """
         values = tokens.values.masked_fill(~tokens.mask[..., None], 0.0)  # (N, L, C)
-        cells = self.norm_tokens(values)
+        normed = self.norm_tokens(values)
         query = self.query.expand(len(values), 1, -1)  # (N, 1, C)
         attended = F.scaled_dot_product_attention(
             self._split(self.to_query(query)),
-            self._split(self.to_key(cells)),
-            self._split(self.to_value(cells)),
-            attn_mask=tokens.mask[:, None, None],  # (N, 1, 1, L): for all heads and the one query
+            self._split(self.to_key(normed)),
+            self._split(self.to_value(normed)),
+            attn_mask=tokens.mask[:, None, None],  # (N, 1, 1, L), for all heads and the query
         )  # (N, heads, 1, C / heads)
         x = self.query + self.projection(attended.flatten(1))  # (N, C)
         return self.norm_out(x + self.mlp(self.norm_mlp(x)))

@@ -1,6 +1,6 @@
-"""Supervised classification of audio: the audio branch with a pooling and a head of its own.
+"""Supervised audio classification: an audio backbone with a pooling and a head.
 
-Legend: B batch, A audio clips, C channels, F mel bins, S spectrogram steps, F' S' feature map.
+Legend: B batch, A audio clips, C channels, F mel bins, S time frames, F' S' feature map.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _BRANCH = "audio_backbone."
 class AudioClassifier(Classifier):
     """An audio backbone, a pooling over time and a head.
 
-    A map of audio is treated as a map of video that is F' high and one wide, so every pooling, and
-    cropping the feature map, work on it. Arguments are those of Classifier.
+    A feature map of audio is treated as one of video of height F' and width 1, so that all
+    poolings and feature crops can be used. Arguments are those of Classifier.
     """
 
     modality = "audio"
 
     def encode(self, batch: Mapping[str, Any]) -> BackboneOutput:
-        """Compute the backbone's maps.
+        """Compute the feature maps of the backbone.
 
         Args:
             batch: ``audio`` float log-mel, (B, A, 1, F, S).
@@ -43,13 +43,13 @@ class AudioClassifier(Classifier):
 
     @staticmethod
     def adapt_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Take the audio branch out of an audio-visual model's weights.
+        """Extract the audio encoder from the weights of an audio-visual model.
 
         Args:
             state: Key -> tensor.
 
         Returns:
-            The branch's weights under ``backbone``, when there is one; else all as they are.
+            The encoder's weights under ``backbone``; unchanged if there is no audio encoder.
         """
         branch = {
             key.removeprefix("audio_"): value

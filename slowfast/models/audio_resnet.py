@@ -1,8 +1,8 @@
-"""The audio branch: ResNets of basic blocks over a log-mel spectrogram.
+"""Audio ResNets of basic blocks over a log-mel spectrogram.
 
-Parameter names are those of the usual image ResNet, without its ``fc``.
+Parameter names are those of torchvision's image ResNet, without ``fc``.
 
-Legend: B batch, C channels, F mel bins, S spectrogram steps, F' S' feature map.
+Legend: B batch, C channels, F mel bins, S time frames, F' S' feature map.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class BasicBlock(nn.Module):
     Args:
         dim_in: Input channels.
         dim_out: Output channels.
-        stride: Of the first convolution and the shortcut.
+        stride: Stride of the first convolution and the shortcut.
         norm: Channels -> batch norm.
     """
 
@@ -52,7 +52,7 @@ class BasicBlock(nn.Module):
 
 
 def _stage(dim_in: int, dim_out: int, *, depth: int, stride: int, norm: Norm) -> nn.Sequential:
-    """Blocks of which the first changes channels and stride."""
+    """Build the blocks of a stage; the first one changes channels and stride."""
     first = BasicBlock(dim_in, dim_out, stride=stride, norm=norm)
     rest = [BasicBlock(dim_out, dim_out, stride=1, norm=norm) for _ in range(depth - 1)]
     return nn.Sequential(first, *rest)
@@ -63,7 +63,7 @@ class AudioResNet(nn.Module):
 
     Args:
         depths: Blocks of each of the four stages.
-        width: Channels of the first stage; doubled by each of the others.
+        width: Channels of the first stage; doubled by each further stage.
         norm: Channels -> batch norm.
     """
 
@@ -101,17 +101,17 @@ class AudioResNet(nn.Module):
 
 @BACKBONE_REGISTRY.register()
 def audio_resnet9(cfg: CfgNode) -> AudioResNet:
-    """Build the audio network with one block per stage. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
+    """Build the audio ResNet with one block per stage. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
     return AudioResNet((1, 1, 1, 1), width=cfg.AUDIO.WIDTH, norm=get_norm(cfg, dims=2))
 
 
 @BACKBONE_REGISTRY.register()
 def audio_resnet18(cfg: CfgNode) -> AudioResNet:
-    """Build the audio network with two blocks per stage. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
+    """Build the audio ResNet with two blocks per stage. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
     return AudioResNet((2, 2, 2, 2), width=cfg.AUDIO.WIDTH, norm=get_norm(cfg, dims=2))
 
 
 @BACKBONE_REGISTRY.register()
 def audio_resnet34(cfg: CfgNode) -> AudioResNet:
-    """Build the audio network with 3, 4, 6 and 3 blocks. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
+    """Build the audio ResNet with 3, 4, 6 and 3 blocks. Read: AUDIO.WIDTH, BN.NORM_TYPE."""
     return AudioResNet((3, 4, 6, 3), width=cfg.AUDIO.WIDTH, norm=get_norm(cfg, dims=2))

@@ -1,9 +1,9 @@
 """A plain vision transformer over a log-mel spectrogram (Dosovitskiy et al., ICLR 2021).
 
 As in the Audio Spectrogram Transformer (Gong et al., Interspeech 2021), but without class token:
-its tokens are a map like that of a convolutional network, to be pooled and cropped.
+its tokens form a feature map, to be pooled and cropped.
 
-Legend: B batch, C channels, F mel bins, S spectrogram steps, F' S' grid of patches.
+Legend: B batch, C channels, F mel bins, S time frames, F' S' grid of patches.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["AudioViT", "audio_vit", "check_audio_vit"]
 
 Pair = tuple[int, int]
 
-# AUDIO_VIT.POSITIONS -> kind of table.
+# AUDIO_VIT.POSITIONS -> kind of position embedding.
 _POSITIONS = {"learned": "joint", "sincos": "sincos"}
 
 
@@ -38,13 +38,13 @@ class AudioViT(nn.Module):
     """A vision transformer over one-channel spectrograms, without pooling and classifier.
 
     Args:
-        size: F, S that the table of positions is made for; others may come.
-        patch: Mel bins and steps of a patch.
-        stride: Mel bins and steps between two patches.
+        size: F, S of the position embedding; inputs may have other sizes.
+        patch: Mel bins and time frames of a patch.
+        stride: Stride of the patches, in mel bins and time frames.
         schedule: Depth, channels and heads.
-        options: What all blocks have in common; no class token.
-        positions: ``joint`` (learnt, one per patch) or ``sincos`` (fixed).
-        drop_path: Probability of leaving a residual branch of the last block out; it grows linearly
+        options: Options of all blocks; no class token.
+        positions: ``joint`` (learned, one per patch) or ``sincos`` (fixed).
+        drop_path: Probability of dropping a residual branch of the last block; it grows linearly
             from 0 in the first.
     """
 
@@ -67,10 +67,10 @@ class AudioViT(nn.Module):
         self.pos_embed = position_tables(positions, self.grid, dim, prefix=0)["pos_embed"]
         self.pos_drop = nn.Dropout(options.dropout)
         shapes = schedule.blocks((1, *self.grid))
-        rates = torch.linspace(0, drop_path, len(shapes), device="cpu").tolist()
+        probabilities = torch.linspace(0, drop_path, len(shapes), device="cpu").tolist()
         self.blocks = nn.ModuleList(
-            MultiscaleBlock(shape, options, drop_path=rate)
-            for shape, rate in zip(shapes, rates, strict=True)
+            MultiscaleBlock(shape, options, drop_path=p)
+            for shape, p in zip(shapes, probabilities, strict=True)
         )
         self.norm = LayerNorm(dim)
         self.out_channels = [dim]
@@ -78,7 +78,7 @@ class AudioViT(nn.Module):
         self.apply(initialize_transformer)
 
     def _grid(self, size: Pair) -> Pair:
-        """Count the patches that cover a spectrogram of F, S; the last ones may reach beyond it."""
+        """Count the patches that cover a spectrogram of F, S; the last ones may need padding."""
         sides = zip(size, self.patch, self.stride, strict=True)
         bins, steps = (1 + math.ceil(max(side - p, 0) / s) for side, p, s in sides)
         return bins, steps
@@ -87,7 +87,7 @@ class AudioViT(nn.Module):
         """Compute the grid of tokens.
 
         Args:
-            audio: float log-mel, (B, 1, F, S). Zeros fill the last patches up.
+            audio: float log-mel, (B, 1, F, S). The last patches are padded with zeros.
 
         Returns:
             One map (B, C, F', S') of normalized tokens.
@@ -98,8 +98,8 @@ class AudioViT(nn.Module):
             p + s * (count - 1) - side
             for side, p, s, count in zip((bins, steps), self.patch, self.stride, grid, strict=True)
         ]
-        cells = self.proj(F.pad(audio, (0, max(missing[1], 0), 0, max(missing[0], 0))))
-        x = cells.flatten(2).transpose(1, 2)  # (B, F' * S', C)
+        patches = self.proj(F.pad(audio, (0, max(missing[1], 0), 0, max(missing[0], 0))))
+        x = patches.flatten(2).transpose(1, 2)  # (B, F' * S', C)
         x = x + resize_positions(self.pos_embed, old_grid=self.grid, new_grid=grid)
         x = self.pos_drop(x)
         for block in self.blocks:
@@ -107,23 +107,23 @@ class AudioViT(nn.Module):
         return BackboneOutput([self.norm(x).transpose(1, 2).unflatten(2, grid)])
 
     def no_weight_decay(self) -> set[str]:
-        """Name the positions."""
+        """Return the name of the position embedding."""
         return {"pos_embed"}
 
     def layer_id(self, name: str) -> int:
-        """Number a parameter's layer, for SOLVER.LAYER_DECAY: as MViT does."""
+        """Return the layer index of a parameter, for SOLVER.LAYER_DECAY, as in MViT."""
         return transformer_layer_id(name, self.num_layers)
 
     def adapt_tensor(self, name: str, value: Tensor, like: Tensor) -> Tensor | None:
-        """Fit positions for as many mel bins but more or fewer steps to this model.
+        """Resize position embeddings to another number of time frames.
 
         Args:
-            name: Of the parameter.
-            value: The checkpoint's tensor, of another shape.
-            like: This model's.
+            name: Name of the parameter.
+            value: Tensor of the checkpoint, of another shape.
+            like: Tensor of this model.
 
         Returns:
-            float of the shape of ``like``, or None when it is another parameter or another grid.
+            float of the shape of ``like``, or None for another parameter or number of mel bins.
         """
         bins = self.grid[0]
         if name != "pos_embed" or value.dim() != 3 or value.shape[1] % bins:
@@ -140,7 +140,7 @@ def audio_vit(cfg: CfgNode) -> AudioViT:
         cfg: Read: AUDIO_VIT; AUDIO.NUM_MEL, CLIP_SEC, WINDOW_SEC, HOP_SEC.
 
     Returns:
-        The backbone, its positions made for the audio of training.
+        The backbone, with position embeddings for the audio of training.
     """
     audio, section = cfg.AUDIO, cfg.AUDIO_VIT
     hops = max(audio.CLIP_SEC - audio.WINDOW_SEC, 0.0) / audio.HOP_SEC
@@ -166,7 +166,7 @@ def _pair(sizes: list[int]) -> Pair:
 
 @register_check
 def check_audio_vit(cfg: CfgNode) -> list[Problem]:
-    """Find impossible values of AUDIO_VIT for the backbone that reads them.
+    """Find invalid values of AUDIO_VIT, if this backbone is used.
 
     Args:
         cfg: The merged configuration.
@@ -180,7 +180,7 @@ def check_audio_vit(cfg: CfgNode) -> list[Problem]:
     problems = []
     for name in ("PATCH_KERNEL", "PATCH_STRIDE"):
         if len(section[name]) != 2 or min(section[name]) < 1:
-            message = f"got {section[name]}, expected mel bins and steps, each at least 1."
+            message = f"got {section[name]}, expected mel bins and time frames, each at least 1."
             problems.append(Problem(f"AUDIO_VIT.{name}", message))
     if section.POSITIONS not in _POSITIONS:
         hint = nearest(section.POSITIONS, _POSITIONS)

@@ -1,4 +1,4 @@
-"""Batch norm over all processes, per part of the rows, or frozen; parameters keep their names.
+"""Batch norm: synchronized, per split of the rows, or frozen; parameter names stay the same.
 
 Legend: B rows, C channels, G groups, S splits, W world size.
 """
@@ -31,12 +31,12 @@ __all__ = [
 
 NormFactory = Callable[..., nn.Module]
 
-# The base of torch's batch norms of any dimension, and of ours.
+# Base class of torch's batch norms of any dimension, and of those here.
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 def _reduced(x: Tensor) -> list[int]:
-    """Return the dimensions that batch statistics are taken over: all but the channels."""
+    """Return the dimensions of batch statistics: all but the channels."""
     return [0, *range(2, x.dim())]
 
 
@@ -48,7 +48,7 @@ def _moments(x: Tensor, sync: bool) -> tuple[Tensor, Tensor, Tensor]:
 
     Args:
         x: float (B, C, ...); B may differ between ranks and may be 0.
-        sync: Take the rows of all ranks.
+        sync: Use the rows of all ranks.
 
     Returns:
         (C,), (C,) and a scalar; float32, or float64 for float64 input.
@@ -59,7 +59,7 @@ def _moments(x: Tensor, sync: bool) -> tuple[Tensor, Tensor, Tensor]:
     if count:
         var, mean = torch.var_mean(wide, dim=dims, correction=0)
     else:
-        var = mean = wide.sum(dim=dims)  # zeros: var_mean of nothing is NaN
+        var = mean = wide.sum(dim=dims)  # zeros: var_mean of an empty tensor is NaN
     total = torch.full((), count, dtype=mean.dtype, device=mean.device)
     if not sync or distributed.world_size() == 1:
         return mean, var, total
@@ -75,8 +75,8 @@ def _moments(x: Tensor, sync: bool) -> tuple[Tensor, Tensor, Tensor]:
 class _Normalize(torch.autograd.Function):
     """Batch norm in training, with statistics and gradient of all ranks when ``sync``.
 
-    The gradient of weight and bias is this rank's share: data-parallel training adds shares up, as
-    for any other parameter.
+    The gradient of weight and bias is that of this rank's rows: data-parallel training reduces
+    it, as for any other parameter.
     """
 
     @staticmethod
@@ -94,8 +94,8 @@ class _Normalize(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, var, count = ctx.saved_tensors
         inv_std = (var + ctx.eps).rsqrt()
-        # As if the statistics were constants: the gradient of x, and this rank's sums of g * x_hat
-        # and g, which are the gradients of weight and bias.
+        # With constant statistics: the gradient of x, and this rank's sums of g * x_hat and g,
+        # which are the gradients of weight and bias.
         if x.numel():
             grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
                 grads[0], x, weight, mean, var, mean, inv_std, False, ctx.eps, [True, True, True]
@@ -103,7 +103,7 @@ class _Normalize(torch.autograd.Function):
         else:  # the kernel divides by the number of rows
             grad_x, grad_weight, grad_bias = grads[0], *torch.zeros_like(weight).expand(2, -1)
         if ctx.needs_input_grad[0]:
-            # What flows through the statistics: -scale * (mean(g) + x_hat * mean(g * x_hat)), with
+            # Gradient through the statistics: -scale * (mean(g) + x_hat * mean(g * x_hat)), with
             # the means over all ranks. It has the form of a batch norm.
             sums = torch.stack([grad_weight, grad_bias]).to(mean.dtype)  # (2, C)
             total = distributed.all_reduce_sum(sums) if ctx.sync else sums
@@ -114,13 +114,13 @@ class _Normalize(torch.autograd.Function):
 
 
 def _update_running(norm: _BatchNorm, means: Tensor, variances: Tensor, count: Tensor) -> None:
-    """Update running statistics as G calls in a row would.
+    """Update running statistics as G consecutive calls would.
 
     Args:
         norm: The layer.
         means: (G, C), in the order of the calls.
         variances: (G, C), biased.
-        count: Scalar, elements behind each of them.
+        count: Scalar, elements of each block.
     """
     mean, var, tracked = norm.running_mean, norm.running_var, norm.num_batches_tracked
     if not norm.track_running_stats or mean is None or var is None or tracked is None:
@@ -128,7 +128,7 @@ def _update_running(norm: _BatchNorm, means: Tensor, variances: Tensor, count: T
     calls = len(means)
     # r <- (1 - m) r + m s, G times, is one weighted sum: call g keeps m (1 - m)^(G - 1 - g).
     after = torch.arange(calls - 1, -1, -1, dtype=torch.float64, device=means.device)
-    if norm.momentum is None:  # cumulative: every call ever made weighs the same
+    if norm.momentum is None:  # cumulative: all calls have equal weight
         share = torch.ones_like(after) / (tracked + calls)
     else:
         share = norm.momentum * (1 - norm.momentum) ** after
@@ -184,7 +184,7 @@ class SyncBatchNorm3d(_SyncBatchNorm, nn.BatchNorm3d):
 
 
 class GroupedBatchNorm1d(nn.BatchNorm1d):
-    """Batch norm of rows that are several blocks, as if each block had been a call of its own.
+    """Batch norm per block of rows, as if each block were a separate call.
 
     One call for many crops then gives exactly what one call per crop would: outputs, gradients and
     running statistics.
@@ -193,9 +193,9 @@ class GroupedBatchNorm1d(nn.BatchNorm1d):
         num_features: C.
         eps: Added to the variance.
         momentum: Weight of a new batch in the running statistics; None for their plain average.
-        affine: Have a weight and a bias.
-        track_running_stats: Keep running statistics.
-        sync: Take block g's statistics over the blocks g of all ranks.
+        affine: Use a weight and a bias.
+        track_running_stats: Track running statistics.
+        sync: Compute the statistics of block g over the blocks g of all ranks.
     """
 
     def __init__(
@@ -226,8 +226,8 @@ class GroupedBatchNorm1d(nn.BatchNorm1d):
             (G * B, C).
 
         Raises:
-            ValueError: If the rows are not that many equal blocks, or, in training, if a block has
-                one row (and nothing to normalize it by).
+            ValueError: If the rows cannot be divided into that many blocks, or, in training, if a
+                block has a single row.
         """
         sync = self.sync and distributed.world_size() > 1
         uses_running = not self.training and self.running_mean is not None
@@ -242,11 +242,11 @@ class GroupedBatchNorm1d(nn.BatchNorm1d):
         return out.view(-1, groups, x.shape[1]).transpose(0, 1).reshape(x.shape)
 
     def _blocks(self, x: Tensor, groups: int, sync: bool) -> Tensor:
-        """Lay the blocks side by side: the channels of a block become channels of their own."""
+        """Concatenate the blocks along channels: (G * B, C) to (B, G * C)."""
         if x.dim() != 2 or groups < 1 or x.shape[0] % groups:
             raise ValueError(
                 f"GroupedBatchNorm1d: got shape {tuple(x.shape)} and groups {groups}; expected "
-                "(rows, channels) whose rows are that many equal blocks."
+                "(rows, channels) with rows divisible by groups."
             )
         rows = x.shape[0] // groups
         if rows == 1 and not sync:
@@ -259,13 +259,13 @@ class GroupedBatchNorm1d(nn.BatchNorm1d):
 
 
 class _SplitBatchNorm(_BatchNorm):
-    """Batch norm whose statistics in training are those of one part of the rows.
+    """Batch norm whose statistics in training are those of one split of the rows.
 
     Args:
         num_features: C.
-        args: As of torch's layer.
+        args: As in torch's layer.
         num_splits: S.
-        kwargs: As of torch's layer.
+        kwargs: As in torch's layer.
     """
 
     def __init__(self, num_features: int, *args: Any, num_splits: int, **kwargs: Any) -> None:
@@ -277,45 +277,45 @@ class _SplitBatchNorm(_BatchNorm):
         return f"{super().extra_repr()}, num_splits={self.num_splits}"
 
     def forward(self, x: Tensor, groups: int = 1) -> Tensor:
-        """Normalize each part of each group by its own statistics.
+        """Normalize each split of each group by its own statistics.
 
         Args:
-            x: float (G * S * B, C, ...), part after part.
-            groups: G, as of :class:`GroupedBatchNorm1d`.
+            x: float (G * S * B, C, ...), split after split.
+            groups: G, as in :class:`GroupedBatchNorm1d`.
 
         Returns:
             The same shape and dtype.
 
         Raises:
-            ConfigValueError: In training, if the rows are not that many equal parts.
+            ConfigValueError: In training, if the rows cannot be divided into that many splits.
         """
         if not self.training and self.running_mean is not None:
             return super().forward(x)
-        parts = groups * self.num_splits
-        if parts < 1 or len(x) % parts:
+        splits = groups * self.num_splits
+        if splits < 1 or len(x) % splits:
             raise ConfigValueError(
                 "BN.NUM_SPLITS",
                 f"got {self.num_splits} for {len(x) // max(groups, 1)} rows, expected a divisor "
                 "of the samples of a step in one process times their views.",
             )
-        return torch.cat([super(_SplitBatchNorm, self).forward(part) for part in x.chunk(parts)])
+        return torch.cat([super(_SplitBatchNorm, self).forward(split) for split in x.chunk(splits)])
 
 
 class SplitBatchNorm1d(_SplitBatchNorm, GroupedBatchNorm1d):
-    """:class:`GroupedBatchNorm1d` per part of each group; see :class:`SplitBatchNorm3d`."""
+    """:class:`GroupedBatchNorm1d` per split of each group; see :class:`SplitBatchNorm3d`."""
 
 
 class SplitBatchNorm2d(_SplitBatchNorm, nn.BatchNorm2d):
-    """``nn.BatchNorm2d`` per part of the rows; see :class:`SplitBatchNorm3d`."""
+    """``nn.BatchNorm2d`` per split of the rows; see :class:`SplitBatchNorm3d`."""
 
 
 class SplitBatchNorm3d(_SplitBatchNorm, nn.BatchNorm3d):
-    """``nn.BatchNorm3d`` per part of the rows, as on that many processes without synchronization.
+    """``nn.BatchNorm3d`` per split of the rows, as on that many processes without synchronization.
 
-    A method whose queries and keys must not share statistics (MoCo, section 3.3) trains like this
-    on one process. The state dict is that of the ordinary layer; running statistics are those of a
-    call per part. Parts are consecutive rows: views of a sample stand together. (PySlowFast's
-    SubBatchNorm takes every S-th row, and keeps the statistics of the parts apart.)
+    For methods whose queries and keys must not share statistics (MoCo, section 3.3), on one
+    process. The state dict is that of the ordinary layer; running statistics are those of one call
+    per split. Splits are consecutive rows: the views of a sample stay together. (PySlowFast's
+    SubBatchNorm takes every S-th row, and keeps the statistics of the splits apart.)
     """
 
 
@@ -331,7 +331,7 @@ _NORMS: dict[str, dict[int, NormFactory]] = {
 
 
 def get_norm(cfg: CfgNode, dims: int = 3) -> NormFactory:
-    """Choose the batch norm that BN.NORM_TYPE names.
+    """Return the batch norm class of BN.NORM_TYPE.
 
     ``sync_batchnorm`` always spans all processes.
 
@@ -358,13 +358,13 @@ def get_norm(cfg: CfgNode, dims: int = 3) -> NormFactory:
 
 
 def frozen_bn(model: nn.Module) -> None:
-    """Make every batch norm use, and no longer change, its running statistics (MODEL.FROZEN_BN).
+    """Freeze the running statistics of every batch norm, and normalize by them (MODEL.FROZEN_BN).
 
     Their weights and biases stay trainable, as in PySlowFast. ``model.train()`` undoes it: call
-    this after.
+    this afterward.
 
     Args:
-        model: Changed in place.
+        model: Modified in place.
     """
     for module in model.modules():
         if isinstance(module, _BatchNorm):

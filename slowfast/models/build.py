@@ -1,7 +1,7 @@
-"""The registries of models and their parts. What each one's entries take and return stands here.
+"""Registries of models and their components, with the interface of their entries.
 
-Everything registered is a function (or classmethod) of the configuration that returns the object;
-the classes themselves take plain keyword arguments.
+Entries are functions (or classmethods) that build an object from the configuration; the classes
+take plain keyword arguments.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 MODEL_REGISTRY = Registry("model", "MODEL.MODEL_NAME")
 MODEL_REGISTRY.__doc__ = """
-``(cfg) -> nn.Module``, best a ``models.method.Method``, which describes the hooks.
+``(cfg) -> nn.Module``, preferably a ``models.method.Method``, which documents the hooks.
 ``forward(batch) -> outputs``, a NamedTuple of named tensors; ``embed(batch) -> dict[str, Tensor]``
 for evaluation (see ``engine/features.py``).
 """
@@ -41,43 +41,43 @@ and ``layer_id(name) -> int`` for SOLVER.LAYER_DECAY.
 FEATURE_AUG_REGISTRY = Registry("feature augmentation", "MODEL.FEATURE_AUG")
 FEATURE_AUG_REGISTRY.__doc__ = """
 ``(cfg) -> nn.Module``; ``forward(maps, aug_seed) -> list[CropGroup]``: maps as in BackboneOutput,
-aug_seed int64 (B,), from which alone the crops are drawn.
+aug_seed int64 (B,), the only seed of the crops.
 """
 
 POOLING_REGISTRY = Registry("pooling", "MODEL.POOLING", reads_space=False)
 POOLING_REGISTRY.__doc__ = """
 ``(dim, cfg) -> nn.Module``; ``forward(tokens: Tokens) -> Tensor``: (N, L, C) and mask -> (N, C).
-Capability: ``reads_space``, True if tokens are single cells of the map, not averages over space.
+Capability: ``reads_space``, True if tokens are single spatial positions, not averages over space.
 """
 
 HEAD_REGISTRY = Registry("head", "MODEL.HEAD")
 HEAD_REGISTRY.__doc__ = """
 ``(dim_in, dim_out, cfg) -> nn.Module``; ``forward(x, groups=1)``: (N, C) -> logits or embedding
-(N, D). ``groups`` says that the rows are that many equal blocks, each of which would have been a
-call of its own (batch statistics are taken per block).
+(N, D). ``groups`` is the number of equal blocks of rows that are treated as separate calls (batch
+statistics are computed per block).
 """
 
 LOSS_REGISTRY = Registry("loss", "MODEL.LOSS_FUNC")
 LOSS_REGISTRY.__doc__ = """
 ``(cfg) -> Callable``; ``loss(outputs, batch) -> dict[str, Tensor]`` of scalars: ``loss`` is the
-total, the rest is logged. A loss holds no state.
+total, the rest is logged. A loss has no state.
 """
 
 CHECKPOINT_FORMAT_REGISTRY = Registry("checkpoint format", "TRAIN.CHECKPOINT_TYPE")
 CHECKPOINT_FORMAT_REGISTRY.__doc__ = """
-``(state_dict) -> dict | None``: rename a foreign state dict's keys to ours, or None when the keys
-are not of that format. Asked in order of registration.
+``(state_dict) -> dict | None``: convert the keys of a foreign state dict, or return None if they
+are not of that format. Formats are tried in order of registration.
 """
 
 
 def build_model(cfg: CfgNode) -> nn.Module:
-    """Build the model that a configuration names.
+    """Build the model of a configuration.
 
     Args:
         cfg: The configuration; MODEL.MODEL_NAME.
 
     Returns:
-        The model on the CPU, with fresh weights.
+        The model on the CPU, with random weights.
 
     Raises:
         KeyError: If no model has that name.

@@ -1,11 +1,11 @@
 """C3D (Tran et al., ICCV 2015): eight 3x3x3 convolutions, five max poolings, three linear layers.
 
-The feature map is that of ``conv5b``. What the paper does after it reads the map's layout: the last
-pooling leaves 4x4 cells, and two linear layers read all of them at once. So with MODEL.POOLING
-native the backbone hands the cells on (``BackboneOutput.summary``), and the linear layers are
-MODEL.HEAD c3d_fc. Any other pooling reads the map, and any other head can follow.
+The feature map is that of ``conv5b``. In the paper the last pooling has an output of 4x4 positions,
+which is flattened for the linear layers. With MODEL.POOLING native the backbone returns this output
+as ``BackboneOutput.summary``, and the linear layers are MODEL.HEAD c3d_fc. Any other pooling uses
+the feature map, and any other head can follow.
 
-Poolings round up, as the authors' code does: a map of 7x7 cells becomes 4x4.
+Poolings round up, as in the authors' code: a 7x7 map becomes 4x4.
 
 Legend: B batch, C channels, N token rows, T frames, T' H' W' feature map.
 """
@@ -41,7 +41,7 @@ _LAYERS: tuple[tuple[str, int, tuple[int, int, int] | None], ...] = (
     ("conv5b", 512, None),
 )
 _LAST_POOL = (2, 2, 2)
-# What the linear layers read: cells in time, height and width.
+# Input size of the linear layers: time, height and width.
 _GRID = (1, 4, 4)
 _HIDDEN = 4096
 _CONV_STD, _LINEAR_STD = 0.01, 0.005
@@ -53,7 +53,7 @@ class ConvReLU(nn.Conv3d):
     Args:
         dim_in: Input channels.
         dim_out: Output channels.
-        bias_init: Initial bias; the weights are drawn from N(0, 0.01).
+        bias_init: Initial bias; the weights are sampled from N(0, 0.01).
     """
 
     def __init__(self, dim_in: int, dim_out: int, *, bias_init: float) -> None:
@@ -68,7 +68,7 @@ class ConvReLU(nn.Conv3d):
 
 
 class GridPooling(nn.Module):
-    """Stand in for the grid of cells where there is an average only: it fills every cell.
+    """Repeat the average of a crop at all positions of the 4x4 grid.
 
     Args:
         dim: C of the map.
@@ -76,8 +76,8 @@ class GridPooling(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.cells = _GRID[0] * _GRID[1] * _GRID[2]
-        self.dim_out = dim * self.cells
+        self.positions = _GRID[0] * _GRID[1] * _GRID[2]
+        self.dim_out = dim * self.positions
         self.average = AvgPooling()
 
     def forward(self, tokens: Tokens) -> Tensor:
@@ -87,16 +87,16 @@ class GridPooling(nn.Module):
             tokens: N rows of at most L steps of C channels.
 
         Returns:
-            float (N, C * 16), the cells of a channel side by side.
+            float (N, C * 16), with the positions of a channel contiguous.
         """
-        return self.average(tokens).repeat_interleave(self.cells, dim=1)
+        return self.average(tokens).repeat_interleave(self.positions, dim=1)
 
 
 class C3DBackbone(nn.Module):
     """C3D's convolutions.
 
     Args:
-        width: Channels of the first convolution, 64 as published; all others go with it.
+        width: Channels of the first convolution, 64 as published; the others scale with it.
         dim_in: Channels of the input.
         act_checkpoint: Recompute each convolution in the backward pass instead of keeping
             activations.
@@ -115,15 +115,15 @@ class C3DBackbone(nn.Module):
         self.out_channels = [dim]
 
     def forward(self, video: Tensor) -> BackboneOutput:
-        """Compute the map of the last convolution, and the cells after the last pooling.
+        """Compute the map of the last convolution, and the output of the last pooling.
 
         Args:
             video: float, normalized, (B, 3, T, H, W).
 
         Returns:
             One map (B, C, T', H', W') with T' = ceil(T / 8), H' = ceil(H / 16), W' likewise; as
-            ``summary`` float (B, C * 16). 16 frames of 112x112 leave just those cells, as
-            published; of other sizes they are averages.
+            ``summary`` float (B, C * 16). With 16 frames of 112x112 it is as published; other
+            sizes are average-pooled to it.
         """
         x = video
         for name, _, pool in _LAYERS:
@@ -132,11 +132,11 @@ class C3DBackbone(nn.Module):
             layer = self.get_submodule(name)
             recompute = self.act_checkpoint and self.training
             x = activation_checkpoint(layer, x) if recompute else layer(x)
-        cells = F.adaptive_avg_pool3d(F.max_pool3d(x, _LAST_POOL, ceil_mode=True), _GRID)
-        return BackboneOutput([x], cells.flatten(1))
+        summary = F.adaptive_avg_pool3d(F.max_pool3d(x, _LAST_POOL, ceil_mode=True), _GRID)
+        return BackboneOutput([x], summary.flatten(1))
 
     def native_pooling(self) -> GridPooling:
-        """Build what gives a crop of the map the form of the summary.
+        """Build the pooling that gives crops of the map the shape of the summary.
 
         Returns:
             ``Tokens -> (N, C * 16)``.
@@ -150,7 +150,7 @@ class C3DHead(nn.Module):
     Args:
         dim_in: C.
         dim_out: D, the classes.
-        dim_hidden: Channels in between.
+        dim_hidden: Channels of the hidden layers.
         dropout: Probability of dropout.
         init_std: Standard deviation of the last layer's initial weights.
     """
@@ -179,7 +179,7 @@ class C3DHead(nn.Module):
 
         Args:
             x: float (N, C).
-            groups: Not used: rows do not influence each other.
+            groups: Not used, as rows are independent.
 
         Returns:
             float (N, D).
@@ -201,7 +201,7 @@ def c3d(cfg: CfgNode) -> C3DBackbone:
 
 @HEAD_REGISTRY.register()
 def c3d_fc(dim_in: int, dim_out: int, cfg: CfgNode) -> C3DHead:
-    """Build C3D's linear layers, 4096 channels wide at the published width.
+    """Build C3D's linear layers, with 4096 channels at the published width.
 
     Read: MODEL.DROPOUT_RATE, FC_INIT_STD, RESNET.WIDTH_PER_GROUP.
     """
@@ -216,7 +216,7 @@ def c3d_fc(dim_in: int, dim_out: int, cfg: CfgNode) -> C3DHead:
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def published_c3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the keys of C3D as its authors, and the usual ports of it, name them.
+    """Convert the keys of C3D from the authors' code and its common ports.
 
     Convolutions get the prefix ``backbone.`` (``conv1`` and ``conv2`` of the ports become
     ``conv1a`` and ``conv2a``), ``fc6`` and ``fc7`` the prefix ``head.``, and ``fc8`` becomes
@@ -226,7 +226,7 @@ def published_c3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the keys are not of C3D.
+        The converted state dict, or None if the keys are not of C3D.
     """
     renamed = {"conv1": "conv1a", "conv2": "conv2a", "fc8": "projection"}
     convolutions = {name for name, _, _ in _LAYERS}

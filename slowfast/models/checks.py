@@ -1,4 +1,4 @@
-"""What can be wrong with MODEL, SOLVER and BN in a configuration."""
+"""Configuration checks of MODEL, SOLVER and BN."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLORS = 3
 
 @register_check
 def check_names(cfg: CfgNode) -> list[Problem]:
-    """Find names that no registry knows.
+    """Find names that are in no registry.
 
     Args:
         cfg: The merged configuration.
@@ -64,7 +64,7 @@ def check_names(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_model(cfg: CfgNode) -> list[Problem]:
-    """Find impossible values of MODEL, RESNET, BN and SOLVER.
+    """Find invalid values of MODEL, RESNET, BN and SOLVER.
 
     Args:
         cfg: The merged configuration.
@@ -86,15 +86,13 @@ def check_model(cfg: CfgNode) -> list[Problem]:
             problems.append(Problem(key, f"got {cfg[section][name]}, expected more than 0."))
     channels = list(cfg.DATA.INPUT_CHANNEL_NUM)
     if any(number != _COLORS for number in channels):
-        message = (
-            f"got {channels}, expected 3 for each pathway: frames are read as RGB, gray ones too."
-        )
+        message = f"got {channels}, expected 3 for each pathway: all frames are read as RGB."
         problems.append(Problem("DATA.INPUT_CHANNEL_NUM", message))
     pooling = cfg.MODEL.POOLING
     frozen = cfg.MODEL.DETACH_FINAL_FC or cfg.MODEL.FREEZE_BACKBONE
     if frozen and cfg.TRAIN.ENABLE and not cfg.TRAIN.CHECKPOINT_FILE_PATH:
         message = (
-            "names no weights, but the backbone is frozen (MODEL.DETACH_FINAL_FC, "
+            "is empty, but the backbone is frozen (MODEL.DETACH_FINAL_FC, "
             "MODEL.FREEZE_BACKBONE). Name a checkpoint, or 'random' to probe an untrained one."
         )
         problems.append(Problem("TRAIN.CHECKPOINT_FILE_PATH", message))
@@ -102,7 +100,7 @@ def check_model(cfg: CfgNode) -> list[Problem]:
     reads_space = pooling in registry and registry.capability(pooling, "reads_space")
     if reads_space and cfg.MODEL.FEATURE_AUG != "none":
         message = (
-            f"'{pooling}' reads single cells, but crops of the feature map are averages over "
+            f"'{pooling}' pools spatial positions, but feature crops are averages over "
             "space. Set MODEL.FEATURE_AUG none, or choose another pooling."
         )
         problems.append(Problem("MODEL.POOLING", message))
@@ -114,7 +112,7 @@ def check_model(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_solver(cfg: CfgNode) -> list[Problem]:
-    """Find contradictions within SOLVER.
+    """Find invalid and conflicting values of SOLVER.
 
     Args:
         cfg: The merged configuration.
@@ -136,11 +134,11 @@ def check_solver(cfg: CfgNode) -> list[Problem]:
         )
     betas = list(solver.BETAS)
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        message = f"got {betas}, expected two numbers from 0 to 1, 1 not among them."
+        message = f"got {betas}, expected two numbers in [0, 1)."
         problems.append(Problem("SOLVER.BETAS", message))
     if not 0 < solver.LAYER_DECAY <= 1:
         got = solver.LAYER_DECAY
-        problems.append(Problem("SOLVER.LAYER_DECAY", f"got {got}, expected above 0, up to 1."))
+        problems.append(Problem("SOLVER.LAYER_DECAY", f"got {got}, expected a number in (0, 1]."))
     if solver.ACCUMULATE_STEPS < 1:
         got = solver.ACCUMULATE_STEPS
         problems.append(Problem("SOLVER.ACCUMULATE_STEPS", f"got {got}, expected at least 1."))
@@ -161,7 +159,7 @@ def check_solver(cfg: CfgNode) -> list[Problem]:
         problems.append(
             Problem(
                 "SOLVER.BASE_BATCH_SIZE",
-                "already scales the rate with the global batch; set "
+                "already scales the learning rate with the global batch; set "
                 "SOLVER.BASE_LR_SCALE_NUM_SHARDS False.",
             )
         )

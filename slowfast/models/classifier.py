@@ -1,7 +1,7 @@
-"""Supervised classification: backbone, pooling, head, and crops of the feature map.
+"""Supervised classification: backbone, pooling, head, and feature crops.
 
-In a classifier a feature crop is an augmentation: the head sees the full map and K crops of it, all
-with the sample's label. Evaluation sees the full map only.
+In a classifier, feature crops are an augmentation: the head classifies the full feature map and K
+crops of it, all with the label of the sample. Evaluation uses the full map only.
 
 Legend: B batch, V views, K crops, C channels, T frames, T' H' W' feature map.
 """
@@ -30,10 +30,10 @@ __all__ = ["Classifier", "ClassifierOutputs", "build_classifier", "video_classif
 
 
 class ClassifierOutputs(NamedTuple):
-    """What a classifier returns.
+    """Outputs of a classifier.
 
     Attributes:
-        logits: float (B, V, classes), of the full maps.
+        logits: float (B, V, classes), of the full feature maps.
         crop_logits: float (K, B, V, classes), of the crops; None without crops.
     """
 
@@ -49,14 +49,14 @@ class Classifier(Method):
         pooling: One ``Tokens`` per pathway -> (N, C).
         head: ``(x, groups) -> (N, classes)``.
         feature_aug: ``(maps, aug_seed) -> list[CropGroup]``, used in training; None for none.
-        use_summary: Let the backbone's own summary, where it has one, stand for the full map.
-        frozen: Names of the parts that stay in evaluation mode and get no gradient: ``backbone``
-            for an attentive probe, with ``pooling`` for a linear one.
-        frozen_bn: Keep batch norm at its running statistics while training.
+        use_summary: Use the backbone's summary (if any) as pooled features of the full map.
+        frozen: Names of the components that stay in evaluation mode without gradient: ``backbone``
+            for an attentive probe, also ``pooling`` for a linear probe.
+        frozen_bn: Batch norm uses its running statistics in training.
         num_classes: Outputs of the head, to check labels against; None: not checked.
 
     Attributes:
-        modality: The entry of a batch that is read, and the name of the features that are returned.
+        modality: Entry of the batch that is the input, and name of the returned features.
     """
 
     modality = "video"
@@ -87,7 +87,7 @@ class Classifier(Method):
             self.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; what is frozen stays in evaluation."""
+        """Set training or evaluation mode; frozen components stay in evaluation mode."""
         super().train(mode)
         for name in self.frozen:
             self.get_submodule(name).eval()
@@ -99,8 +99,8 @@ class Classifier(Method):
         """Classify.
 
         Args:
-            batch: What ``encode`` reads; with a feature augmentation, in training, also
-                ``aug_seed`` int64 (B,).
+            batch: Input of ``encode``; with a feature augmentation, in training, also ``aug_seed``
+                int64 (B,).
 
         Returns:
             Logits of the full maps and, in training with a feature augmentation, of the crops.
@@ -122,7 +122,7 @@ class Classifier(Method):
         """Compute features and logits of the full maps, for evaluation.
 
         Args:
-            batch: What ``encode`` reads.
+            batch: Input of ``encode``.
 
         Returns:
             ``video`` (the ``modality``): pooled features (B, V, C); ``logits``: (B, V, classes).
@@ -135,7 +135,7 @@ class Classifier(Method):
         }
 
     def encode(self, batch: Mapping[str, Any]) -> BackboneOutput:
-        """Compute the backbone's maps.
+        """Compute the feature maps of the backbone.
 
         Args:
             batch: ``video`` float, normalized, (B, V, 3, T, H, W).
@@ -146,38 +146,38 @@ class Classifier(Method):
         output: BackboneOutput = self.backbone(batch["video"].flatten(0, 1))
         return output
 
-    def _gradients(self, part: str) -> torch.set_grad_enabled:
-        """Record gradients unless the part is frozen (or nobody records any)."""
-        return torch.set_grad_enabled(torch.is_grad_enabled() and part not in self.frozen)
+    def _gradients(self, component: str) -> torch.set_grad_enabled:
+        """Enable gradients unless the component is frozen or gradients are disabled."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and component not in self.frozen)
 
     def _pool(self, out: BackboneOutput, crops: list[CropGroup]) -> Tensor:
-        """Pool full maps and crops: rows of the full maps first, then the crops'."""
+        """Pool full maps and crops; rows of the full maps come first."""
         if not self.use_summary or out.summary is None:
             reads_space = getattr(self.pooling, "reads_space", False)
-            whole = full_group(out.maps, reads_space=reads_space)
-            return pool_groups(self.pooling, [whole, *crops])
+            full = full_group(out.maps, reads_space=reads_space)
+            return pool_groups(self.pooling, [full, *crops])
         if not crops:
             return out.summary
         return torch.cat([out.summary, pool_groups(self.pooling, crops)])
 
     def no_weight_decay(self) -> set[str]:
-        """Name the backbone's parameters that it wants without weight decay."""
+        """Return the names of backbone parameters without weight decay."""
         names: set[str] = getattr(self.backbone, "no_weight_decay", set)()
         return {f"backbone.{name}" for name in names}
 
     @property
     def num_layers(self) -> int:
-        """Number of the last layer, the head, for SOLVER.LAYER_DECAY."""
+        """Index of the last layer, the head, for SOLVER.LAYER_DECAY."""
         return getattr(self.backbone, "num_layers", 0) + 1
 
     def layer_id(self, name: str) -> int:
-        """Number a parameter's layer, from 0 at the input, for SOLVER.LAYER_DECAY.
+        """Return the layer index of a parameter, from 0 at the input, for SOLVER.LAYER_DECAY.
 
-        A backbone that does not number its layers (``num_layers``, ``layer_id``) is one layer: a
-        decay of 0.1 then trains it, and the pooling, at a tenth of the head's rate.
+        A backbone without ``num_layers`` and ``layer_id`` counts as one layer: a decay of 0.1 then
+        trains it, and the pooling, with a tenth of the head's learning rate.
 
         Args:
-            name: Of the parameter.
+            name: Name of the parameter.
 
         Returns:
             0 to ``num_layers``.
@@ -193,13 +193,13 @@ class Classifier(Method):
 def build_classifier(
     cfg: CfgNode, kind: type[Classifier] = Classifier, arch: str = ""
 ) -> Classifier:
-    """Build a classifier of any backbone family.
+    """Build a classifier with any backbone.
 
-    Families register themselves in MODEL_REGISTRY by a function that returns this.
+    Model families register a function in MODEL_REGISTRY that calls this.
 
     Args:
         cfg: Read: MODEL.ARCH, POOLING, HEAD, NUM_CLASSES, FEATURE_AUG, DETACH_FINAL_FC,
-            FREEZE_BACKBONE, FROZEN_BN, and what those parts read.
+            FREEZE_BACKBONE, FROZEN_BN, and the keys of the components.
         kind: Class to build.
         arch: Name of the backbone; empty: MODEL.ARCH.
 
@@ -234,8 +234,8 @@ def build_classifier(
 def video_classifier(cfg: CfgNode) -> Classifier:
     """Build a classifier on MODEL.ARCH.
 
-    PySlowFast has a model for each family of convolutional networks, and one more where
-    pytorchvideo builds it (``PTV``); here one function stands behind all of these names.
+    PySlowFast has a model for each family of convolutional networks, and another one for those of
+    pytorchvideo (``PTV``); here all of these names use this function.
 
     Args:
         cfg: As for ``build_classifier``.

@@ -1,7 +1,7 @@
-"""How large a network is and how much it computes, without running it.
+"""Counts the parameters and multiply-adds of a model, without running it.
 
-The network is built a second time on the meta device, where tensors have shapes but no values, and
-shown one clip there. Torch's counter also counts attention.
+A copy of the model is built on the meta device, where tensors have shapes but no values, and
+applied to one clip. Torch's counter includes attention.
 
 Legend: T frames.
 """
@@ -21,14 +21,14 @@ __all__ = ["Complexity", "count_complexity", "describe_complexity"]
 
 
 class Complexity(NamedTuple):
-    """The size of a network and of its work on one clip.
+    """Size of a model, and its computation for one clip.
 
     Attributes:
-        parameters: Of the whole model.
-        multiply_adds: In one forward pass of one clip in evaluation, with its audio where the model
-            hears. What papers on video call FLOPs.
+        parameters: Number of parameters of the full model.
+        multiply_adds: Multiply-adds of a forward pass of one clip in evaluation, with its audio for
+            audio-visual models. Video papers call these FLOPs.
         frames: T of the clip.
-        side: Of its square frames, in pixels.
+        side: Side of the square frames, in pixels.
     """
 
     parameters: int
@@ -42,17 +42,17 @@ def count_complexity(cfg: CfgNode, side: int = 0) -> Complexity:
 
     Args:
         cfg: The configuration.
-        side: Of the frames, in pixels; 0: DATA.TRAIN_CROP_SIZE.
+        side: Side of the frames, in pixels; 0: DATA.TRAIN_CROP_SIZE.
 
     Returns:
-        The counts. Random numbers of the caller are not touched.
+        The counts. The global random state does not change.
 
     Raises:
-        NotImplementedError: If a part of the model does something that shapes alone cannot tell.
+        NotImplementedError: If an operation of the model needs values, not only shapes.
     """
     side = side or cfg.DATA.TRAIN_CROP_SIZE
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        # The counter's hooks fail on views of parameters that want a gradient.
+        # The counter's hooks fail on views of parameters that require a gradient.
         model: Any = build_model(cfg).eval().requires_grad_(False)
         counter = FlopCounterMode(display=False)
         with torch.no_grad(), counter:
@@ -62,13 +62,13 @@ def count_complexity(cfg: CfgNode, side: int = 0) -> Complexity:
 
 
 def describe_complexity(cfg: CfgNode) -> str:
-    """Say in a line what one clip costs, for the header of a run.
+    """Describe the computation for one clip in a line, for the log.
 
     Args:
         cfg: The configuration.
 
     Returns:
-        ``40.5 G multiply-adds for a clip of 16 frames of 112 pixels``, or why they are not known.
+        ``40.5 G multiply-adds for a clip of 16 frames of 112 pixels``, or why they are unknown.
     """
     try:
         work = count_complexity(cfg)

@@ -1,4 +1,4 @@
-"""What passes between backbone, feature augmentation, pooling and head.
+"""Types of the outputs of backbones and feature augmentations, and inputs of poolings.
 
 Legend: B batch, K crops, C channels, T' H' W' feature map, L token steps, N = K * B token rows.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class BackboneOutput(NamedTuple):
-    """What a video or audio backbone returns.
+    """Output of a video or audio backbone.
 
     Attributes:
         maps: Feature maps before pooling, one per pathway. Video: float (B, C, T', H', W');
@@ -26,11 +26,11 @@ class BackboneOutput(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """A sequence of time steps per row: what a temporal pooling reads.
+    """A sequence of tokens per row, the input of a pooling.
 
     Attributes:
-        values: float (N, L, C). One spatial average per time step, or, for a pooling that reads
-            space, one cell of the map; padding where mask is False.
+        values: float (N, L, C). One spatial average per time step, or, for a pooling with
+            ``reads_space``, one spatial position; padding where mask is False.
         mask: bool (N, L). True where the token belongs to the row; at least one True per row.
         positions: int64 (N, L). Index of the token's step on the full map's time axis.
     """
@@ -44,8 +44,8 @@ class CropGroup(NamedTuple):
     """K crops of every sample that share one token length.
 
     Attributes:
-        names: K slot names such as ``space_large_0``; the same for every batch.
-        tokens: One ``Tokens`` per pathway, each with N = K * B rows in slot-major order: row
+        names: K crop names such as ``space_large_0``; the same for every batch.
+        tokens: One ``Tokens`` per pathway, each with N = K * B rows in crop-major order: row
             ``k * B + b`` is crop k of sample b.
         sample: int64 (N,). Row of the batch that each crop came from.
     """
@@ -56,7 +56,7 @@ class CropGroup(NamedTuple):
 
 
 def temporal_tokens(feature_map: Tensor) -> Tokens:
-    """Average a whole map over space: one token per time step.
+    """Average a full feature map over space: one token per time step.
 
     Args:
         feature_map: float (B, C, T', H', W').
@@ -72,7 +72,7 @@ def temporal_tokens(feature_map: Tensor) -> Tokens:
 
 
 def spatiotemporal_tokens(feature_map: Tensor) -> Tokens:
-    """Take every cell of a map as a token, for a pooling that reads space.
+    """Take every spatial position as a token, for a pooling with ``reads_space``.
 
     Args:
         feature_map: float (B, C, T', H', W').

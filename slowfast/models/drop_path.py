@@ -1,4 +1,4 @@
-"""Stochastic depth: a residual branch is left out for some samples of a batch.
+"""Stochastic depth: residual branches are dropped for random samples of a batch.
 
 Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016; MODEL.DROPCONNECT_RATE and
 MVIT.DROPPATH_RATE.
@@ -12,10 +12,10 @@ __all__ = ["DropPath"]
 
 
 class DropPath(nn.Module):
-    """Set a branch to zero for each sample with some probability; make up for it in the others.
+    """Set a branch to zero for each sample with probability p, and scale the others by 1 / (1 - p).
 
     Args:
-        rate: Probability; 0 does nothing, and draws nothing.
+        rate: Drop probability p; 0 does nothing, and uses no random numbers.
     """
 
     def __init__(self, rate: float = 0.0) -> None:
@@ -27,7 +27,7 @@ class DropPath(nn.Module):
         return f"rate={self.rate}"
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop.
+        """Apply stochastic depth.
 
         Args:
             x: float (B, ...), the output of the branch.

@@ -1,7 +1,7 @@
-"""From pooled features to logits or embeddings.
+"""Heads: pooled features to logits or embeddings.
 
-A head always returns logits, in training and in evaluation: probabilities are :func:`activate`'s
-work, so that averaging over views, calibration and losses all start from the same numbers.
+A head always returns logits, in training and in evaluation. :func:`activate` computes scores, so
+that averaging over views, calibration and losses all use the same logits.
 (PySlowFast's heads apply MODEL.HEAD_ACT themselves when not training.)
 
 Legend: N rows, C channels, D embedding or classes.
@@ -30,7 +30,7 @@ HEAD_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def activate(logits: Tensor, head_act: str) -> Tensor:
-    """Turn logits into scores, for evaluation (MODEL.HEAD_ACT).
+    """Convert logits to scores, for evaluation (MODEL.HEAD_ACT).
 
     Args:
         logits: float (..., D).
@@ -46,7 +46,7 @@ def activate(logits: Tensor, head_act: str) -> Tensor:
         raise ParameterError(
             "head_act", f"got '{head_act}', expected one of {', '.join(HEAD_ACTIVATIONS)}."
         )
-    # In half precision a softmax over many classes loses the small ones.
+    # In half precision a softmax over many classes underflows.
     wide = logits if logits.dtype == torch.float64 else logits.float()
     return HEAD_ACTIVATIONS[head_act](wide)
 
@@ -75,7 +75,7 @@ class LinearHead(nn.Module):
 
         Args:
             x: float (N, C).
-            groups: Not used: rows do not influence each other.
+            groups: Not used, as rows are independent.
 
         Returns:
             float (N, D).
@@ -84,16 +84,16 @@ class LinearHead(nn.Module):
 
 
 class MLPHead(nn.Module):
-    """Linear, batch norm and ReLU, as often as wanted, and a last linear layer.
+    """An MLP: blocks of linear layer, batch norm and ReLU, and a last linear layer.
 
     Args:
         dim_in: C.
         dim_hidden: Width of the hidden layers.
         dim_out: D.
-        num_layers: Linear layers in all.
+        num_layers: Number of linear layers.
         norm: ``dim_hidden -> GroupedBatchNorm1d``, or None for none.
         dropout: Probability of dropout before each linear layer.
-        normalize: Give each row length 1.
+        normalize: L2-normalize the output.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class MLPHead(nn.Module):
         super().__init__()
         dims = [dim_in, *[dim_hidden] * (num_layers - 1)]
         hidden = dims[1:]
-        # Batch norm takes any bias away again.
+        # Batch norm removes a bias.
         self.layers = nn.ModuleList(
             nn.Linear(a, b, bias=norm is None) for a, b in zip(dims, hidden, strict=False)
         )
@@ -124,7 +124,7 @@ class MLPHead(nn.Module):
 
         Args:
             x: float (N, C), ``groups`` equal blocks of rows.
-            groups: Blocks that take batch statistics of their own.
+            groups: Number of blocks with their own batch statistics.
 
         Returns:
             float (N, D).
@@ -148,7 +148,7 @@ def linear(dim_in: int, dim_out: int, cfg: CfgNode) -> LinearHead:
 
 @HEAD_REGISTRY.register()
 def mlp(dim_in: int, dim_out: int, cfg: CfgNode) -> MLPHead:
-    """Build a head of two layers, the hidden one as wide as the input.
+    """Build an MLP head of two layers; the hidden one is as wide as the input.
 
     Read: MODEL.DROPOUT_RATE, BN.NORM_TYPE.
     """

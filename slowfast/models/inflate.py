@@ -1,4 +1,4 @@
-"""From weights of images to weights of video (Carreira and Zisserman, CVPR 2017, section 2.4).
+"""Inflates image weights to video weights (Carreira and Zisserman, CVPR 2017, section 2.4).
 
 Legend: O output channels, I input channels, t h w kernel.
 """
@@ -11,16 +11,16 @@ __all__ = ["inflate"]
 
 
 def inflate(value: Tensor, like: Tensor) -> Tensor | None:
-    """Repeat a kernel in time, divided by its new length.
+    """Repeat a kernel in time, divided by its length in time.
 
-    On a clip of a still picture the inflated layer computes what the image's layer did.
+    On a clip of one repeated frame, the inflated layer computes the output of the image layer.
 
     Args:
         value: (O, I, h, w), or (O, I, 1, h, w).
-        like: The model's own tensor, (O, I, t, h, w).
+        like: Tensor of the model, (O, I, t, h, w).
 
     Returns:
-        (O, I, t, h, w), or None when the shapes are not those of a kernel and its inflation.
+        (O, I, t, h, w), or None if the shapes do not match.
     """
     if value.dim() == 4:
         value = value.unsqueeze(2)

@@ -1,9 +1,9 @@
-"""Position embeddings of one grid resized to another, when weights are loaded.
+"""Resizes position embeddings to another grid, when weights are loaded.
 
-A model trained on 16 frames of 224 pixels has one position embedding per cell of its token grid;
-built for another clip it has another grid. The tables are resized as pictures are.
+A model for 16 frames of 224 pixels has one position embedding per position of its token grid; for
+another clip size the grid is different. Embeddings are interpolated like images.
 
-Legend: N cells of the grid, P tokens in front of it (a class token), C channels, L positions.
+Legend: N positions of the grid, P prefix tokens (a class token), C channels, L relative positions.
 """
 
 from __future__ import annotations
@@ -26,41 +26,41 @@ def resize_positions(
     new_grid: Sequence[int],
     num_prefix: int = 0,
 ) -> Tensor:
-    """Resize a table of positions on a grid.
+    """Resize position embeddings of a grid.
 
     Args:
-        value: float (1, P + N, C), the grid's cells row by row, its last axis fastest.
-        old_grid: Sides of the table's grid: (T, H, W), (H, W) or (L,); their product is N.
-        new_grid: Sides wanted, as many.
-        num_prefix: P, tokens in front of the grid, which stay as they are.
+        value: float (1, P + N, C), the grid in row-major order.
+        old_grid: Size of the grid: (T, H, W), (H, W) or (L,); the product is N.
+        new_grid: New size, with as many dimensions.
+        num_prefix: P, prefix tokens, which are not resized.
 
     Returns:
         float (1, P + N', C) with N' the product of ``new_grid``.
 
     Raises:
-        ValueError: If the table is not of that grid.
+        ValueError: If the embeddings do not match the grid.
     """
     prefix, table = value[:, :num_prefix], value[:, num_prefix:]
     if table.shape[1] != math.prod(old_grid) or len(old_grid) != len(new_grid):
         raise ValueError(
-            f"a table of {value.shape[1]} positions is not a grid of {tuple(old_grid)} behind "
+            f"{value.shape[1]} position embeddings are not a grid of {tuple(old_grid)} after "
             f"{num_prefix} tokens, or cannot become one of {tuple(new_grid)}."
         )
     if tuple(old_grid) == tuple(new_grid):
         return value
-    picture = table.transpose(1, 2).unflatten(2, tuple(old_grid))  # (1, C, *old_grid)
+    image = table.transpose(1, 2).unflatten(2, tuple(old_grid))  # (1, C, *old_grid)
     resized = F.interpolate(
-        picture.float(), size=tuple(new_grid), mode=_MODES[len(new_grid)], align_corners=False
+        image.float(), size=tuple(new_grid), mode=_MODES[len(new_grid)], align_corners=False
     )
     return cat([prefix, resized.flatten(2).transpose(1, 2).to(value.dtype)], dim=1)
 
 
 def resize_axis(value: Tensor, length: int) -> Tensor:
-    """Resize a table of relative positions along one axis.
+    """Resize relative position embeddings along one axis.
 
     Args:
         value: float (L, C), from the most negative distance to the most positive.
-        length: L wanted.
+        length: New L.
 
     Returns:
         float (length, C), linearly interpolated.
@@ -70,14 +70,14 @@ def resize_axis(value: Tensor, length: int) -> Tensor:
     return resized[0].t().to(value.dtype)
 
 
-def square_grid(cells: int) -> tuple[int, int] | None:
-    """Take a number of cells for a square, for tables that do not say their grid.
+def square_grid(count: int) -> tuple[int, int] | None:
+    """Find the side lengths of a square grid.
 
     Args:
-        cells: N.
+        count: N.
 
     Returns:
-        Its two sides, or None when N is no square.
+        Its height and width, or None if N is not a square number.
     """
-    side = math.isqrt(cells)
-    return (side, side) if side * side == cells else None
+    side = math.isqrt(count)
+    return (side, side) if side * side == count else None

@@ -13,26 +13,27 @@ __all__ = ["LARS"]
 
 
 class LARS(Optimizer):
-    """SGD with momentum whose rate is adapted to each parameter tensor (You et al., 2017).
+    """SGD with momentum and a learning rate adapted to each parameter tensor (You et al., 2017).
 
-    With weights w, gradient g, weight decay b and rate lr::
+    With weights w, gradient g, weight decay b and learning rate lr::
 
         local = trust * |w| / (|g| + b |w|)
         v     = momentum * v + (1 - dampening) * local * (g + b w)
         w     = w - lr * v
 
-    The rate stands outside the running step, as in torch's SGD, so that a schedule acts at once.
-    ``local`` is 1 where |w| or |g| is 0, and in groups with ``apply_LARS`` False, which then take
-    steps of plain SGD: batch norm, biases and other parameters without weight decay.
+    The learning rate is outside the momentum buffer, as in torch's SGD, so that a schedule acts at
+    once.
+    ``local`` is 1 where |w| or |g| is 0, and in groups with ``apply_LARS`` False, which use
+    plain SGD: batch norm, biases and other parameters without weight decay.
 
     Args:
         params: Parameters or groups. A group may have ``apply_LARS`` (True).
-        lr: Rate; a group may have its own, as for all that follows.
-        momentum: Of the running step v.
-        weight_decay: b.
-        dampening: Of the new gradient.
+        lr: Learning rate; groups may override it and all following arguments.
+        momentum: Momentum of v.
+        weight_decay: Weight decay b.
+        dampening: Dampening of the new gradient.
         nesterov: Step along ``g + momentum * v`` instead of v.
-        trust_coefficient: trust.
+        trust_coefficient: Coefficient ``trust``.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class LARS(Optimizer):
             closure: Recomputes the loss, if given.
 
         Returns:
-            What it returned.
+            The loss, if ``closure`` is given.
         """
         loss = None
         if closure is not None:
@@ -82,7 +83,7 @@ class LARS(Optimizer):
     def _update(self, param: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         change = gradient.add(param, alpha=group["weight_decay"])
         if group["apply_LARS"]:
-            change *= _local_rate(param.norm(), gradient.norm(), group)
+            change *= _local_lr(param.norm(), gradient.norm(), group)
         if group["momentum"]:
             state = self.state[param]
             if "momentum_buffer" not in state:
@@ -96,8 +97,8 @@ class LARS(Optimizer):
         param.add_(change, alpha=-group["lr"])
 
 
-def _local_rate(weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
-    """Compute the local rate from both norms, as a tensor: nothing waits for the device."""
-    rate = group["trust_coefficient"] * weight / (gradient + group["weight_decay"] * weight)
+def _local_lr(weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+    """Compute the local learning rate from both norms, as a tensor to avoid synchronization."""
+    lr = group["trust_coefficient"] * weight / (gradient + group["weight_decay"] * weight)
     usable = (weight > 0) & (gradient > 0)
-    return torch.where(usable, rate, torch.ones_like(rate))
+    return torch.where(usable, lr, torch.ones_like(lr))

@@ -1,7 +1,7 @@
-"""The contract between a method and everything else: trainer, evaluator and data know no more.
+"""The interface of a method, used by trainer, evaluator and data loading.
 
-A method is a model that a YAML names (MODEL.MODEL_NAME) together with what it does around an
-optimizer step. The trainer calls, in this order:
+A method is a model (MODEL.MODEL_NAME) with hooks around the optimizer step. The trainer calls, in
+this order:
 
     setup(data)                            once, before optimizer, checkpoint and DDP
     before_epoch(progress)                 at the first step of an epoch
@@ -12,9 +12,8 @@ optimizer step. The trainer calls, in this order:
     after_batch(outputs, batch, progress)  for each batch, in order
     after_step(progress)                   last
 
-All state lives in buffers, so that a checkpoint holds it and a stopped run resumes bit for bit. A
-plain ``nn.Module`` with ``forward`` and ``embed`` is a method, too: hooks that it lacks are not
-called.
+All state is in buffers, so that it is in checkpoints and a stopped run resumes bit for bit. A plain
+``nn.Module`` with ``forward`` and ``embed`` is a method, too: missing hooks are not called.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ __all__ = [
 
 
 class DatasetInfo(NamedTuple):
-    """What a method may know of the training data before the first step.
+    """Information about the training data, available before the first step.
 
     Attributes:
-        num_rows: Files of the train split; ``batch["index"]`` is below it, so it is the length of a
-            memory bank.
-        num_samples: Samples of an epoch; more where a file gives several.
-        steps_per_epoch: Optimizer steps of an epoch.
+        num_rows: Files of the train split, the upper bound of ``batch["index"]``, and so the length
+            of a memory bank.
+        num_samples: Samples per epoch; more than ``num_rows`` if a file has several.
+        steps_per_epoch: Optimizer steps per epoch.
         batch_size: Samples of one batch of one process.
         world_size: Processes.
     """
@@ -56,16 +55,15 @@ class DatasetInfo(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far training is.
+    """Progress of the training.
 
     Attributes:
         step: Optimizer steps attempted before this one, as the learning rate counts them.
-        epoch: Whole epochs before this step.
+        epoch: Completed epochs before this step.
         epoch_float: The same, with the fraction of the current epoch.
         max_epoch: SOLVER.MAX_EPOCH.
-        steps_per_epoch: Optimizer steps of an epoch.
-        stepped: After the step: whether it was taken. A step whose gradients overflow float16 is
-            not.
+        steps_per_epoch: Optimizer steps per epoch.
+        stepped: After the step: whether it was taken, i.e. its gradients did not overflow float16.
     """
 
     step: int
@@ -79,16 +77,16 @@ class Progress(NamedTuple):
 class Method(nn.Module):
     """Base class of methods; every hook does nothing unless it is overridden.
 
-    ``forward(batch)`` returns a NamedTuple of all that the loss reads, detached rows of banks and
-    queues among it. It changes nothing but running statistics of batch norm.
+    ``forward(batch)`` returns a NamedTuple of all inputs of the loss, including detached rows of
+    banks and queues. It changes nothing but running statistics of batch norm.
 
     Attributes:
-        replicated_buffers: Names of buffers that DistributedDataParallel leaves alone, such as
-            ``bank``; every process must fill them with the same values: from RNG_SEED at first,
-            from gathered tensors later. Without it they are broadcast before every forward pass.
-            Submodules name their own, as those of ``models/contrastive`` do.
-        output_batch_dims: Where the outputs of ``forward`` have their samples, if not in their
-            first dimension; None for outputs that all samples share, such as a bank. Read with
+        replicated_buffers: Names of buffers that DistributedDataParallel does not broadcast, such
+            as ``bank``. Every process must fill them with the same values: initially from RNG_SEED,
+            then from gathered tensors. Other buffers are broadcast before every forward pass.
+            Submodules may have this attribute, too, as in ``models/contrastive``.
+        output_batch_dims: Sample dimension of outputs of ``forward``, if it is not the first one;
+            None for outputs that all samples share, such as a bank. Used with
             SOLVER.GRAD_CACHE_CHUNK.
     """
 
@@ -96,17 +94,17 @@ class Method(nn.Module):
     output_batch_dims: ClassVar[Mapping[str, int | None]] = {}
 
     def setup(self, data: DatasetInfo) -> None:
-        """Prepare for the training data, such as a memory bank of its size. Not for evaluation.
+        """Prepare for the training data, such as creating a memory bank. Not called in evaluation.
 
         Args:
-            data: What there is to train on.
+            data: Information about the training data.
         """
 
     def embed(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Compute frozen features for evaluation.
 
         Args:
-            batch: As ``forward`` reads it; entries that the protocols do not need may be missing.
+            batch: As for ``forward``; entries that the protocols do not need may be missing.
 
         Returns:
             Features by name; ``engine/features.py`` lists the names that protocols read.
@@ -129,59 +127,59 @@ class Method(nn.Module):
         return None
 
     def before_epoch(self, progress: Progress) -> None:
-        """Decide something for an epoch, without gradients; keep it in a buffer.
+        """Prepare an epoch, without gradients; results are kept in buffers.
 
         A run that resumes in the middle of an epoch does not call it again.
 
         Args:
-            progress: Where training is.
+            progress: Training progress.
         """
 
     def before_step(self, progress: Progress) -> None:
         """Prepare a step, without gradients: copy an encoder, normalize prototypes.
 
         Args:
-            progress: Where training is.
+            progress: Training progress.
         """
 
     def after_backward(self, progress: Progress) -> None:
-        """Change gradients before they are clipped; ``grad = None`` leaves a parameter as it is.
+        """Modify gradients before clipping; ``grad = None`` excludes a parameter from the step.
 
         Args:
-            progress: Where training is.
+            progress: Training progress.
         """
 
     def after_batch(self, outputs: Any, batch: Mapping[str, Any], progress: Progress) -> None:
         """Write banks and queues, without gradients, after the step.
 
         Args:
-            outputs: What ``forward`` returned, detached.
+            outputs: Outputs of ``forward``, detached.
             batch: The batch without frames and spectrograms. Rows whose audio is not valid, or
                 whose outputs are not finite, must not be written.
-            progress: Where training is; ``stepped`` is known.
+            progress: Training progress; ``stepped`` is known.
         """
 
     def after_step(self, progress: Progress) -> None:
-        """Update moving averages, without gradients; the last of a step.
+        """Update moving averages, without gradients; the last hook of a step.
 
         Args:
-            progress: Where training is; ``stepped`` is known.
+            progress: Training progress; ``stepped`` is known.
         """
 
     def rank_state(self) -> dict[str, Tensor]:
         """Return state that differs between processes; a checkpoint holds that of each.
 
         Returns:
-            Tensors by name, which ``load_rank_state`` is given when a run resumes on as many
+            Tensors by name, passed to ``load_rank_state`` if a run resumes on the same number of
             processes.
         """
         return {}
 
     def load_rank_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what ``rank_state`` returned.
+        """Restore the result of ``rank_state``.
 
         Args:
-            state: That of this process.
+            state: State of this process.
         """
 
 
@@ -190,21 +188,21 @@ def call_hook(model: nn.Module, name: str, *args: Any) -> Any:
 
     Args:
         model: A method, or a plain module.
-        name: Of the hook.
-        args: Its arguments.
+        name: Name of the hook.
+        args: Arguments of the hook.
 
     Returns:
-        What it returns; None without such a hook.
+        Result of the hook; None without such a hook.
     """
     hook = getattr(model, name, None)
     return None if hook is None else hook(*args)
 
 
 def detached(outputs: Any) -> Any:
-    """Cut outputs off their graph.
+    """Detach outputs from their graph.
 
     Args:
-        outputs: A tensor, or a (named) tuple, list or dict of such; anything else is kept.
+        outputs: A tensor, or a (named) tuple, list or dict of tensors; other values are kept.
 
     Returns:
         The same structure.
@@ -221,7 +219,7 @@ def detached(outputs: Any) -> Any:
 
 
 def replicated_buffers(model: nn.Module) -> list[str]:
-    """List the buffers that DistributedDataParallel leaves alone.
+    """List the buffers that DistributedDataParallel does not broadcast.
 
     Args:
         model: A method, or a plain module.
@@ -237,11 +235,11 @@ def replicated_buffers(model: nn.Module) -> list[str]:
 
 
 _MEDIA_DIMS = 4
-"""Frames are (B, V, 3, T, H, W), spectrograms (B, A, 1, F, S); what tells of a sample has fewer."""
+"""Least dimensions of media: frames (B, V, 3, T, H, W), spectrograms (B, A, 1, F, S)."""
 
 
 def without_media(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop frames and spectrograms, which would be kept in memory for nothing.
+    """Drop frames and spectrograms, to free their memory.
 
     Args:
         batch: A batch on the device.

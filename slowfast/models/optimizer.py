@@ -1,6 +1,7 @@
 """Optimizers, their parameter groups, and the learning rate of each group.
 
-A group carries, as in PySlowFast, ``layer_decay`` (a factor on the rate) and ``apply_LARS``.
+A group carries, as in PySlowFast, ``layer_decay`` (a factor on the learning rate) and
+``apply_LARS``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 class _Rule(NamedTuple):
-    """What the parameters of a group have in common."""
+    """Settings of a parameter group."""
 
     weight_decay: float
     layer_decay: float
@@ -52,12 +53,12 @@ def _named_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, nn.
 
 
 def _is_exempt(name: str, exempt: set[str]) -> bool:
-    """Say whether a model asked for no weight decay: by full name, or by the name's last parts."""
+    """Return whether a parameter has no weight decay, by its full name or a suffix of it."""
     return any(name == other or name.endswith(f".{other}") for other in exempt)
 
 
 def _layer_decay(model: nn.Module, decay: float) -> Callable[[str], float]:
-    """Return name -> factor on the rate: ``decay`` once for every layer between it and the head."""
+    """Return name -> learning rate factor: ``decay`` once per layer between it and the head."""
     if decay == 1.0:
         return lambda name: 1.0
     number: Callable[[str], int] | None = getattr(model, "layer_id", None)
@@ -65,8 +66,8 @@ def _layer_decay(model: nn.Module, decay: float) -> Callable[[str], float]:
     if number is None or last is None:
         raise ConfigValueError(
             "SOLVER.LAYER_DECAY",
-            f"got {decay}, but {type(model).__name__} does not number its "
-            "layers (num_layers, layer_id(name)). Set it to 1.0.",
+            f"got {decay}, but {type(model).__name__} has no "
+            "num_layers and layer_id(name). Set it to 1.0.",
         )
     return lambda name: decay ** (last - number(name))
 
@@ -78,24 +79,25 @@ _PART_FACTORS = {
 }
 
 
-def _part_factor(name: str, solver: CfgNode) -> float:
-    """Return the factor on the rate of the part that a parameter belongs to."""
+def _component_factor(name: str, solver: CfgNode) -> float:
+    """Return the learning rate factor of the component that a parameter belongs to."""
     key = _PART_FACTORS.get(name.split(".")[0])
     return float(solver[key]) if key else 1.0
 
 
 def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
-    """Sort the trainable parameters by how they are to be treated.
+    """Group the trainable parameters by their settings.
 
     * Batch norm: BN.WEIGHT_DECAY.
     * Names that the model's ``no_weight_decay()`` returns, and with SOLVER.ZERO_WD_1D_PARAM biases
       and all others of at most one dimension: no weight decay.
     * The rest: SOLVER.WEIGHT_DECAY, and LARS if it is on.
 
-    Rates are those of SOLVER.LAYER_DECAY times SOLVER.BACKBONE_LR_FACTOR and POOLING_LR_FACTOR.
+    Learning rate factors are those of SOLVER.LAYER_DECAY times SOLVER.BACKBONE_LR_FACTOR and
+    POOLING_LR_FACTOR.
 
     Args:
-        model: Not wrapped. Parameters without gradient are left out.
+        model: The model, not wrapped. Parameters without gradient are skipped.
         cfg: Read: SOLVER, BN.WEIGHT_DECAY.
 
     Returns:
@@ -103,7 +105,9 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
         of their first parameters.
 
     Raises:
-        ValueError: If nothing is trainable, or layers have no numbers but SOLVER.LAYER_DECAY is on.
+        ValueError: If no parameter is trainable, or the model has no ``layer_id`` but
+        SOLVER.LAYER_DECAY
+            is on.
     """
     exempt: set[str] = set(getattr(model, "no_weight_decay", set)())
     layer_decay = _layer_decay(model, cfg.SOLVER.LAYER_DECAY)
@@ -116,7 +120,7 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
             weight_decay, lars = cfg.BN.WEIGHT_DECAY, False
         elif _is_exempt(name, exempt) or (cfg.SOLVER.ZERO_WD_1D_PARAM and is_flat):
             weight_decay, lars = 0.0, False
-        factor = layer_decay(name) * _part_factor(name, cfg.SOLVER)
+        factor = layer_decay(name) * _component_factor(name, cfg.SOLVER)
         rule = _Rule(weight_decay, factor, lars)
         groups.setdefault(rule, []).append(param)
     if not groups:
@@ -136,24 +140,24 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
 
 
 def construct_optimizer(model: nn.Module, cfg: CfgNode) -> Optimizer:
-    """Build the optimizer that SOLVER describes.
+    """Build the optimizer of SOLVER.
 
-    Its rate is SOLVER.BASE_LR until :func:`set_lr` is called, before every step.
+    Its learning rate is SOLVER.BASE_LR until :func:`set_lr` is called, before every step.
 
     Args:
-        model: Not wrapped.
+        model: The model, not wrapped.
         cfg: Read: SOLVER, BN.WEIGHT_DECAY.
 
     Returns:
         The optimizer.
 
     Raises:
-        ValueError: If SOLVER.OPTIMIZING_METHOD is unknown, or LARS is on for another than sgd.
+        ValueError: If SOLVER.OPTIMIZING_METHOD is unknown, or LARS is on without sgd.
     """
     solver = cfg.SOLVER
     method = solver.OPTIMIZING_METHOD
     if method not in OPTIMIZERS:
-        hint = " For mt_adamw use adamw: it is as fast now." if method == "mt_adamw" else ""
+        hint = " For mt_adamw use adamw: it is as fast." if method == "mt_adamw" else ""
         raise ConfigValueError(
             "SOLVER.OPTIMIZING_METHOD",
             f"got '{method}', expected one of {', '.join(OPTIMIZERS)}.{hint}",
@@ -186,42 +190,42 @@ def get_epoch_lr(epoch: float, cfg: CfgNode, global_batch: int | None = None) ->
         global_batch: Samples per optimizer step; needed when SOLVER.BASE_BATCH_SIZE is set.
 
     Returns:
-        The rate, before any layer decay.
+        The learning rate, before layer decay.
     """
     return get_lr_at_epoch(cfg, epoch, global_batch)
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Set the rate of every group, times the group's ``layer_decay``.
+    """Set the learning rate of every group, times the group's ``layer_decay``.
 
     Args:
-        optimizer: Changed in place.
-        lr: The rate.
+        optimizer: Modified in place.
+        lr: The learning rate.
     """
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("layer_decay", 1.0)
 
 
 _OF_ONE_KIND = frozenset({"momentum", "betas", "nesterov", "alpha", "rho"})
-"""Settings that tell one kind of optimizer from another."""
+"""Settings that differ between kinds of optimizers."""
 
 _OF_THE_SCHEDULE = frozenset({"lr", "initial_lr"})
-"""Settings that change with every step anyway."""
+"""Settings that change at every step."""
 
 
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Restore an optimizer; torch itself does not look at the shapes until the first step.
+    """Restore an optimizer, and check shapes, which torch does not do before the first step.
 
-    What the configuration says now (weight decay, momentum, betas) holds, not what it said when the
-    state was saved; each change is logged.
+    Settings of the current configuration (weight decay, momentum, betas) replace the saved ones;
+    each change is logged.
 
     Args:
-        optimizer: Changed in place.
+        optimizer: Modified in place.
         state: Its ``state_dict()``, from a checkpoint.
 
     Raises:
         ValueError: If it is of another kind of optimizer, or if groups, parameters or shapes
-            differ; nothing is changed then.
+            differ; the optimizer is then unchanged.
     """
     wanted = [
         {key: value for key, value in group.items() if key != "params"}
@@ -230,7 +234,7 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
     saved = {key for group in state["param_groups"] for key in group}
     if saved & _OF_ONE_KIND != {key for group in wanted for key in group} & _OF_ONE_KIND:
         raise ValueError(
-            "SOLVER.OPTIMIZING_METHOD was another: it has "
+            "SOLVER.OPTIMIZING_METHOD has changed: the state has "
             f"{', '.join(sorted(saved & _OF_ONE_KIND)) or 'no momentum'}"
         )
     params = [p for group in optimizer.param_groups for p in group["params"]]
@@ -245,7 +249,7 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
                     f"{tuple(param.shape)}"
                 )
     optimizer.load_state_dict(state)
-    changes: dict[str, None] = {}  # a set that keeps the order
+    changes: dict[str, None] = {}  # an ordered set
     for group, values in zip(optimizer.param_groups, wanted, strict=True):
         for key, value in values.items():
             old = group.get(key)

@@ -1,4 +1,4 @@
-"""From time steps to one vector per row, one pathway at a time and as few calls as possible.
+"""Pooling of tokens to one vector per row, per pathway, with few calls.
 
 Legend: B batch, K crops, N rows, L token steps, C channels.
 """
@@ -34,7 +34,7 @@ class AvgPooling(nn.Module):
         """Pool each row.
 
         Args:
-            tokens: N rows of at most L steps. Padding may hold anything, even NaN.
+            tokens: N rows of at most L steps. Padding may have any values, even NaN.
 
         Returns:
             float (N, C).
@@ -52,8 +52,8 @@ class PathwayPooling(nn.Module):
         dims: Channels that each of them returns.
 
     Attributes:
-        reads_space: Whether tokens are cells of the map instead of averages over space: a pooling
-            says so by an attribute of the same name.
+        reads_space: Whether tokens are spatial positions instead of averages over space, an
+            attribute of the poolings.
     """
 
     def __init__(self, poolings: Sequence[nn.Module], dims: Sequence[int]) -> None:
@@ -75,11 +75,11 @@ class PathwayPooling(nn.Module):
 
 
 class HasChannels(Protocol):
-    """What a pooling needs to know of a backbone.
+    """The interface of a backbone for pooling.
 
-    A family whose own head does more than average (a linear layer after it, a norm) also has
+    A backbone whose head does more than average (with a linear layer or norm) also has
     ``native_pooling() -> nn.Module | None``: ``Tokens -> (N, dim_out)`` with the attribute
-    ``dim_out``, or None where the average will do. A backbone that has it has one pathway.
+    ``dim_out``, or None to average. A backbone that has it has one pathway.
 
     Attributes:
         out_channels: C of each pathway's map.
@@ -89,11 +89,11 @@ class HasChannels(Protocol):
 
 
 def build_pooling(cfg: CfgNode, backbone: HasChannels) -> PathwayPooling:
-    """Build the pooling that MODEL.POOLING names, one for each pathway.
+    """Build the pooling of MODEL.POOLING, one for each pathway.
 
     Args:
-        cfg: Read: MODEL.POOLING and what the pooling reads.
-        backbone: Whose maps are pooled; ``native`` is what it offers, or the average over time.
+        cfg: Read: MODEL.POOLING and the keys of the pooling.
+        backbone: The backbone; ``native`` is its own pooling, or the average over time.
 
     Returns:
         The pooling of all pathways.
@@ -108,19 +108,19 @@ def build_pooling(cfg: CfgNode, backbone: HasChannels) -> PathwayPooling:
 
 
 def _concatenate(tokens: Sequence[Tokens]) -> Tokens:
-    """Put rows of equal length under each other."""
+    """Concatenate rows of equal length."""
     return Tokens(*(torch.cat(field) for field in zip(*tokens, strict=True)))
 
 
 def pool_groups(pooling: nn.Module, groups: Sequence[CropGroup]) -> Tensor:
     """Pool all rows of all groups, with one call per distinct token length.
 
-    Rows of one length need no padding, and calls are few: both matter (attention over padding is
-    wasted, and 36 small calls take three times as long as 2 large ones).
+    This needs no padding and few calls (attention over padding is wasted, and 36 small calls take
+    three times as long as 2 large ones).
 
     Args:
-        pooling: One ``Tokens`` per pathway -> (N, C); rows must not influence each other.
-        groups: At least one.
+        pooling: One ``Tokens`` per pathway -> (N, C); rows must be independent.
+        groups: Crop groups, at least one.
 
     Returns:
         float (sum of N, C), in the order of the groups.
@@ -139,14 +139,14 @@ def pool_groups(pooling: nn.Module, groups: Sequence[CropGroup]) -> Tensor:
 
 
 def full_group(maps: Sequence[Tensor], *, reads_space: bool = False) -> CropGroup:
-    """Present whole maps as one more crop, to be pooled in the same call as the crops.
+    """Represent full feature maps as one more crop, pooled in the same call as the crops.
 
     Args:
         maps: One float (N, C, T', H', W') per pathway.
-        reads_space: Make a token of every cell, not of every time step.
+        reads_space: One token per spatial position, not per time step.
 
     Returns:
-        A group of one slot, ``full``.
+        A group of one crop, ``full``.
     """
     rows = torch.arange(maps[0].shape[0], device=maps[0].device)
     tokenize = spatiotemporal_tokens if reads_space else temporal_tokens
@@ -155,15 +155,15 @@ def full_group(maps: Sequence[Tensor], *, reads_space: bool = False) -> CropGrou
 
 @POOLING_REGISTRY.register()
 def avg(dim: int, cfg: CfgNode) -> AvgPooling:
-    """Build average pooling over time; ``dim`` and ``cfg`` are not needed."""
+    """Build average pooling over time; ``dim`` and ``cfg`` are not used."""
     return AvgPooling()
 
 
 @POOLING_REGISTRY.register()
 def native(dim: int, cfg: CfgNode) -> AvgPooling:
-    """Build what most families do by themselves: average over time.
+    """Build the default pooling of most model families: average over time.
 
-    A family that does something else offers ``native_pooling``, which stands in for this, or
-    returns a summary (a class token) as ``BackboneOutput.summary``.
+    Other families override it by ``native_pooling``, or return a summary (a class token) as
+    ``BackboneOutput.summary``.
     """
     return AvgPooling()

@@ -1,10 +1,10 @@
-"""One training step and one test clip in shapes alone, before anything is decoded.
+"""Runs one training step and one test clip on shapes only, before any video is decoded.
 
-A configuration may be right key by key and still not work: too few frames for a kernel or for crops
-in time, one sample for batch statistics. Torch's fake tensors tell: they have shapes and no values,
-so that a step of any size costs about a second and no memory.
+A configuration may have valid keys and still fail: too few frames for a kernel or temporal crops,
+one sample for batch statistics. Torch's fake tensors reveal this: they have shapes but no values,
+so that a step of any size takes about a second and no memory.
 
-Legend: B batch, V views, T frames, F mel bands, S spectrogram steps.
+Legend: B batch, V views, T frames, F mel bins, S time frames.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COLORS = 3
 _UNNAMED = "MODEL"
 _MISTAKES = (ValueError, RuntimeError, AssertionError, IndexError, ZeroDivisionError)
 _NO_MISTAKES = (DataDependentOutputException, DynamicOutputShapeException, NotImplementedError)
-"""What is raised where a model needs values, which is no mistake of the user's."""
+"""Errors of models that need values, which are not errors of the user."""
 
 
 def clip_batch(
@@ -41,12 +41,12 @@ def clip_batch(
     side: int = 0,
     fields: Mapping[str, tuple[int, ...]] | None = None,
 ) -> dict[str, Tensor]:
-    """Make a batch of zeros as ``prepare_batch`` would give it, on the current device.
+    """Create a batch of zeros with the shapes of ``prepare_batch``, on the current device.
 
     Args:
         cfg: The configuration.
         samples: B.
-        side: Of the frames, in pixels; 0: DATA.TRAIN_CROP_SIZE.
+        side: Side of the frames, in pixels; 0: DATA.TRAIN_CROP_SIZE.
         fields: (V, T, S) of each field of frames, (A,) of ``audio``, (V,) of a number per view;
             None: one view of one clip, with its audio.
 
@@ -79,18 +79,18 @@ def rehearse(
     *,
     only_named: bool = False,
 ) -> list[Problem]:
-    """Find out whether a training step and a test clip fit the model.
+    """Check whether the model accepts a training step and a test clip.
 
     Args:
         cfg: The configuration.
-        batch_size: Samples of a step in one process.
-        fields: Shapes of a training sample, as of ``clip_batch``; None: not known, so that training
-            is not tried.
-        only_named: Leave out faults that no key is named for: where the configuration has other
-            mistakes, they mostly follow from those.
+        batch_size: Samples per step and process.
+        fields: Shapes of a training sample, as in ``clip_batch``; None: unknown, so that training
+            is skipped.
+        only_named: Ignore errors without a config key, which mostly follow from other problems of
+            the configuration.
 
     Returns:
-        A problem for each of the two that fails.
+        A problem for each of the two that failed.
     """
     problems = []
     if cfg.TRAIN.ENABLE and fields is not None:
@@ -121,7 +121,7 @@ def _test_clip(cfg: CfgNode) -> None:
 
 
 def _build_fake(cfg: CfgNode) -> nn.Module:
-    """Build the model with fake weights; on the meta device, as their first values do not count."""
+    """Build the model with fake weights, on the meta device, as initial values do not matter."""
     with unset_fake_temporarily(), torch.device("meta"):
         model = build_model(cfg)
     return model.to_empty(device="cpu")
@@ -136,7 +136,7 @@ def _try(run: Callable[[], None], keys: str) -> list[Problem]:
         ):
             run()
     except Exception as error:
-        # Anything else is a fault of the code: it shows itself where it happens for real.
+        # Other errors are bugs, which will appear in the actual run.
         if isinstance(error, _NO_MISTAKES) or not isinstance(error, _MISTAKES):
             return []
         if isinstance(error, ConfigValueError):

@@ -1,7 +1,7 @@
 """The 18- and 34-layer video ResNets: R(2+1)D, R3D and MC3 (Tran et al., CVPR 2018).
 
-Parameter names and shapes are torchvision's, all but ``fc``, which is the classifier's head; see
-:func:`torchvision_video_resnet` for the mapping of a whole checkpoint.
+Parameter names and shapes are torchvision's, except ``fc``, which is the classifier's head; see
+:func:`torchvision_video_resnet` for the mapping of a full checkpoint.
 
 Legend: B batch, C channels, T frames, T' H' W' feature map.
 """
@@ -36,9 +36,9 @@ _STEM_MID_CHANNELS = 45
 
 
 def mid_channels(dim_in: int, dim_out: int) -> int:
-    """Channels between the two convolutions that replace one 3x3x3 convolution.
+    """Compute the channels between the two convolutions that replace a 3x3x3 convolution.
 
-    Chosen so that both together have as many weights as it (Tran et al., section 3.5).
+    Both together have about as many weights as that one (Tran et al., section 3.5).
     """
     return (dim_in * dim_out * 27) // (dim_in * 9 + 3 * dim_out)
 
@@ -75,8 +75,8 @@ class Conv2Plus1D(nn.Sequential):
     Args:
         dim_in: Input channels.
         dim_out: Output channels.
-        dim_mid: Channels in between.
-        stride: In space (first convolution) and time (second).
+        dim_mid: Hidden channels.
+        stride: Stride in space (first convolution) and time (second).
         norm: Channels -> batch norm.
     """
 
@@ -107,13 +107,13 @@ class BasicBlock(nn.Module):
         conv: Kind of convolution.
         dim_in: Input channels.
         dim_out: Output channels.
-        stride: Of the first convolution and the shortcut.
+        stride: Stride of the first convolution and the shortcut.
         norm: Channels -> batch norm.
     """
 
     def __init__(self, conv: Conv, dim_in: int, dim_out: int, *, stride: int, norm: Norm) -> None:
         super().__init__()
-        # One number for both convolutions, as published, though it fits the first only.
+        # The same number for both convolutions, as published, computed for the first one.
         build = partial(conv, dim_mid=mid_channels(dim_in, dim_out), norm=norm)
         self.conv1 = nn.Sequential(
             build(dim_in, dim_out, stride=stride), norm(dim_out), nn.ReLU(inplace=True)
@@ -140,7 +140,7 @@ def _stem_3d(dim_in: int, width: int, norm: Norm) -> nn.Sequential:
 
 
 def _stem_2plus1d(dim_in: int, width: int, norm: Norm) -> nn.Sequential:
-    """A 1x7x7 convolution, strided in space, and one of three frames in time."""
+    """A 1x7x7 convolution, strided in space, and a 3x1x1 convolution in time."""
     mid = max(1, _STEM_MID_CHANNELS * width // 64)
     return nn.Sequential(
         nn.Conv3d(dim_in, mid, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
@@ -155,7 +155,7 @@ def _stem_2plus1d(dim_in: int, width: int, norm: Norm) -> nn.Sequential:
 def _stage(
     conv: Conv, dim_in: int, dim_out: int, *, depth: int, stride: int, norm: Norm
 ) -> nn.Sequential:
-    """Blocks of which the first changes channels and stride."""
+    """Build the blocks of a stage; the first one changes channels and stride."""
     first = BasicBlock(conv, dim_in, dim_out, stride=stride, norm=norm)
     rest = [BasicBlock(conv, dim_out, dim_out, stride=1, norm=norm) for _ in range(depth - 1)]
     return nn.Sequential(first, *rest)
@@ -168,7 +168,7 @@ class VideoResNet(nn.Module):
         convs: Kind of convolution of each of the four stages.
         depths: Blocks of each stage.
         stem: ``(dim_in, width, norm) -> nn.Sequential``.
-        width: Channels of the first stage; doubled by each of the others. 64 as published.
+        width: Channels of the first stage; doubled by each further stage. 64 as published.
         dim_in: Channels of the input.
         norm: Channels -> batch norm.
         act_checkpoint: Recompute each block in the backward pass instead of keeping activations.
@@ -215,7 +215,7 @@ class VideoResNet(nn.Module):
 
 
 def _initialize(module: nn.Module) -> None:
-    """Initialize as published; batch norm is 1 and 0 already."""
+    """Initialize as published; batch norm already has weight 1 and bias 0."""
     if isinstance(module, nn.Conv3d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
@@ -239,7 +239,7 @@ def _from_config(
 
 @BACKBONE_REGISTRY.register()
 def r2plus1d_18(cfg: CfgNode) -> VideoResNet:
-    """Build R(2+1)D-18: space and time convolved in turn. Read: RESNET.WIDTH_PER_GROUP."""
+    """Build R(2+1)D-18: factorized convolutions. Read: RESNET.WIDTH_PER_GROUP."""
     return _from_config(cfg, [Conv2Plus1D] * 4, _stem_2plus1d)
 
 
@@ -251,19 +251,19 @@ def r2plus1d_34(cfg: CfgNode) -> VideoResNet:
 
 @BACKBONE_REGISTRY.register()
 def r3d_18(cfg: CfgNode) -> VideoResNet:
-    """Build R3D-18: every convolution over space and time."""
+    """Build R3D-18: all convolutions over space and time."""
     return _from_config(cfg, [Conv3d] * 4, _stem_3d)
 
 
 @BACKBONE_REGISTRY.register()
 def mc3_18(cfg: CfgNode) -> VideoResNet:
-    """Build MC3-18: space and time in the stem and first stage, space alone after; keeps T."""
+    """Build MC3-18: 3D convolutions in stem and first stage, 2D ones after; keeps T."""
     return _from_config(cfg, [Conv3d, Conv2d, Conv2d, Conv2d], _stem_3d)
 
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def torchvision_video_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename torchvision's keys to those of a classifier.
+    """Convert torchvision's keys to those of a classifier.
 
     ``fc.`` becomes ``head.projection.``, every other key gets the prefix ``backbone.``.
 
@@ -271,11 +271,11 @@ def torchvision_video_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor]
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the keys are not torchvision's.
+        The converted state dict, or None if the keys are not torchvision's.
     """
-    parts = {"stem", "layer1", "layer2", "layer3", "layer4"}
+    modules = {"stem", "layer1", "layer2", "layer3", "layer4"}
     found = {key.split(".", 1)[0] for key in state_dict}
-    if not parts <= found:
+    if not modules <= found:
         return None
     return {
         f"head.projection.{key[3:]}" if key.startswith("fc.") else f"backbone.{key}": value

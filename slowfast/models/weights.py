@@ -1,4 +1,4 @@
-"""Weights from a checkpoint into a model, with a report of every key."""
+"""Loads weights of a checkpoint into a model, with a report of all keys."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 RANDOM_WEIGHTS = "random"
-"""Value of a CHECKPOINT_FILE_PATH that asks for the untrained model by name."""
+"""Value of CHECKPOINT_FILE_PATH for the untrained model."""
 
 _KEY = "TRAIN.CHECKPOINT_FILE_PATH"
 _AUTOMATIC = "pytorch"
-# PySlowFast and ours; most others; state dicts that are saved as they are; Caffe2.
+# PySlowFast and this framework; most others; plain state dicts; Caffe2.
 _CONTAINERS = ("model_state", "state_dict", "model", "blobs")
 _SHOWN = 6
 _COUNTER = ".num_batches_tracked"
 
 
 class LoadReport(NamedTuple):
-    """What became of each key.
+    """Report of loaded, missing and skipped keys.
 
     Attributes:
         matched: Keys that were loaded.
-        missed: Keys of the model that the checkpoint lacks. Batch norm's counters of batches, which
-            nothing reads, are not listed.
+        missed: Keys of the model that are not in the checkpoint, without ``num_batches_tracked`` of
+            batch norm, which is unused.
         skipped: Key of the checkpoint -> why it was not loaded.
-        adapted: Keys among the matched whose shape was changed -> how.
+        adapted: Matched keys whose shape was changed -> how.
     """
 
     matched: list[str]
@@ -80,22 +80,22 @@ def convert_state_dict(
     own: Mapping[str, Tensor] | None = None,
     adapt: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
 ) -> dict[str, Any]:
-    """Rename a foreign state dict's keys.
+    """Convert the keys of a foreign state dict.
 
-    Zoos share names, so with ``own`` every format is tried and the one that fits the most of the
-    model's keys is taken; our own names win a tie.
+    Zoos share names, so with ``own`` every format is tried, and the one that matches the most keys
+    of the model is used; on ties, keys stay unchanged.
 
     Args:
-        state: Key -> tensor, possibly with ``module.`` in front.
+        state: Key -> tensor, maybe with the prefix ``module.``.
         checkpoint_type: A name in CHECKPOINT_FORMAT_REGISTRY, or "pytorch" to try them all.
-        own: The model's state dict; None: the format that knows the most keys is taken.
-        adapt: The model's ``adapt_state``: what it wants of renamed keys.
+        own: The model's state dict; None: the format that converts the most keys is used.
+        adapt: The model's ``adapt_state``, applied to converted keys.
 
     Returns:
-        Keys as this framework names them; unchanged when no format does better.
+        The converted state dict; unchanged if no format matches more keys.
 
     Raises:
-        UserError: If the keys are not of the format that is named.
+        UserError: If the keys are not of the given format.
     """
     plain = {key.removeprefix("module."): value for key, value in state.items()}
     if checkpoint_type != _AUTOMATIC:
@@ -121,7 +121,7 @@ def convert_state_dict(
 
 
 def _count_fitting(state: Mapping[str, Any], own: Mapping[str, Tensor] | None) -> float:
-    """Count keys that the model has; one of another shape counts half, it may be adapted."""
+    """Count keys that the model has; those of another shape, which may be adapted, count half."""
     if own is None:
         return sum(key.startswith("backbone.") for key in state)
     shared = [key for key in state if key in own and isinstance(state[key], Tensor)]
@@ -131,22 +131,22 @@ def _count_fitting(state: Mapping[str, Any], own: Mapping[str, Tensor] | None) -
 def load_state(
     model: nn.Module, state: Mapping[str, Any], *, inflate_2d: bool = False
 ) -> LoadReport:
-    """Load every key that fits or can be adapted.
+    """Load every key that matches or can be adapted.
 
-    A tensor of another shape is offered to ``adapt_tensor(name, value, like)`` of the module that
-    owns the parameter, then to those around it; ``name`` is relative to the module asked. It
-    returns a tensor of the shape of ``like``, or None.
+    A tensor of another shape is passed to ``adapt_tensor(name, value, like)`` of the module that
+    owns the parameter, then of its parent modules; ``name`` is relative to the module. It returns a
+    tensor of the shape of ``like``, or None.
 
     Args:
         model: The model, not wrapped.
-        state: Our keys -> tensors.
+        state: Converted keys -> tensors.
         inflate_2d: Inflate weights of image networks (TRAIN.CHECKPOINT_INFLATE).
 
     Returns:
         The report.
 
     Raises:
-        UserError: If nothing of the backbone fits: that is another architecture's file.
+        UserError: If no key of the backbone matches, as the file is of another architecture.
     """
     own = model.state_dict()
     fitting: dict[str, Tensor] = {}
@@ -175,15 +175,15 @@ def load_state(
 def _adapt(
     model: nn.Module, key: str, value: Tensor, like: Tensor, inflate_2d: bool
 ) -> Tensor | None:
-    """Find a tensor of the wanted shape, or None."""
+    """Return a tensor of the model's shape, or None."""
     short, long = sorted((tuple(value.shape), tuple(like.shape)), key=len)
     if long[: len(short)] == short and set(long[len(short) :]) <= {1}:
         return value.reshape(like.shape)  # a linear layer as a convolution of size one
     if inflate_2d and (inflated := inflate(value, like)) is not None:
         return inflated
-    parts = key.split(".")
-    for depth in range(len(parts) - 1, -1, -1):  # the innermost module first
-        owner, name = model.get_submodule(".".join(parts[:depth])), ".".join(parts[depth:])
+    names = key.split(".")
+    for depth in range(len(names) - 1, -1, -1):  # the innermost module first
+        owner, name = model.get_submodule(".".join(names[:depth])), ".".join(names[depth:])
         hook = getattr(owner, "adapt_tensor", None)
         changed: Tensor | None = hook(name, value, like) if hook is not None else None
         if changed is not None and changed.shape == like.shape:
@@ -198,38 +198,38 @@ def _hint(value: Tensor, like: Tensor) -> str:
 def _check_backbone(
     own: Mapping[str, Tensor], fitting: Mapping[str, Tensor], state: Mapping[str, Any]
 ) -> None:
-    """Refuse a file of another architecture; warn of one that fits in part."""
+    """Raise for a file of another architecture; warn if only some keys match."""
     backbone = [key for key in own if key.startswith("backbone.") and not key.endswith(_COUNTER)]
     found = sum(key in fitting for key in backbone)
     if backbone and not found:
         examples = ", ".join(list(state)[:3]) or "none"
         raise UserError(
-            "the checkpoint matches nothing of the model's backbone, so it is of another "
+            "no key of the checkpoint matches the model's backbone, so it is of another "
             f"architecture. Its first keys: {examples}; the model's: {', '.join(backbone[:3])}. "
             "Check MODEL.ARCH and RESNET.WIDTH_PER_GROUP."
         )
     if found < len(backbone):
         logger.warning(
-            "only %d of the backbone's %d keys are in the checkpoint; the others keep their random "
-            "values: is it of this architecture?",
+            "only %d of the backbone's %d keys are in the checkpoint; the others have random "
+            "values. Is it of this architecture?",
             found,
             len(backbone),
         )
 
 
 def read_checkpoint(path: str | Path, *, key: str = _KEY) -> dict[str, Any]:
-    """Read what a CHECKPOINT_FILE_PATH names. Every rank must make this call.
+    """Read the checkpoint of a CHECKPOINT_FILE_PATH. Every rank must call this.
 
     Args:
         path: A file, the OUTPUT_DIR of a run, ``zoo://NAME``, ``package://PACKAGE/PATH``, or an
-            http(s) address.
-        key: The configuration key that holds the path, for messages.
+            http(s) URL.
+        key: Config key of the path, for messages.
 
     Returns:
         The file's content, on the CPU.
 
     Raises:
-        UserError: If it cannot be found, fetched or read.
+        UserError: If it cannot be found, downloaded or read.
     """
     try:
         return load_checkpoint(resolve(path))
@@ -238,15 +238,16 @@ def read_checkpoint(path: str | Path, *, key: str = _KEY) -> dict[str, Any]:
 
 
 def can_resume(content: Mapping[str, Any]) -> bool:
-    """Say whether a checkpoint carries the progress of a training of this framework.
+    """Return whether a checkpoint has the training progress of this framework.
 
-    Other frameworks order the parameters of their optimizers otherwise: their state is of no use.
+    Other frameworks order the parameters of their optimizers differently, so their state is
+    unusable.
 
     Args:
         content: From ``read_checkpoint``.
 
     Returns:
-        True when epoch, iteration and optimizer can be taken from it.
+        True if epoch, iteration and optimizer can be restored.
     """
     return {"optimizer_state", "epoch", "iteration"} <= set(content)
 
@@ -261,29 +262,29 @@ def load_weights(
     key: str = _KEY,
     content: Mapping[str, Any] | None = None,
 ) -> LoadReport:
-    """Load a model's weights and log what matched. Every rank must make this call.
+    """Load a model's weights and log what matched. Every rank must call this.
 
     Args:
         model: The model, not wrapped.
         path: As for ``read_checkpoint``.
         checkpoint_type: TRAIN.CHECKPOINT_TYPE.
         clear_patterns: TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN; the first occurrence of each is removed
-            from each key of the file, before it is renamed to ours.
+            from each key of the file, before it is converted.
         inflate_2d: TRAIN.CHECKPOINT_INFLATE.
-        key: The configuration key that holds the path, for messages.
-        content: What ``read_checkpoint`` gave for the path. None: it is read.
+        key: Config key of the path, for messages.
+        content: Result of ``read_checkpoint`` for the path; None: it is read.
 
     Returns:
         The report.
 
     Raises:
-        UserError: If the file cannot be had or read, or is of another architecture.
+        UserError: If the file cannot be found or read, or is of another architecture.
     """
     state = _find_state(read_checkpoint(path, key=key) if content is None else content)
     try:
         for pattern in clear_patterns:
             state = {name.replace(pattern, "", 1): value for name, value in state.items()}
-        adapt = getattr(model, "adapt_state", dict)  # a model may want a part of another's weights
+        adapt = getattr(model, "adapt_state", dict)  # e.g. to extract one encoder
         state = convert_state_dict(state, checkpoint_type, model.state_dict(), adapt)
         report = load_state(model, state, inflate_2d=inflate_2d)
     except UserError as error:

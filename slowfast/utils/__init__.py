@@ -1,1 +1,1 @@
-"""What every layer needs: distributed work, checkpoints, randomness, logging, meters."""
+"""Utilities of every layer: distributed training, checkpoints, random numbers, logging, meters."""

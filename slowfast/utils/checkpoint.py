@@ -1,8 +1,8 @@
 """Checkpoints in PySlowFast's layout and names, written atomically, holding plain values only.
 
-``OUTPUT_DIR/checkpoints/checkpoint_epoch_00010.pyth`` after ten whole epochs;
+``OUTPUT_DIR/checkpoints/checkpoint_epoch_00010.pyth`` after ten completed epochs;
 ``checkpoint_epoch_00010_iter_00000120.pyth`` when a run was stopped 120 iterations into the next.
-A file holds ``epoch`` (0-based number of the last whole epoch), ``iteration`` (of the unfinished
+A file holds ``epoch`` (0-based number of the last completed epoch), ``iteration`` (of the current
 one), ``model_state``, ``optimizer_state``, ``scaler_state``, ``cfg`` (text), ``rng_states`` (one
 per rank) and ``world_size``.
 """
@@ -52,12 +52,12 @@ def checkpoint_path(output_dir: Path, epochs_done: int, iteration: int = 0, task
 
     Args:
         output_dir: OUTPUT_DIR.
-        epochs_done: Whole epochs trained.
+        epochs_done: Completed epochs.
         iteration: Iterations of the epoch after them.
         task: TASK; a prefix of the name when not empty.
 
     Returns:
-        The path, by whose name checkpoints sort in the order of training.
+        The path. Checkpoint names sort in the order of training.
     """
     prefix = f"{task}_" if task else ""
     suffix = f"_iter_{iteration:08d}" if iteration else ""
@@ -69,10 +69,10 @@ def find_last_checkpoint(output_dir: Path, task: str = "") -> Path | None:
 
     Args:
         output_dir: OUTPUT_DIR.
-        task: TASK of the run; other tasks' checkpoints are not looked at.
+        task: TASK of the run; checkpoints of other tasks are ignored.
 
     Returns:
-        The one furthest in training, or None.
+        The newest checkpoint, or None.
     """
     prefix = f"{task}_" if task else ""
     found = []
@@ -84,7 +84,7 @@ def find_last_checkpoint(output_dir: Path, task: str = "") -> Path | None:
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint in one step: a crash leaves the old file or the new one, never half.
+    """Write a checkpoint atomically: a crash never leaves a partial file.
 
     Args:
         path: From ``checkpoint_path``.
@@ -96,7 +96,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint of any zoo on the CPU, without running anything in it.
+    """Load a checkpoint of any zoo on the CPU, without running code from the file.
 
     Args:
         path: A file of torch, a pickle of Caffe2's blobs, or the OUTPUT_DIR of a run, which stands

@@ -1,6 +1,6 @@
-"""Several processes as one: rank and size, gathering, and how the processes are started.
+"""Distributed helpers: rank, world size, gathering and reducing across processes.
 
-Everything here works without a process group too: one process is world size 1 on the same path.
+Everything also works without a process group: a single process has world size 1.
 
 Legend: B rows of one process, W world size.
 """
@@ -30,12 +30,12 @@ __all__ = [
 
 
 def is_initialized() -> bool:
-    """Say whether this process belongs to a process group."""
+    """Return whether this process belongs to a process group."""
     return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
-    """Return the number of this process, 0 without a process group."""
+    """Return the rank of this process, 0 without a process group."""
     return dist.get_rank() if is_initialized() else 0
 
 
@@ -45,17 +45,17 @@ def world_size() -> int:
 
 
 def local_rank() -> int:
-    """Return the GPU that this process was given: its number on its machine; 0 without NCCL."""
+    """Return the local rank, which is the index of this process's GPU; 0 without NCCL."""
     return torch.cuda.current_device() if is_initialized() and dist.get_backend() == "nccl" else 0
 
 
 def is_main_process() -> bool:
-    """Say whether this is rank 0, the only one that logs and writes."""
+    """Return whether this is rank 0, the only process that logs and writes files."""
     return rank() == 0
 
 
 def barrier() -> None:
-    """Wait until every process has come here."""
+    """Wait until every process has reached this call."""
     if world_size() == 1:
         return
     if dist.get_backend() == "nccl":
@@ -65,13 +65,13 @@ def barrier() -> None:
 
 
 def gather_objects(item: Any) -> list[Any]:
-    """Collect an object of every process; each must call it.
+    """Gather an object from every process. Every process must call this function.
 
     Args:
-        item: What can be pickled.
+        item: Any picklable object.
 
     Returns:
-        The objects, by rank.
+        The objects in rank order.
     """
     if world_size() == 1:
         return [item]
@@ -81,7 +81,7 @@ def gather_objects(item: Any) -> list[Any]:
 
 
 def _on_backend_device(x: Tensor) -> Tensor:
-    """Move a tensor to where the backend can see it: NCCL knows GPU memory only."""
+    """Move a tensor to a device that the backend supports: NCCL needs GPU memory."""
     if dist.get_backend() == "nccl" and not x.is_cuda:
         return x.to(torch.device("cuda", torch.cuda.current_device()))
     return x
@@ -92,14 +92,14 @@ def _all_gather(x: Tensor) -> Tensor:
     local = _on_backend_device(x).contiguous()
     wire = local.view(torch.uint8) if local.dtype == torch.bool else local
     out = wire.new_empty((world_size() * wire.shape[0], *wire.shape[1:]))
-    # torch 2.13 gave it this name and warns about the old one.
+    # Name since torch 2.13, which warns about the old one.
     gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
     gather(out, wire)
     return out.view(local.dtype).to(x.device)
 
 
 def all_reduce_sum(x: Tensor) -> Tensor:
-    """Add up a tensor over all ranks.
+    """Sum a tensor over all ranks.
 
     Args:
         x: Any shape, the same on every rank.
@@ -111,14 +111,14 @@ def all_reduce_sum(x: Tensor) -> Tensor:
     x = x.detach()
     if world_size() == 1:
         return x
-    # Contiguous, and a copy: the collective works in place.
+    # A contiguous copy: the collective works in place.
     wire = _on_backend_device(x).clone(memory_format=torch.contiguous_format)
     dist.all_reduce(wire)
     return wire.to(x.device)
 
 
 class _GatherWithGradient(torch.autograd.Function):
-    """All-gather whose backward adds up what every rank sends back to this rank's rows."""
+    """All-gather whose backward sums the gradients of all ranks for this rank's rows."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ def gather_with_gradient(x: Tensor) -> Tensor:
 
 
 def gather_no_gradient(x: Tensor) -> Tensor:
-    """Concatenate the rows of all ranks as constants.
+    """Concatenate the rows of all ranks, without gradient.
 
     Args:
         x: (B, ...), any dtype, the same shape on every rank.
@@ -161,7 +161,7 @@ def gather_no_gradient(x: Tensor) -> Tensor:
 def all_gather_variable_length(x: Tensor) -> Tensor:
     """Concatenate tensors that differ in length between ranks, in rank order.
 
-    Evaluation uses it: the ranks' shares of a dataset need not be equal. Tensors only travel, so
+    Used in evaluation, where ranks may hold different numbers of samples. Only tensors are sent:
     nothing is unpickled.
 
     Args:
@@ -191,8 +191,8 @@ def global_mean(values: Tensor, valid: Tensor | None = None, *, joint: bool = Tr
 
     Args:
         values: float (B, ...).
-        valid: bool (B,), rows that count; None means all.
-        joint: Count the rows of all ranks. Every rank must then make this call.
+        valid: bool (B,), rows to average over; None means all.
+        joint: Count the valid rows of all ranks. Every rank must then call this function.
 
     Returns:
         Scalar; 0, still attached to the graph, when no row is valid.
@@ -204,6 +204,6 @@ def global_mean(values: Tensor, valid: Tensor | None = None, *, joint: bool = Tr
     ranks = world_size() if joint else 1
     if joint:
         count = all_reduce_sum(count)
-    # where, not a product: a row that does not count may hold inf or NaN.
+    # where, not a product: an invalid row may hold inf or NaN.
     total = torch.where(valid, per_row, torch.zeros_like(per_row)).sum()
     return total * ranks / count.clamp(min=1)

@@ -1,8 +1,8 @@
-"""Files from the network: downloaded once, checked, cached, and resumed where it broke off.
+"""Downloads files once, verifies and caches them, and resumes interrupted downloads.
 
-A file lies in ``$SLOWFAST_CACHE/downloads/HOST/PATH`` with a record beside it (``.json``) of its
-SHA-256: the publisher's where the file's name carries one, else that of the first download, with
-which every later use is compared. ``SLOWFAST_OFFLINE=1`` forbids the network.
+A file is stored as ``$SLOWFAST_CACHE/downloads/HOST/PATH`` with a record next to it (``.json``)
+of its SHA-256: the publisher's hash if the file name has one, else that of the first download.
+Every later use compares the file with it. ``SLOWFAST_OFFLINE=1`` forbids downloads.
 """
 
 from __future__ import annotations
@@ -44,49 +44,49 @@ def hash_in_name(url: str) -> str:
     """Find the publisher's hash in a file's name, as in ``r3d_18-b3b3357e.pth``.
 
     Args:
-        url: An address or a name.
+        url: A URL or a file name.
 
     Returns:
         The beginning of the file's SHA-256, at least 8 hexadecimal digits, or "". Eight digits that
-        read as a date are none.
+        form a date do not count as a hash.
     """
     match = _HASH_IN_NAME.search(urlsplit(url).path)
     return match[1] if match and not _DATE.fullmatch(match[1]) else ""
 
 
 def cached_path(url: str) -> Path:
-    """Say where a file from the network is kept.
+    """Return where a downloaded file is cached.
 
     Args:
-        url: An address.
+        url: A URL.
 
     Returns:
-        A path below ``cache_dir()``, the same on every machine, so that a file may also be put
+        A path below ``cache_dir()``, the same on every machine, so that a file can also be placed
         there by hand.
     """
-    parts = urlsplit(url)
-    names = [quote(unquote(name), safe=" ()+,=@~") for name in parts.path.split("/")]
+    split = urlsplit(url)
+    names = [quote(unquote(name), safe=" ()+,=@~") for name in split.path.split("/")]
     kept = [name for name in names if name not in ("", ".", "..")] or ["index"]
-    if parts.query:
-        kept[-1] = f"{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}-{kept[-1]}"
-    return cache_dir().joinpath("downloads", parts.netloc.replace(":", "_"), *kept)
+    if split.query:
+        kept[-1] = f"{hashlib.sha256(split.query.encode()).hexdigest()[:8]}-{kept[-1]}"
+    return cache_dir().joinpath("downloads", split.netloc.replace(":", "_"), *kept)
 
 
 def fetch(url: str, *, sha256: str = "", limits: Limits | None = None) -> Path:
-    """Give the local copy of a file, downloading it when there is none.
+    """Return the local copy of a file, and download it if there is none.
 
-    Of several processes of a machine one downloads while the others wait for it.
+    If several processes of a machine call this, one downloads and the others wait for it.
 
     Args:
         url: http or https.
         sha256: The publisher's hash or its beginning; empty: taken from the name where it has one.
-        limits: Of time and size; None: the usual ones.
+        limits: Time and size limits; None: the defaults.
 
     Returns:
-        The file, whose content was compared with its hash just now.
+        The file, verified against its hash.
 
     Raises:
-        UserError: If the file cannot be had, or is not what was published or recorded.
+        UserError: If the file cannot be downloaded, or differs from the published or recorded hash.
     """
     target, expected = cached_path(url), sha256 or hash_in_name(url)
     damage = _find_damage(target, target, url, expected)
@@ -95,10 +95,10 @@ def fetch(url: str, *, sha256: str = "", limits: Limits | None = None) -> Path:
     if os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0"):
         raise UserError(
             f"{url} {damage}, and {OFFLINE_VARIABLE} forbids downloading. Download it on a machine "
-            f"with a network and put it to {target}, or unset {OFFLINE_VARIABLE}."
+            f"with a network and place it at {target}, or unset {OFFLINE_VARIABLE}."
         )
-    asked = time.time()
-    with _locked(target), _remembered_failure(target, asked):
+    started = time.time()
+    with _locked(target), _remembered_failure(target, started):
         if _find_damage(target, target, url, expected):  # no other process was faster
             if target.is_file():
                 logger.warning("%s %s: downloading it again", target, damage)
@@ -107,14 +107,14 @@ def fetch(url: str, *, sha256: str = "", limits: Limits | None = None) -> Path:
 
 
 def _download(url: str, target: Path, expected: str, limits: Limits) -> None:
-    """Do what only one process may do at a time."""
+    """Download and verify a file. The caller holds the lock."""
     part = target.with_name(f"{target.name}.part")
     logger.info("downloading %s to %s", url, target.parent)
     for _ in range(2):
         try:
             http_get(url, part, limits)
         except TransferError as error:
-            hint = f"Or download it elsewhere and put it to {target}."
+            hint = f"Or download it elsewhere and place it at {target}."
             raise UserError(f"{url} could not be downloaded: {error} {hint}") from error
         damage = _find_damage(part, target, url, expected)
         if not damage:
@@ -133,7 +133,7 @@ def _find_damage(file: Path, target: Path, url: str, expected: str) -> str:
     """Compare a file with the publisher's hash, else with its record; write the record if new.
 
     Returns:
-        What is wrong with it, to stand behind its name; "" when it is intact.
+        What is wrong with the file, as a predicate ("is damaged: ..."); "" if it is intact.
     """
     if not file.is_file():
         return "is not in the cache"
@@ -159,7 +159,7 @@ def _record_path(target: Path) -> Path:
 
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """Let one process of the machine in; the system frees the lock of a process that dies."""
+    """Hold a lock file of this machine; the system releases it if the process dies."""
     with ExitStack() as stack:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -172,11 +172,11 @@ def _locked(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _remembered_failure(target: Path, asked: float) -> Iterator[None]:
-    """Pass a failure on to those who were waiting for it, instead of letting each try again."""
+def _remembered_failure(target: Path, started: float) -> Iterator[None]:
+    """Pass a failure on to the waiting processes, so that they do not all try again."""
     note = target.with_name(f"{target.name}.failed.json")
     failure: dict[str, Any] = read_json(note)
-    if failure.get("time", 0.0) >= asked:
+    if failure.get("time", 0.0) >= started:
         raise UserError(failure["message"])
     try:
         yield
@@ -187,16 +187,16 @@ def _remembered_failure(target: Path, asked: float) -> Iterator[None]:
 
 
 def on_all_ranks(work: Callable[[], Path]) -> Path:
-    """Do something on every rank and fail on every rank when it failed on one.
+    """Run a function on every rank and fail on every rank if it failed on any.
 
-    Every rank must make this call. Nobody waits for a rank that has already given up: each reaches
-    the one exchange below, whatever happened to it before.
+    Every rank must call this. No rank waits for one that has already failed: each reaches
+    the collective below, with or without an error.
 
     Args:
-        work: Gives a local file; may raise.
+        work: Returns a local file; may raise.
 
     Returns:
-        What it gave on this rank.
+        Its result on this rank.
 
     Raises:
         UserError: If it failed on another rank only.
@@ -204,11 +204,11 @@ def on_all_ranks(work: Callable[[], Path]) -> Path:
     failure = None
     try:
         path = work()
-    except Exception as error:  # raised again below, after the others have been told
+    except Exception as error:  # re-raised below, after the other ranks know
         failure = error
     messages = distributed.gather_objects("" if failure is None else str(failure))
     if failure is not None:
         raise failure
     for message in filter(None, messages):
-        raise UserError(f"another process could not get the file: {message}")
+        raise UserError(f"another process could not load the file: {message}")
     return path

@@ -1,4 +1,4 @@
-"""The machine: device, precision, threads, and a record of all of them."""
+"""Device, precision and number of processes of this machine, and a record of its environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def num_local_processes(num_gpus: int, num_cpu_processes: int = 1) -> int:
     """Turn NUM_GPUS into the number of processes of this machine.
 
     Args:
-        num_gpus: NUM_GPUS: 0 for the CPU, -1 for all that is visible, else a count.
+        num_gpus: NUM_GPUS: 0 for the CPU, -1 for all visible GPUs, else a count.
         num_cpu_processes: NUM_CPU_PROCESSES, used on the CPU.
 
     Returns:
@@ -32,14 +32,14 @@ def num_local_processes(num_gpus: int, num_cpu_processes: int = 1) -> int:
 
 
 def choose_device(num_gpus: int, local_rank: int) -> torch.device:
-    """Choose the device of this process, once.
+    """Choose the device of this process.
 
     Args:
         num_gpus: NUM_GPUS.
         local_rank: Rank of the process on its machine.
 
     Returns:
-        A CUDA device where wanted and there is one, else the CPU.
+        A CUDA device if requested and available, else the CPU.
     """
     if num_gpus == 0 or not torch.cuda.is_available():
         if num_gpus > 0:
@@ -50,7 +50,7 @@ def choose_device(num_gpus: int, local_rank: int) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Choose the reduced precision for autocast.
+    """Choose the dtype of autocast.
 
     Args:
         name: TRAIN.MIXED_PRECISION_DTYPE: "auto", "bf16" or "fp16".
@@ -75,7 +75,7 @@ def _cpu_has_fast_bf16() -> bool:
 
 
 def describe_environment() -> dict[str, Any]:
-    """Describe what a result was obtained on.
+    """Describe the software and hardware that a result was obtained on.
 
     Returns:
         Versions, processor, threads and GPUs; plain values only.

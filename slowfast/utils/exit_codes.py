@@ -1,4 +1,4 @@
-"""How every command ends: with an exit status, and without a traceback for what a user can fix."""
+"""Exit codes of the commands. Errors that a user can fix are printed without a traceback."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from collections.abc import Callable
 __all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_USER_ERROR", "exit_with", "print_error"]
 
 EXIT_FAILED = 1
-"""Of a command that ran, and some or all of whose work failed."""
+"""The command ran, but some or all of its work failed."""
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
 def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -> int:
-    """Run a command to its end.
+    """Run a command and turn its errors into an exit status.
 
     Args:
         command: Does the work and returns the exit status.
-        interrupted: What to say after Ctrl-C.
+        interrupted: Message after Ctrl-C.
 
     Returns:
         The command's status; 2 after a user's mistake or a file that cannot be read or written,
-        with one message; 130 when it was interrupted, or its reader went away.
+        with one message; 130 if it was interrupted, or its output pipe was closed.
     """
-    from slowfast.config import UserError  # not above: --help needs nothing that is heavy
+    from slowfast.config import UserError  # imported late to keep --help fast
 
     try:
         return command()
@@ -37,16 +37,16 @@ def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INTERRUPTED
     except OSError as error:
-        if not error.filename:  # no file that the user could look at
+        if not error.filename:  # not about a file
             raise
         return print_error(f"error: {error.filename}: {error.strerror or error}", EXIT_USER_ERROR)
 
 
 def print_error(message: str, status: int) -> int:
-    """Write the last message.
+    """Print an error message.
 
     Args:
-        message: Goes to standard error, behind all that was printed.
+        message: Printed to standard error, after all other output.
         status: The exit status.
 
     Returns:

@@ -1,4 +1,4 @@
-"""One HTTP download into a partial file: cut connections, resuming, and when to give up."""
+"""Resumable HTTP download of one file, with retries and time limits."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class Limits:
-    """When to give up.
+    """Limits of size, time and retries.
 
     Attributes:
-        max_bytes: Largest file. The largest checkpoint of the zoos is about 5 GB, with the state of
-            its optimizer.
-        stall_sec: Longest silence of the server, in seconds.
-        total_sec: Longest time of one call, in seconds. Less than the half hour after which
-            processes that wait at a collective give up. The next call resumes.
-        attempts: Connections in a row that bring nothing new.
-        pause_sec: Before the second attempt, in seconds; each further one waits twice as long.
+        max_bytes: Largest file size. The largest checkpoint of the zoos is about 5 GB, including
+            its optimizer state.
+        stall_sec: Longest time without data from the server, in seconds.
+        total_sec: Longest time of one call, in seconds. Shorter than the 30-minute timeout of
+            collectives. The next call resumes.
+        attempts: Consecutive connections without new data before giving up.
+        pause_sec: Before the second attempt, in seconds; doubled before each further one.
     """
 
     max_bytes: int = 16 << 30
@@ -56,7 +56,7 @@ class TransferError(Exception):
 
 
 class _CutError(Exception):
-    """The connection ended early; trying again may help."""
+    """The connection ended early; a retry may help."""
 
 
 def http_get(url: str, part: Path, limits: Limits) -> None:
@@ -64,9 +64,9 @@ def http_get(url: str, part: Path, limits: Limits) -> None:
 
     Args:
         url: http or https.
-        part: The partial file. Beside it, ``.state.json`` holds what the server said of the
-            version it is a part of: a part of another version is thrown away.
-        limits: When to give up.
+        part: The partial file. ``.state.json`` next to it holds the server's version (ETag or
+            date) of the file: partial data of another version is discarded.
+        limits: Limits of size, time and retries.
 
     Raises:
         TransferError: If the file cannot be downloaded.
@@ -103,7 +103,7 @@ def _state_path(part: Path) -> Path:
 
 
 def _get_rest(url: str, part: Path, limits: Limits, deadline: float) -> None:
-    """Make one request for what is missing and read to the end of the file, or raise."""
+    """Request the missing bytes and read to the end of the file, or raise."""
     state = read_json(_state_path(part))
     start = _size(part) if state.get("validator") else 0
     if start and start == state["total"]:
@@ -137,12 +137,12 @@ def _get_rest(url: str, part: Path, limits: Limits, deadline: float) -> None:
 def _save(
     answer: http.client.HTTPResponse, part: Path, start: int, limits: Limits, deadline: float
 ) -> None:
-    """Write an answer behind what is there, or over it where the server sends the whole file."""
+    """Append a response to the partial file, or overwrite it if the server sends the full file."""
     if answer.status != _PARTIAL:
         start = 0
     elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
         part.unlink(missing_ok=True)
-        raise _CutError("the server sent another range than was asked for")
+        raise _CutError("the server sent a different range than requested")
     if answer.headers.get_content_type() == "text/html":
         raise TransferError("the server answered with a web page, not with a file.")
     length = answer.headers.get("Content-Length")
@@ -150,7 +150,7 @@ def _save(
     _check_size(total or 0, limits)
     _check_disk((total or 0) - start, part)
     validator = answer.headers.get("ETag", "")
-    if not validator or validator.startswith("W/"):  # weak ones are no use for ranges
+    if not validator or validator.startswith("W/"):  # weak validators do not work with ranges
         validator = answer.headers.get("Last-Modified", "")
     done, hidden = start, not sys.stderr.isatty()
     with (
@@ -180,5 +180,5 @@ def _check_disk(size: int, part: Path) -> None:
     if size > free:
         raise TransferError(
             f"it needs {size / 1e9:.1f} GB, but {part.parent} has {free / 1e9:.1f} GB left "
-            "(SLOWFAST_CACHE names another place)."
+            "(SLOWFAST_CACHE sets another folder)."
         )

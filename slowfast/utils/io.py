@@ -27,10 +27,10 @@ CACHE_VARIABLE = "SLOWFAST_CACHE"
 
 
 def cache_dir(override: str = "") -> Path:
-    """Find the folder for files that are made once and used by many runs.
+    """Return the cache folder, for files that many runs share.
 
     Args:
-        override: A folder that wins when not empty.
+        override: A folder that takes precedence if not empty.
 
     Returns:
         ``override``, else ``$SLOWFAST_CACHE``, else ``~/.cache/slowfast``. Not created.
@@ -40,7 +40,7 @@ def cache_dir(override: str = "") -> Path:
 
 
 class Closing:
-    """Something open, which closes itself at the end of a ``with`` block."""
+    """Base class of objects that close at the end of a ``with`` block."""
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +55,7 @@ class Closing:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path that replaces ``path`` in one step when the block ends well.
+    """Yield a temporary path that atomically replaces ``path`` if the block succeeds.
 
     Args:
         path: The file to write. Its folder is created.
@@ -73,7 +73,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def text_encoding(path: Path) -> str:
-    """Tell the encoding of a text by its first bytes.
+    """Detect the encoding of a text file from its first bytes.
 
     Args:
         path: The file.
@@ -86,7 +86,7 @@ def text_encoding(path: Path) -> str:
         with path.open("rb") as file:
             head = file.read(256)
     except OSError:
-        return "utf-8-sig"  # opening it again says what is wrong
+        return "utf-8-sig"  # opening it later raises the proper error
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     if b"\0" in head[1::2] and b"\0" not in head[::2]:
@@ -101,7 +101,7 @@ def write_json(path: Path, content: Any) -> None:
 
     Args:
         path: The file to write.
-        content: Anything that json can hold.
+        content: Any JSON-serializable value.
     """
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -114,7 +114,7 @@ def read_json(path: Path) -> Any:
         path: The file to read.
 
     Returns:
-        Its content, or an empty dict when there is no such file.
+        Its content, or an empty dict if the file does not exist.
     """
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -150,7 +150,7 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) 
 
 
 def append_csv_row(path: Path, header: list[str], row: list[Any]) -> None:
-    """Add one row to a csv file, with the header first when the file is new.
+    """Append one row to a csv file, with the header first if the file is new.
 
     Args:
         path: The file; several processes may append to it.

@@ -1,8 +1,7 @@
-"""Search by similarity, exact and with ties broken alike on every machine.
+"""Exact nearest-neighbor search, with the same ties on every machine.
 
-Similarities are computed in float64 and rounded to float32: the order of additions inside of a
-matrix product depends on its size, and without that rounding two equal rows of a gallery would tie
-or not depending on where they stand.
+Similarities are computed in float64 and rounded to float32: the order of additions in a matrix
+product depends on its size, so without rounding two equal gallery rows might not tie.
 
 Legend: N queries, G gallery rows, D embedding, M classes, k neighbors.
 """
@@ -19,7 +18,7 @@ from slowfast.utils.metrics import topk_hits
 
 __all__ = ["KNNResult", "knn_search", "knn_vote", "recall_at_ranks"]
 
-# So many queries at a time: what is computed of them takes about the memory of the gallery.
+# Queries per chunk, chosen so that a chunk needs about as much memory as the gallery.
 _QUERY_ROWS = 128
 _GALLERY_ROWS = 4096
 
@@ -28,7 +27,7 @@ class KNNResult(NamedTuple):
     """The most similar gallery rows of each query, most similar first.
 
     Attributes:
-        row: int64 (N, k), in the gallery.
+        row: int64 (N, k), row indices of the gallery.
         similarity: float32 (N, k).
     """
 
@@ -45,8 +44,7 @@ def knn_search(query: Tensor, gallery: Tensor, k: int) -> KNNResult:
         k: At most G.
 
     Returns:
-        The neighbors; of equally similar rows the one that stands first in the gallery comes
-        first.
+        The neighbors. Equally similar rows are in gallery order.
 
     Raises:
         ValueError: If the gallery has fewer than k rows.
@@ -54,11 +52,11 @@ def knn_search(query: Tensor, gallery: Tensor, k: int) -> KNNResult:
     if k > len(gallery):
         raise ValueError(f"knn_search: k is {k}, but the gallery has {len(gallery)} rows.")
     found = [_top_k(_similarities(own, gallery), k) for own in query.split(_QUERY_ROWS)]
-    return KNNResult(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+    return KNNResult(*(torch.cat(chunks) for chunks in zip(*found, strict=True)))
 
 
 def _top_k(similarity: Tensor, k: int) -> KNNResult:
-    """Take the k largest of each row, the first of equals: ``torch.topk`` takes any of them."""
+    """Take the k largest of each row, the first ones on ties (``torch.topk`` takes any)."""
     last = similarity.topk(k, dim=1).values[:, -1:]  # (N, 1)
     ahead, tied = similarity > last, similarity == last
     free = k - ahead.sum(dim=1, keepdim=True)
@@ -71,13 +69,13 @@ def _top_k(similarity: Tensor, k: int) -> KNNResult:
 def recall_at_ranks(
     query: Tensor, key: Tensor, target: Tensor, ranks: Sequence[int]
 ) -> dict[int, float]:
-    """Measure how often the one right key is among the k most similar, by inner product.
+    """Compute recall@k: how often the one correct key is among the k most similar.
 
     Args:
         query: float (N, D), finite.
         key: float (G, D), finite.
-        target: int64 (N,), row of ``key`` that is right.
-        ranks: The k, each at least 1.
+        target: int64 (N,), row of the correct key in ``key``.
+        ranks: Values of k, each at least 1.
 
     Returns:
         k -> fraction; ties as in ``metrics.topk_hits``.
@@ -85,9 +83,9 @@ def recall_at_ranks(
     hits: dict[int, list[Tensor]] = {k: [] for k in ranks}
     for own, right in zip(query.split(_QUERY_ROWS), target.split(_QUERY_ROWS), strict=True):
         similarity = _similarities(own, key)
-        for k, parts in hits.items():
-            parts.append(topk_hits(similarity, right, k))
-    return {k: float(torch.cat(parts).mean()) for k, parts in hits.items()}
+        for k, chunks in hits.items():
+            chunks.append(topk_hits(similarity, right, k))
+    return {k: float(torch.cat(chunks).mean()) for k, chunks in hits.items()}
 
 
 def knn_vote(neighbors: KNNResult, label: Tensor, num_classes: int, temperature: float) -> Tensor:
@@ -113,7 +111,7 @@ def knn_vote(neighbors: KNNResult, label: Tensor, num_classes: int, temperature:
 
 
 def _similarities(query: Tensor, gallery: Tensor) -> Tensor:
-    """Compare all: float32 (N, G)."""
+    """Compute all inner products: float32 (N, G)."""
     query = query.double()
     blocks = [(query @ part.double().T).float() for part in gallery.split(_GALLERY_ROWS)]
     return torch.cat(blocks, dim=1)

@@ -1,4 +1,4 @@
-"""How the processes of a job start: torchrun, SLURM, spawned here, or none but this one.
+"""Launches the processes of a job: torchrun, SLURM, spawned processes, or this process alone.
 
 Legend: world size = machines (shards) x processes of each machine.
 """
@@ -33,18 +33,18 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# Less than a pipe holds: the first child to fail can always hand over its exception and exit.
+# Smaller than a pipe's buffer, so that the first failing child can send its exception and exit.
 _MAX_EXCEPTION_BYTES = 32_768
 
 
 class DistEnv(NamedTuple):
-    """Where one process stands in a job.
+    """Distributed environment of one process.
 
     Attributes:
-        rank: Its number, 0 to world_size - 1.
-        world_size: Processes in all.
-        local_rank: Its number on its machine; the GPU it uses.
-        init_method: Where the processes meet: ``tcp://host:port`` or ``env://``.
+        rank: Global rank, 0 to world_size - 1.
+        world_size: Number of processes of the job.
+        local_rank: Rank on its machine; the index of its GPU.
+        init_method: Rendezvous URL: ``tcp://host:port`` or ``env://``.
     """
 
     rank: int
@@ -60,25 +60,26 @@ def master_addr(nodelist: str) -> str:
         nodelist: Such as ``gpu[003-005,7],login1``.
 
     Returns:
-        Its first name, here ``gpu003``.
+        Its first host, here ``gpu003``.
     """
     first = re.match(r"(?:[^,\[]|\[[^\]]*\])+", nodelist)
     return re.sub(r"\[([^\],-]+)[^\]]*\]", r"\1", first.group()) if first else ""
 
 
 def dist_env_from_environment(env: Mapping[str, str]) -> DistEnv | None:
-    """Read what torchrun or ``srun`` have set.
+    """Read the environment variables of torchrun or ``srun``.
 
     Args:
         env: Environment variables. torchrun: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR,
             MASTER_PORT. SLURM: SLURM_PROCID, SLURM_NTASKS (more than one), SLURM_LOCALID, and the
-            first host of SLURM_JOB_NODELIST or SLURM_NODELIST; MASTER_ADDR and MASTER_PORT win.
+            first host of SLURM_JOB_NODELIST or SLURM_NODELIST. MASTER_ADDR and MASTER_PORT take
+            precedence.
 
     Returns:
-        This process's place, or None when nobody launched it.
+        The environment of this process, or None if no launcher started it.
 
     Raises:
-        UserError: If a variable that belongs to the others is missing or is not a number.
+        UserError: If a variable of the launcher is missing or is not a number.
     """
     try:
         if "RANK" in env and "WORLD_SIZE" in env:
@@ -88,7 +89,7 @@ def dist_env_from_environment(env: Mapping[str, str]) -> DistEnv | None:
             return None
         nodes = env.get("SLURM_JOB_NODELIST") or env["SLURM_NODELIST"]
         host = env.get("MASTER_ADDR") or master_addr(nodes)
-        # One port per job, known to all tasks without talking: jobs may share the first host.
+        # One port per job, derived from the job ID: several jobs may share the first host.
         port = env.get("MASTER_PORT") or str(20_000 + int(env.get("SLURM_JOB_ID", "0")) % 20_000)
         return DistEnv(
             rank=int(env["SLURM_PROCID"]),
@@ -109,11 +110,11 @@ def local_world_size(num_shards: int) -> int:
     """Count the processes of this machine.
 
     Args:
-        num_shards: NUM_SHARDS, used where no launcher tells.
+        num_shards: NUM_SHARDS, used if no launcher sets the count.
 
     Returns:
-        LOCAL_WORLD_SIZE (torchrun) or SLURM_NTASKS_PER_NODE where this process was launched so,
-        else the world size over ``num_shards``; at least 1.
+        LOCAL_WORLD_SIZE (torchrun) or SLURM_NTASKS_PER_NODE if launched by one of them,
+        else the world size divided by ``num_shards``; at least 1.
     """
     if distributed.is_initialized():
         for name in ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE"):
@@ -129,7 +130,7 @@ def _rendezvous(init_method: str, num_shards: int) -> str:
     if num_shards > 1:
         raise UserError(
             f"--init_method: got '{init_method}' for NUM_SHARDS {num_shards}; several machines "
-            "need one address with a port, such as tcp://first-machine:9999."
+            "need one URL with a port, such as tcp://first-machine:9999."
         )
     with socket.socket() as probe:
         probe.bind(("", 0))
@@ -137,15 +138,15 @@ def _rendezvous(init_method: str, num_shards: int) -> str:
 
 
 def init_process(placement: DistEnv, *, backend: str = "gloo", timeout_sec: float = 1800) -> None:
-    """Join the process group; nothing happens when this process is in one.
+    """Join the process group, unless this process is already in one.
 
     Args:
-        placement: This process's place.
-        backend: ``gloo`` (CPU) or ``nccl`` (GPUs; makes GPU ``local_rank`` the current one).
-        timeout_sec: How long the others may keep this process waiting, in seconds.
+        placement: Distributed environment of this process.
+        backend: ``gloo`` (CPU) or ``nccl`` (GPUs; sets GPU ``local_rank`` as current device).
+        timeout_sec: Timeout of collectives, in seconds.
 
     Raises:
-        UserError: If NCCL is asked for and this machine has too few GPUs.
+        UserError: If the backend is NCCL and this machine has too few GPUs.
     """
     if distributed.is_initialized():
         return
@@ -179,10 +180,10 @@ def _leave() -> None:
 def _run_here(
     fn: Callable[..., None], args: tuple[Any, ...], placement: DistEnv, backend: str
 ) -> None:
-    """Run as a process that somebody else started.
+    """Run as a process that a launcher started.
 
-    The group outlives the call: meeting again at the same address, for a test after training,
-    could find the group that is just being taken down.
+    The process group outlives the call: a new rendezvous at the same address, for a test after
+    training, could meet the group that is being destroyed.
     """
     init_process(placement, backend=backend)
     atexit.register(_leave)
@@ -191,11 +192,11 @@ def _run_here(
 
 
 def _pack(error: Exception) -> bytes:
-    """Pickle an exception so that the parent can raise it, its message whole."""
+    """Pickle an exception with its full message, so that the parent can raise it."""
     try:
         payload = pickle.dumps(error)
         intact = str(pickle.loads(payload)) == str(error)
-    except Exception:  # whatever a foreign exception class does when pickled
+    except Exception:  # foreign exception classes may fail in any way
         intact, payload = False, b""
     if intact and len(payload) <= _MAX_EXCEPTION_BYTES:
         return payload
@@ -220,7 +221,7 @@ def _run_child(
         fn(*args)
         distributed.barrier()
     except Exception as error:
-        # Before this process goes: the others fail when it has gone, and the cause must be first.
+        # Sent before this process exits: then the others fail, and the cause must come first.
         failures.put(_pack(error))
         raise
     _leave()
@@ -239,24 +240,23 @@ def launch(
     """Run ``fn(*args)`` in every process of the job.
 
     Under torchrun, and under ``srun`` with several tasks unless ``num_shards`` says that the user
-    starts the machines, this process is one of them and joins. Otherwise ``num_processes`` are
-    spawned, or with one process in all ``fn`` is simply called. A spawned process imports
-    everything again: ``fn`` and ``args`` must be picklable, ``fn`` importable.
+    starts the machines, this process is one of the job and joins. Otherwise ``num_processes`` are
+    spawned; with a single process ``fn`` is called directly. A spawned process imports everything
+    again: ``fn`` and ``args`` must be picklable, ``fn`` importable.
 
     Args:
-        fn: Called in every process; what it returns is dropped.
+        fn: Called in every process; its return value is ignored.
         args: Its arguments.
         num_processes: Processes of this machine.
         num_shards: Machines.
-        shard_id: Number of this machine.
-        init_method: Where the processes meet. Without a port a free one is chosen, which works for
-            one machine.
+        shard_id: Rank of this machine.
+        init_method: Rendezvous URL. Without a port a free one is chosen (one machine only).
         backend: ``gloo`` or ``nccl``.
 
     Raises:
-        UserError: If the arguments or the environment contradict themselves.
+        UserError: If the arguments or the environment variables are inconsistent.
         Exception: Whatever ``fn`` raises. From a spawned process the first exception of any rank is
-            raised here, with that process's traceback as its cause.
+            re-raised here, with that process's traceback as its cause.
     """
     if not 0 <= shard_id < num_shards:
         raise UserError(

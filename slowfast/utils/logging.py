@@ -37,8 +37,8 @@ def setup_logging(
     Args:
         output_dir: Folder of ``stdout.log``; None: no file.
         is_main: Only the main process logs below warnings.
-        mark: Put in front of every message, e.g. ``[demo] ``.
-        projects: Packages besides the framework whose messages are shown.
+        mark: Prefix of every message, e.g. ``[demo] ``.
+        projects: Further packages whose messages are shown.
     """
     root = logging.getLogger()
     for handler in [h for h in root.handlers if getattr(h, "_slowfast", False)]:
@@ -62,8 +62,8 @@ def json_stats(stats: dict[str, Any]) -> str:
     """Format statistics as one ``json_stats`` line, keys sorted, floats to five decimals.
 
     Args:
-        stats: Plain values. What is not finite, such as the gradient norm of a step that loss
-            scaling skipped, becomes ``null``: JSON has no word for it.
+        stats: Plain values. Values that are not finite, such as the gradient norm of a step that
+            loss scaling skipped, become ``null``, since JSON cannot represent them.
 
     Returns:
         ``json_stats: {...}``.

@@ -1,7 +1,7 @@
 """The learning rate as a pure function of the fractional epoch.
 
 Epoch 3.5 is the middle of the fourth epoch. The learning rate is set before every iteration, so a
-resumed run needs no state of it.
+resumed run needs no scheduler state.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def _cosine(cfg: CfgNode, epoch: float) -> float:
 
 
 def _steps_with_relative_lrs(cfg: CfgNode, epoch: float) -> float:
-    """BASE_LR times the entry of LRS whose step was reached last."""
-    steps, rates = cfg.SOLVER.STEPS, cfg.SOLVER.LRS
-    if not steps or len(steps) != len(rates) or steps[0] != 0 or sorted(steps) != list(steps):
+    """BASE_LR times the entry of LRS for the current step."""
+    steps, lrs = cfg.SOLVER.STEPS, cfg.SOLVER.LRS
+    if not steps or len(steps) != len(lrs) or steps[0] != 0 or sorted(steps) != list(steps):
         raise ConfigValueError(
             "SOLVER.STEPS",
-            f"got {list(steps)} with SOLVER.LRS {list(rates)}; expected as many "
+            f"got {list(steps)} with SOLVER.LRS {list(lrs)}; expected as many "
             "steps as learning rates, ascending epochs that begin with 0.",
         )
     reached = sum(step <= epoch for step in steps)
-    return cfg.SOLVER.BASE_LR * rates[max(reached, 1) - 1]
+    return cfg.SOLVER.BASE_LR * lrs[max(reached, 1) - 1]
 
 
 def _constant(cfg: CfgNode, epoch: float) -> float:
@@ -71,7 +71,7 @@ def lr_scale(cfg: CfgNode, global_batch: int | None) -> float:
         raise ConfigValueError(
             "SOLVER.BASE_BATCH_SIZE",
             f"got {base} and a global batch of {global_batch}; expected "
-            "two positive numbers. Set it to 0 to take SOLVER.BASE_LR as it stands.",
+            "two positive numbers. Set it to 0 to use SOLVER.BASE_LR unscaled.",
         )
     return global_batch / base
 
@@ -103,7 +103,7 @@ def get_lr_at_epoch(cfg: CfgNode, epoch: float, global_batch: int | None = None)
     if epoch < solver.WARMUP_EPOCHS:
         done = epoch / solver.WARMUP_EPOCHS
         target = policy(cfg, solver.WARMUP_EPOCHS)
-        rate = solver.WARMUP_START_LR + done * (target - solver.WARMUP_START_LR)
+        lr = solver.WARMUP_START_LR + done * (target - solver.WARMUP_START_LR)
     else:
-        rate = policy(cfg, epoch)
-    return rate * lr_scale(cfg, global_batch)
+        lr = policy(cfg, epoch)
+    return lr * lr_scale(cfg, global_batch)

@@ -14,10 +14,10 @@ __all__ = ["IterationTimer", "LossMeter", "gpu_memory"]
 
 
 class LossMeter:
-    """Collects the terms of a loss over a window and over an epoch.
+    """Tracks losses over a window of iterations and over an epoch.
 
     Args:
-        window: Iterations that the median looks back on.
+        window: Number of iterations that the median covers.
     """
 
     def __init__(self, window: int) -> None:
@@ -26,12 +26,12 @@ class LossMeter:
         self._count: dict[str, int] = {}
         self._size = window
 
-    def update(self, terms: dict[str, float]) -> None:
-        """Add one iteration's terms, leaving out those that are not finite.
+    def update(self, losses: dict[str, float]) -> None:
+        """Add the losses of one iteration; values that are not finite are ignored.
 
         A step that loss scaling skips has a gradient norm of inf, which would hide all others.
         """
-        for name, value in terms.items():
+        for name, value in losses.items():
             if not math.isfinite(value):
                 continue
             self._window.setdefault(name, deque(maxlen=self._size)).append(value)
@@ -39,22 +39,22 @@ class LossMeter:
             self._count[name] = self._count.get(name, 0) + 1
 
     def median(self) -> dict[str, float]:
-        """Return each term's median over the window."""
+        """Return the median of each loss over the window."""
         return {name: statistics.median(values) for name, values in self._window.items()}
 
     def mean(self) -> dict[str, float]:
-        """Return each term's mean over everything since the last reset."""
+        """Return the mean of each loss since the last reset."""
         return {name: total / self._count[name] for name, total in self._sum.items()}
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Clear all values."""
         self._window.clear()
         self._sum.clear()
         self._count.clear()
 
 
 class IterationTimer:
-    """Splits the time of an iteration into waiting for data and the rest, in seconds."""
+    """Measures the time per iteration, split into data loading and the rest, in seconds."""
 
     def __init__(self, window: int) -> None:
         self._data: deque[float] = deque(maxlen=window)
@@ -62,11 +62,11 @@ class IterationTimer:
         self._start = self._data_end = time.perf_counter()
 
     def start(self) -> None:
-        """Begin an iteration, before its data is asked for."""
+        """Start an iteration, before its batch is loaded."""
         self._start = time.perf_counter()
 
     def data_ready(self) -> None:
-        """Note that the batch has come."""
+        """Mark the end of data loading."""
         self._data_end = time.perf_counter()
 
     def stop(self) -> None:
@@ -75,7 +75,7 @@ class IterationTimer:
         self._total.append(time.perf_counter() - self._start)
 
     def record(self) -> dict[str, float]:
-        """Return medians: ``dt`` (whole iteration), ``dt_data``, ``dt_net``."""
+        """Return medians: ``dt`` (full iteration), ``dt_data``, ``dt_net``."""
         total, data = statistics.median(self._total), statistics.median(self._data)
         return {"dt": total, "dt_data": data, "dt_net": max(0.0, total - data)}
 

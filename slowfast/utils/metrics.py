@@ -1,4 +1,4 @@
-"""Accuracy of class scores. Ties count against the prediction's luck in no direction.
+"""Accuracy of class scores, with ties counted by their expected value.
 
 Legend: N samples, M classes.
 """
@@ -12,14 +12,14 @@ __all__ = ["mean_class_accuracy", "topk_accuracy", "topk_hits"]
 
 
 def topk_hits(scores: Tensor, label: Tensor, k: int) -> Tensor:
-    """Say of each sample whether its class is among the k highest scores.
+    """Compute for each sample whether its class is among the k highest scores.
 
-    A class that ties with the true one counts half in front of it on average: of t classes that
-    tie with it for r free places, the true one gets a place with probability r / t.
+    If t classes including the true one tie for r remaining places, the true class gets a place with
+    probability r / t.
 
     Args:
         scores: float (N, M), finite.
-        label: int64 (N,), below M; -1 for a class that has no score, which is never hit.
+        label: int64 (N,), below M; -1 for a class without a score, which is never a hit.
         k: At least 1.
 
     Returns:
@@ -37,7 +37,7 @@ def topk_accuracy(scores: Tensor, label: Tensor, k: int) -> float:
 
     Args:
         scores: float (N, M), finite.
-        label: int64 (N,), below M; -1 for a class that has no score, which is never hit.
+        label: int64 (N,), below M; -1 for a class without a score, which is never a hit.
         k: At least 1.
 
     Returns:

@@ -1,12 +1,12 @@
-"""Random numbers that depend on what they are for, never on who asks or when.
+"""Random numbers that depend on their purpose and sample only, never on the order of calls.
 
-Two kinds. A data worker draws from ``sample_rng``: numpy's Philox generator, addressed by (seed,
-epoch, index, stream), so that sample i is augmented the same with 0 or 16 workers on 1 or 64 ranks.
-A device draws with ``uniform`` and ``randint``: pure integer functions of a sample's ``aug_seed``,
-the same bits on every device and in every batch composition. Neither touches a global generator.
+Data workers use ``sample_rng``: numpy's Philox generator with the key (seed, epoch, index,
+stream), so that sample i is augmented the same with 0 or 16 workers on 1 or 64 ranks.
+Code on the device uses ``uniform`` and ``randint``: pure integer functions of ``aug_seed``, with
+the same bits on every device and in every batch composition. Neither changes a global generator.
 
-A *stream* keeps purposes apart: two streams of one sample are independent. The constants below are
-spaced so that ``STREAM_VIEW + 3`` can stand for the fourth view without meeting another stream.
+A *stream* is a purpose: two streams of one sample are independent. The constants below are
+spaced so that ``STREAM_VIEW + 3`` can be the fourth view without overlapping another stream.
 
 Legend: B batch, n numbers per sample.
 """
@@ -49,53 +49,53 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _SPACING = 1 << 16
-# Drawn by data workers, with sample_rng.
-STREAM_CLIP = 1 * _SPACING  # where a clip starts; + number of the clip
-STREAM_VIEW = 2 * _SPACING  # how a view is augmented; + number of the view
-STREAM_AUG_SEED = 3 * _SPACING  # the aug_seed handed to the device
-STREAM_ORDER = 4 * _SPACING  # the order of an epoch's samples
-STREAM_REPLACEMENT = 5 * _SPACING  # what stands in for a bad file; + number of the attempt
-# Drawn on the device, with uniform and randint.
+# Sampled by data workers, with sample_rng.
+STREAM_CLIP = 1 * _SPACING  # start time of a clip; + clip index
+STREAM_VIEW = 2 * _SPACING  # augmentation of a view; + view index
+STREAM_AUG_SEED = 3 * _SPACING  # the aug_seed passed to the device
+STREAM_ORDER = 4 * _SPACING  # order of the samples of an epoch
+STREAM_REPLACEMENT = 5 * _SPACING  # replacement of a bad file; + attempt index
+# Sampled on the device, with uniform and randint.
 STREAM_VOLUME = 6 * _SPACING
-STREAM_SPECAUG = 7 * _SPACING  # + number of the axis
-STREAM_CROPS = 8 * _SPACING  # boxes on feature maps; + number of the view
-STREAM_AUDIO_CLIP = 9 * _SPACING  # a seed for each audio clip of a sample
-# Drawn by data workers again.
-STREAM_TIME = 13 * _SPACING  # how a clip is changed in time; + number of the clip
-# Drawn once, with sample_rng.
-STREAM_SUBSET = 10 * _SPACING  # which few files of a class are trained on; index: the class
-# Drawn on the device, for methods.
+STREAM_SPECAUG = 7 * _SPACING  # + axis index
+STREAM_CROPS = 8 * _SPACING  # crop boxes of feature maps; + view index
+STREAM_AUDIO_CLIP = 9 * _SPACING  # seed of each audio clip of a sample
+# Sampled by data workers.
+STREAM_TIME = 13 * _SPACING  # temporal augmentation of a clip; + clip index
+# Sampled once, with sample_rng.
+STREAM_SUBSET = 10 * _SPACING  # few-shot training files of a class; index: the class
+# Sampled on the device, for methods.
 STREAM_NEGATIVES = 11 * _SPACING  # rows of a memory bank
-STREAM_SHUFFLE = 12 * _SPACING  # the order of a batch, where batch statistics must not be shared
+STREAM_SHUFFLE = 12 * _SPACING  # shuffled batch order, for shuffled batch norm
 
 _WORD = 1 << 64
 # splitmix64 (Steele, Lea and Flood, OOPSLA 2014): the golden ratio's increment and Stafford's
-# variant 13 of the finalizer, as the signed integers that torch knows.
+# variant 13 of the finalizer, as signed integers for torch.
 _GOLDEN = 0x9E3779B97F4A7C15 - _WORD
 _MIX_1 = 0xBF58476D1CE4E5B9 - _WORD
 _MIX_2 = 0x94D049BB133111EB - _WORD
 
 
 def sample_rng(seed: int, epoch: int, index: int, stream: int) -> np.random.Generator:
-    """Make the generator of one purpose of one sample in one epoch.
+    """Create the generator for one purpose of one sample in one epoch.
 
-    The four numbers are the address itself (key and upper counter of Philox), not a hash of it:
-    different addresses can never yield overlapping sequences.
+    The four numbers are used directly as key and upper counter of Philox, without hashing:
+    different keys never yield overlapping sequences.
 
     Args:
         seed: The run's seed, ``RNG_SEED``.
         epoch: Number of the epoch.
         index: Row of the sample in its dataset.
-        stream: One of this module's ``STREAM_*`` constants, plus a small number where it says so.
+        stream: A ``STREAM_*`` constant, plus an index where its comment says so.
 
     Returns:
-        A fresh numpy generator.
+        A new numpy generator.
 
     Raises:
         ValueError: If a number is negative or does not fit into 64 bits.
     """
-    address = {"seed": seed, "epoch": epoch, "index": index, "stream": stream}
-    for name, value in address.items():
+    numbers = {"seed": seed, "epoch": epoch, "index": index, "stream": stream}
+    for name, value in numbers.items():
         if not 0 <= value < _WORD:
             raise ValueError(f"sample_rng: {name} is {value}; expected 0 <= {name} < 2**64.")
     key = np.array([seed, index], dtype=np.uint64)
@@ -104,34 +104,34 @@ def sample_rng(seed: int, epoch: int, index: int, stream: int) -> np.random.Gene
 
 
 def uniform(aug_seed: Tensor, stream: int, n: int) -> Tensor:
-    """Draw n numbers per sample from [0, 1).
+    """Sample n numbers per sample uniformly from [0, 1).
 
     Args:
         aug_seed: int64 (B,), one seed per sample.
-        stream: What the numbers are for.
-        n: How many per sample.
+        stream: Purpose of the numbers, a ``STREAM_*`` constant.
+        n: Numbers per sample.
 
     Returns:
         float64 (B, n), multiples of 2**-53. Row b depends on ``aug_seed[b]`` alone, and the first
         m columns are those of ``n = m``.
     """
-    top = _shift_right(_random_bits(aug_seed, stream, n), 11)  # 53 bits: all that float64 holds
+    top = _shift_right(_random_bits(aug_seed, stream, n), 11)  # 53 bits, the precision of float64
     return top.to(torch.float64) * 2.0**-53
 
 
 def randint(aug_seed: Tensor, stream: int, n: int, high: int | Tensor) -> Tensor:
-    """Draw n integers per sample from {0, ..., high - 1}, each equally likely.
+    """Sample n integers per sample uniformly from {0, ..., high - 1}.
 
     Args:
         aug_seed: int64 (B,), one seed per sample.
-        stream: What the numbers are for.
-        n: How many per sample.
+        stream: Purpose of the numbers, a ``STREAM_*`` constant.
+        n: Numbers per sample.
         high: Exclusive upper bound, 1 <= high <= 2**31; an integer, or an integer tensor that
             broadcasts to (B, n). The bounds in a tensor are not checked, as reading them would
             make the host wait for the device.
 
     Returns:
-        int64 (B, n). Equal probability holds to high / 2**53.
+        int64 (B, n). Probabilities are equal up to high / 2**53.
 
     Raises:
         ValueError: If an integer ``high`` is out of range.
@@ -139,17 +139,17 @@ def randint(aug_seed: Tensor, stream: int, n: int, high: int | Tensor) -> Tensor
     if isinstance(high, int) and not 1 <= high <= 1 << 31:
         raise ValueError(f"randint: high is {high}; expected 1 <= high <= 2**31.")
     # The product stays below high: u <= 1 - 2**-53, and the spacing of float64 below high is
-    # at most twice what is missing.
+    # at most twice the gap.
     return torch.floor(uniform(aug_seed, stream, n) * high).to(torch.int64)
 
 
 def spawn_seeds(aug_seed: Tensor, stream: int, n: int) -> Tensor:
-    """Derive n seeds from each seed, for the parts of a sample that draw independently.
+    """Derive n independent seeds from each seed, such as one per clip of a sample.
 
     Args:
         aug_seed: int64 (B,), one seed per sample.
-        stream: What the parts are.
-        n: Number of parts per sample.
+        stream: Purpose of the seeds, a ``STREAM_*`` constant.
+        n: Seeds per sample.
 
     Returns:
         int64 (B, n), each >= 0.
@@ -184,14 +184,14 @@ def _shift_right(z: Tensor, bits: int) -> Tensor:
 def seed_everything(seed: int) -> None:
     """Seed the global generators of Python, numpy and torch (every device).
 
-    They drive only what has no seed of its own: initial weights and dropout.
+    They are used only for initial weights and dropout.
 
     Args:
-        seed: The run's seed, ``RNG_SEED``. Ranks that must differ add their rank.
+        seed: The run's seed, ``RNG_SEED``. For different values per rank, add the rank.
 
     Raises:
-        ValueError: If the seed is negative or does not fit into 32 bits: torch on the CPU and numpy
-            would read no more.
+        ValueError: If the seed is negative or does not fit into 32 bits, the limit of numpy and of
+            torch on the CPU.
     """
     if not 0 <= seed < 1 << 32:
         raise ParameterError("seed", f"got {seed}; expected 0 <= seed < 2**32.")
@@ -201,7 +201,7 @@ def seed_everything(seed: int) -> None:
 
 
 def rng_state() -> dict[str, Any]:
-    """Capture every global generator of this process, to be saved in a checkpoint.
+    """Return the state of every global generator of this process, for a checkpoint.
 
     Returns:
         ``python``, ``numpy``, ``torch`` and, once CUDA is in use, ``cuda`` (the current device:
@@ -227,11 +227,11 @@ def rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put every global generator back to where it was.
+    """Restore the state of every global generator.
 
     Args:
-        state: What ``rng_state`` returned, maybe saved and loaded in between, on any device. A CUDA
-            state is left out, with a warning, where there is no CUDA.
+        state: The result of ``rng_state``, maybe saved and loaded in between, on any device. A CUDA
+            state is ignored with a warning if there is no CUDA.
 
     Raises:
         ValueError: If the state lacks a generator.
@@ -240,7 +240,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
     if missing:
         raise ValueError(
             f"set_rng_state: no state of {', '.join(sorted(missing))}; got {sorted(state)}. Pass "
-            "what rng_state() returned."
+            "the result of rng_state()."
         )
     python, legacy = state["python"], state["numpy"]
     random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
@@ -261,4 +261,6 @@ def set_rng_state(state: dict[str, Any]) -> None:
     if torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu())
     else:
-        logger.warning("The checkpoint holds a CUDA generator, but there is no CUDA: left out.")
+        logger.warning(
+            "The checkpoint has the state of a CUDA generator, but there is no CUDA: ignored."
+        )

@@ -1,4 +1,4 @@
-"""fvcore's registry with an error message that helps."""
+"""fvcore's registry with capabilities of entries and helpful error messages."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _SHORTEST_PART = 3
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Format the known names, if they are not too many, and what was meant for an error message.
+    """Format the known names (if not too many) and the closest matches for an error message.
 
     Args:
         name: What the user wrote.
         known: Names that would have been accepted.
 
     Returns:
-        ``Known: a, b. Did you mean 'a'?``; the question only when a name is close or has what the
-        user wrote as a part.
+        ``Known: a, b. Did you mean 'a'?``; the question only if a name is close to what the user
+        wrote or contains it.
     """
     names = sorted(known)
     by_lower, word = {n.lower(): n for n in names}, name.lower()
@@ -37,7 +37,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class Registry(_FvcoreRegistry):
-    """A named table of builders, filled by decorators when modules are imported.
+    """A named registry of builders, filled by decorators when modules are imported.
 
     Example:
         >>> COLORS = Registry("COLORS", "MODEL.COLOR")
@@ -47,10 +47,10 @@ class Registry(_FvcoreRegistry):
         (255, 0, 0)
 
     Args:
-        name: Name of the table, for messages.
-        config_key: The configuration key that holds the name, for messages.
-        capabilities: What a registration may say about its entry, and what holds where it says
-            nothing.
+        name: Name of the registry, for messages.
+        config_key: Config key that selects an entry, for messages.
+        capabilities: Properties that an entry can declare when it is registered, with their
+            defaults.
     """
 
     def __init__(self, name: str, config_key: str, **capabilities: Any) -> None:
@@ -64,7 +64,7 @@ class Registry(_FvcoreRegistry):
 
         Args:
             obj: The builder; None: return a decorator.
-            capabilities: What is to be known about it without building it.
+            capabilities: Its properties, readable without building it.
 
         Returns:
             The builder, or the decorator.
@@ -74,11 +74,11 @@ class Registry(_FvcoreRegistry):
         return self.register_as(obj.__name__, **capabilities)(obj)
 
     def register_as(self, *names: str, **capabilities: Any) -> Callable[[Builder], Builder]:
-        """Register what is decorated under names that need not be its own.
+        """Register a builder under other names than its own, as decorator.
 
         Args:
-            names: What a YAML may call it.
-            capabilities: As of ``register``.
+            names: Names for use in a YAML.
+            capabilities: As in ``register``.
 
         Returns:
             The decorator.
@@ -102,11 +102,11 @@ class Registry(_FvcoreRegistry):
         return register
 
     def capability(self, name: str, capability: str) -> Any:
-        """Return what the registration of an entry said about it, or the default.
+        """Return a capability of an entry, or its default.
 
         Args:
             name: A registered name.
-            capability: One of the registry's.
+            capability: Name of a capability of this registry.
 
         Returns:
             The value.
@@ -122,20 +122,20 @@ class Registry(_FvcoreRegistry):
         return sorted(name for name, _ in self)
 
     def describe_unknown(self, name: str) -> str:
-        """Say that ``name`` is unknown, what is known and what may have been meant."""
+        """Return an error message with the known names and the closest match."""
         return f"unknown {self._name} '{name}'. {nearest(name, self.names())}"
 
     def get(self, name: str) -> Any:
-        """Look a builder up.
+        """Return the builder of a name.
 
         Args:
             name: A registered name.
 
         Returns:
-            What was registered under it.
+            The registered builder.
 
         Raises:
-            KeyError: If nothing was; the message names the config key and the nearest match.
+            KeyError: If the name is unknown; the message has the config key and the closest match.
         """
         if name not in self:
             raise KeyError(f"{self.config_key}: {self.describe_unknown(name)}")

@@ -1,12 +1,12 @@
-"""Checkpoints, also of others, read without running any code in them.
+"""Loads checkpoints, also untrusted ones, without running code from the file.
 
-Torch's own files go through ``torch.load(weights_only=True)``. What else a file holds beside its
-weights (the arguments of the training, a scheduler) would make that refuse the whole file; such
-records are read as empty shells, whose class is never imported. A file that names a function of
-Python's own library is refused: it was made to run something.
+Torch files are loaded by ``torch.load(weights_only=True)``. It would refuse a file that holds more
+than weights (training arguments, a scheduler). Such objects are loaded as empty placeholders, and
+their class is never imported. A file that names a function of Python's standard library is refused,
+as it may run code.
 
-Caffe2's files are pickles of numpy arrays, written by Python 2. They go through an unpickler that
-knows these few names alone, and puts classes of this module for them.
+Caffe2 files are pickles of numpy arrays, written by Python 2. An unpickler that accepts only the
+few names of such files loads them, with classes of this module in their place.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ __all__ = ["safe_load"]
 
 logger = logging.getLogger(__name__)
 
-# Torch's older format is a row of pickles; the first is this number.
+# Torch's legacy format is a sequence of pickles; the first one is this number.
 _TORCH_MAGIC = bytes.fromhex("8a0a6cfc9c46f9206aa85019")
 _PICKLE_MAGIC = b"\x80"
 _REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+\.\w+)")
 _MOST_RECORDS = 50
-# The only names of Python's own library that become shells instead of being refused.
+# The only names of Python's standard library that become placeholders instead of an error.
 _PLAIN_RECORDS = {"argparse.Namespace", "pathlib.PosixPath", "pathlib.PurePosixPath"}
 
 
 class _Shell:
-    """Stands for an object of a class that is not imported; keeps nothing."""
+    """Placeholder for an object whose class is not imported; stores nothing."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
@@ -48,7 +48,7 @@ class _Shell:
 
 
 def safe_load(path: Path) -> Any:
-    """Read a checkpoint on the CPU, without running anything in it.
+    """Load a checkpoint on the CPU, without running code from the file.
 
     Args:
         path: A file of torch (zip or older), or a pickle of Caffe2's blobs.
@@ -66,7 +66,7 @@ def safe_load(path: Path) -> Any:
 
 
 def _load_torch(path: Path) -> Any:
-    """Load with ``weights_only``, giving a shell for each foreign class that it meets."""
+    """Load with ``weights_only``, with a placeholder for each foreign class."""
     shells: dict[str, type] = {}
     while True:
         try:
@@ -75,15 +75,15 @@ def _load_torch(path: Path) -> Any:
             break
         except pickle.UnpicklingError as error:
             shells |= _shell_for(str(error), path, shells)
-        except Exception as error:  # What an unpickler raises on garbage is anything at all.
+        except Exception as error:  # an unpickler may raise anything on garbage
             raise UserError(f"{path} is damaged or not a checkpoint: {error}") from error
     if shells:
-        logger.info("%s also holds records that are left out: %s", path, ", ".join(sorted(shells)))
+        logger.info("%s also holds objects that are ignored: %s", path, ", ".join(sorted(shells)))
     return content
 
 
 def _shell_for(message: str, path: Path, known: dict[str, type]) -> dict[str, type]:
-    """Make a shell for the class that the loader has just refused."""
+    """Create a placeholder for the class that the loader has just refused."""
     match = _REFUSED_GLOBAL.search(message)
     name = match[1] if match else ""
     module, _, qualname = name.rpartition(".")
@@ -100,12 +100,12 @@ def _shell_for(message: str, path: Path, known: dict[str, type]) -> dict[str, ty
 
 
 def _raw(value: Any) -> bytes:
-    """Give a string of Python 2 its bytes back."""
+    """Return the bytes of a Python 2 string."""
     return value.encode("latin1") if isinstance(value, str) else bytes(value)
 
 
 class _Dtype:
-    """Stands for ``numpy.dtype``; only numbers are allowed."""
+    """Replaces ``numpy.dtype``; only numeric types are allowed."""
 
     def __init__(self, code: Any = "", *_: Any) -> None:
         self.dtype, self.is_big_endian = np.dtype(_raw(code).decode()), False
@@ -116,13 +116,13 @@ class _Dtype:
         self.is_big_endian = _raw(state[1]) == b">"
 
     def read(self, raw: Any) -> np.ndarray[Any, Any]:
-        """Read numbers, in this machine's order of bytes."""
+        """Convert raw bytes to numbers in native byte order."""
         stored = self.dtype.newbyteorder(">" if self.is_big_endian else "<")
         return np.frombuffer(_raw(raw), stored).astype(self.dtype)
 
 
 class _Array:
-    """Stands for ``numpy.ndarray``."""
+    """Replaces ``numpy.ndarray``."""
 
     value = np.zeros(0, np.float32)
 
@@ -142,10 +142,10 @@ _CAFFE2_NAMES: dict[str, Any] = {
 
 
 class _Caffe2Unpickler(pickle.Unpickler):
-    """Knows the names above and no other."""
+    """Accepts only the names above."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name."""
+        """Return the replacement of a name."""
         full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
         if full not in _CAFFE2_NAMES:
             raise pickle.UnpicklingError(f"it names {full}, which is not a numpy array")
@@ -161,7 +161,7 @@ def _load_caffe2(path: Path) -> dict[str, dict[str, Tensor]]:
         raise UserError(
             f"{path} cannot be loaded safely as a Caffe2 checkpoint: {error}."
         ) from error
-    except Exception as error:  # What an unpickler raises on garbage is anything at all.
+    except Exception as error:  # an unpickler may raise anything on garbage
         raise UserError(f"{path} is damaged or not a Caffe2 checkpoint: {error}") from error
     blobs = content.get("blobs", content) if isinstance(content, dict) else None
     if not isinstance(blobs, dict):

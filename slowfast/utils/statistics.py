@@ -1,4 +1,4 @@
-"""95 % confidence intervals, in plain Python: tools that only read results need no torch."""
+"""95 % confidence intervals, in plain Python, so that tools that read results need no torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def mean_interval(values: Sequence[float]) -> MeanInterval:
     """Estimate a mean from a few independent measurements, such as seeds.
 
     Args:
-        values: At least two; one measurement says nothing about its spread.
+        values: At least two.
 
     Returns:
         The mean with its 95 % Student t interval.
@@ -56,8 +56,8 @@ def wilson_interval(successes_share: float, count: int) -> tuple[float, float]:
         count: Trials, at least 1.
 
     Returns:
-        Lower and upper end of the 95 % interval of Wilson's score test; never outside of 0 to 1,
-        and of some width even for a share of 0 or 1.
+        Lower and upper end of the 95 % interval of Wilson's score test; always within 0 to 1,
+        and not empty even for a share of 0 or 1.
 
     Raises:
         ValueError: If the share or the count is out of range.
@@ -83,8 +83,8 @@ def student_t_quantile(degrees: int) -> float:
         degrees: Degrees of freedom, at least 1.
 
     Returns:
-        The 0.975 quantile, to rounding: the probability of a whole number of degrees is a finite
-        sum, which is inverted by bisection.
+        The 0.975 quantile, up to rounding: for an integer number of degrees the probability is a
+        finite sum, which is inverted by bisection.
 
     Raises:
         ValueError: If there is less than one degree of freedom.
@@ -106,10 +106,10 @@ def _central_probability(angle: float, degrees: int) -> float:
     """P(|T| < t) for t = sqrt(degrees) tan(angle); Abramowitz and Stegun, 26.7.3 and 26.7.4."""
     cosine = math.cos(angle)
     is_odd = degrees % 2
-    term = cosine if is_odd else 1.0
-    terms = [] if degrees == 1 else [term]
+    summand = cosine if is_odd else 1.0
+    summands = [] if degrees == 1 else [summand]
     for number in range(2 + is_odd, degrees, 2):
-        term *= cosine**2 * (number - 1) / number
-        terms.append(term)
-    total = math.sin(angle) * math.fsum(terms)
+        summand *= cosine**2 * (number - 1) / number
+        summands.append(summand)
+    total = math.sin(angle) * math.fsum(summands)
     return 2 / math.pi * (angle + total) if is_odd else total

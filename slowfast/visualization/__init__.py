@@ -1,1 +1,1 @@
-"""Figures and reports; reads the files of OUTPUT_DIR only."""
+"""Figures, from files in OUTPUT_DIR."""

@@ -1,4 +1,4 @@
-"""Curves of a training run as a PNG, from ``json_stats.log`` alone."""
+"""Plots the training curves of a run from ``json_stats.log``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["plot_curves", "read_stats"]
 
 _PREFIX = "json_stats: "
-_NOT_TERMS = {"step", "dt", "dt_data", "dt_net", "lr", "grad_norm"}
+_NOT_LOSSES = {"step", "dt", "dt_data", "dt_net", "lr", "grad_norm"}
 
 
 def read_stats(output_dir: Path) -> list[dict[str, Any]]:
@@ -29,13 +29,13 @@ def read_stats(output_dir: Path) -> list[dict[str, Any]]:
 
 
 def plot_curves(output_dir: Path) -> Path | None:
-    """Draw loss terms, learning rate and validation metrics against the optimizer step.
+    """Plot losses, learning rate and validation metrics against the optimizer step.
 
     Args:
         output_dir: OUTPUT_DIR with ``json_stats.log``.
 
     Returns:
-        ``OUTPUT_DIR/curves.png``, or None when there is nothing to draw.
+        ``OUTPUT_DIR/curves.png``, or None if there is nothing to plot.
 
     Raises:
         ImportError: If matplotlib is not installed; the message says how to get it.
@@ -53,22 +53,24 @@ def plot_curves(output_dir: Path) -> Path | None:
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3 if validation else 2)
-    _draw(axes[0], train, _term_names(train), "loss")
-    _draw(axes[1], train, ["lr"], "learning rate")
+    _plot(axes[0], train, _loss_names(train), "loss")
+    _plot(axes[1], train, ["lr"], "learning rate")
     if validation:
-        _draw(axes[2], validation, _term_names(validation), "validation", marker="o")
+        _plot(axes[2], validation, _loss_names(validation), "validation", marker="o")
         axes[2].set_ylim(0, 1)
     path = output_dir / "curves.png"
     figure.savefig(path, dpi=120)
     return path
 
 
-def _term_names(stats: list[dict[str, Any]]) -> list[str]:
-    names = {k for s in stats for k, v in s.items() if isinstance(v, float) and k not in _NOT_TERMS}
+def _loss_names(stats: list[dict[str, Any]]) -> list[str]:
+    names = {
+        k for s in stats for k, v in s.items() if isinstance(v, float) and k not in _NOT_LOSSES
+    }
     return sorted(names, key=lambda name: (name != "loss", name))
 
 
-def _draw(
+def _plot(
     axis: Any, stats: list[dict[str, Any]], names: list[str], title: str, **style: Any
 ) -> None:
     for name in names:

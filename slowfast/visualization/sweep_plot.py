@@ -1,4 +1,4 @@
-"""The cells of a sweep as a PNG, from ``sweep.json`` alone: a dot and an interval each."""
+"""Plots the settings of a sweep from ``sweep.json``: a dot and an interval each."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Result = dict[str, Any]
 
 
 def plot_sweep(output_dir: Path) -> Path | None:
-    """Draw a panel for each stage and metric, a row for each cell.
+    """Plot a panel for each stage and metric, with a row for each setting.
 
-    A dot is the mean, a bar its 95 % interval, small dots are single runs; the cell that others are
-    compared with has another color, a dashed line is the chance level.
+    A dot is the mean, a bar its 95 % interval, small dots are single runs. The setting that others
+    are compared with has another color; a dashed line is the chance level.
 
     Args:
         output_dir: A sweep's folder, with ``sweep.json``.
 
     Returns:
-        ``sweep.png`` in it, or None when there is nothing to draw. Beyond 30 panels the rest is
-        left out; ``metrics`` in the sweep's YAML chooses.
+        ``sweep.png`` in it, or None if there is nothing to plot. At most 30 panels; ``metrics``
+        in the sweep's YAML selects them.
 
     Raises:
         ImportError: If matplotlib is not installed; the message says how to get it.
@@ -54,9 +54,9 @@ def plot_sweep(output_dir: Path) -> Path | None:
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     for number, (axis, ((stage, metric), results)) in enumerate(zip(axes, panels, strict=False)):
-        _draw(axis, results, content)
+        _plot(axis, results, content)
         if number % columns and _labels(results) == _labels(panels[number - 1][1]):
-            axis.tick_params(labelleft=False)  # they stand to the left already
+            axis.tick_params(labelleft=False)  # already at the left
         axis.set_title(f"{stage}: {metric}" if stage else metric, loc="left", fontsize=9.5)
     figure.supxlabel(_explain(content, panels), fontsize=8, color="#555555")
     path = output_dir / "sweep.png"
@@ -89,7 +89,7 @@ def _labels(results: list[Result]) -> list[str]:
     return [", ".join(result["cell"].values()) or "all runs" for result in results]
 
 
-def _draw(axis: Any, results: list[Result], content: dict[str, Any]) -> None:
+def _plot(axis: Any, results: list[Result], content: dict[str, Any]) -> None:
     for row, result in enumerate(results):
         compare, cell = content["compare"], result["cell"]
         is_base = compare.keys() & cell and all(compare.get(k, v) == v for k, v in cell.items())
@@ -115,9 +115,9 @@ def _draw(axis: Any, results: list[Result], content: dict[str, Any]) -> None:
 
 
 def _limits(interval: tuple[float, float]) -> tuple[float, float]:
-    """Leave room at both ends, show at least a few points of percent, but nothing beyond 0 to 100.
+    """Add margins, show at least a few percentage points, and stay within 0 to 100.
 
-    An interval over two seeds may be wider than what is possible; it is then cut off.
+    An interval over two seeds may exceed this range; it is then cut off.
     """
     low, high = interval
     room = max(0.06 * (high - low), (_MIN_SPAN - (high - low)) / 2, 1.0)
@@ -127,7 +127,7 @@ def _limits(interval: tuple[float, float]) -> tuple[float, float]:
 
 
 def _singles(content: dict[str, Any], result: Result) -> list[float]:
-    """Collect what the single runs of a cell measured, in percent."""
+    """Collect the values of the single runs of a setting, in percent."""
     return [
         100 * run["metrics"][result["metric"]]["value"]
         for run in content["runs"]

@@ -72,7 +72,7 @@ def test_from_a_run_to_verified_weights(run, folder, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "--metric: 'top5' was not measured. Known: mean_class_acc, top1_acc" in error
     assert main(["--verify", "tiny-net"]) == 0
-    assert "zoo://tiny-net: 2 of 2 as on record" in capsys.readouterr().out
+    assert "zoo://tiny-net: 2 of 2 as recorded" in capsys.readouterr().out
 
     content = read_results(folder)
     top1 = content["records"][0]
@@ -152,7 +152,7 @@ def test_results_of_other_weights_are_refused(run, folder, tmp_path, capsys):
     assert export(run, folder) == 0
     capsys.readouterr()
     assert main(["--results", str(run), "--out", str(folder)]) == 2  # of the float32 weights
-    assert "is not of these weights: it measured" in capsys.readouterr().err
+    assert "does not belong to these weights: it evaluated" in capsys.readouterr().err
     assert not (folder / "results.json").exists()
     register_package()
     assert main(["--verify", "tiny-net"]) == 2
@@ -186,7 +186,7 @@ def test_a_damaged_file_is_not_loaded(run, folder, tmp_path, capsys):
         (["--results", "nowhere"], "--results: no nowhere/results.json"),
         (["TEST.PROTOCOL", "['knn']"], "Did you mean 'TEST.PROTOCOLS'?"),
         (["TEST.BATCH_SIZE"], "overrides come in pairs"),
-        (["--licence", ""], "--licence: is needed the first time"),
+        (["--licence", ""], "--licence is required the first time"),
     ],
 )
 def test_mistakes(run, folder, words, message, capsys):
@@ -199,7 +199,7 @@ def test_mistakes(run, folder, words, message, capsys):
     assert (folder / "tiny-net.pyth").read_bytes() == before
     (folder / "row.yaml").write_text("data: noise\n", encoding="utf-8")
     assert export(run, folder) == 2
-    assert "row.yaml must hold 'data' and 'licence'" in capsys.readouterr().err
+    assert "row.yaml must have 'data' and 'licence'" in capsys.readouterr().err
 
 
 def test_no_run(tmp_path, capsys):
@@ -224,7 +224,7 @@ def test_no_run(tmp_path, capsys):
     [
         (["--out", "a"], "give --checkpoint or --results or both, or else --verify"),
         (["--verify", "a", "--results", "b"], "or else --verify"),
-        (["--checkpoint", "a"], "--out: name the weights' folder"),
+        (["--checkpoint", "a"], "--out: give the folder of the weights"),
         (["--results", "a", "--out", "b", "X.Y", "1"], "overrides go with"),
         ([], "Nothing to do"),
     ],

@@ -89,7 +89,7 @@ def test_old_names_of_keys_still_load_with_a_line_for_each(tmp_path, caplog):
     assert cfg.PROBE.WEIGHT_DECAY_GRID == [0.75]
     assert (cfg.PROBE.FEW_SHOT_EPISODES, cfg.AUDIO.EVAL_OFFSET_SEC) == (7, 0.25)
     assert cfg.DATA_LOADER.CACHE_DECODED
-    assert "DATA.BAD_FILE_POLICY is called DATA.ON_DECODE_ERROR now" in caplog.text
+    assert "DATA.BAD_FILE_POLICY was renamed to DATA.ON_DECODE_ERROR" in caplog.text
     assert len(caplog.records) == 5
     load_config(None, ["PROBE.DECAYS", "[1.0]", "PROBE.WEIGHT_DECAY_GRID", "[2.0]"], validate=False)
 
@@ -101,7 +101,7 @@ def test_renamed_values_load_with_one_line_each(tmp_path, caplog):
     assert cfg.TEST.PROTOCOLS == ["knn", "av_sync"]
     assert "DEMO_ACTIVE" not in cfg.DATA  # of earlier versions, where the loader set it
     (record,) = caplog.records
-    assert record.getMessage().endswith("TEST.PROTOCOLS alignment is called av_sync now")
+    assert record.getMessage().endswith("TEST.PROTOCOLS alignment was renamed to av_sync")
     cfg = load_config(None, ["TEST.PROTOCOLS", "['alignment']"], validate=False).cfg
     assert cfg.TEST.PROTOCOLS == ["av_sync"]
     caplog.clear()
@@ -132,10 +132,10 @@ def test_every_renamed_key_has_its_new_name():
     ("key", "text", "kind"),
     [
         ("TEST.PROTOCOLS", "[0]", "strings"),
-        ("DATA.INPUT_CHANNEL_NUM", "['a']", "whole numbers"),
-        ("DATA.TRAIN_JITTER_SCALES", "[1.5, 2.5]", "whole numbers"),
+        ("DATA.INPUT_CHANNEL_NUM", "['a']", "integers"),
+        ("DATA.TRAIN_JITTER_SCALES", "[1.5, 2.5]", "integers"),
         ("DATA.MEAN", "['a', 'b', 'c']", "numbers"),
-        ("PROBE.RANKS", "[True]", "whole numbers"),
+        ("PROBE.RANKS", "[True]", "integers"),
     ],
 )
 def test_elements_of_lists(key, text, kind):
@@ -171,7 +171,7 @@ def test_the_installed_project_that_a_name_belongs_to_is_used(key, value, tmp_pa
     config = write(tmp_path / "x.yaml", "{}:\n  {}: {}\n".format(*key.split("."), value))
     assert load_config(config, words).cfg.PROJECTS == ["stica"]
     assert load_config(None, [*words, key, str(value)]).cfg.PROJECTS == ["stica"]
-    assert caplog.text.count("needs the project stica; using PROJECTS ['stica']") == 2
+    assert caplog.text.count("needs project stica; using PROJECTS ['stica']") == 2
 
 
 @pytest.mark.parametrize("projects", ["[]", "['empty_project']"])

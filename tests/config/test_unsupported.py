@@ -72,7 +72,7 @@ def test_the_defaults_switch_nothing_on():
 def test_a_switch_is_one_clear_error(key):
     (problem,) = problems_of(key, switched_on(key))
     assert problem.key == key
-    assert "but this is not built here: " in problem.message
+    assert "but this is not supported: " in problem.message
     assert SWITCHES[key] in problem.message
     assert any(
         word in problem.message for word in (" use ", " see ", " run ", " leave ", " train ")
@@ -85,7 +85,7 @@ def test_a_switch_is_one_clear_error(key):
 def test_a_name_of_what_is_not_built_is_one_clear_error(key, name):
     (problem,) = problems_of(key, name)
     assert problem.key == key
-    assert problem.message.startswith(f"got '{name}', but this is not built here: ")
+    assert problem.message.startswith(f"got '{name}', but this is not supported: ")
 
 
 @pytest.mark.parametrize("section", sorted(SECTIONS))
@@ -96,7 +96,7 @@ def test_a_section_that_is_not_built_is_one_error_however_many_keys_it_has(secti
         load_config(path)
     (problem,) = caught.value.problems
     assert problem.key == section
-    assert "is not built here" in problem.message
+    assert "is not supported" in problem.message
 
 
 def test_no_key_is_ignored_silently():

@@ -51,4 +51,4 @@ def test_a_file_that_is_not_there_fails_on_both(two_ranks, tmp_path):
 def test_one_ranks_failure_is_everybodys(two_ranks, tmp_path):
     first, second = two_ranks.run(fail_on_one_rank, str(tmp_path))
     assert second == "rank 1 has no disk"
-    assert first == "another process could not get the file: rank 1 has no disk"
+    assert first == "another process could not load the file: rank 1 has no disk"

@@ -18,7 +18,7 @@ def _measure(folder, *words):
     evaluation = Evaluation(cfg, ProbeModel(), Precision(torch.device("cpu")))
     results = evaluate(evaluation, cfg)
     tables = [evaluation.features(split) for split in ("test", "gallery")]
-    tables.append(evaluation.features("test", sound_shift_sec=cfg.PROBE.SYNC_OFFSET_SEC))
+    tables.append(evaluation.features("test", audio_offset_sec=cfg.PROBE.SYNC_OFFSET_SEC))
     return results, tables
 
 

@@ -63,7 +63,7 @@ def test_sound_alone(tmp_path):
 def test_protocols_that_have_the_same_to_say_say_it_once(tmp_path, caplog):
     measure(probes_cfg(tmp_path, "TEST.PROTOCOLS", "['class_retrieval', 'knn', 'baselines']"))
     (warning,) = [r for r in caplog.records if r.levelname == "WARNING"]
-    assert "1 test videos are of classes that the train split lacks (labels 6)" in (
+    assert "1 test videos have classes that are not in the train split (labels 6)" in (
         warning.getMessage()
     )
 
@@ -99,7 +99,7 @@ def test_features_are_extracted_once_per_shift(tmp_path, monkeypatch):
     evaluation = Evaluation(cfg, ProbeModel(), CPU)
     evaluate(evaluation, cfg)
     assert sum(asked) == 3 * (GALLERY + 2 * TEST)
-    true, later = (evaluation.features("test", sound_shift_sec=s) for s in (0.0, 1.0))
+    true, later = (evaluation.features("test", audio_offset_sec=s) for s in (0.0, 1.0))
     assert torch.equal(true.features["video"], later.features["video"])
     assert not torch.equal(true.features["audio"], later.features["audio"])
     assert cfg.AUDIO.EVAL_OFFSET_SEC == 0

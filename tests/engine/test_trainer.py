@@ -118,18 +118,18 @@ def test_killed_workers_change_neither_losses_nor_weights(tmp_path, number):
 def test_another_optimizer_cannot_resume(tmp_path, before, after):
     words = ("SOLVER.MAX_EPOCH", 2)
     run(tmp_path, *words, "SOLVER.OPTIMIZING_METHOD", before, until=2)
-    with pytest.raises(UserError, match=r"SOLVER\.OPTIMIZING_METHOD was another: it has"):
+    with pytest.raises(UserError, match=r"SOLVER\.OPTIMIZING_METHOD has changed: the state has"):
         run(tmp_path, *words, "SOLVER.OPTIMIZING_METHOD", after)
 
 
 @pytest.mark.parametrize(
     ("rows", "difference"),
     [
-        (("a.mp4 0", "b.mp4 1"), "3 clips then, 2 now"),
-        (("a.mp4 0", "b.mp4 1", "c.mp4 2", "d.mp4 2"), "3 clips then, 4 now"),
-        (("a.mp4 0", "b.mp4 1", "e.mp4 2"), "3 clips as then, but other files"),
-        (("a.mp4 0", "b.mp4 2", "c.mp4 1"), "3 clips as then, but other files, labels"),
-        (("b.mp4 1", "a.mp4 0", "c.mp4 2"), "3 clips as then, but other files, labels or order"),
+        (("a.mp4 0", "b.mp4 1"), "3 clips before, 2 now"),
+        (("a.mp4 0", "b.mp4 1", "c.mp4 2", "d.mp4 2"), "3 clips before, 4 now"),
+        (("a.mp4 0", "b.mp4 1", "e.mp4 2"), "3 clips as before, but other files"),
+        (("a.mp4 0", "b.mp4 2", "c.mp4 1"), "3 clips as before, but other files, labels"),
+        (("b.mp4 1", "a.mp4 0", "c.mp4 2"), "3 clips as before, but other files, labels or order"),
     ],
 )
 def test_another_train_split_cannot_resume(tmp_path, rows, difference):
@@ -263,7 +263,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     run(tmp_path / "a")
     path = find_last_checkpoint(tmp_path / "a")
     words = ("MODEL.MODEL_NAME", "X3D", "MODEL.ARCH", "x3d", "TRAIN.CHECKPOINT_EPOCH_RESET", True)
-    with pytest.raises(UserError, match=r"TRAIN.CHECKPOINT_FILE_PATH: .* matches nothing"):
+    with pytest.raises(UserError, match=r"TRAIN.CHECKPOINT_FILE_PATH: .* no key of the checkpoint matches"):
         start(tmp_path / "b", path, *words)
 
 

@@ -53,8 +53,8 @@ class Given:
         self.later = later
         self.warnings = []
 
-    def features(self, split, *, sound_shift_sec=0.0):
-        return self.later if sound_shift_sec else self.tables[split]
+    def features(self, split, *, audio_offset_sec=0.0):
+        return self.later if audio_offset_sec else self.tables[split]
 
     def warn_once(self, message):
         self.warnings.append(message)

@@ -15,7 +15,7 @@ TENSOR_TYPES = re.compile(r"\b(Tensor|ndarray|NDArray|Tokens|Frames)\b")
 # A shape such as (B, C) or (V, T, H, W, 3), the word scalar, or "any shape".
 SHAPE = re.compile(r"\([A-Z0-9a-z_'. *+()\-]+,[^()]*\)|[Ss]calar|[Aa]ny shape|[Ss]ame shape")
 # What registered builders take; the registry says what it is.
-BUILDER = {"cfg", "dim", "dim_in", "dim_out", "split", "state_dict", "evidence"}
+BUILDER = {"cfg", "dim", "dim_in", "dim_out", "split", "state_dict", "provider"}
 
 
 def public_functions():

@@ -96,5 +96,5 @@ def test_offline_without_the_file_is_one_message_and_status_2(run):
     assert errors[0].startswith(
         "error: TEST.CHECKPOINT_FILE_PATH: https://example.org/zoo/mine.pth"
     )
-    assert "put it to cache/downloads/example.org/zoo/mine.pth" in errors[0]
+    assert "place it at cache/downloads/example.org/zoo/mine.pth" in errors[0]
     assert "unset SLOWFAST_OFFLINE" in errors[0]

@@ -99,5 +99,5 @@ def test_crops_are_refused():
     words = (
         "MODEL.MODEL_NAME VideoResNet MODEL.ARCH r3d_18 MODEL.POOLING attentive PROJECTS ['stica']"
     )
-    with pytest.raises(UserError, match=r"MODEL.POOLING: 'attentive' reads single cells"):
+    with pytest.raises(UserError, match=r"MODEL.POOLING: 'attentive' pools spatial positions"):
         load_config(None, [*words.split(), "MODEL.FEATURE_AUG", "feature_crop"])

@@ -30,7 +30,7 @@ def test_coordinates_stay_coordinates_inside(old, new, num_prefix):
 
 
 def test_a_table_of_another_grid():
-    with pytest.raises(ValueError, match=r"13 positions is not a grid of \(3, 3\)"):
+    with pytest.raises(ValueError, match=r"13 position embeddings are not a grid of \(3, 3\)"):
         resize_positions(torch.zeros(1, 13, 2), old_grid=(3, 3), new_grid=(4, 4), num_prefix=1)
     with pytest.raises(ValueError, match="cannot become"):
         resize_positions(torch.zeros(1, 9, 2), old_grid=(3, 3), new_grid=(4,))

@@ -45,7 +45,7 @@ def test_what_works_is_not_reported(name, monkeypatch):
         (("DATA.NUM_FRAMES", 8), "FEATURE_CROP.TIME_LARGE", "feature map of 1 time step"),
         (("DATA.TRAIN_CROP_SIZE", 16), "FEATURE_CROP.SPACE_LARGE", "map of 1 cell"),
         (("TRAIN.BATCH_SIZE", 1), "TRAIN.BATCH_SIZE", "got 1 row for batch statistics"),
-        (("SOLVER.LAYER_DECAY", 0.5), "SOLVER.LAYER_DECAY", "does not number its layers"),
+        (("SOLVER.LAYER_DECAY", 0.5), "SOLVER.LAYER_DECAY", "has no num_layers and layer_id"),
         (("TEMPORAL_TRANSFORMER.HEADS", 5), "TEMPORAL_TRANSFORMER.HEADS", "a divisor of 64"),
         (
             ("TEMPORAL_TRANSFORMER.MAX_STEPS", 2, "TEMPORAL_TRANSFORMER.POSITIONS", "learned"),

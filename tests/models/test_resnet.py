@@ -40,7 +40,7 @@ def test_18_layers_have_basic_blocks():
 
 def test_zero_initialized_branches():
     model = _build(ZERO_INIT_FINAL_BN=True)
-    finals = [m.final_parts()[1] for m in model.modules() if hasattr(m, "final_parts")]
+    finals = [m.final_layers()[1] for m in model.modules() if hasattr(m, "final_layers")]
     assert len(finals) == 16
     assert all(norm.weight.abs().max() == 0 for norm in finals)
     assert model.s3.pathway0_res0.branch1_bn.weight.unique().tolist() == [1.0]

@@ -100,7 +100,7 @@ def test_a_branch_that_starts_at_zero_is_left_out_at_first(transform):
         initialize(block, **options)
         torch.testing.assert_close(block(x), x, rtol=0, atol=0)
     initialize(block)
-    assert block.branch2.final_parts()[0].weight.abs().max() > 0
+    assert block.branch2.final_layers()[0].weight.abs().max() > 0
 
 
 def test_convolutions_start_as_published():

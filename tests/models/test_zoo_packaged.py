@@ -110,7 +110,7 @@ def test_facts(tmp_path):
     assert read_facts(tmp_path) == RowFacts("a", "b", commands=("x", "y"))
     for text in ("data: a\n", "- a\n", "data: a\nlicence: b\nlicense: c\n", ""):
         (tmp_path / "row.yaml").write_text(text, encoding="utf-8")
-        with pytest.raises(UserError, match=r"row.yaml must hold 'data' and 'licence', and may"):
+        with pytest.raises(UserError, match=r"row.yaml must have 'data' and 'licence', and may"):
             read_facts(tmp_path)
 
 

@@ -49,7 +49,7 @@ def test_what_float16_cannot_hold_stays():
     assert kept == ["b"]
     assert small["a"].dtype == torch.float16
     assert torch.equal(small["b"], torch.tensor([1.0, 7e4]))
-    with pytest.raises(UserError, match=r"^b holds values that are not finite"):
+    with pytest.raises(UserError, match=r"^b has values that are not finite"):
         to_half({"b": torch.tensor([float("nan")])})
 
 

@@ -124,7 +124,11 @@ SMALL = Limits(max_bytes=1000)
     ("behavior", "limits", "message"),
     [
         *(
-            ({"statuses": (code,) * 9}, QUICK, rf"server answered {code} .*put it to .*model\.pyth")
+            (
+                {"statuses": (code,) * 9},
+                QUICK,
+                rf"server answered {code} .*place it at .*model\.pyth",
+            )
             for code in (401, 403, 404, 410)
         ),
         ({"content_type": "text/html; charset=utf-8"}, QUICK, "answered with a web page"),
@@ -213,7 +217,7 @@ def test_offline(monkeypatch):
     with serve(CONTENT) as server:
         url = server.url()
         monkeypatch.setenv("SLOWFAST_OFFLINE", "1")
-        with pytest.raises(UserError, match=r"not in the cache, and SLOWFAST_OFFLINE.*put it to"):
+        with pytest.raises(UserError, match=r"not in the cache, and SLOWFAST_OFFLINE.*place it at"):
             fetch(url, limits=QUICK)
         monkeypatch.setenv("SLOWFAST_OFFLINE", "0")
         path = fetch(url, limits=QUICK)

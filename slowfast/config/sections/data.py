@@ -29,16 +29,16 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.SKIP_ROWS = 0
     # Frame rate of folders of extracted frames (img_00001.jpg, ...), in Hz.
     cfg.DATA.FRAME_FOLDER_FPS = 30.0
-    # Of a plain folder without splits, this share of the files becomes the test split; which files
-    # is decided by a hash of their relative path.
+    # Fraction of the files of a plain folder without splits that becomes the test split, selected
+    # by a hash of their relative paths.
     cfg.DATA.FOLDER_TEST_FRACTION = 0.1
     # Official fold to train and test on, from 1. UCF-101, HMDB-51: number of the split; ESC-50: the
-    # fold that is tested while the others train. 0: for datasets without folds.
+    # test fold, with the others for training. 0: for datasets without folds.
     cfg.DATA.FOLD = 0
-    # Folder of the official split files, or of the csv files. Empty: found inside of
+    # Folder of the official split files, or of the csv files. Empty: searched in
     # PATH_TO_DATA_DIR.
     cfg.DATA.PATH_TO_SPLIT_DIR = ""
-    # Train on this many videos of each class, drawn from RNG_SEED. 0: on all of them.
+    # Train on this many videos of each class, sampled with RNG_SEED. 0: on all of them.
     cfg.DATA.TRAIN_VIDEOS_PER_CLASS = 0
     # YAML of overrides for the built-in demo set, used when PATH_TO_DATA_DIR is empty.
     cfg.DATA.DEMO_CFG = ""
@@ -46,10 +46,9 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.NUM_FRAMES = 8
     # Distance between two frames of a clip, in frames at TARGET_FPS.
     cfg.DATA.SAMPLING_RATE = 8
-    # Frame rate that NUM_FRAMES and SAMPLING_RATE refer to, whatever the file's own rate, in Hz.
+    # Frame rate that NUM_FRAMES and SAMPLING_RATE refer to, whatever that of the file, in Hz.
     cfg.DATA.TARGET_FPS = 30
-    # Frames are scaled to this short side while they are decoded (never up), in pixels. 0: full
-    # size.
+    # Frames are downscaled to this short side while they are decoded, in pixels. 0: full size.
     cfg.DATA.DECODING_SHORT_SIZE = 256
     # PySlowFast's decoder choice. Decoding is always PyAV here; the value is ignored.
     cfg.DATA.DECODING_BACKEND = "pyav"
@@ -58,20 +57,20 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.STD = [0.225, 0.225, 0.225]
     # Channels of the input, one entry per pathway.
     cfg.DATA.INPUT_CHANNEL_NUM = [3, 3]
-    # Feed BGR instead of RGB (for weights that were trained so).
+    # Feed BGR instead of RGB (for weights that were trained on BGR).
     cfg.DATA.REVERSE_INPUT_CHANNEL = False
     # A sample may have several labels.
     cfg.DATA.MULTI_LABEL = False
     # How the views of a video are combined: "sum" or "max".
     cfg.DATA.ENSEMBLE_METHOD = "sum"
-    # The run stops when more than this share of the dataset's files turns out bad.
+    # The run stops if more than this fraction of the dataset's files cannot be decoded.
     cfg.DATA.MAX_BAD_FRACTION = 0.05
-    # What stands in for a bad training file: "resample" (another file, drawn from the seed, with
-    # its own label and index) or "raise" (stop at once). In evaluation a bad file is left out and
-    # counted.
+    # If a training file cannot be decoded: "resample" (replace it by another file, sampled with the
+    # seed, with its own label and index) or "raise" (stop at once). In evaluation a bad file is
+    # skipped and counted.
     cfg.DATA.ON_DECODE_ERROR = "resample"
-    # A file that takes longer than this to decode is given up and recorded as bad, in seconds.
-    # 0: wait for ever. Needs NUM_WORKERS > 0.
+    # Timeout for decoding a file, in seconds; the file then counts as bad. 0: no timeout. Needs
+    # NUM_WORKERS > 0.
     cfg.DATA.FILE_TIMEOUT_SEC = 60.0
 
 
@@ -87,19 +86,19 @@ def _add_views(cfg: CfgNode) -> None:
     cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
     # Range of the aspect ratio (width / height) of a random resized crop. Empty: [1, 1].
     cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []
-    # Flip left and right with probability one half.
+    # Flip horizontally with probability 0.5.
     cfg.DATA.RANDOM_FLIP = True
-    # Times that each training video is visited in an epoch, each time for another random clip.
+    # Clips sampled from each training video per epoch, each in a sample of its own.
     cfg.DATA.TRAIN_CLIPS_PER_VIDEO = 1
-    # Columns of the csv that become entries of a batch, such as ids of words. Each cell holds
-    # numbers separated by spaces, as many in each row.
+    # Columns of the csv that become entries of a batch, such as token IDs. A field has numbers
+    # separated by spaces, the same count in each row.
     cfg.DATA.ROW_FIELDS = []
-    # What a training sample holds: an entry of the registry of views. "clips": random clips of a
-    # video, each in several views, each with its audio.
+    # Content of a training sample, a name in the registry of views. "clips": random clips of a
+    # video, each in several views and with its audio.
     cfg.DATA.TRAIN_VIEWS = "clips"
     # Clips of a training video in one sample, each with its own audio.
     cfg.DATA.TRAIN_CROP_NUM_TEMPORAL = 1
-    # Bounds of the distance of two of these clips, from start to start, in seconds. Empty: any.
+    # Range of the distance between the starts of two of these clips, in seconds. Empty: any.
     cfg.DATA.TRAIN_CLIP_DISTANCE_SEC = []
     # Views of each clip, augmented independently. Contrastive methods use two.
     cfg.DATA.TRAIN_CROP_NUM_SPATIAL = 1
@@ -107,18 +106,18 @@ def _add_views(cfg: CfgNode) -> None:
     cfg.DATA.SSL_COLOR_JITTER = False
     # Largest relative change of brightness, contrast, saturation.
     cfg.DATA.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]
-    # Largest rotation of hue, as a fraction of the color circle.
+    # Largest shift of hue, as a fraction of the color circle.
     cfg.DATA.SSL_COLOR_HUE = 0.1
-    # Probability that a view is turned gray.
+    # Probability that a view is converted to grayscale.
     cfg.DATA.COLOR_RND_GRAYSCALE = 0.0
-    # PySlowFast's name for a scheme: jitter with SSL_JITTER_PROB, blur with SSL_BLUR_PROB. Without
-    # it a view is always jittered and never blurred.
+    # MoCo v2 augmentation: jitter with SSL_JITTER_PROB, blur with SSL_BLUR_PROB. Without it a view
+    # is always jittered and never blurred.
     cfg.DATA.SSL_MOCOV2_AUG = False
     # Probability of color jitter under SSL_MOCOV2_AUG.
     cfg.DATA.SSL_JITTER_PROB = 0.8
     # Probability of Gaussian blur under SSL_MOCOV2_AUG.
     cfg.DATA.SSL_BLUR_PROB = 0.5
-    # Range of the blur's sigma: [time, space], in frames and pixels. Blur in time is not built.
+    # Range of the blur's sigma: [time, space], in frames and pixels. Blur in time is not supported.
     cfg.DATA.SSL_BLUR_SIGMA_MIN = [0.0, 0.1]
     cfg.DATA.SSL_BLUR_SIGMA_MAX = [0.0, 2.0]
 
@@ -129,11 +128,11 @@ def _add_loader(cfg: CfgNode) -> None:
     cfg.DATA_LOADER.NUM_WORKERS = 8
     # Copy batches to pinned memory (GPU only).
     cfg.DATA_LOADER.PIN_MEMORY = True
-    # Batches that each worker prepares ahead.
+    # Batches that each worker loads in advance.
     cfg.DATA_LOADER.PREFETCH_FACTOR = 2
-    # Keep every file decoded in $SLOWFAST_CACHE/decoded, else ~/.cache/slowfast/decoded: frames at
-    # DECODING_SHORT_SIZE, audio at SAMPLE_RATE. For small sets on few cores: samples stay the
-    # same. 30 frames of 112 x 150 pixels take 1.5 MB. Files of more than a minute are not kept.
+    # Cache decoded files in $SLOWFAST_CACHE/decoded, else ~/.cache/slowfast/decoded: frames at
+    # DECODING_SHORT_SIZE, audio at SAMPLE_RATE. For small datasets on few cores; samples do not
+    # change. 30 frames of 112 x 150 pixels take 1.5 MB. Files of more than a minute are not cached.
     cfg.DATA_LOADER.CACHE_DECODED = False
 
 
@@ -144,16 +143,16 @@ def _add_demo_set(cfg: CfgNode) -> None:
     cfg.DEMO_SET.NUM_TEST_PER_CLASS = 20
     # Seed of the generator.
     cfg.DEMO_SET.SEED = 0
-    # Some classes differ only in the order of their two events.
+    # Whether some classes differ only in the order of their two events.
     cfg.DEMO_SET.ORDER_CLASSES = True
-    # What varies from clip to clip without telling the class: place and size ("space"), tempo
+    # What varies from clip to clip independently of the class: position and size ("space"), tempo
     # ("time"), "colour", "background", and grain, hiss and loudness ("noise"). []: nothing.
     cfg.DEMO_SET.VARIATION = ["space", "time", "colour", "background", "noise"]
-    # Audio events happen when visual events do.
+    # Audio events are synchronous with visual events.
     cfg.DEMO_SET.SYNC = True
-    # Audio and video of a clip share its tempo and size, heard as pitch.
+    # Audio and video of a clip share an instance cue: tempo, and size as pitch.
     cfg.DEMO_SET.INSTANCE_CUE = True
-    # Where the set is kept. Empty: $SLOWFAST_CACHE, else ~/.cache/slowfast.
+    # Folder of the generated files. Empty: $SLOWFAST_CACHE, else ~/.cache/slowfast.
     cfg.DEMO_SET.CACHE_DIR = ""
 
 
@@ -167,22 +166,22 @@ def _add_audio(cfg: CfgNode) -> None:
     cfg.AUDIO.WIDTH = 64
     # Length of the audio of one clip, in seconds. It starts with the clip's first frame.
     cfg.AUDIO.CLIP_SEC = 1.0
-    # In evaluation the audio is taken this much later than the picture, in seconds; the track
-    # counts as a loop. For the protocol av_sync; 0 otherwise.
+    # In evaluation, offset of the audio relative to the video, in seconds; the track is looped. For
+    # the protocol av_sync; 0 otherwise.
     cfg.AUDIO.EVAL_OFFSET_SEC = 0.0
-    # Audio is resampled to this rate, mono, in Hz.
+    # Sample rate of the audio after resampling (mono), in Hz.
     cfg.AUDIO.SAMPLE_RATE = 24000
-    # Mel bands of the spectrogram.
+    # Mel bins of the spectrogram.
     cfg.AUDIO.NUM_MEL = 80
-    # Length of one analysis window and distance between two, in seconds.
+    # Length and hop of the analysis windows, in seconds.
     cfg.AUDIO.WINDOW_SEC = 0.02
     cfg.AUDIO.HOP_SEC = 0.01
-    # Points of the Fourier transform. 0: enough that no mel band is empty (1024 in parity mode).
+    # Points of the Fourier transform. 0: enough that no mel bin is empty (1024 with PSF_COMPAT).
     cfg.AUDIO.FFT_SIZE = 0
     # Spectrograms equal to python_speech_features' logfbank, which older audio-visual code used:
-    # int16 scale, pre-emphasis, rectangular window; there with FFT_SIZE 1024 and NUM_MEL 257.
+    # int16 scale, pre-emphasis, rectangular window. That code used FFT_SIZE 1024 and NUM_MEL 257.
     cfg.AUDIO.PSF_COMPAT = False
-    # Pre-emphasis of the parity mode.
+    # Pre-emphasis coefficient of PSF_COMPAT.
     cfg.AUDIO.PREEMPHASIS = 0.97
     # Log-mel values are normalized as (x - MEAN) / STD.
     cfg.AUDIO.MEAN = 0.0
@@ -190,11 +189,11 @@ def _add_audio(cfg: CfgNode) -> None:
     # The waveform of a training sample is multiplied by a factor from this range. [1, 1]: off.
     cfg.AUDIO.VOLUME_JITTER = [1.0, 1.0]
     cfg.AUDIO.SPECAUG = CfgNode()
-    # Mask bands and steps of training spectrograms.
+    # Mask mel bins and time frames of training spectrograms.
     cfg.AUDIO.SPECAUG.ENABLE = False
     # Number of frequency masks and time masks.
     cfg.AUDIO.SPECAUG.NUM_FREQ = 1
     cfg.AUDIO.SPECAUG.NUM_TIME = 1
-    # Widest mask, in mel bands and in spectrogram steps; the width is drawn below it.
+    # Largest mask, in mel bins and in time frames; the width is sampled below it.
     cfg.AUDIO.SPECAUG.FREQ_WIDTH = 2
     cfg.AUDIO.SPECAUG.TIME_WIDTH = 5

@@ -1,4 +1,4 @@
-"""Models and their parts."""
+"""Models and their components."""
 
 from fvcore.common.config import CfgNode
 
@@ -23,11 +23,12 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.MODEL_NAME = "SlowFast"
     # Video backbone, a name in BACKBONE_REGISTRY.
     cfg.MODEL.ARCH = "slowfast"
-    # From time steps to one vector, a name in POOLING_REGISTRY. "native": what the family does.
+    # Pooling of time steps to one vector, a name in POOLING_REGISTRY. "native": the one of the
+    # model family.
     cfg.MODEL.POOLING = "native"
     # Augmentation of the feature map in training, a name in FEATURE_AUG_REGISTRY, or "none".
     cfg.MODEL.FEATURE_AUG = "none"
-    # Weight w of the crops' loss in a classifier: (1 - w) full map + w mean over crops.
+    # Weight w of the crops' loss in a classifier: (1 - w) * full feature map + w * mean over crops.
     cfg.MODEL.FEATURE_AUG_WEIGHT = 0.5
     # Head of a classifier, a name in HEAD_REGISTRY.
     cfg.MODEL.HEAD = "linear"
@@ -35,8 +36,8 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.LOSS_FUNC = "cross_entropy"
     # Classes of a classifier.
     cfg.MODEL.NUM_CLASSES = 400
-    # Backbones that take one input, and backbones that take several. Kept for PySlowFast's YAMLs;
-    # a backbone here knows its own inputs.
+    # Backbones with one input, and backbones with several. Kept for PySlowFast's YAMLs; here a
+    # backbone declares its inputs itself.
     cfg.MODEL.SINGLE_PATHWAY_ARCH = ["2d", "c2d", "i3d", "slow", "x3d", "mvit", "maskmvit"]
     cfg.MODEL.MULTI_PATHWAY_ARCH = ["slowfast"]
     # Dropout before the classifier's last layer.
@@ -49,27 +50,27 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.HEAD_ACT = "softmax"
     # Recompute activations in the backward pass to save memory.
     cfg.MODEL.ACT_CHECKPOINT = False
-    # Train the head only: backbone and pooling stay as they are (linear probe).
+    # Train the head only, on a frozen backbone and pooling (linear probe).
     cfg.MODEL.DETACH_FINAL_FC = False
-    # Train pooling and head on a backbone that stays as it is (attentive probe).
+    # Train pooling and head on a frozen backbone (attentive probe).
     cfg.MODEL.FREEZE_BACKBONE = False
     # Attention heads of MODEL.POOLING "attentive", which must divide the backbone's channels.
     cfg.MODEL.ATTENTIVE_HEADS = 8
-    # Keep channels last in memory: faster convolutions for small models on the CPU and in reduced
+    # Channels-last memory format: faster convolutions for small models on the CPU and in reduced
     # precision on GPUs; results differ by rounding only.
     cfg.MODEL.CHANNELS_LAST = False
-    # Keep batch norm at its running statistics (its scale and shift are still trained).
+    # Batch norm uses its running statistics (scale and shift are still trained).
     cfg.MODEL.FROZEN_BN = False
-    # Kept for PySlowFast's YAMLs (not built).
+    # Kept for PySlowFast's YAMLs (not supported).
     cfg.MODEL.FP16_ALLREDUCE = False
 
 
 def _add_batch_norm(cfg: CfgNode) -> None:
     cfg.BN = CfgNode()
     # "batchnorm" (statistics of each process), "sync_batchnorm" (statistics of all of them) or
-    # "sub_batchnorm" (of BN.NUM_SPLITS equal parts of each process's rows).
+    # "sub_batchnorm" (of BN.NUM_SPLITS equal splits of each process's rows).
     cfg.BN.NORM_TYPE = "batchnorm"
-    # Parts of sub_batchnorm.
+    # Splits of sub_batchnorm.
     cfg.BN.NUM_SPLITS = 1
     # Recompute running statistics over NUM_BATCHES_PRECISE batches before evaluating or saving.
     cfg.BN.USE_PRECISE_STATS = False
@@ -96,22 +97,22 @@ def _add_resnet(cfg: CfgNode) -> None:
     cfg.RESNET.INPLACE_RELU = True
     # Stride in the first convolution of a bottleneck instead of the 3x3 one.
     cfg.RESNET.STRIDE_1X1 = False
-    # Start every residual branch at zero, by its last batch norm or its last convolution.
+    # Zero-initialize the last batch norm, or the last convolution, of every residual branch.
     cfg.RESNET.ZERO_INIT_FINAL_BN = False
     cfg.RESNET.ZERO_INIT_FINAL_CONV = False
-    # Four lists, one per stage, each with an entry per pathway or one for all of them: blocks, from
-    # the first on, that look at several frames; stride of the stage; dilation of its convolutions.
+    # Four lists, one per stage, each with an entry per pathway or one for all of them: number of
+    # first blocks with a temporal kernel; stride of the stage; dilation of its convolutions.
     cfg.RESNET.NUM_BLOCK_TEMP_KERNEL = [[3], [4], [6], [3]]
     cfg.RESNET.SPATIAL_STRIDES = [[1], [2], [2], [2]]
     cfg.RESNET.SPATIAL_DILATIONS = [[1], [1], [1], [1]]
     cfg.NONLOCAL = CfgNode()
     # Per stage and pathway: blocks that are followed by a non-local one.
     cfg.NONLOCAL.LOCATION = [[[]], [[]], [[]], [[]]]
-    # Parts of equal length that the frames are divided into; each looks at itself only.
+    # Number of groups that the frames are divided into; attention is within a group.
     cfg.NONLOCAL.GROUP = [[1], [1], [1], [1]]
     # "dot_product" or "softmax".
     cfg.NONLOCAL.INSTANTIATION = "dot_product"
-    # Frames, rows and columns that become one before they are looked at.
+    # Max pooling of keys and values, in frames, rows and columns.
     cfg.NONLOCAL.POOL = [[[1, 2, 2], [1, 2, 2]] for _ in range(4)]
 
 
@@ -133,9 +134,9 @@ def _add_slowfast_and_x3d(cfg: CfgNode) -> None:
     # stem before WIDTH_FACTOR.
     cfg.X3D.DIM_C5 = 2048
     cfg.X3D.DIM_C1 = 12
-    # Let channels double in the first stage, too.
+    # Also double the channels in the first stage.
     cfg.X3D.SCALE_RES2 = False
-    # Have a batch norm after the last linear layer before the classifier.
+    # Batch norm after the last linear layer before the classifier.
     cfg.X3D.BN_LIN5 = False
     # One 3x3x3 kernel per channel; False: RESNET.NUM_GROUPS groups.
     cfg.X3D.CHANNELWISE_3x3x3 = True
@@ -150,28 +151,28 @@ def _add_mvit(cfg: CfgNode) -> None:
     cfg.MVIT.NUM_HEADS = 1
     cfg.MVIT.MLP_RATIO = 4.0
     # Patches: kernel, stride and padding in time, height and width; PATCH_2D: in height and width,
-    # each frame for itself.
+    # per frame.
     cfg.MVIT.PATCH_KERNEL = [3, 7, 7]
     cfg.MVIT.PATCH_STRIDE = [2, 4, 4]
     cfg.MVIT.PATCH_PADDING = [2, 4, 4]
     cfg.MVIT.PATCH_2D = False
-    # Have a class token, which is then what is classified.
+    # Use a class token, which is then classified.
     cfg.MVIT.CLS_EMBED_ON = True
     # Classify the mean of the other tokens instead, normalized after averaging.
     cfg.MVIT.USE_MEAN_POOLING = False
-    # Learn the position of every token; SEP_POS_EMBED: its place and its step apart;
+    # Learned absolute position embedding; SEP_POS_EMBED: separate in space and time;
     # USE_FIXED_SINCOS_POS: fixed sines and cosines.
     cfg.MVIT.USE_ABS_POS = True
     cfg.MVIT.SEP_POS_EMBED = False
     cfg.MVIT.USE_FIXED_SINCOS_POS = False
-    # Learn relative positions in space and in time, and let them start at zero.
+    # Learned relative position embeddings in space and in time, and their zero initialization.
     cfg.MVIT.REL_POS_SPATIAL = False
     cfg.MVIT.REL_POS_TEMPORAL = False
     cfg.MVIT.REL_POS_ZERO_INIT = False
     # No weight decay on class token and positions.
     cfg.MVIT.ZERO_DECAY_POS_CLS = True
     # Factors on channels and heads, as [block, factor]. DIM_MUL_IN_ATT: channels grow in that
-    # block's attention instead of in the MLP of the block before.
+    # block's attention instead of the previous block's MLP.
     cfg.MVIT.DIM_MUL = []
     cfg.MVIT.HEAD_MUL = []
     cfg.MVIT.DIM_MUL_IN_ATT = False
@@ -189,7 +190,7 @@ def _add_mvit(cfg: CfgNode) -> None:
     cfg.MVIT.POOL_KVQ_KERNEL = None
     # Add the pooled queries to what the attention returns.
     cfg.MVIT.RESIDUAL_POOLING = False
-    # Three projections to queries, keys and values instead of one; have a bias there.
+    # Three projections to queries, keys and values instead of one; whether they have a bias.
     cfg.MVIT.SEPARATE_QKV = False
     cfg.MVIT.QKV_BIAS = True
     # Only "layernorm"; NORM_STEM: also before the first block.
@@ -198,7 +199,7 @@ def _add_mvit(cfg: CfgNode) -> None:
     # Dropout after projections, and probability of dropping a residual branch of the last block.
     cfg.MVIT.DROPOUT_RATE = 0.0
     cfg.MVIT.DROPPATH_RATE = 0.1
-    # Initial factor on residual branches, learnt per channel (0: none), and factor on the initial
+    # Initial factor on residual branches, learned per channel (0: none), and factor on the initial
     # weights of the classifier's last layer.
     cfg.MVIT.LAYER_SCALE_INIT_VALUE = 0.0
     cfg.MVIT.HEAD_INIT_SCALE = 1.0
@@ -212,7 +213,7 @@ def _add_audio_vit(cfg: CfgNode) -> None:
     cfg.AUDIO_VIT.EMBED_DIM = 192
     cfg.AUDIO_VIT.NUM_HEADS = 3
     cfg.AUDIO_VIT.MLP_RATIO = 4.0
-    # Mel bins and spectrogram steps of a patch, and between two patches.
+    # Size and stride of a patch, in mel bins and time frames.
     cfg.AUDIO_VIT.PATCH_KERNEL = [16, 16]
     cfg.AUDIO_VIT.PATCH_STRIDE = [16, 16]
     # "learned", or "sincos" for fixed sines and cosines.

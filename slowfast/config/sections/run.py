@@ -1,4 +1,4 @@
-"""What runs, where, and what it writes."""
+"""Jobs: machines and processes, training, testing and output."""
 
 from fvcore.common.config import CfgNode
 
@@ -18,12 +18,12 @@ def add_config(cfg: CfgNode) -> None:
 
 def _add_top_level(cfg: CfgNode) -> None:
     # Projects to import before anything else, by package name: importing one registers its
-    # parts and adds its config sections.
+    # components and adds its config sections.
     cfg.PROJECTS = []
-    # Folders with projects that are not installed. Relative ones: to the folder of the YAML, or
-    # from the command line to the working folder.
+    # Folders with projects that are not installed. In a YAML they are relative to its folder, on
+    # the command line to the working directory.
     cfg.PROJECTS_PATH = []
-    # Free label of the job; it prefixes the names of checkpoint files when not empty.
+    # Label of the job; a prefix of the names of checkpoint files if not empty.
     cfg.TASK = ""
     # Processes of this machine, one per GPU. 0: CPU; -1: every visible GPU, or the CPU if there is
     # none. 1 falls back to the CPU when there is no GPU.
@@ -34,13 +34,13 @@ def _add_top_level(cfg: CfgNode) -> None:
     cfg.NUM_SHARDS = 1
     # Rank of this machine, 0 to NUM_SHARDS - 1.
     cfg.SHARD_ID = 0
-    # Where everything this job writes goes: checkpoints, logs, results.
+    # Folder for all output of the job: checkpoints, logs, results.
     cfg.OUTPUT_DIR = "."
-    # Seed of everything random. The same seed gives the same run.
+    # Seed of all random numbers. The same seed gives the same run.
     cfg.RNG_SEED = 1
     # Iterations between two log lines.
     cfg.LOG_PERIOD = 10
-    # Log the parts of the model and their parameters at the start.
+    # Log the components of the model and their parameters at the start.
     cfg.LOG_MODEL_INFO = True
     # Backend of torch.distributed on GPUs; the CPU always uses gloo.
     cfg.DIST_BACKEND = "nccl"
@@ -64,31 +64,31 @@ def _add_train(cfg: CfgNode) -> None:
     # Continue from the newest checkpoint in OUTPUT_DIR if there is one.
     cfg.TRAIN.AUTO_RESUME = True
     # Checkpoint to start from when nothing is resumed: a file, the OUTPUT_DIR of a run for its
-    # newest one, zoo://NAME (see MODEL_ZOO.md) or an http(s) address. Empty or "random": random
+    # newest one, zoo://NAME (see MODEL_ZOO.md) or an http(s) URL. Empty or "random": random
     # weights.
     cfg.TRAIN.CHECKPOINT_FILE_PATH = ""
-    # Format of that checkpoint: "pytorch" takes what fits the most of the model's keys; or a name
-    # in CHECKPOINT_FORMAT_REGISTRY.
+    # Format of that checkpoint: "pytorch" selects the format that matches the most keys of the
+    # model; or a name in CHECKPOINT_FORMAT_REGISTRY.
     cfg.TRAIN.CHECKPOINT_TYPE = "pytorch"
     # Inflate weights of an image network: each kernel repeated in time.
     cfg.TRAIN.CHECKPOINT_INFLATE = False
     # Start at epoch 0 with a fresh optimizer instead of taking both from the checkpoint.
     cfg.TRAIN.CHECKPOINT_EPOCH_RESET = False
     # The first occurrence of each pattern is removed from each key of the file, before keys are
-    # renamed to ours.
+    # converted.
     cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = []
     # Kept for PySlowFast's YAMLs; loading always happens before wrapping for distributed training.
     cfg.TRAIN.CHECKPOINT_IN_INIT = False
     # Automatic mixed precision.
     cfg.TRAIN.MIXED_PRECISION = False
-    # "auto" (bfloat16 where the device is fast at it, else float16 on GPUs), "bf16" or "fp16".
+    # "auto" (bfloat16 if the device computes it fast, else float16 on GPUs), "bf16" or "fp16".
     cfg.TRAIN.MIXED_PRECISION_DTYPE = "auto"
     # Stop with an error when the loss exceeds this multiple of its running median. 0: never. A loss
     # that is not finite always stops the run.
     cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR = 0.0
     # End the job after this many optimizer steps in all. 0: train MAX_EPOCH epochs.
     cfg.TRAIN.MAX_STEPS = 0
-    # Also evaluate before the first step, so that results.json says what training changed.
+    # Also evaluate before the first step, so that results.json shows the effect of training.
     cfg.TRAIN.EVAL_BEFORE = False
 
 
@@ -105,43 +105,42 @@ def _add_test(cfg: CfgNode) -> None:
     cfg.TEST.CHECKPOINT_FILE_PATH = ""
     # As TRAIN.CHECKPOINT_TYPE.
     cfg.TEST.CHECKPOINT_TYPE = "pytorch"
-    # Clips taken from each video, spread from its very start to its very end.
+    # Clips of each video, at equal distances from its start to its end.
     cfg.TEST.NUM_ENSEMBLE_VIEWS = 10
     # Spatial crops of each clip: 1 (center) or 3 (along the longer side).
     cfg.TEST.NUM_SPATIAL_CROPS = 3
-    # Views of one video that travel together; fewer need less memory in the loader.
+    # Views of one video that are batched together; fewer need less memory in the loader.
     cfg.TEST.VIEWS_PER_CHUNK = 6
     # What to measure: classification, class_retrieval, knn, linear_probe, few_shot, linear_svm,
     # cross_modal_retrieval, av_sync, baselines, or any name in PROTOCOL_REGISTRY.
     cfg.TEST.PROTOCOLS = ["classification"]
     # Also save predictions and labels to this file in OUTPUT_DIR.
     cfg.TEST.SAVE_RESULTS_PATH = ""
-    # Kept for PySlowFast's YAMLs (not built yet).
+    # Kept for PySlowFast's YAMLs (not supported).
     cfg.TEST.NUM_TEMPORAL_CLIPS = []
 
 
 def _add_probe(cfg: CfgNode) -> None:
     cfg.PROBE = CfgNode()
-    # Which features the protocols on frozen features read: "video" or "audio" (pooled, before any
-    # projection head).
+    # Features that the protocols on frozen features evaluate: "video" or "audio" (pooled, before
+    # any projection head).
     cfg.PROBE.FEATURE = "video"
-    # Ranks k of retrieval; those above the gallery's size are left out.
+    # Ranks k of recall@k in retrieval; those above the gallery's size are skipped.
     cfg.PROBE.RANKS = [1, 5, 10, 20, 50]
-    # KNNResult that vote in knn (at most the gallery's size), and the temperature of their votes:
-    # a neighbor of similarity s weighs exp(s / temperature).
+    # Neighbors that vote in knn (at most the gallery's size), and the temperature of their votes: a
+    # neighbor of similarity s has weight exp(s / temperature).
     cfg.PROBE.KNN_K = 200
     cfg.PROBE.KNN_TEMPERATURE = 0.07
-    # Weights of the squared norm that linear_probe and baselines choose from, and costs C that
-    # linear_svm chooses from; chosen by cross-validation within the train split, never on the test
-    # split.
+    # L2 weight decays of linear_probe and baselines, and costs C of linear_svm, to choose from by
+    # cross-validation within the train split, never on the test split.
     cfg.PROBE.WEIGHT_DECAY_GRID = [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
     cfg.PROBE.SVM_COSTS = [0.001, 0.01, 0.1, 1.0, 10.0]
     # Folds of that cross-validation.
     cfg.PROBE.VALIDATION_FOLDS = 5
-    # Labeled videos per class of few_shot, and how often they are drawn.
+    # Labeled videos per class (shots) of few_shot, and the number of random samples of them.
     cfg.PROBE.FEW_SHOT_K = [1, 5, 10, 20]
     cfg.PROBE.FEW_SHOT_EPISODES = 5
-    # How much later the false audio of the protocol av_sync starts, in seconds.
+    # Offset of the misaligned audio of the protocol av_sync, in seconds.
     cfg.PROBE.SYNC_OFFSET_SEC = 1.0
 
 

@@ -14,19 +14,19 @@ def add_config(cfg: CfgNode) -> None:
     cfg.SOLVER.OPTIMIZING_METHOD = "sgd"
     # Learning rate. Absolute, unless BASE_BATCH_SIZE is set.
     cfg.SOLVER.BASE_LR = 0.1
-    # When set, the rates are meant for this global batch and scale linearly with the true one
+    # If set, the learning rates are for this global batch and scale linearly with the actual one
     # (all processes, all machines, all accumulated steps). 0: off.
     cfg.SOLVER.BASE_BATCH_SIZE = 0
-    # PySlowFast's own scaling: multiply the rates by NUM_SHARDS.
+    # PySlowFast's scaling: multiply the learning rates by NUM_SHARDS.
     cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False
     # "cosine", "steps_with_relative_lrs" or "constant"; a function of the fractional epoch, applied
     # at every iteration.
     cfg.SOLVER.LR_POLICY = "cosine"
-    # Rate at the end of the cosine.
+    # Learning rate at the end of the cosine.
     cfg.SOLVER.COSINE_END_LR = 0.0
     # Let the cosine start where the warm-up ends.
     cfg.SOLVER.COSINE_AFTER_WARMUP = False
-    # First epoch of each step, beginning with 0, and the rate there relative to BASE_LR.
+    # First epoch of each step, beginning with 0, and its learning rate relative to BASE_LR.
     cfg.SOLVER.STEPS = []
     cfg.SOLVER.LRS = []
     # Epochs to train.
@@ -34,11 +34,11 @@ def add_config(cfg: CfgNode) -> None:
     # Epochs of linear warm-up from WARMUP_START_LR.
     cfg.SOLVER.WARMUP_EPOCHS = 0.0
     cfg.SOLVER.WARMUP_START_LR = 0.01
-    # Of SGD.
+    # For SGD.
     cfg.SOLVER.MOMENTUM = 0.9
     cfg.SOLVER.DAMPENING = 0.0
     cfg.SOLVER.NESTEROV = True
-    # Of Adam.
+    # For Adam.
     cfg.SOLVER.BETAS = [0.9, 0.999]
     # Weight decay; BN.WEIGHT_DECAY for batch norm.
     cfg.SOLVER.WEIGHT_DECAY = 1e-4
@@ -47,20 +47,20 @@ def add_config(cfg: CfgNode) -> None:
     # Clip the gradient by value or by its global L2 norm. None: off.
     cfg.SOLVER.CLIP_GRAD_VAL = None
     cfg.SOLVER.CLIP_GRAD_L2NORM = None
-    # Layer-wise adaptive rates (LARS) around SGD.
+    # Layer-wise adaptive rate scaling (LARS) for SGD.
     cfg.SOLVER.LARS_ON = False
-    # Decay of the rate from the last layer to the first. 1: none.
+    # Layer-wise decay of the learning rate from the last layer to the first. 1: none.
     cfg.SOLVER.LAYER_DECAY = 1.0
-    # Rates of the backbone and of the pooling relative to the head's, as in fine-tuning.
+    # Learning rates of the backbone and of the pooling relative to the head's, for fine-tuning.
     cfg.SOLVER.BACKBONE_LR_FACTOR = 1.0
     cfg.SOLVER.POOLING_LR_FACTOR = 1.0
     # Batches whose gradients are added up before one optimizer step. A contrastive loss still
     # sees the negatives of one batch only.
     cfg.SOLVER.ACCUMULATE_STEPS = 1
-    # Samples of a process that are in memory at once. The loss still sees the whole batch: each
-    # chunk is embedded twice (gradient caching). Batch norm takes a chunk for a batch. 0: off.
+    # Samples of a process that are in memory at once. The loss still covers the full batch: each
+    # chunk is embedded twice (gradient caching). Batch norm normalizes each chunk. 0: off.
     cfg.SOLVER.GRAD_CACHE_CHUNK = 0
-    # Kept for PySlowFast's YAMLs; nothing reads them (nothing read them there either).
+    # Kept for PySlowFast's YAMLs; unused (there, too).
     cfg.SOLVER.GAMMA = 0.1
     cfg.SOLVER.STEP_SIZE = 1
     cfg.SOLVER.WARMUP_FACTOR = 0.1

@@ -1,7 +1,7 @@
-"""PySlowFast's keys of parts that are not built here, from ``unsupported.yaml``.
+"""PySlowFast's keys of unsupported features, from ``unsupported.yaml``.
 
-They stay in the tree so that its YAMLs load. Switching one of them on is an error that says what
-to use; their inner settings alone do nothing, as nothing reads them.
+They are in the tree so that its YAMLs load. Enabling such a feature is an error that names an
+alternative; its other settings are ignored.
 """
 
 from pathlib import Path
@@ -19,17 +19,17 @@ DEFAULTS: dict[str, Any] = _TABLE["defaults"]
 """The keys, as a tree."""
 
 SWITCHES: dict[str, str] = _TABLE["switches"]
-"""Key that switches a part on -> what to do instead."""
+"""Key that enables a feature -> alternative."""
 
 NAMES: dict[str, dict[str, str]] = _TABLE["names"]
-"""Key -> name of a part that is not built, and would else be called unknown -> what to do."""
+"""Key -> name of an unsupported component -> alternative."""
 
 SECTIONS: dict[str, str] = _TABLE["sections"]
-"""Section that PySlowFast's YAMLs have and nothing here does -> what to do instead."""
+"""Section of PySlowFast's YAMLs that does not exist here -> alternative."""
 
 
 def add_config(cfg: CfgNode) -> None:
-    """Add the keys of parts that are not built.
+    """Add the keys of unsupported features.
 
     Args:
         cfg: The tree to add to.
@@ -47,20 +47,19 @@ def _add(cfg: CfgNode, tree: CfgNode) -> None:
 
 @register_check
 def check_unsupported(cfg: CfgNode) -> list[Problem]:
-    """Find switches of parts that are not built.
+    """Find enabled features that are not supported.
 
     Args:
         cfg: The merged configuration.
 
     Returns:
-        One problem per switch that is on, and one for a model that is not built and has no switch
-        or has it off.
+        One problem per enabled feature, and one for an unsupported model without an enabled switch.
     """
     problems = []
     for key, instead in SWITCHES.items():
         value = _value(cfg, key)
         if value:
-            problems.append(Problem(key, f"got {value!r}, but this is not built here: {instead}."))
+            problems.append(Problem(key, f"got {value!r}, but this is not supported: {instead}."))
     if not cfg.MASK.ENABLE:
         for key in (key for key in NAMES if key.startswith("MODEL.")):
             message = describe_unsupported(key, _value(cfg, key))
@@ -70,7 +69,7 @@ def check_unsupported(cfg: CfgNode) -> list[Problem]:
 
 
 def describe_unsupported(key: str, name: str) -> str:
-    """Say that a name is that of a part that is known but not built.
+    """Return an error message for the name of a known but unsupported component.
 
     Args:
         key: The configuration key that holds the name.
@@ -80,7 +79,7 @@ def describe_unsupported(key: str, name: str) -> str:
         The message, or "" for any other name.
     """
     instead = NAMES.get(key, {}).get(name, "")
-    return f"got {name!r}, but this is not built here: {instead}." if instead else ""
+    return f"got {name!r}, but this is not supported: {instead}." if instead else ""
 
 
 def _value(cfg: CfgNode, key: str) -> Any:

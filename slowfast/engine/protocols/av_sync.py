@@ -1,4 +1,4 @@
-"""Does the model hear whether audio and video belong to the same moment?"""
+"""Audio-visual synchronization: whether embeddings distinguish aligned from shifted audio."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ __all__ = ["av_sync"]
 
 
 @PROTOCOL_REGISTRY.register()
-def av_sync(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure how often the true audio is more similar to the picture than a later piece of it.
+def av_sync(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
+    """Measure how often aligned audio is more similar to the video than audio with an offset.
 
-    Of each test video: the cosine of every view's embedding with that of the audio of its clip,
-    averaged over the views, once with the true audio and once with the same track started
-    PROBE.SYNC_OFFSET_SEC later.
+    For each test video: the cosine similarity of each view with the audio of its clip, averaged
+    over the views, once with aligned audio and once with the track started PROBE.SYNC_OFFSET_SEC
+    later.
 
     Args:
-        evidence: Features with ``similarity``.
+        provider: Features with ``similarity``.
         cfg: PROBE.SYNC_OFFSET_SEC.
 
     Returns:
-        ``av_sync``: the share of the videos with audio where the true audio wins; ties count
-        half. Chance is one half.
+        ``av_sync``: fraction of the videos with audio whose aligned audio is more similar; ties
+        count 0.5. The chance level is 0.5.
 
     Raises:
-        UserError: If the model has no common space, or no test video has audio.
+        UserError: If the model has no joint embedding space, or no test video has audio.
     """
-    true = evidence.features("test")
+    true = provider.features("test")
     if "similarity" not in true.features:
         raise ConfigValueError(
             "TEST.PROTOCOLS",
-            "'av_sync' needs a model with video and audio embeddings in one "
-            "space, and AUDIO.ENABLE True.",
+            "'av_sync' needs a model with a joint embedding space of video and audio, "
+            "and AUDIO.ENABLE True.",
         )
-    later = evidence.features("test", sound_shift_sec=cfg.PROBE.SYNC_OFFSET_SEC)
-    # A damaged file may have been usable at one time and not at the other.
+    later = provider.features("test", audio_offset_sec=cfg.PROBE.SYNC_OFFSET_SEC)
+    # A damaged file may be readable at one offset and not at the other.
     in_both = [
         table.audio_valid & torch.isin(table.index, other.index[other.audio_valid])
         for table, other in ((true, later), (later, true))

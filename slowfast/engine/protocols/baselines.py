@@ -1,9 +1,9 @@
-"""Trivial baselines: how far color, change and loudness alone tell the classes apart.
+"""Trivial baselines: classification from color, frame differences and loudness alone.
 
-Each is a handful of numbers per clip and a linear classifier fitted on the train split. A learned
-representation that does no better has learned nothing worth having.
+Each has a few numbers per clip and a linear classifier fitted on the train split. Learned features
+should be better than these.
 
-Legend: B batch, V views, A audio clips, T frames, F mel bins, S spectrogram steps, N files.
+Legend: B batch, V views, A audio clips, T frames, F mel bins, S time frames, N files.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from slowfast.engine.protocols.linear_probe import log_selected
 from slowfast.engine.protocols.probe import need_labels, remap_labels
 from slowfast.utils.metrics import topk_accuracy
 
-__all__ = ["baselines", "mean_colour", "mean_frame_difference", "mel_moments", "mel_statistics"]
+__all__ = ["baselines", "mean_color", "mean_frame_difference", "mel_moments", "mel_statistics"]
 
 
-def mean_colour(video: Tensor) -> Tensor:
-    """Average each frame's color.
+def mean_color(video: Tensor) -> Tensor:
+    """Compute the mean color of each frame.
 
     Args:
         video: uint8 (B, V, T, H, W, 3).
 
     Returns:
-        float32 (B, V, T * 3), in gray levels.
+        float32 (B, V, T * 3), in pixel values (0 to 255).
     """
     return video.float().mean(dim=(3, 4)).flatten(2)
 
 
 def mean_frame_difference(video: Tensor) -> Tensor:
-    """Average the absolute change from each frame to the next.
+    """Compute the mean absolute difference of consecutive frames.
 
     Args:
         video: uint8 (B, V, T, H, W, 3), T >= 2.
 
     Returns:
-        float32 (B, V, T - 1), in gray levels.
+        float32 (B, V, T - 1), in pixel values (0 to 255).
     """
     frames = video.float()
     return (frames[:, :, 1:] - frames[:, :, :-1]).abs().mean(dim=(3, 4, 5))
 
 
 def mel_moments(spectrogram: Tensor) -> Tensor:
-    """Average each band, and its square, over time.
+    """Average each mel bin, and its square, over time.
 
     Args:
         spectrogram: float (B, A, 1, F, S).
@@ -56,12 +56,12 @@ def mel_moments(spectrogram: Tensor) -> Tensor:
     Returns:
         float32 (B, A, 2 * F). Unlike deviations, these may be averaged over the clips of a file.
     """
-    bands = spectrogram.float().squeeze(2)  # (B, A, F, S)
-    return torch.cat([bands.mean(dim=-1), bands.square().mean(dim=-1)], dim=-1)
+    mel = spectrogram.float().squeeze(2)  # (B, A, F, S)
+    return torch.cat([mel.mean(dim=-1), mel.square().mean(dim=-1)], dim=-1)
 
 
 def mel_statistics(moments: Tensor) -> Tensor:
-    """Turn moments into each band's mean and standard deviation.
+    """Convert moments to the mean and standard deviation of each mel bin.
 
     Args:
         moments: float (N, 2 * F), averaged over the clips of each file.
@@ -74,26 +74,26 @@ def mel_statistics(moments: Tensor) -> Tensor:
 
 
 @PROTOCOL_REGISTRY.register(needs_model=False)
-def baselines(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure what a linear classifier makes of trivial descriptions of video and audio.
+def baselines(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
+    """Measure a linear classifier on trivial features of video and audio.
 
-    The classifier is that of ``linear_probe``: standardized, its decay chosen by cross-validation
-    within the train split.
+    The classifier is that of ``linear_probe``: standardized features, weight decay selected by
+    cross-validation within the train split.
 
     Args:
-        evidence: Batches of the train split (as a gallery) and of the test split.
+        provider: Batches of the train split (as a gallery) and of the test split.
         cfg: PROBE.WEIGHT_DECAY_GRID, VALIDATION_FOLDS.
 
     Returns:
-        With pictures ``baseline_mean_colour`` and ``baseline_frame_difference``, with audio
-        ``baseline_mel_statistics``: accuracy on the test split. Chance is one over the classes.
+        With video ``baseline_mean_colour`` and ``baseline_frame_difference``, with audio
+        ``baseline_mel_statistics``: accuracy on the test split. The chance level is 1 / classes.
 
     Raises:
         UserError: If a video has no label.
     """
-    gallery, test = (_describe(evidence, split) for split in ("gallery", "test"))
+    gallery, test = (_describe(provider, split) for split in ("gallery", "test"))
     need_labels("baselines", gallery.label, test.label)
-    split = remap_labels(evidence, gallery.label, test.label)
+    split = remap_labels(provider, gallery.label, test.label)
     results = {}
     for name, inputs in gallery.features.items():
         classifier, choice = fit_with_cv(
@@ -110,13 +110,13 @@ def baselines(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     return results
 
 
-def _describe(evidence: FeatureProvider, split: str) -> FeatureTable:
-    """Describe every video of a split."""
+def _describe(provider: FeatureProvider, split: str) -> FeatureTable:
+    """Compute the trivial features of every video of a split."""
     rows = []
-    for batch in evidence.batches(split):
+    for batch in provider.batches(split):
         described = {}
         if "raw_video" in batch:
-            described["mean_colour"] = mean_colour(batch["raw_video"])
+            described["mean_colour"] = mean_color(batch["raw_video"])
             if batch["raw_video"].shape[2] > 1:
                 described["frame_difference"] = mean_frame_difference(batch["raw_video"])
         if "audio" in batch:

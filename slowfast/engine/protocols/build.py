@@ -1,4 +1,4 @@
-"""The registry of protocols, and what one is given and returns."""
+"""Registry of evaluation protocols, with the types of their input and result."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ __all__ = ["PROTOCOL_REGISTRY", "FeatureProvider", "Result"]
 
 PROTOCOL_REGISTRY = Registry("protocol", "TEST.PROTOCOLS", needs_model=True)
 PROTOCOL_REGISTRY.__doc__ = """
-``(evidence, cfg) -> dict[str, Result]``: metric name -> result. Capability: ``needs_model`` (False:
-the result does not change with training and is computed once).
+``(provider, cfg) -> dict[str, Result]``: metric name -> result. Capability: ``needs_model`` (False:
+the result does not depend on training and is computed once).
 
-Every process calls it and gets the same tables, so it may ask for features (which are gathered over
-all processes) and may raise, but must not do either on one rank only. It also computes on every
-rank: the processes of a machine share its cores, so that one of them alone would need as long,
-while the others waited in a collective that times out.
+Every process calls it and gets the same tables. It may read features (which are gathered over all
+processes) and may raise, but never on one rank only. It also computes on every rank: the processes
+of a machine share its cores, so a single rank would not be faster, and the other ranks would wait
+in a collective that may time out.
 """
 
 
 @dataclass(frozen=True)
 class Result:
-    """One measured number.
+    """One metric.
 
     Attributes:
-        value: The measurement, a fraction unless its name says otherwise.
-        chance: What guessing gives, or None.
-        interval: 95 % confidence interval; None: that of a share of ``count`` trials (Wilson), if
-            there is a count.
-        count: Independent trials that ``value`` is the mean of; None where it is no such mean.
+        value: The value, a fraction unless the metric's name says otherwise.
+        chance: Chance level, or None.
+        interval: 95 % confidence interval; None: the Wilson interval for ``count`` trials, if there
+            is a count.
+        count: Number of independent trials that ``value`` is the mean of; None if it is no mean.
     """
 
     value: float
@@ -44,16 +44,16 @@ class Result:
 
 
 class FeatureProvider(Protocol):
-    """What a protocol may look at."""
+    """Input of a protocol."""
 
-    def features(self, split: str, *, sound_shift_sec: float = 0.0) -> FeatureTable:
-        """Return the features of "test" or "gallery", with the audio taken later than the picture.
+    def features(self, split: str, *, audio_offset_sec: float = 0.0) -> FeatureTable:
+        """Return the features of "test" or "gallery", with an offset of audio relative to video.
 
-        They are extracted once. The table is of all ranks, the same on each.
+        They are extracted once. The table covers all ranks and is the same on each.
         """
 
     def batches(self, split: str) -> Iterable[dict[str, Tensor]]:
-        """Iterate over this rank's prepared batches, with the uint8 frames as ``raw_video``."""
+        """Iterate over this rank's preprocessed batches, with uint8 frames as ``raw_video``."""
 
     def warn_once(self, message: str) -> None:
-        """Log a warning, unless another protocol has logged the same."""
+        """Log a warning, unless the same text was logged before."""

@@ -1,4 +1,4 @@
-"""Retrieval of a class from a gallery with frozen features."""
+"""Nearest-neighbor retrieval of the same class with frozen features."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["class_retrieval"]
 
 
 @PROTOCOL_REGISTRY.register()
-def class_retrieval(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure class retrieval: is a video of the query's class among the k nearest of the gallery?
+def class_retrieval(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
+    """Measure class retrieval: whether one of the k nearest gallery videos has the query's class.
 
     Queries are the test split, the gallery is the train split; cosine similarity of pooled
-    features. The protocol of clip-order prediction (Xu et al., CVPR 2019) and of those after it.
+    features. The protocol follows clip order prediction (Xu et al., CVPR 2019).
 
     Args:
-        evidence: Features of both splits.
+        provider: Features of both splits.
         cfg: PROBE.FEATURE, RANKS.
 
     Returns:
-        ``class_retrieval_r<k>`` for each rank up to the gallery's size. Chance is that of drawing
-        k videos of the gallery at random.
+        ``class_retrieval_r<k>`` for each rank up to the gallery's size. The chance level is that of
+        k random gallery videos.
 
     Raises:
         UserError: If labels or features are missing.
     """
-    probe = read_probe(evidence, cfg, "class_retrieval")
+    probe = read_probe(provider, cfg, "class_retrieval")
     label, target = probe.split.label, probe.split.target
     ranks = [k for k in cfg.PROBE.RANKS if k <= len(label)]
     if not ranks:
@@ -41,7 +41,7 @@ def class_retrieval(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result
     ).row  # (N, max k)
     hits = label[nearest] == target.unsqueeze(1)
     share = torch.bincount(label)[target.clamp(min=0)] / len(label)
-    share = share.double() * (target >= 0)  # of the query's class in the gallery
+    share = share.double() * (target >= 0)  # fraction of the gallery with the query's class
     return {
         f"class_retrieval_r{k}": Result(
             float(hits[:, :k].any(dim=1).double().mean()),

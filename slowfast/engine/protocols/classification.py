@@ -1,4 +1,4 @@
-"""Multi-view classification by the model's own head: the views' class scores are averaged."""
+"""Multi-view classification with the model's head: class scores are averaged over views."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["classification"]
 
 
 @PROTOCOL_REGISTRY.register()
-def classification(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
+def classification(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure a classifier of video or audio on the test split.
 
     Args:
-        evidence: Features with ``scores``.
+        provider: Features with ``scores``.
         cfg: Not used.
 
     Returns:
@@ -25,12 +25,12 @@ def classification(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]
     Raises:
         UserError: If the model has no class scores, or labels are missing or beyond its classes.
     """
-    table = evidence.features("test")
+    table = provider.features("test")
     scores = table.features.get("scores")
     if scores is None:
         raise ConfigValueError(
             "TEST.PROTOCOLS",
-            "'classification' needs a classifier, but this model gives no class "
+            "'classification' needs a classifier, but this model has no class "
             "scores; use class_retrieval or linear_probe.",
         )
     need_labels("classification", table.label)
@@ -38,7 +38,7 @@ def classification(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]
     if most >= classes:
         raise ConfigValueError(
             "MODEL.NUM_CLASSES",
-            f"the head has {classes} classes, but the test split has the label "
+            f"the head has {classes} classes, but the test split has label "
             f"{most}; expected 0 to {classes - 1}.",
         )
     count = len(table)

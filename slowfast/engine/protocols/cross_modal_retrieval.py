@@ -1,4 +1,4 @@
-"""Retrieval of the very clip: of audio from picture and back."""
+"""Cross-modal retrieval of the same clip: audio from video and video from audio."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ __all__ = ["cross_modal_retrieval"]
 
 
 @PROTOCOL_REGISTRY.register()
-def cross_modal_retrieval(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure retrieval of the very clip across modalities, within the test split.
+def cross_modal_retrieval(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
+    """Measure retrieval of the same clip across modalities, within the test split.
 
     Args:
-        evidence: Features with ``video_embedding`` and ``audio_embedding``.
+        provider: Features with ``video_embedding`` and ``audio_embedding``.
         cfg: PROBE.RANKS.
 
     Returns:
         ``video_to_audio_r<k>`` and ``audio_to_video_r<k>`` for each rank up to the number of test
-        videos that have audio; those alone are queries and keys.
+        videos with audio; only these are queries and keys.
 
     Raises:
-        UserError: If the model has no common space, or fewer than two videos have audio.
+        UserError: If the model has no joint embedding space, or fewer than two videos have audio.
     """
-    table = evidence.features("test")
+    table = provider.features("test")
     if "video_embedding" not in table.features or "audio_embedding" not in table.features:
         raise ConfigValueError(
             "TEST.PROTOCOLS",
-            "'cross_modal_retrieval' needs a model with video and audio "
-            "embeddings in one space, and AUDIO.ENABLE True.",
+            "'cross_modal_retrieval' needs a model with a joint "
+            "embedding space of video and audio, and AUDIO.ENABLE True.",
         )
     keep = table.audio_valid
     count = int(keep.sum())

@@ -1,4 +1,4 @@
-"""A linear classifier on the frozen features of a few labeled videos."""
+"""Few-shot classification: a linear classifier on frozen features of k videos per class."""
 
 from __future__ import annotations
 
@@ -20,54 +20,54 @@ __all__ = ["FEW_SHOT_DECAY", "few_shot", "sample_k_shot"]
 logger = logging.getLogger(__name__)
 
 FEW_SHOT_DECAY = 1e-2
-"""Weight of the squared norm. Fixed: one video per class leaves nothing to choose it with."""
+"""Weight decay. Fixed, since one video per class does not allow cross-validation."""
 
 
 @PROTOCOL_REGISTRY.register()
-def few_shot(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
+def few_shot(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure logistic regression on k labeled videos of each class.
 
-    The videos of a draw depend on RNG_SEED, the draw and the class alone, so that two models are
-    compared on the same ones; those of a smaller k are among those of a larger.
+    The videos of an episode depend on RNG_SEED, the episode and the class only, so that two models
+    are compared on the same ones. The videos of a smaller k are a subset of those of a larger k.
 
     Args:
-        evidence: Features of both splits.
+        provider: Features of both splits.
         cfg: PROBE.FEATURE, FEW_SHOT_K, FEW_SHOT_EPISODES; RNG_SEED.
 
     Returns:
-        ``few_shot_<k>``: top-1 accuracy on the whole test split, the mean over the draws with its
-        95 % Student t interval. A k for which a class has too few videos is left out.
+        ``few_shot_<k>``: top-1 accuracy on the full test split, the mean over the episodes with its
+        95 % Student t interval. A k for which a class has too few videos is skipped.
 
     Raises:
         UserError: If labels or features are missing.
     """
-    probe = read_probe(evidence, cfg, "few_shot")
+    probe = read_probe(provider, cfg, "few_shot")
     smallest = int(torch.bincount(probe.split.label).min())
     results = {}
     for k in cfg.PROBE.FEW_SHOT_K:
         if k > smallest:
-            logger.info("few_shot: no figure for k = %d, a class has %d videos", k, smallest)
+            logger.info("few_shot: k = %d is skipped, as a class has %d videos", k, smallest)
             continue
         accuracies = [
-            _accuracy(probe, sample_k_shot(probe.split, k, cfg.RNG_SEED, draw))
-            for draw in range(cfg.PROBE.FEW_SHOT_EPISODES)
+            _accuracy(probe, sample_k_shot(probe.split, k, cfg.RNG_SEED, episode))
+            for episode in range(cfg.PROBE.FEW_SHOT_EPISODES)
         ]
         mean, low, high = mean_interval(accuracies)
-        interval = max(0.0, low), min(1.0, high)  # an accuracy is nowhere else
+        interval = max(0.0, low), min(1.0, high)  # accuracies are in [0, 1]
         results[f"few_shot_{k}"] = Result(mean, probe.split.chance(1), interval, len(accuracies))
     return results
 
 
-def sample_k_shot(split: ClassSplit, k: int, seed: int, draw: int) -> Tensor:
-    """Draw k videos of each class of the gallery.
+def sample_k_shot(split: ClassSplit, k: int, seed: int, episode: int) -> Tensor:
+    """Sample k videos of each class of the gallery.
 
-    Draw 0 takes those that DATA.TRAIN_VIDEOS_PER_CLASS trains on.
+    Episode 0 has the videos that DATA.TRAIN_VIDEOS_PER_CLASS selects for training.
 
     Args:
         split: Labels of the gallery.
         k: At most the size of the smallest class.
         seed: RNG_SEED.
-        draw: Number of the draw.
+        episode: Index of the episode.
 
     Returns:
         int64 (M * k,), rows of the gallery, class by class.
@@ -75,7 +75,7 @@ def sample_k_shot(split: ClassSplit, k: int, seed: int, draw: int) -> Tensor:
     rows = []
     for number, label in enumerate(split.classes.tolist()):
         own = (split.label == number).nonzero().flatten()
-        order = sample_rng(seed, draw, label, STREAM_SUBSET).permutation(len(own))
+        order = sample_rng(seed, episode, label, STREAM_SUBSET).permutation(len(own))
         rows.append(own[torch.from_numpy(order[:k])])
     return torch.cat(rows)
 

@@ -1,4 +1,4 @@
-"""Classification by the votes of the nearest videos, with frozen features."""
+"""k-nearest-neighbor classification with frozen features."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["knn"]
 
 
 @PROTOCOL_REGISTRY.register()
-def knn(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure a weighted nearest-neighbor classifier: cosine similarity, softened by temperature.
+def knn(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
+    """Measure a weighted nearest-neighbor classifier: cosine similarity with temperature.
 
     Args:
-        evidence: Features of both splits.
+        provider: Features of both splits.
         cfg: PROBE.FEATURE, KNN_K (at most the gallery's size), KNN_TEMPERATURE.
 
     Returns:
@@ -26,7 +26,7 @@ def knn(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     Raises:
         UserError: If labels or features are missing.
     """
-    probe = read_probe(evidence, cfg, "knn")
+    probe = read_probe(provider, cfg, "knn")
     neighbors = knn_search(
         F.normalize(probe.queries, dim=1),
         F.normalize(probe.inputs, dim=1),

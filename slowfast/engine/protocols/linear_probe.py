@@ -15,13 +15,13 @@ logger = logging.getLogger(__name__)
 
 
 @PROTOCOL_REGISTRY.register()
-def linear_probe(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
+def linear_probe(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure multinomial logistic regression on standardized features.
 
-    The decay is chosen by cross-validation within the train split; the test split is only measured.
+    The weight decay is selected by cross-validation within the train split.
 
     Args:
-        evidence: Features of both splits.
+        provider: Features of both splits.
         cfg: PROBE.FEATURE, WEIGHT_DECAY_GRID, VALIDATION_FOLDS.
 
     Returns:
@@ -30,7 +30,7 @@ def linear_probe(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     Raises:
         UserError: If labels or features are missing.
     """
-    probe = read_probe(evidence, cfg, "linear_probe")
+    probe = read_probe(provider, cfg, "linear_probe")
     classifier, choice = fit_with_cv(
         probe.inputs,
         probe.split.label,
@@ -43,17 +43,17 @@ def linear_probe(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
 
 
 def log_selected(name: str, key: str, choice: GridSearchResult) -> None:
-    """Say what cross-validation chose, and whether the list should be longer.
+    """Log the selected setting, and whether the grid should be larger.
 
     Args:
-        name: What was fitted.
-        key: The configuration key that holds the settings.
-        choice: The choice.
+        name: Name of the protocol.
+        key: Config key of the settings.
+        choice: Result of the grid search.
     """
     if not choice.accuracy:
         logger.info("%s: %g of %s, without validation", name, choice.best, key)
         return
     ends = (min(choice.accuracy), max(choice.accuracy))
-    hint = f"; at the end of {key}: a longer list may do better" if choice.best in ends else ""
+    hint = f", at the end of {key}: a larger grid may be better" if choice.best in ends else ""
     accuracy = 100 * choice.accuracy[choice.best]
-    logger.info("%s: chose %g (%.1f %% in validation)%s", name, choice.best, accuracy, hint)
+    logger.info("%s: selected %g (%.1f %% in validation)%s", name, choice.best, accuracy, hint)

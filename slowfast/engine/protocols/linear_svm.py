@@ -1,4 +1,4 @@
-"""A linear support vector machine on frozen features, as the field measures audio."""
+"""A linear support vector machine on frozen features, common for audio datasets."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _MAX_STEPS = 5000
 
 
 def has_scikit_learn() -> bool:
-    """Say whether the extra that this protocol needs is installed."""
+    """Return whether scikit-learn is installed."""
     return importlib.util.find_spec("sklearn") is not None
 
 
 @PROTOCOL_REGISTRY.register()
-def linear_svm(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
-    """Measure a linear SVM, one class against the rest, on standardized features.
+def linear_svm(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
+    """Measure a one-vs-rest linear SVM on standardized features.
 
-    The cost is chosen by cross-validation within the train split.
+    The cost C is selected by cross-validation within the train split.
 
     Args:
-        evidence: Features of both splits; those of audio are averaged over a file's clips.
+        provider: Features of both splits; audio features are averaged over the clips of a file.
         cfg: PROBE.FEATURE, SVM_COSTS, VALIDATION_FOLDS.
 
     Returns:
@@ -45,7 +45,7 @@ def linear_svm(evidence: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """
     if not has_scikit_learn():
         raise ConfigValueError("TEST.PROTOCOLS", INSTALL_HINT)
-    probe = read_probe(evidence, cfg, "linear_svm")
+    probe = read_probe(provider, cfg, "linear_svm")
     label, target = probe.split.label, probe.split.target
 
     def predict(train: Tensor, held_out: Tensor, costs: Sequence[float]) -> list[Tensor]:
@@ -64,12 +64,12 @@ def _fit_predict(inputs: Tensor, label: Tensor, queries: Tensor, cost: float) ->
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    if len(torch.unique(label)) < 2:  # which scikit-learn refuses
+    if len(torch.unique(label)) < 2:  # scikit-learn requires two classes
         return label[:1].expand(len(queries))
     standardize = fit_standardizer(inputs)
     machine = LinearSVC(C=cost, random_state=0, max_iter=_MAX_STEPS)
     with warnings.catch_warnings():
-        # A large cost on separable classes: stopping early is what it would come to anyway.
+        # A large cost on separable classes does not converge; early stopping is fine.
         warnings.simplefilter("ignore", ConvergenceWarning)
         machine.fit(standardize(inputs).numpy(), label.numpy())
     return torch.from_numpy(machine.predict(standardize(queries).numpy()))

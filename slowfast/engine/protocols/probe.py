@@ -1,7 +1,7 @@
-"""What the protocols on frozen features share: inputs, labels, and what guessing would give.
+"""Shared code of the protocols on frozen features: features, labels and chance levels.
 
-The gallery (the train split, seen as in testing) is what is learned or retrieved from, the test
-split is what is measured.
+The gallery is the train split, with the views of testing. Classifiers are fitted on it and videos
+retrieved from it; the test split is evaluated.
 
 Legend: G gallery videos, N test videos, C channels, M classes of the gallery.
 """
@@ -24,11 +24,11 @@ _SHOWN = 10
 
 
 class ClassSplit(NamedTuple):
-    """Labels of both splits, in numbers of the classes that the gallery has.
+    """Labels of both splits, as indices of the gallery's classes.
 
     Attributes:
         label: int64 (G,), 0 to M - 1.
-        target: int64 (N,), the same; -1 for a class that the gallery lacks.
+        target: int64 (N,), the same; -1 for a class that is not in the gallery.
         classes: int64 (M,), the labels of the dataset, ascending.
     """
 
@@ -37,7 +37,7 @@ class ClassSplit(NamedTuple):
     classes: Tensor
 
     def chance(self, k: int) -> float:
-        """Return how often one of k different guesses among the gallery's classes is right."""
+        """Return the chance level of top-k accuracy over the gallery's classes."""
         known = float((self.target >= 0).double().mean())
         return known * min(k, len(self.classes)) / len(self.classes)
 
@@ -46,9 +46,9 @@ class Probe(NamedTuple):
     """Frozen features of both splits.
 
     Attributes:
-        inputs: float32 (G, C), of the gallery.
-        queries: float32 (N, C), of the test split.
-        split: Their labels.
+        inputs: float32 (G, C), features of the gallery.
+        queries: float32 (N, C), features of the test split.
+        split: Labels of both.
     """
 
     inputs: Tensor
@@ -56,24 +56,24 @@ class Probe(NamedTuple):
     split: ClassSplit
 
 
-def read_probe(evidence: FeatureProvider, cfg: CfgNode, protocol: str) -> Probe:
-    """Get the features that PROBE.FEATURE names, and their labels.
+def read_probe(provider: FeatureProvider, cfg: CfgNode, protocol: str) -> Probe:
+    """Read the features of PROBE.FEATURE, and their labels.
 
-    Of audio, gallery videos without any are left out; test videos without any stay, as zeros, so
-    that every method is measured on the same videos.
+    For audio features, gallery videos without audio are skipped; test videos without audio are kept
+    as zeros, so that every method is evaluated on the same videos.
 
     Args:
-        evidence: Features of the test split and of the gallery.
+        provider: Features of the test split and of the gallery.
         cfg: PROBE.FEATURE.
         protocol: Name of the protocol, for messages.
 
     Returns:
-        What to learn from and to measure on.
+        Features and labels of both splits.
 
     Raises:
         UserError: If labels or features are missing.
     """
-    test, gallery = evidence.features("test"), evidence.features("gallery")
+    test, gallery = provider.features("test"), provider.features("gallery")
     need_labels(protocol, test.label, gallery.label)
     inputs, queries = (_feature(table, cfg.PROBE.FEATURE, protocol) for table in (gallery, test))
     label = gallery.label
@@ -85,32 +85,32 @@ def read_probe(evidence: FeatureProvider, cfg: CfgNode, protocol: str) -> Probe:
                 "TEST.PROTOCOLS", f"'{protocol}': no video of the train split has audio."
             )
         if any(silent):
-            evidence.warn_once(
-                f"PROBE.FEATURE audio: {silent[0]} train videos without audio are left out; "
-                f"{silent[1]} test videos without audio are guessed"
+            provider.warn_once(
+                f"PROBE.FEATURE audio: {silent[0]} train videos without audio are skipped; "
+                f"{silent[1]} test videos without audio have zero features"
             )
-    return Probe(inputs, queries, remap_labels(evidence, label, test.label))
+    return Probe(inputs, queries, remap_labels(provider, label, test.label))
 
 
 def _feature(table: FeatureTable, name: str, protocol: str) -> Tensor:
     if name in table.features:
         return table.features[name]
     have = [other for other in ("video", "audio") if other in table.features]
-    use = f"set PROBE.FEATURE {have[0]}" if have else "this model gives none to be probed"
+    use = f"set PROBE.FEATURE {have[0]}" if have else "this model has no features"
     hint = ", and AUDIO.ENABLE True where the model has an audio branch" if name == "audio" else ""
     raise ConfigValueError(
         "PROBE.FEATURE",
-        f"'{protocol}' needs the feature '{name}', which the model does not give "
-        f"(it gives: {', '.join(have) or 'none'}); {use}{hint}.",
+        f"'{protocol}' needs the feature '{name}', which the model does not have "
+        f"(it has: {', '.join(have) or 'none'}); {use}{hint}.",
     )
 
 
 def need_labels(protocol: str, *labels: Tensor) -> None:
-    """Refuse videos without a label.
+    """Raise if a video has no label.
 
     Args:
         protocol: Name of the protocol, for the message.
-        labels: int64 (N,) each.
+        labels: Labels, each int64 (N,).
 
     Raises:
         UserError: If a label is unknown.
@@ -120,17 +120,17 @@ def need_labels(protocol: str, *labels: Tensor) -> None:
         raise ConfigValueError(
             "TEST.PROTOCOLS",
             f"'{protocol}' needs a label for every video, but {missing} have none. "
-            "Use class folders or a csv with labels, or leave the protocol out.",
+            "Use class folders or a csv with labels, or remove the protocol.",
         )
 
 
-def remap_labels(evidence: FeatureProvider, label: Tensor, target: Tensor) -> ClassSplit:
-    """Number the classes that there is something to learn of, and warn of those there is not.
+def remap_labels(provider: FeatureProvider, label: Tensor, target: Tensor) -> ClassSplit:
+    """Map labels to indices of the gallery's classes, and warn about other classes.
 
     Args:
-        evidence: Takes the warning.
-        label: int64 (G,), of the gallery, any numbers from 0.
-        target: int64 (N,), of the test split.
+        provider: Logs the warning.
+        label: int64 (G,), labels of the gallery, >= 0.
+        target: int64 (N,), labels of the test split.
 
     Returns:
         Labels from 0 to M - 1, and -1 for test videos of other classes, which then count as wrong.
@@ -139,22 +139,23 @@ def remap_labels(evidence: FeatureProvider, label: Tensor, target: Tensor) -> Cl
     place = torch.searchsorted(classes, target).clamp(max=len(classes) - 1)
     known = classes[place] == target
     if not known.all():
-        strange = torch.unique(target[~known]).tolist()
-        evidence.warn_once(
-            f"{int((~known).sum())} test videos are of classes that the train split lacks (labels "
-            f"{', '.join(map(str, strange[:_SHOWN]))}{', ...' if len(strange) > _SHOWN else ''}): "
+        unseen = torch.unique(target[~known]).tolist()
+        shown = ", ".join(map(str, unseen[:_SHOWN])) + (", ..." if len(unseen) > _SHOWN else "")
+        provider.warn_once(
+            f"{int((~known).sum())} test videos have classes that are not in the train split "
+            f"(labels {shown}): "
             "they count as wrong"
         )
     return ClassSplit(numbers, torch.where(known, place, -1), classes)
 
 
 def count_hits(scores: Tensor, split: ClassSplit, name: str) -> dict[str, Result]:
-    """Turn class scores into results.
+    """Compute top-k accuracies from class scores.
 
     Args:
         scores: float (N, M).
         split: The labels.
-        name: Metrics are called ``<name>_top1`` and so on.
+        name: Prefix of the metrics, as in ``<name>_top1``.
 
     Returns:
         Top-1 and, with more than five classes, top-5 accuracy.

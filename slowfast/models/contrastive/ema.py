@@ -37,19 +37,19 @@ class EmaEncoder(nn.Module):
     A method calls :meth:`before_step` and :meth:`after_step` in its hooks of the same names, with
     the encoder that is trained. The first ``before_step`` copies parameters and buffers, so that
     weights loaded before training are in the copy, too. From then on only the parameters are
-    averaged. Buffers, such as the running statistics of batch norm, are the copy's own: it
-    normalizes by the statistics of its own batches, as in MoCo and BYOL.
+    averaged. The copy has its own buffers, such as running statistics of batch norm: it normalizes
+    by the statistics of its own batches, as in MoCo and BYOL.
 
-    The average keeps 1 / (1 - momentum) steps: a run of 1000 steps needs 0.99 rather than the 0.999
-    of ImageNet.
+    The average covers about 1 / (1 - momentum) steps: a run of 1000 steps needs 0.99 rather than
+    the 0.999 of ImageNet.
 
     Args:
-        encoder: What is averaged; it is copied, not kept.
-        momentum: m, the share that stays in a step, from 0 to 1.
+        encoder: The encoder to average; it is copied.
+        momentum: m, from 0 to 1.
         schedule: ``constant``, or ``cosine``: from ``momentum`` to 1 over the training.
 
     Attributes:
-        initialized: Scalar bool buffer: whether the first copy was made.
+        initialized: Scalar bool buffer, whether the encoder was copied.
 
     Raises:
         ParameterError: If the momentum is not in [0, 1] or the schedule unknown.
@@ -66,18 +66,18 @@ class EmaEncoder(nn.Module):
         self.encoder = copy.deepcopy(encoder).requires_grad_(False)
         self.momentum, self.schedule = momentum, schedule
         self.register_buffer("initialized", torch.tensor(False, device="cpu"))
-        self._was_checked = False  # reading the buffer waits for the device: once per process
+        self._was_checked = False  # reading the buffer synchronizes, so only once
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the copy without gradient.
 
         Args:
-            args: As of the encoder.
-            kwargs: As of the encoder.
+            args: Arguments of the encoder.
+            kwargs: Keyword arguments of the encoder.
 
         Returns:
-            What the encoder returns.
+            The output of the encoder.
         """
         return self.encoder(*args, **kwargs)
 
@@ -86,10 +86,10 @@ class EmaEncoder(nn.Module):
         """Copy the encoder before the first step of the training.
 
         Args:
-            encoder: The encoder that is trained.
+            encoder: The trained encoder.
 
         Raises:
-            ValueError: If it is built differently from the one that was averaged.
+            ValueError: If its architecture differs from the averaged one.
         """
         if self._was_checked:
             return
@@ -110,14 +110,14 @@ class EmaEncoder(nn.Module):
 
     @torch.no_grad()
     def after_step(self, encoder: nn.Module, progress: Progress) -> None:
-        """Move the parameters: ``p <- m p + (1 - m) p_encoder``; nothing after a skipped step.
+        """Update the parameters: ``p <- m p + (1 - m) p_encoder``; not after a skipped step.
 
         The next step then encodes its keys with the average of the weights up to this step, as in
         MoCo, which averages at the beginning of a step.
 
         Args:
-            encoder: The encoder that is trained.
-            progress: Where training is.
+            encoder: The trained encoder.
+            progress: Training progress.
         """
         if not progress.stepped:
             return

@@ -1,4 +1,4 @@
-"""The last keys of a training as negatives (He et al., CVPR 2020, section 3.2, algorithm 1)."""
+"""A queue of past keys as negatives (He et al., CVPR 2020, section 3.2, algorithm 1)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["FeatureQueue"]
 class FeatureQueue(nn.Module):
     """A ring buffer of K embeddings; the oldest are replaced.
 
-    It starts with random directions. Batches of any size may be pushed: writing wraps around at the
-    end. With a small dataset choose K of at most half of its videos, or the queue holds older
-    copies of the queries, as negatives.
+    It is initialized with random directions. Batches of any size can be pushed: writing wraps
+    around at the end. With a small dataset K should be at most half of its videos, else the queue
+    has older embeddings of the queries as negatives.
 
     Args:
         length: K.
         dim: D.
-        seed: Of the first rows, such as RNG_SEED.
+        seed: Seed of the initial rows, such as RNG_SEED.
 
     Attributes:
         rows: float32 (K, D) buffer.
-        pointer: Scalar int64 buffer: where the next row goes.
-        filled: Scalar int64 buffer: how many rows have been written, at most K.
+        pointer: Scalar int64 buffer, index of the next row to write.
+        filled: Scalar int64 buffer, number of rows written, at most K.
 
     Raises:
         ParameterError: If a size is not positive.
@@ -46,18 +46,18 @@ class FeatureQueue(nn.Module):
         """Return the queue for a loss.
 
         Returns:
-            float32 (K, D), a copy: a later push must not change what a backward pass reads.
+            float32 (K, D), a copy, so that a later push does not affect the backward pass.
         """
         return self.rows.clone()
 
     @torch.no_grad()
     def push(self, value: Tensor, valid: Tensor | None = None) -> None:
-        """Append the rows of all processes, those of rank 0 first. Every process must call it.
+        """Append the rows of all processes, those of rank 0 first. Every process must call this.
 
         Args:
-            value: float (B, D), of length 1 if the similarity is to be the cosine. Rows that are
-                not finite are left out. More than K: the last K stay.
-            valid: bool (B,); rows that are False are left out.
+            value: float (B, D), L2-normalized for cosine similarity. Rows that are
+                not finite are skipped. More than K: the last K stay.
+            valid: bool (B,); rows that are False are skipped.
 
         Raises:
             ValueError: If a shape does not fit.

@@ -1,4 +1,4 @@
-"""The rows of all processes that may be written to a queue or a bank.
+"""Gathers the valid rows of all processes, to write them to a queue or a bank.
 
 Legend: B rows of one process, W world size, D embedding.
 """
@@ -20,7 +20,7 @@ def gather_rows(value: Tensor, valid: Tensor | None, *others: Tensor) -> list[Te
     Args:
         value: float (B, D); B is the same on all processes.
         valid: bool (B,), rows to keep; None: all.
-        others: (B, ...), what belongs to the rows.
+        others: (B, ...), further tensors of the rows.
 
     Returns:
         ``value`` and ``others``, each (n, ...) with n <= W * B, the rows of rank 0 first.
@@ -41,15 +41,15 @@ def gather_rows(value: Tensor, valid: Tensor | None, *others: Tensor) -> list[Te
 
 
 def random_rows(length: int, dim: int, seed: int) -> Tensor:
-    """Draw rows of length 1, the same on every process and device.
+    """Sample random L2-normalized rows, the same on every process and device.
 
     Args:
         length: Number of rows.
         dim: D.
-        seed: Alone decides what is drawn. Give two banks of a method two seeds.
+        seed: Seed of the rows. Use different seeds for several banks.
 
     Returns:
-        float32 (length, D), directions uniformly distributed, on the CPU.
+        float32 (length, D), uniformly distributed directions, on the CPU.
 
     Raises:
         ParameterError: If a size is not positive.

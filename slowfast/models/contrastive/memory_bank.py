@@ -1,6 +1,6 @@
-"""One slowly moving embedding per video (Wu et al., CVPR 2018, section 3.1).
+"""A memory bank with one moving-average embedding per video (Wu et al., CVPR 2018, section 3.1).
 
-Used by NPID, by CMC (Tian et al., ECCV 2020) and by AVID (Morgado et al., CVPR 2021), which keep
+Used by NPID, CMC (Tian et al., ECCV 2020) and AVID (Morgado et al., CVPR 2021). CMC and AVID have
 one bank per view or modality.
 
 Legend: B rows of one process, N rows of the bank, D embedding.
@@ -19,18 +19,18 @@ __all__ = ["MemoryBank"]
 
 
 class MemoryBank(nn.Module):
-    """An embedding for each row of the dataset, as old as the last visit.
+    """An embedding for each row of the dataset.
 
-    Read it in ``forward``, write it in ``after_batch``: an evaluation then leaves it as it is.
+    Read it in ``forward`` and write it in ``after_batch``, so that evaluation does not change it.
 
     Args:
         num_rows: N, ``DatasetInfo.num_rows``; ``batch["index"]`` is below it.
         dim: D.
-        momentum: m, the share of a row that stays when it is updated.
-        seed: Of the first rows, such as RNG_SEED; two banks need two seeds.
+        momentum: m, the weight of the old row in an update.
+        seed: Seed of the initial rows, such as RNG_SEED; use different seeds for several banks.
 
     Attributes:
-        rows: float32 (N, D) buffer, rows of length 1.
+        rows: float32 (N, D) buffer, L2-normalized rows.
 
     Raises:
         ParameterError: If a size is not positive or the momentum not in [0, 1].
@@ -56,7 +56,7 @@ class MemoryBank(nn.Module):
             float32 (..., D), a copy without gradient.
 
         Raises:
-            ValueError: If an index is beyond the bank (on the CPU, where looking costs nothing).
+            ValueError: If an index is out of range (checked on the CPU only).
         """
         if not index.is_cuda:
             self._check(index)
@@ -64,15 +64,15 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def update(self, index: Tensor, value: Tensor, valid: Tensor | None = None) -> None:
-        """Move the rows of a batch, those of all processes: ``normalize(m * old + (1 - m) * new)``.
+        """Update the rows of the batches of all processes: ``normalize(m * old + (1 - m) * new)``.
 
-        Where an index occurs more than once, its last valid occurrence counts, the rows of rank 0
-        being first: the others are ignored. Every process must call it.
+        If an index occurs more than once, only its last valid occurrence is used, in rank order.
+        Every process must call this.
 
         Args:
             index: int64 (B,).
-            value: float (B, D), of length 1. Rows that are not finite are left out.
-            valid: bool (B,); rows that are False are left out.
+            value: float (B, D), L2-normalized. Rows that are not finite are skipped.
+            valid: bool (B,); rows that are False are skipped.
 
         Raises:
             ValueError: If a shape does not fit or an index is beyond the bank.

@@ -1,4 +1,4 @@
-"""The constant that normalizes NCE (Wu et al., CVPR 2018, section 3.2, equation 8)."""
+"""The normalization constant of NCE (Wu et al., CVPR 2018, section 3.2, equation 8)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ __all__ = ["PartitionConstant"]
 
 
 class PartitionConstant(nn.Module):
-    """The mean of ``exp(score)``, estimated once or as a moving average; kept as a logarithm.
+    """The mean of ``exp(score)``, estimated once or as a moving average; stored as a logarithm.
 
     NPID and CMC write Z = N * mean over a bank of N rows. They average over positives and negatives
-    of the first batch; AVID over the negatives alone. Which scores are averaged is up to the
-    caller. A constant from an untypical first batch (a warm start) stays wrong for good: the moving
-    average forgets it.
+    of the first batch; AVID over the negatives only. The caller selects the scores. A
+    constant from an untypical first batch (a warm start) stays wrong; a moving average adapts.
 
-    Call it in ``forward`` and hand what it returns to the loss; :meth:`update` it in
+    Call it in ``forward`` and pass the result to the loss; :meth:`update` it in
     ``after_batch`` with the same scores.
 
     Args:
-        decay: Share that stays when the average moves; 1: the first batch decides.
+        decay: Decay of the moving average; 1: the constant of the first batch is kept.
 
     Attributes:
-        log_mean: Scalar float32 buffer; minus infinity (the logarithm of nothing) before the first
-            batch.
+        log_mean: Scalar float32 buffer; minus infinity before the first batch.
 
     Raises:
         ParameterError: If the decay is not in (0, 1].
@@ -41,17 +39,17 @@ class PartitionConstant(nn.Module):
     def __init__(self, decay: float = 1.0) -> None:
         super().__init__()
         if not 0 < decay <= 1:
-            raise ParameterError("decay", f"got {decay}; expected above 0, up to 1.")
+            raise ParameterError("decay", f"got {decay}; expected a number in (0, 1].")
         self.decay = decay
         self.register_buffer("log_mean", torch.tensor(-math.inf, device="cpu"))
 
     @torch.no_grad()
     def forward(self, scores: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Return the constant, that of this batch before there is one. Every process calls it.
+        """Return the constant, or that of this batch before the first update (on every process).
 
         Args:
             scores: float (B, K), similarities divided by the temperature.
-            valid: bool (B,); rows that are False do not count.
+            valid: bool (B,); rows that are False are ignored.
 
         Returns:
             Scalar, the logarithm of the mean over all processes; 0 if there is nothing to average.
@@ -62,10 +60,10 @@ class PartitionConstant(nn.Module):
 
     @torch.no_grad()
     def update(self, scores: Tensor, valid: Tensor | None = None) -> None:
-        """Take a batch into account. Every process calls it.
+        """Update the constant with a batch. Every process must call this.
 
         Args:
-            scores: As in :meth:`forward`. Values that are not finite leave the constant as it is.
+            scores: As in :meth:`forward`. Scores that are not finite do not change the constant.
             valid: As in :meth:`forward`.
         """
         new, old = _log_mean_exp(scores, valid).to(self.log_mean.dtype), self.log_mean

@@ -1,8 +1,8 @@
-"""The rows of all processes in another order (He et al., CVPR 2020, section 3.3, shuffling BN).
+"""Shuffles rows across processes (He et al., CVPR 2020, section 3.3, shuffling BN).
 
-Rows that share batch statistics can recognize each other by them. A query and its key must not:
-``shuffle_rows``, the key encoder, ``unshuffle_rows``. Each process then normalizes other rows
-together. On one process shuffling changes something only with ``BN.NORM_TYPE sub_batchnorm``.
+A query and its key must not share batch statistics, which would reveal the positive. So apply
+``shuffle_rows``, the key encoder and ``unshuffle_rows``: each process then normalizes other rows
+together. On one process shuffling only has an effect with ``BN.NORM_TYPE sub_batchnorm``.
 
 Legend: B rows of one process, W world size.
 """
@@ -18,10 +18,10 @@ __all__ = ["shuffle_order", "shuffle_rows", "unshuffle_rows"]
 
 
 def shuffle_order(aug_seed: Tensor) -> Tensor:
-    """Draw an order of the rows of all processes, the same on each.
+    """Sample an order of the rows of all processes, the same on each.
 
     Args:
-        aug_seed: int64 (B,), which alone decides.
+        aug_seed: int64 (B,), the seeds of the order.
 
     Returns:
         int64 (W * B,), a permutation.
@@ -37,20 +37,20 @@ def shuffle_rows(x: Tensor, order: Tensor) -> Tensor:
         order: int64 (W * B,), a permutation.
 
     Returns:
-        (B, ...), this process's part of the rows of all processes in that order.
+        (B, ...), this process's rows in that order.
     """
     return gather_no_gradient(x)[_own_part(order, len(x))]
 
 
 def unshuffle_rows(y: Tensor, order: Tensor) -> Tensor:
-    """Bring back what was computed of shuffled rows.
+    """Restore the original order of results of shuffled rows.
 
     Args:
-        y: (B, ...), row i belongs to row i of what ``shuffle_rows`` returned.
+        y: (B, ...), row i belongs to row i of the result of ``shuffle_rows``.
         order: The same permutation.
 
     Returns:
-        (B, ...), rows as they were before.
+        (B, ...), rows in the original order.
     """
     return gather_no_gradient(y)[_own_part(order.argsort(), len(y))]
 

@@ -1,4 +1,4 @@
-"""Assignments to prototypes with equal shares (Caron et al., NeurIPS 2020, section 3.1).
+"""Balanced assignments to prototypes (Caron et al., NeurIPS 2020, section 3.1).
 
 Legend: B rows of one process, P prototypes.
 """
@@ -20,17 +20,17 @@ __all__ = ["sinkhorn"]
 def sinkhorn(
     scores: Tensor, *, epsilon: float = 0.05, iterations: int = 3, valid: Tensor | None = None
 ) -> Tensor:
-    """Compute soft codes: each row sums to 1, each prototype gets the same share of all rows.
+    """Compute soft codes: each row sums to 1, all prototypes have the same sum over rows.
 
     The Sinkhorn-Knopp algorithm of the paper, on logarithms: ``exp(score / epsilon)`` overflows
     float16 for cosines and epsilon 0.05, and float32 for scores above 4.4. The rows of
-    all processes share the prototypes: each process gets the codes of its rows as if it held all.
+    all processes are assigned jointly; each process gets the codes of its rows.
 
     Args:
         scores: float (B, P), similarities of rows and prototypes. B may differ between processes.
-        epsilon: Weight of the entropy; small values make the codes hard.
-        iterations: Normalizations of columns and rows. Every process needs the same number.
-        valid: bool (B,); rows that are False take no share, and their codes are 0.
+        epsilon: Weight of the entropy; small values give hard codes.
+        iterations: Normalizations of columns and rows. The same on every process.
+        valid: bool (B,); rows that are False are ignored, and their codes are 0.
 
     Returns:
         Codes (B, P) without gradient, float32 (float64 for float64 scores).
@@ -47,7 +47,7 @@ def sinkhorn(
     if valid is None:
         valid = torch.ones_like(scores[:, 0], dtype=torch.bool)
     absent = ~valid[:, None]
-    # Half precision is not enough, autocast or not: exp and logsumexp run in what they are given.
+    # Half precision is not sufficient, with or without autocast.
     wide = scores if scores.dtype == torch.float64 else scores.float()
     logits = wide.masked_fill(absent, 0.0) / epsilon
     for _ in range(iterations):

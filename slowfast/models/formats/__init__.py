@@ -1,1 +1,1 @@
-"""Checkpoint formats that belong to no single family of backbones."""
+"""Checkpoint formats that are not specific to one model family."""

@@ -1,7 +1,7 @@
 """Blob names of PySlowFast's Caffe2 zoo: ResNets and SlowFast, with non-local blocks.
 
-A blob is called ``[t_]LAYER_PART``: ``t_`` is the fast pathway, PART is ``w``, ``b`` or, in batch
-norm, ``s``, ``b``, ``rm``, ``riv`` (scale, shift, mean, variance).
+A blob is called ``[t_]LAYER_SUFFIX``: ``t_`` is the fast pathway, SUFFIX is ``w``, ``b`` or, in
+batch norm, ``s``, ``b``, ``rm``, ``riv`` (scale, shift, mean, variance).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _stage_of_fusion(match: re.Match[str]) -> str:
     return f"s{match['stage'] or 1}_fuse"
 
 
-# Pattern of a whole blob name without its part -> PySlowFast's name of the layer.
+# Pattern of a full blob name without its suffix -> PySlowFast's layer name.
 _LAYERS: list[tuple[str, Callable[[re.Match[str]], str], dict[str, str]]] = [
     (r"(?P<fast>t_)?conv1", lambda m: f"s1.pathway{_pathway(m)}_stem.conv", _AFFINE),
     (r"(?P<fast>t_)?res_conv1_bn", lambda m: f"s1.pathway{_pathway(m)}_stem.bn", _NORM),
@@ -82,25 +82,25 @@ def pyslowfast_name(blob: str) -> str | None:
         blob: Such as ``t_res4_1_branch2a_bn_riv``.
 
     Returns:
-        Such as ``s4.pathway1_res1.branch2.a_bn.running_var``, or None for what is no weight.
+        Such as ``s4.pathway1_res1.branch2.a_bn.running_var``, or None if it is not a weight.
     """
-    layer, _, part = blob.rpartition("_")
-    for pattern, name, parts in _LAYERS:
+    layer, _, suffix = blob.rpartition("_")
+    for pattern, name, suffixes in _LAYERS:
         match = re.fullmatch(pattern, layer)
-        if match and part in parts:
-            return f"{name(match)}.{parts[part]}"
+        if match and suffix in suffixes:
+            return f"{name(match)}.{suffixes[suffix]}"
     return None
 
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def caffe2(state_dict: dict[str, Tensor]) -> dict[str, Any] | None:
-    """Rename the blobs of a ResNet or SlowFast; what belongs to the optimizer keeps its name.
+    """Convert the blobs of a ResNet or SlowFast; those of the optimizer keep their names.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the names are not those of blobs.
+        The renamed one, or None if the names are not those of blobs.
     """
     if not {"conv1_w", "pred_w"} <= set(state_dict) and "res2_0_branch1_w" not in state_dict:
         return None

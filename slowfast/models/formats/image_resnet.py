@@ -1,7 +1,7 @@
 """Image ResNets under torchvision's names, to be inflated (TRAIN.CHECKPOINT_INFLATE).
 
 Bottleneck ResNets (50, 101) become PySlowFast's names, the slow pathway of a two-pathway model;
-those of basic blocks (18, 34) become torchvision's video ResNets. The classifier is left out.
+those of basic blocks (18, 34) become torchvision's video ResNets. The classifier is dropped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY
 
 __all__ = ["image_resnet_basic", "image_resnet_bottleneck"]
 
-# Pattern of a whole key -> name in the backbone.
+# Pattern of a full key -> name in the backbone.
 _BOTTLENECK = {
     r"conv1\.(\w+)": r"s1.pathway0_stem.conv.\1",
     r"bn1\.(\w+)": r"s1.pathway0_stem.bn.\1",
@@ -54,13 +54,13 @@ def _convert(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tenso
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def image_resnet_bottleneck(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Put an image ResNet of bottlenecks under PySlowFast's names.
+    """Convert an image ResNet with bottleneck blocks to PySlowFast's names.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one without the classifier, or None when it is no such network.
+        The converted state dict without the classifier, or None for another network.
     """
     is_bottleneck = "layer1.0.conv3.weight" in state_dict
     return _convert(state_dict, _BOTTLENECK) if is_bottleneck else None
@@ -68,13 +68,13 @@ def image_resnet_bottleneck(state_dict: dict[str, Tensor]) -> dict[str, Tensor] 
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def image_resnet_basic(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Put an image ResNet of basic blocks under the names of the video ResNets.
+    """Convert an image ResNet with basic blocks to the names of the video ResNets.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one without the classifier, or None when it is no such network.
+        The converted state dict without the classifier, or None for another network.
     """
     is_bottleneck = "layer1.0.conv3.weight" in state_dict
     return None if is_bottleneck else _convert(state_dict, _BASIC)

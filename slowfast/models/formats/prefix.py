@@ -1,8 +1,8 @@
-"""The one documented mapping between a zoo's parameter names and a classifier's.
+"""The mapping from parameter names of a zoo to those of a classifier.
 
-A model of the zoos is one module; a classifier here is a backbone, a pooling and a head. So
-``backbone.`` is put in front of every name, but for the last layer's, ``head.projection.*``, which
-is called the same here. What a family does otherwise stands in the format that it registers.
+A model of a zoo is one module; a classifier here has a backbone, a pooling and a head. So every
+name gets the prefix ``backbone.``, except those of the last layer, which become
+``head.projection.*``. Model families with other mappings register their own format.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ __all__ = ["to_classifier_keys"]
 def to_classifier_keys(
     state: Mapping[str, Any], *, head: str = "head.projection."
 ) -> dict[str, Any]:
-    """Put names of a whole model under those of a classifier.
+    """Convert the names of a full model to those of a classifier.
 
     Args:
         state: Key -> tensor.
-        head: What the names of the last layer begin with; becomes ``head.projection.``.
+        head: Prefix of the last layer; becomes ``head.projection.``.
 
     Returns:
-        The same tensors under our names.
+        The same tensors under the converted names.
     """
     return {
         f"head.projection.{key[len(head) :]}" if key.startswith(head) else f"backbone.{key}": value

@@ -1,1 +1,1 @@
-"""Losses, one file per family."""
+"""Loss functions."""

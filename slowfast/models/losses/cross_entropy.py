@@ -1,4 +1,4 @@
-"""Losses of a classifier, over the full map and over crops of it.
+"""Losses of a classifier, over the full feature map and its crops.
 
 Legend: B batch, V views, K crops, C classes.
 """
@@ -48,12 +48,12 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def soft_label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy with a distribution per row, as mixup makes.
+    """Cross-entropy with a soft label per row, as with mixup.
 
     Args:
         logits: float (M, C).
-        labels: float (M, C), not negative; each row is scaled to sum to 1. Or int64 (M,): where
-            nothing was mixed, a label is the distribution that is all its own.
+        labels: float (M, C), not negative; each row is scaled to sum to 1. Or int64 (M,): class
+            indices, as one-hot labels.
 
     Returns:
         float (M,).
@@ -83,7 +83,7 @@ def topk_errors(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
     Args:
         logits: float (B, V, C).
-        labels: int64 (B,); other shapes have no such error.
+        labels: int64 (B,); empty result for other shapes.
 
     Returns:
         ``top1_err`` and, with more than five classes, ``top5_err``, in percent; detached.
@@ -100,7 +100,7 @@ class ClassificationLoss:
     """``(1 - w) loss(full map) + w mean loss(crops)``; ``loss(full map)`` without crops.
 
     Args:
-        row_loss: Loss of each row.
+        row_loss: Loss per row.
         crop_weight: w, 0 to 1.
 
     Raises:
@@ -118,18 +118,18 @@ class ClassificationLoss:
     def __call__(self, outputs: ClassifierOutputs, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Compute the loss.
 
-        While gradients are recorded, the mean over processes of ``loss`` is the mean over their
-        joint valid rows (see :func:`slowfast.utils.distributed.global_mean`); every process then
-        makes this call. In evaluation processes may have different numbers of batches, so each
-        averages over its own rows.
+        With gradients enabled, the mean of ``loss`` over processes is the mean over all their valid
+        rows (see :func:`slowfast.utils.distributed.global_mean`), and every process must call this.
+        In evaluation, processes may have different numbers of batches, so each averages over its
+        own rows.
 
         Args:
-            outputs: Of the model.
+            outputs: Outputs of the model.
             batch: ``label`` int64 (B,) or (B, C), and optionally ``valid`` bool (B,): rows that are
                 False do not count.
 
         Returns:
-            ``loss``; with crops its parts ``loss_full`` and ``loss_crops``; with one label per row
+            ``loss``; with crops also ``loss_full`` and ``loss_crops``; with one label per row
             ``top1_err`` and ``top5_err`` of the full map, in percent.
         """
         full = self._mean(outputs.logits[None], batch)
@@ -138,19 +138,19 @@ class ClassificationLoss:
             return {"loss": full, **errors}
         crops = self._mean(outputs.crop_logits, batch)
         total = (1 - self.crop_weight) * full + self.crop_weight * crops
-        parts = {"loss_full": full.detach(), "loss_crops": crops.detach()}
-        return {"loss": total, **parts, **errors}
+        components = {"loss_full": full.detach(), "loss_crops": crops.detach()}
+        return {"loss": total, **components, **errors}
 
     def _mean(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
-        """Average over slots, views and valid rows: (K, B, V, C) -> scalar."""
-        slots, rows, views, _ = logits.shape
+        """Average over crops, views and valid rows: (K, B, V, C) -> scalar."""
+        crops, rows, views, _ = logits.shape
         labels, valid = batch["label"], batch.get("valid")
-        if valid is not None:  # a row that does not count may lack a label (-1)
+        if valid is not None:  # invalid rows may have no label (-1)
             labels = torch.where(valid.view(-1, *(1,) * (labels.dim() - 1)), labels, 0)
-        repeated = labels[None, :, None].expand(slots, rows, views, *labels.shape[1:])
+        repeated = labels[None, :, None].expand(crops, rows, views, *labels.shape[1:])
         wide = torch.promote_types(logits.dtype, torch.float32)
         losses = self.row_loss(logits.flatten(0, 2).to(wide), repeated.flatten(0, 2))
-        per_row = losses.view(slots, rows, views).transpose(0, 1)  # (B, K, V)
+        per_row = losses.view(crops, rows, views).transpose(0, 1)  # (B, K, V)
         return distributed.global_mean(per_row, valid, joint=torch.is_grad_enabled())
 
 
@@ -173,7 +173,7 @@ def soft_cross_entropy(cfg: CfgNode) -> ClassificationLoss:
 
 @LOSS_REGISTRY.register()
 def bce(cfg: CfgNode) -> ClassificationLoss:
-    """Build binary cross-entropy of ``sigmoid(logits)``: heads here return logits, always."""
+    """Build binary cross-entropy of ``sigmoid(logits)``; heads always return logits."""
     return _build(cfg, binary_loss)
 
 

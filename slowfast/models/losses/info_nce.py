@@ -1,4 +1,4 @@
-"""The noise-contrastive loss that every contrastive method here is built from.
+"""The InfoNCE loss, the base of all contrastive methods.
 
 Legend: B rows of one process, V views, D embedding, W world size, N = W * B keys after gathering,
 K negatives.
@@ -27,19 +27,19 @@ def info_nce(
     negatives: Tensor | None = None,
     positive_mask: Tensor | None = None,
 ) -> Tensor:
-    """Tell each query's own key from the keys of all other rows (van den Oord et al., 2018).
+    """Classify each query's own key among the keys of all rows (van den Oord et al., 2018).
 
     ``loss_i = -log( exp(q_i . k_i / t) / sum_j exp(q_i . k_j / t) )``, averaged over valid queries.
 
-    With several processes j runs over the keys of all of them, and what is returned is this
-    process's sum of losses times W over the number of valid queries of ALL processes. The mean over
-    processes of that, which data-parallel training takes of the gradients, is the loss of the joint
-    batch, also when the valid counts differ.
+    With several processes, j runs over the keys of all of them. The result is this process's sum of
+    losses times W, divided by the number of valid queries of ALL processes. Its mean over
+    processes, as in data-parallel training, is the loss of the global batch, even if valid counts
+    differ.
 
-    With ``negatives`` a query is told from those instead of the keys of the other rows: MoCo's loss
+    With ``negatives``, these replace the keys of the other rows: MoCo's loss
     (He et al., CVPR 2020, equation 1). With ``positive_mask`` a query may have several positives,
     over which ``-log softmax`` is averaged (Khosla et al., NeurIPS 2020, equation 2). With both,
-    keys that are no positives are left out.
+    keys that are not positives are ignored.
 
     Args:
         query: float (B, D), of length 1 if the similarity is to be the cosine.
@@ -51,8 +51,8 @@ def info_nce(
         negatives: float (K, D), a queue, or (B, K, D), rows of a bank; finite and constant, not
             gathered.
         positive_mask: bool (B, N), whether key j is a positive of query i. Key i of all keys is
-            query i's own: it is a positive or left out, never a negative, so that ``key`` may be
-            ``query`` itself. A query without a valid positive does not count. None: its own key.
+            query i's own: it is a positive or ignored, never a negative, so that ``key`` may be
+            ``query`` itself. A query without a valid positive is ignored. None: its own key.
 
     Returns:
         Scalar, float32 (float64 for float64 input). log N when all embeddings are equal and valid,
@@ -64,7 +64,7 @@ def info_nce(
     _check(query, key, valid, temperature)
     if valid is None:
         valid = torch.ones(query.shape[0], dtype=torch.bool, device=query.device)
-    # Cleared, not only left out: NaN times a gradient of zero is NaN.
+    # Set to zero, not only masked: NaN times a gradient of zero is NaN.
     query, key = (x.masked_fill(~valid[:, None], 0.0) for x in (query, key))
     keys, key_valid, offset = key if key_gradient else key.detach(), valid, 0
     if gather and (negatives is None or positive_mask is not None):
@@ -84,7 +84,7 @@ def info_nce(
         target = torch.arange(query.shape[0], device=query.device) + offset
         own = torch.arange(keys.shape[0], device=query.device) == target[:, None]  # (B, N)
         if positive_mask is None:
-            # A row's own key is never masked, so that the rows that do not count stay finite too.
+            # A row's own key is never masked, so that invalid rows are finite, too.
             logits = logits.masked_fill(~(key_valid | own), float("-inf"))
             losses = F.cross_entropy(logits, target, reduction="none")  # (B,)
         else:
@@ -97,10 +97,10 @@ def info_nce(
 def nt_xent(
     embedding: Tensor, temperature: float, *, valid: Tensor | None = None, gather: bool = True
 ) -> Tensor:
-    """Find the other views of a sample among the views of all samples (Chen et al., ICML 2020).
+    """Classify the other views of a sample among all views of a batch (Chen et al., ICML 2020).
 
     Equation 1 of SimCLR, averaged over all views. With more than two views each other view of the
-    sample is a positive. The published code adds up two halves, which is twice this.
+    sample is a positive. The published code sums two halves, which is twice this.
 
     Args:
         embedding: float (B, V, D), of length 1 if the similarity is to be the cosine.
@@ -166,8 +166,8 @@ def _over_positives(
     Args:
         logits: (B, N).
         positive: bool (B, N), a subset of ``candidate``.
-        candidate: bool (B, N), what the softmax runs over if there are no other logits.
-        other: (B, K), logits of negatives that stand in for the keys that are no positives.
+        candidate: bool (B, N), the keys in the softmax if there are no other logits.
+        other: (B, K), logits of negatives that replace the keys that are not positives.
 
     Returns:
         (B,).
@@ -175,7 +175,7 @@ def _over_positives(
     kept = logits.masked_fill(~(candidate if other is None else positive), float("-inf"))
     every = kept if other is None else torch.cat([kept, other], dim=1)
     has_positive = positive.any(dim=1)
-    # Rows without a positive may be empty: log of nothing has no gradient.
+    # Rows without a positive may be empty, where logsumexp has no gradient.
     total = every.masked_fill(~has_positive[:, None], 0.0).logsumexp(dim=1)  # (B,)
     mean = logits.masked_fill(~positive, 0.0).sum(dim=1) / positive.sum(dim=1).clamp(min=1)
     return (total - mean).masked_fill(~has_positive, 0.0)
@@ -194,7 +194,7 @@ def _check(query: Tensor, key: Tensor, valid: Tensor | None, temperature: float)
     if query.dim() != 2 or query.shape != key.shape:
         raise ValueError(
             f"info_nce: got queries {tuple(query.shape)} and keys {tuple(key.shape)}; expected "
-            "both (B, D), row i of one belonging to row i of the other."
+            "both (B, D), with matching rows."
         )
     if valid is not None and (valid.dtype != torch.bool or valid.shape != query.shape[:1]):
         raise ValueError(

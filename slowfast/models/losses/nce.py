@@ -24,19 +24,19 @@ def nce_loss(
     valid: Tensor | None = None,
     gather: bool = True,
 ) -> Tensor:
-    """Tell data from noise: a logistic loss for the positive and for each negative.
+    """Classify data against noise: a logistic loss for the positive and for each negative.
 
     ``-log h(s_i) - sum_k log(1 - h(s_ik))`` with ``h(s) = e^s / (e^s + K a)``, averaged over valid
     rows, where ``a = Z / N`` is the mean of ``e^s``: ``h`` is the probability that a row is data
-    and not one of K uniform draws. NPID, CMC and AVID differ only in the scores that a is
+    and not one of K uniform samples. NPID, CMC and AVID differ only in the scores that a is
     estimated from (:class:`~slowfast.models.contrastive.partition.PartitionConstant`). With several
-    positives their terms are averaged (CMA: Morgado et al., CVPR 2021).
+    positives their losses are averaged (CMA: Morgado et al., CVPR 2021).
 
     Args:
         positive: float (B,) or (B, E), similarities divided by the temperature.
-        negatives: float (B, K), the same of uniformly drawn rows.
+        negatives: float (B, K), the same for uniformly sampled rows.
         log_mean_exp: The logarithm of a, a scalar, constant.
-        valid: bool (B,). Rows that are False do not count. None: all valid.
+        valid: bool (B,). Rows that are False are ignored. None: all valid.
         gather: Average over the rows of all processes, as in ``info_nce``.
 
     Returns:
@@ -61,7 +61,7 @@ def nce_loss(
     positive = positive[:, None] if positive.dim() == 1 else positive
     with torch.autocast(positive.device.type, enabled=False):
         wide = torch.promote_types(positive.dtype, torch.float32)
-        # Cleared, not only left out: NaN times a gradient of zero is NaN.
+        # Set to zero, not only masked: NaN times a gradient of zero is NaN.
         s, noise = (x.to(wide).masked_fill(~valid[:, None], 0.0) for x in (positive, negatives))
         shift = math.log(noise.shape[1]) + log_mean_exp  # log(K a)
         losses = F.softplus(shift - s).mean(dim=1) + F.softplus(noise - shift).sum(dim=1)  # (B,)

@@ -1,4 +1,4 @@
-"""Multiscale vision transformers as a configuration describes them (MODEL.ARCH mvit).
+"""Multiscale vision transformers from the configuration (MODEL.ARCH mvit).
 
 The keys of MVIT are PySlowFast's. A plain vision transformer is an MViT without pooling.
 """
@@ -25,7 +25,7 @@ def mvit(cfg: CfgNode) -> MViT:
         cfg: Read: MVIT; DATA.NUM_FRAMES, TRAIN_CROP_SIZE, INPUT_CHANNEL_NUM; MODEL.ACT_CHECKPOINT.
 
     Returns:
-        The backbone, its positions made for the clips of training.
+        The backbone, with position embeddings for training clips.
     """
     section = cfg.MVIT
     return MViT(
@@ -55,7 +55,7 @@ def _inputs(cfg: CfgNode) -> InputOptions:
 
 
 def _last(sizes: Sequence[int], count: int) -> tuple[int, ...]:
-    """Take the last sizes: (H, W) of (T, H, W) when patches are flat."""
+    """Return the last sizes: (H, W) of (T, H, W) for 2D patches."""
     return tuple(sizes)[-count:]
 
 
@@ -63,7 +63,7 @@ def plan_of(section: CfgNode) -> Schedule:
     """Read the schedule of the blocks.
 
     Args:
-        section: MVIT of a configuration.
+        section: Section MVIT of a configuration.
 
     Returns:
         Widths, heads and pooling of all blocks.
@@ -100,7 +100,7 @@ def _options(section: CfgNode) -> BlockOptions:
 
 
 def _grid(sizes: Any) -> Grid | None:
-    """Turn a list of three sizes into a grid; None stays None."""
+    """Convert a list of three sizes to a grid; None stays None."""
     if sizes is None:
         return None
     time, height, width = sizes
@@ -108,5 +108,5 @@ def _grid(sizes: Any) -> Grid | None:
 
 
 def _per_block(rows: Sequence[Sequence[int]]) -> dict[int, Grid]:
-    """Turn rows of block, T, H, W into block -> grid."""
+    """Convert rows (block, T, H, W) to block -> grid."""
     return {int(block): (int(t), int(h), int(w)) for block, t, h, w in rows}

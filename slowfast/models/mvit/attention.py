@@ -1,9 +1,9 @@
 """Attention over pooled tokens (Fan et al., "Multiscale Vision Transformers", ICCV 2021).
 
-Queries, keys and values lie on grids that are pooled apart: keys and values to make attention
-cheap, queries to make the grid that leaves coarser. Parameter names are PySlowFast's.
+Queries, keys and values are pooled separately on their grids: keys and values to make attention
+cheaper, queries to reduce the output resolution. Parameter names are PySlowFast's.
 
-Legend: B batch, M heads, N tokens, C channels, P tokens in front of the grid's (0 or 1), T H W
+Legend: B batch, M heads, N tokens, C channels, P prefix tokens (0 or 1), T H W
 grid.
 """
 
@@ -21,7 +21,7 @@ from slowfast.models.mvit.stage_config import BlockOptions, BlockShape, Grid, sh
 __all__ = ["LayerNorm", "PooledAttention", "pool_tokens"]
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
-"""The norm of every layer of the family."""
+"""The norm of all layers of the family."""
 
 _INIT_STD = 0.02
 
@@ -34,26 +34,26 @@ def pool_tokens(
     prefix: int,
     norm: nn.Module | None = None,
 ) -> tuple[Tensor, Grid]:
-    """Pool the tokens of the grid, leave those in front of it, and normalize all.
+    """Pool the tokens of the grid, keep the prefix tokens, and normalize all.
 
     Args:
         tokens: float (B, M, P + T H W, C).
         grid: T, H, W.
-        pool: Of a map (B * M, C, T, H, W); None for no pooling, and no norm.
+        pool: Pooling of a map (B * M, C, T, H, W); None for no pooling and no norm.
         prefix: P.
-        norm: Of the last dimension.
+        norm: Norm over the last dimension.
 
     Returns:
         The tokens, float (B, M, P + T' H' W', C), and their grid.
     """
     if pool is None:
         return tokens, grid
-    front, cells = tokens[:, :, :prefix], tokens[:, :, prefix:]
-    cells = cells.flatten(0, 1).transpose(1, 2).unflatten(2, grid)  # (B * M, C, T, H, W)
-    pooled = pool(cells.contiguous())
+    front, positions = tokens[:, :, :prefix], tokens[:, :, prefix:]
+    positions = positions.flatten(0, 1).transpose(1, 2).unflatten(2, grid)  # (B * M, C, T, H, W)
+    pooled = pool(positions.contiguous())
     time, height, width = pooled.shape[2:]
-    cells = pooled.flatten(2).transpose(1, 2).unflatten(0, tokens.shape[:2])
-    tokens = torch.cat([front, cells], dim=2) if prefix else cells
+    positions = pooled.flatten(2).transpose(1, 2).unflatten(0, tokens.shape[:2])
+    tokens = torch.cat([front, positions], dim=2) if prefix else positions
     return tokens if norm is None else norm(tokens), (time, height, width)
 
 
@@ -77,8 +77,8 @@ class PooledAttention(nn.Module):
     """Multi-head attention whose queries, keys and values are pooled on their grid.
 
     Args:
-        shape: Sizes; read: dim, dim_attention, num_heads, grid, kernels and strides.
-        options: What all blocks have in common.
+        shape: Sizes; uses dim, dim_attention, num_heads, grid, kernels and strides.
+        options: Options of all blocks.
     """
 
     pool_q: nn.Module | None
@@ -111,7 +111,7 @@ class PooledAttention(nn.Module):
         self._add_relative_positions(shape)
 
     def _add_pooling(self, name: str, shape: BlockShape, kernel: Grid | None, stride: Grid) -> None:
-        """Set ``pool_NAME`` and ``norm_NAME``, None where there is nothing to do."""
+        """Set ``pool_NAME`` and ``norm_NAME``, None if there is no pooling."""
         pool: nn.Module | None = None
         norm: nn.Module | None = None
         options = self.options
@@ -129,7 +129,7 @@ class PooledAttention(nn.Module):
         self.register_module(f"norm_{name}", norm)
 
     def _add_relative_positions(self, shape: BlockShape) -> None:
-        """Set ``rel_pos_t``, ``rel_pos_h`` and ``rel_pos_w``, None where they are not wanted."""
+        """Set ``rel_pos_t``, ``rel_pos_h`` and ``rel_pos_w``, None if they are not used."""
         options = self.options
         head_dim = shape.dim_attention // shape.num_heads
         q_grid, kv_grid = shrunk(shape.grid, shape.stride_q), shrunk(shape.grid, shape.stride_kv)
@@ -143,11 +143,11 @@ class PooledAttention(nn.Module):
             self.register_parameter(f"rel_pos_{axis}", table)
 
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
-        """Attend.
+        """Apply attention.
 
         Args:
             x: float (B, N, C).
-            grid: T, H, W of the tokens behind the first P.
+            grid: T, H, W of the tokens after the prefix.
 
         Returns:
             float (B, N', dim_attention) and the grid of the pooled queries.
@@ -167,12 +167,12 @@ class PooledAttention(nn.Module):
             )
             out = F.scaled_dot_product_attention(*longer, value, scale=1.0)
         if self.options.residual_pooling:  # of the grid's tokens only
-            cells = out[:, :, self.prefix :] + query[:, :, self.prefix :]
-            out = torch.cat([out[:, :, : self.prefix], cells], dim=2)
+            positions = out[:, :, self.prefix :] + query[:, :, self.prefix :]
+            out = torch.cat([out[:, :, : self.prefix], positions], dim=2)
         return self.proj_drop(self.proj(_unfold(out))), q_grid
 
     def _pooled(self, x: Tensor, grid: Grid) -> list[tuple[Tensor, Grid]]:
-        """Project and pool, in the order that ``pool_first`` says.
+        """Project and pool, in the order of ``pool_first``.
 
         Args:
             x: float (B, N, C).
@@ -183,23 +183,23 @@ class PooledAttention(nn.Module):
         """
         options, heads = self.options, self.num_heads
         if options.pool_first:
-            parts = [_fold(x, 1 if options.mode == "conv_unshared" else heads)] * 3
+            inputs = [_fold(x, 1 if options.mode == "conv_unshared" else heads)] * 3
         elif options.separate_qkv:
-            parts = [_fold(project(x), heads) for project in (self.q, self.k, self.v)]
+            inputs = [_fold(project(x), heads) for project in (self.q, self.k, self.v)]
         else:
-            parts = [_fold(part, heads) for part in self.qkv(x).chunk(3, dim=2)]
+            inputs = [_fold(chunk, heads) for chunk in self.qkv(x).chunk(3, dim=2)]
         poolings = (
             (self.pool_q, self.norm_q),
             (self.pool_k, self.norm_k),
             (self.pool_v, self.norm_v),
         )
         pooled = [
-            pool_tokens(part, grid, pool, prefix=self.prefix, norm=norm)
-            for part, (pool, norm) in zip(parts, poolings, strict=True)
+            pool_tokens(chunk, grid, pool, prefix=self.prefix, norm=norm)
+            for chunk, (pool, norm) in zip(inputs, poolings, strict=True)
         ]
         if not options.pool_first:
             return pooled
         return [
-            (_fold(project(_unfold(part)), heads), size)
-            for project, (part, size) in zip((self.q, self.k, self.v), pooled, strict=True)
+            (_fold(project(_unfold(chunk)), heads), size)
+            for project, (chunk, size) in zip((self.q, self.k, self.v), pooled, strict=True)
         ]

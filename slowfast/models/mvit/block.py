@@ -2,7 +2,7 @@
 
 Parameter names are PySlowFast's.
 
-Legend: B batch, N tokens, C channels, P tokens in front of the grid's (0 or 1), T H W grid.
+Legend: B batch, N tokens, C channels, P prefix tokens (0 or 1), T H W grid.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class MLP(nn.Module):
     """Two linear layers with GELU between them.
 
     Args:
-        dim_in: Channels that enter.
-        dim_hidden: Channels in between.
-        dim_out: Channels that leave.
+        dim_in: Input channels.
+        dim_hidden: Hidden channels.
+        dim_out: Output channels.
         dropout: Probability of dropout after each layer.
     """
 
@@ -42,14 +42,14 @@ class MLP(nn.Module):
 
 
 class MultiscaleBlock(nn.Module):
-    """Attention over pooled tokens and an MLP; may make the grid coarser and the channels more.
+    """Attention over pooled tokens and an MLP; may reduce the grid and widen the channels.
 
-    Without pooling and growth it is the block of a plain vision transformer.
+    Without pooling and widening it is the block of a plain vision transformer.
 
     Args:
         shape: Sizes.
-        options: What all blocks have in common.
-        drop_path: Probability of leaving a residual branch out.
+        options: Options of all blocks.
+        drop_path: Probability of dropping a residual branch.
     """
 
     def __init__(self, shape: BlockShape, options: BlockOptions, *, drop_path: float = 0.0) -> None:
@@ -98,5 +98,5 @@ class MultiscaleBlock(nn.Module):
 
     @staticmethod
     def _scaled(branch: Tensor, factor: Tensor | None) -> Tensor:
-        """Multiply each channel by its learnt factor, where there is one."""
+        """Multiply each channel by its learned factor, if there is one."""
         return branch if factor is None else factor * branch

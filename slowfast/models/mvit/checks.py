@@ -1,4 +1,4 @@
-"""What can be wrong with MVIT in a configuration."""
+"""Configuration checks of MVIT."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _MODES = ("conv", "conv_unshared", "avg", "max")
 _PER_BLOCK = {"POOL_Q_STRIDE": 4, "POOL_KV_STRIDE": 4, "DIM_MUL": 2, "HEAD_MUL": 2}
 _SIZES = ("POOL_KV_STRIDE_ADAPTIVE", "POOL_KVQ_KERNEL")
 _PATCHES = ("PATCH_KERNEL", "PATCH_STRIDE", "PATCH_PADDING")
-_WAVES = 16  # three axes share the channels 2 : 3 : 3, and each share is sines and cosines
+_WAVES = 16  # channels per axis are 2 : 3 : 3, half sines and half cosines
 
 
 @register_check
 def check_mvit(cfg: CfgNode) -> list[Problem]:
-    """Find impossible values of MVIT for the backbone that reads them.
+    """Find invalid values of MVIT, if this backbone is used.
 
     Args:
         cfg: The merged configuration.
@@ -33,7 +33,7 @@ def check_mvit(cfg: CfgNode) -> list[Problem]:
 
 
 def _check_lists(section: CfgNode) -> list[Problem]:
-    """Check lengths of lists, and the blocks that they name."""
+    """Check lengths of lists, and indices of blocks."""
     problems = []
     for name, length in _PER_BLOCK.items():
         what = "a factor" if length == 2 else "strides in time, height and width"
@@ -41,13 +41,13 @@ def _check_lists(section: CfgNode) -> list[Problem]:
             if len(row) != length or not 0 <= row[0] < section.DEPTH or min(row[1:]) <= 0:
                 message = (
                     f"got {row}, expected a block from 0 to {section.DEPTH - 1} (MVIT.DEPTH) and "
-                    f"{what}, above 0."
+                    f"{what}, all > 0."
                 )
                 problems.append(Problem(f"MVIT.{name}", message))
     for name in _SIZES:
         sizes = section[name]
         if sizes is not None and (len(sizes) != 3 or min(sizes) < 1):
-            message = f"got {sizes}, expected time, height and width above 0, or None."
+            message = f"got {sizes}, expected time, height and width > 0, or None."
             problems.append(Problem(f"MVIT.{name}", message))
     for name in _PATCHES:
         if len(section[name]) < (2 if section.PATCH_2D else 3):
@@ -57,7 +57,7 @@ def _check_lists(section: CfgNode) -> list[Problem]:
 
 
 def _check_choices(section: CfgNode) -> list[Problem]:
-    """Check names, and options that exclude each other."""
+    """Check names and incompatible options."""
     problems = []
     if section.MODE not in _MODES:
         problems.append(
@@ -81,14 +81,14 @@ def _check_choices(section: CfgNode) -> list[Problem]:
 
 
 def _check_heads(section: CfgNode) -> list[Problem]:
-    """Check that the channels of every block divide among its heads."""
+    """Check that the channels of every block are divisible by its heads."""
     for i, shape in enumerate(plan_of(section).blocks((1, 1, 1))):
-        # What is pooled before the projection is split into heads as it comes.
+        # With pooling before the projection, the input is split into heads.
         for dim in (shape.dim_attention, *([shape.dim] if section.POOL_FIRST else [])):
             if dim % shape.num_heads:
                 message = (
-                    f"block {i} has {dim} channels for {shape.num_heads} heads, which must divide "
-                    "them. See MVIT.EMBED_DIM, DIM_MUL and HEAD_MUL."
+                    f"block {i} has {dim} channels, which are not divisible by {shape.num_heads} "
+                    "heads. See MVIT.EMBED_DIM, DIM_MUL and HEAD_MUL."
                 )
                 return [Problem("MVIT.NUM_HEADS", message)]
     return []

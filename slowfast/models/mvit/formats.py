@@ -1,6 +1,6 @@
-"""Checkpoints of multiscale vision transformers: PySlowFast's, pytorchvideo's, torchvision's names.
+"""Checkpoint formats of multiscale vision transformers: PySlowFast, pytorchvideo, torchvision.
 
-Ours are PySlowFast's with ``backbone.`` in front of everything but the head:
+Names are PySlowFast's with the prefix ``backbone.``, except the head:
 
 ==============================================  ===============================================
 PySlowFast                                      here
@@ -10,18 +10,18 @@ PySlowFast                                      here
 ==============================================  ===============================================
 
 ==============================================  ===============================================
-pytorchvideo                                    here, ``backbone.`` in front
+pytorchvideo                                    here, with ``backbone.``
 ==============================================  ===============================================
 ``patch_embed.patch_model``                     ``patch_embed.proj``
 ``cls_positional_encoding.pos_embed_spatial``   ``pos_embed_spatial``
 ``blocks.0.attn.q``, ``.k``, ``.v``             ``blocks.0.attn.qkv``, joined
-``blocks.0.attn._attention_pool_q``             left out: a second name of ``pool_q``, ``norm_q``
+``blocks.0.attn._attention_pool_q``             dropped: a second name of ``pool_q``, ``norm_q``
 ``norm_embed``                                  ``norm``
 ``head.proj``                                   ``head.projection`` (no ``backbone.``)
 ==============================================  ===============================================
 
 ==============================================  ===============================================
-torchvision                                     here, ``backbone.`` in front
+torchvision                                     here, with ``backbone.``
 ==============================================  ===============================================
 ``conv_proj``                                   ``patch_embed.proj``
 ``pos_encoding.class_token`` (C,)               ``cls_token`` (1, 1, C)
@@ -87,7 +87,7 @@ def _rename(key: str, rules: _Rules) -> str:
 
 
 def _join_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Join the projections to queries, keys and values into one, as rows in this order."""
+    """Concatenate the projections to queries, keys and values, in this order."""
     joined = dict(state)
     for key in state:
         found = _QUERY.fullmatch(key)
@@ -98,7 +98,7 @@ def _join_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _split_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take the joined projection apart."""
+    """Split the joint projection to queries, keys and values."""
     split = dict(state)
     for key, value in state.items():
         found = _JOINED.fullmatch(key)
@@ -115,27 +115,27 @@ def _is_pyslowfasts(state: Mapping[str, Tensor]) -> bool:
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def pyslowfast_mvit(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the keys of PySlowFast's MViT, and of masked pre-training's encoder.
+    """Convert the keys of PySlowFast's MViT, and of masked pre-training's encoder.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the keys are not of this format.
+        The converted state dict, or None if the keys are not of this format.
     """
     return to_classifier_keys(state_dict) if _is_pyslowfasts(state_dict) else None
 
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def pyslowfast_mvit_other_qkv(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the same keys, for a model whose MVIT.SEPARATE_QKV is not that of the checkpoint.
+    """Convert the same keys, for a model whose MVIT.SEPARATE_QKV is not that of the checkpoint.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one with queries, keys and values joined where they were apart, and apart where
-        they were joined; None when the keys are not of this format.
+        The converted state dict, with separate projections joined and joint ones split; None if the
+        keys are not of this format.
     """
     if not _is_pyslowfasts(state_dict):
         return None
@@ -145,13 +145,13 @@ def pyslowfast_mvit_other_qkv(state_dict: dict[str, Tensor]) -> dict[str, Tensor
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def pytorchvideo_mvit(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the keys of pytorchvideo's MViT, with or without PySlowFast's ``model.`` in front.
+    """Convert the keys of pytorchvideo's MViT, with or without PySlowFast's prefix ``model.``.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the keys are not of this format.
+        The converted state dict, or None if the keys are not of this format.
     """
     plain = {key.removeprefix("model."): value for key, value in state_dict.items()}
     if "patch_embed.patch_model.weight" not in plain:
@@ -166,13 +166,14 @@ def pytorchvideo_mvit(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def torchvision_mvit(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the keys of torchvision's mvit_v1_b and mvit_v2_s.
+    """Convert the keys of torchvision's mvit_v1_b and mvit_v2_s.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, positions in our shapes, or None when the keys are not of this format.
+        The converted state dict with reshaped position embeddings, or None if the keys are not of
+        this format.
     """
     if "conv_proj.weight" not in state_dict or "pos_encoding.class_token" not in state_dict:
         return None

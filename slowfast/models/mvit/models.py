@@ -1,4 +1,4 @@
-"""Classifiers on multiscale vision transformers, under the names that YAMLs give."""
+"""Classifiers with multiscale vision transformers, as entries of MODEL_REGISTRY."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["mvit_classifier"]
 def mvit_classifier(cfg: CfgNode) -> Classifier:
     """Build a classifier on MViT, MViTv2 or a plain vision transformer.
 
-    Its last layer starts as every other layer of the family, times MVIT.HEAD_INIT_SCALE, and not
-    with MODEL.FC_INIT_STD. Pytorchvideo's blocks (``PTV``) compute what PySlowFast's do.
+    Its last layer is initialized like the other layers, times MVIT.HEAD_INIT_SCALE, not with
+    MODEL.FC_INIT_STD. Pytorchvideo's blocks (``PTV``) are equivalent to PySlowFast's.
 
     Args:
         cfg: As for ``build_classifier``; MVIT.HEAD_INIT_SCALE.

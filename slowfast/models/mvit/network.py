@@ -1,7 +1,7 @@
 """Multiscale vision transformers: MViT (Fan et al., ICCV 2021), MViTv2 (Li et al., CVPR 2022), ViT.
 
 Parameter names are PySlowFast's, without its ``head``; see ``formats.py`` for the mapping of
-whole checkpoints.
+full checkpoints.
 
 Legend: B batch, N tokens, C channels, P class tokens (0 or 1), T H W clip, T' H' W' grid.
 """
@@ -36,14 +36,14 @@ _INIT_STD = 0.02
 
 
 class Patches(NamedTuple):
-    """How a clip is cut: kernel, stride and padding of a convolution over (T, H, W) or (H, W)."""
+    """Patches of a clip: kernel, stride and padding of a convolution over (T, H, W) or (H, W)."""
 
     kernel: tuple[int, ...] = (3, 7, 7)
     stride: tuple[int, ...] = (2, 4, 4)
     padding: tuple[int, ...] = (1, 3, 3)
 
     def grid(self, size: Grid) -> Grid:
-        """Return the grid of a clip of T, H, W; a convolution over pictures keeps T."""
+        """Return the grid of a clip of T, H, W; a 2D convolution keeps T."""
         shape = zip(size[-len(self.kernel) :], self.kernel, self.stride, self.padding, strict=True)
         sides = [(side + 2 * p - k) // s + 1 for side, k, s, p in shape]
         time, height, width = (*size[: 3 - len(sides)], *sides)
@@ -51,12 +51,12 @@ class Patches(NamedTuple):
 
 
 class PatchEmbed(nn.Module):
-    """Cut a clip into patches and project each.
+    """Split a clip into patches and project each.
 
     Args:
         dim_in: Channels of the clip.
         dim_out: C.
-        patches: Kernel, stride and padding; over (H, W) alone each frame is cut for itself.
+        patches: Kernel, stride and padding; over (H, W) for patches of single frames.
     """
 
     def __init__(self, dim_in: int, dim_out: int, patches: Patches) -> None:
@@ -67,7 +67,7 @@ class PatchEmbed(nn.Module):
         self.proj = conv(dim_in, dim_out, patches.kernel, patches.stride, patches.padding)
 
     def forward(self, video: Tensor) -> Tensor:
-        """Embed.
+        """Embed the patches.
 
         Args:
             video: float (B, 3, T, H, W).
@@ -92,12 +92,12 @@ class PatchEmbed(nn.Module):
 
 @dataclass(frozen=True)
 class InputOptions:
-    """What happens before the first block.
+    """Options of the patch and position embedding.
 
     Attributes:
-        size: T, H, W of the clips that tables of positions are made for; others may come.
+        size: T, H, W of the position embedding; inputs may have other sizes.
         dim_in: Channels of the clip.
-        patches: How it is cut.
+        patches: Patches of the clip.
         positions: One of ``position_embedding.POSITIONS``.
         norm: Normalize the tokens before the first block.
     """
@@ -113,14 +113,14 @@ class MViT(nn.Module):
     """A vision transformer that trades resolution for channels from block to block.
 
     Args:
-        inputs: What happens before the first block.
+        inputs: Options of the patch and position embedding.
         schedule: Widths, heads and pooling of the blocks.
-        options: What all blocks have in common; read here: class_token, dropout.
-        drop_path: Probability of leaving a residual branch of the last block out; it grows linearly
+        options: Options of all blocks; read here: class_token, dropout.
+        drop_path: Probability of dropping a residual branch of the last block; it grows linearly
             from 0 in the first.
-        mean_pooling: Summarize a clip by the normalized mean of the grid's tokens instead of the
-            class token.
-        decay_positions: Let weight decay act on class token and positions too.
+        mean_pooling: The summary is the normalized mean of the grid's tokens instead of the class
+            token.
+        decay_positions: Apply weight decay to class token and position embedding, too.
         act_checkpoint: Recompute each block in the backward pass instead of keeping activations.
     """
 
@@ -154,10 +154,10 @@ class MViT(nn.Module):
         self.pos_drop = nn.Dropout(options.dropout)
         self.norm_stem = LayerNorm(dim) if inputs.norm else None
         shapes = schedule.blocks(self.grid)
-        rates = torch.linspace(0, drop_path, len(shapes), device="cpu").tolist()
+        probabilities = torch.linspace(0, drop_path, len(shapes), device="cpu").tolist()
         self.blocks = nn.ModuleList(
-            MultiscaleBlock(shape, options, drop_path=rate)
-            for shape, rate in zip(shapes, rates, strict=True)
+            MultiscaleBlock(shape, options, drop_path=p)
+            for shape, p in zip(shapes, probabilities, strict=True)
         )
         self.norm = LayerNorm(shapes[-1].dim_out)
         self.out_channels = [shapes[-1].dim_out]
@@ -168,17 +168,17 @@ class MViT(nn.Module):
         """Compute the grid of tokens.
 
         Args:
-            video: float, normalized, (B, 3, T, H, W), of any size from one patch on.
+            video: float, normalized, (B, 3, T, H, W), at least one patch.
 
         Returns:
             One map (B, C, T', H', W') of normalized tokens. ``summary`` (B, C) is the normalized
-            class token, or with ``mean_pooling`` the normalized mean; None with neither, where the
-            mean of the map is what the family takes.
+            class token, or with ``mean_pooling`` the normalized mean; else None, for the mean of
+            the map.
         """
-        cells = self.patch_embed(video)
-        time, height, width = cells.shape[2:]
+        patches = self.patch_embed(video)
+        time, height, width = patches.shape[2:]
         grid: Grid = (time, height, width)
-        x = cells.flatten(2).transpose(1, 2)  # (B, T' * H' * W', C)
+        x = patches.flatten(2).transpose(1, 2)  # (B, T' * H' * W', C)
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
         tables = {name: self.get_parameter(name) for name in self.table_names}
@@ -194,8 +194,8 @@ class MViT(nn.Module):
             else:
                 x, grid = block(x, grid)
         normed = self.norm(x)
-        cells = normed[:, self.prefix :].transpose(1, 2).unflatten(2, grid)
-        return BackboneOutput([cells], self._summary(x, normed))
+        patches = normed[:, self.prefix :].transpose(1, 2).unflatten(2, grid)
+        return BackboneOutput([patches], self._summary(x, normed))
 
     def _summary(self, x: Tensor, normed: Tensor) -> Tensor | None:
         """Summarize tokens (B, P + N, C), given before and after the last norm, to (B, C)."""
@@ -204,7 +204,7 @@ class MViT(nn.Module):
         return normed[:, 0] if self.prefix else None
 
     def no_weight_decay(self) -> set[str]:
-        """Name class token and positions, unless weight decay is to act on them."""
+        """Return the names of class token and position embedding, unless they have weight decay."""
         if self.decay_positions:
             return set()
         starts = ("cls_token", "pos_embed", "rel_pos_")
@@ -212,19 +212,19 @@ class MViT(nn.Module):
         return {name for name in names if name.rpartition(".")[2].startswith(starts)}
 
     def layer_id(self, name: str) -> int:
-        """Number a parameter's layer, for SOLVER.LAYER_DECAY: see ``transformer_layer_id``."""
+        """Return the layer index of a parameter; see ``transformer_layer_id``."""
         return transformer_layer_id(name, self.num_layers)
 
     def adapt_tensor(self, name: str, value: Tensor, like: Tensor) -> Tensor | None:
-        """Fit positions of a model for clips of another size to this one.
+        """Resize position embeddings of a model for another clip size.
 
         Args:
-            name: Of the parameter.
-            value: The checkpoint's tensor, of another shape.
-            like: This model's.
+            name: Name of the parameter.
+            value: Tensor of the checkpoint, of another shape.
+            like: Tensor of this model.
 
         Returns:
-            float of the shape of ``like``, or None when the parameter does not depend on the size.
+            float of the shape of ``like``, or None if the parameter does not depend on the size.
         """
         last = name.rpartition(".")[2]
         if last.startswith("rel_pos_") and value.dim() == 2 and value.shape[1] == like.shape[1]:
@@ -233,15 +233,15 @@ class MViT(nn.Module):
 
 
 def transformer_layer_id(name: str, num_layers: int) -> int:
-    """Number the layer of a transformer's parameter, for SOLVER.LAYER_DECAY.
+    """Return the layer index of a transformer's parameter, for SOLVER.LAYER_DECAY.
 
     Args:
-        name: Of the parameter.
+        name: Name of the parameter.
         num_layers: Number of blocks.
 
     Returns:
-        0 for patches and positions, i + 1 for block i. The last norm counts with the head, one
-        above ``num_layers``, as published.
+        0 for patches and positions, i + 1 for block i. The last norm has the index of the head,
+        ``num_layers`` + 1, as published.
     """
     part, _, rest = name.partition(".")
     if part == "blocks":
@@ -250,10 +250,10 @@ def transformer_layer_id(name: str, num_layers: int) -> int:
 
 
 def initialize_transformer(module: nn.Module) -> None:
-    """Initialize one layer as PySlowFast does; class token and positions have their own rule.
+    """Initialize one layer as PySlowFast does; class token and positions are initialized elsewhere.
 
     Args:
-        module: Changed in place; other than linear, convolution and layer norm left as it is.
+        module: Modified in place if it is a linear layer, convolution or layer norm.
     """
     if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
         nn.init.trunc_normal_(module.weight, std=_INIT_STD)

@@ -1,6 +1,6 @@
-"""Positions of the cells of a token grid: learnt tables, and tables of sines and cosines.
+"""Position embeddings of a token grid: learned, or sines and cosines.
 
-Legend: N cells, C channels, P tokens in front of the grid's (a class token), T H W grid.
+Legend: N positions, C channels, P prefix tokens (a class token), T H W grid.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 POSITIONS = ("none", "joint", "separable", "sincos")
-"""No table; one entry per cell; one per place and one per step, added up; fixed, one per cell."""
+"""None; one per position; the sum of one in space and one in time; fixed, one per position."""
 
 _INIT_STD = 0.02
 
@@ -31,11 +31,11 @@ _INIT_STD = 0.02
 def position_tables(
     kind: str, grid: Sequence[int], dim: int, *, prefix: int
 ) -> dict[str, nn.Parameter]:
-    """Make the tables of a kind of positions, under PySlowFast's names.
+    """Create the position embeddings of a kind, under PySlowFast's names.
 
     Args:
         kind: One of ``POSITIONS``.
-        grid: T, H, W; also two axes, but for ``separable``.
+        grid: T, H, W; two axes except for ``separable``.
         dim: C.
         prefix: P.
 
@@ -48,30 +48,30 @@ def position_tables(
     if kind == "none":
         return {}
     if kind == "joint":
-        return {"pos_embed": _learnt(prefix + math.prod(grid), dim)}
+        return {"pos_embed": _learned(prefix + math.prod(grid), dim)}
     if kind == "separable":
         time, height, width = grid
         lengths = {"spatial": height * width, "temporal": time} | ({"class": 1} if prefix else {})
-        return {f"pos_embed_{name}": _learnt(length, dim) for name, length in lengths.items()}
+        return {f"pos_embed_{name}": _learned(length, dim) for name, length in lengths.items()}
     if kind == "sincos":
         table = torch.cat([torch.zeros(prefix, dim), sincos_positions(grid, dim)])
         return {"pos_embed": nn.Parameter(table[None], requires_grad=False)}
     raise ValueError(f"positions: got '{kind}', expected one of {', '.join(POSITIONS)}.")
 
 
-def _learnt(length: int, dim: int) -> nn.Parameter:
+def _learned(length: int, dim: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, length, dim), std=_INIT_STD))
 
 
 def grid_positions(
     tables: Mapping[str, Tensor], built: Grid, grid: Grid, *, prefix: int
 ) -> Tensor | None:
-    """Compute the positions of all tokens, on a grid of any size.
+    """Compute the position embeddings of all tokens, on a grid of any size.
 
     Args:
-        tables: As from ``position_tables``.
-        built: Grid that the tables are for.
-        grid: Grid that is wanted; tables are interpolated linearly where it is another.
+        tables: Result of ``position_tables``.
+        built: Grid of the tables.
+        grid: Target grid; tables are interpolated linearly if it differs.
         prefix: P.
 
     Returns:
@@ -82,31 +82,30 @@ def grid_positions(
     if "pos_embed" in tables:
         table = tables["pos_embed"]
         return resize_positions(table, old_grid=built, new_grid=grid, num_prefix=prefix)
-    # A grid of one step is interpolated as a plane: linear in space and time alike, as the sum
-    # of both tables would be.
+    # Separate tables are interpolated as grids of one step, which equals interpolating their sum.
     (time, *space), (new_time, *new_space) = built, grid
     place = resize_positions(
         tables["pos_embed_spatial"], old_grid=(1, *space), new_grid=(1, *new_space)
     )
     step = resize_positions(tables["pos_embed_temporal"], old_grid=(time,), new_grid=(new_time,))
-    cells = (step[:, :, None] + place[:, None]).flatten(1, 2)  # (1, T * H * W, C)
-    return torch.cat([tables["pos_embed_class"], cells], dim=1) if prefix else cells
+    joint = (step[:, :, None] + place[:, None]).flatten(1, 2)  # (1, T * H * W, C)
+    return torch.cat([tables["pos_embed_class"], joint], dim=1) if prefix else joint
 
 
 def adapt_positions(
     name: str, value: Tensor, like: Tensor, grid: Grid, prefix: int
 ) -> Tensor | None:
-    """Fit a checkpoint's table to the grid of a model.
+    """Resize a position embedding of a checkpoint to the grid of a model.
 
     Args:
         name: ``pos_embed``, ``pos_embed_spatial`` or ``pos_embed_temporal``.
-        value: The checkpoint's, float (1, N', C).
-        like: The model's, float (1, N, C).
-        grid: T, H, W of the model's table.
+        value: Tensor of the checkpoint, float (1, N', C).
+        like: Tensor of the model, float (1, N, C).
+        grid: T, H, W of the model.
         prefix: P of both.
 
     Returns:
-        float (1, N, C), or None when the checkpoint's grid cannot be told.
+        float (1, N, C), or None if the grid of the checkpoint is ambiguous.
     """
     if value.dim() != 3 or value.shape[2] != like.shape[2]:
         return None
@@ -117,24 +116,24 @@ def adapt_positions(
         new = (1, *grid[1:])
         return None if old is None else resize_positions(value, old_grid=(1, *old), new_grid=new)
     if name == "pos_embed":
-        guess = _guess_grid(value.shape[1] - prefix, grid)
-        if guess is not None:
-            return resize_positions(value, old_grid=guess, new_grid=grid, num_prefix=prefix)
+        inferred = _infer_grid(value.shape[1] - prefix, grid)
+        if inferred is not None:
+            return resize_positions(value, old_grid=inferred, new_grid=grid, num_prefix=prefix)
     return None
 
 
-def _guess_grid(cells: int, grid: Grid) -> Grid | None:
-    """Find the grid of a table that does not say it.
+def _infer_grid(count: int, grid: Grid) -> Grid | None:
+    """Infer the grid of a position embedding from its length.
 
-    Tried in turn: as high and wide as the model's (also a picture), as long, a square picture, and
-    the one nearest to the model's among all whose cells are square.
+    Candidates in order: the height and width of the model (also for an image), the length of the
+    model, a square image, and the grid closest to the model's among those with square frames.
     """
     time, height, width = grid
-    if cells > 0 and cells % (height * width) == 0:
-        return cells // (height * width), height, width
+    if count > 0 and count % (height * width) == 0:
+        return count // (height * width), height, width
     fitting: list[Grid] = []
-    for steps in range(1, cells + 1):
-        side = square_grid(cells // steps) if cells % steps == 0 else None
+    for steps in range(1, count + 1):
+        side = square_grid(count // steps) if count % steps == 0 else None
         if side is not None:
             fitting.append((steps, *side))
     for steps in (time, 1):
@@ -156,7 +155,7 @@ def sincos_positions(grid: Sequence[int], dim: int) -> Tensor:
 
     Args:
         grid: (T, H, W), or two axes (F, S).
-        dim: C, to be divided among the axes and then in two.
+        dim: C, split among the axes, then into sines and cosines.
 
     Returns:
         float (N, C), the last axis fastest.
@@ -173,8 +172,10 @@ def sincos_positions(grid: Sequence[int], dim: int) -> Tensor:
             f"sin-cos positions: got {dim} channels, expected a multiple of {multiple}."
         )
     axes = torch.meshgrid(*(torch.arange(side) for side in grid), indexing="ij")
-    parts = [_waves(axes[axis].flatten(), share) for axis, share in zip(order, shares, strict=True)]
-    return torch.cat(parts, dim=1).float()
+    embeddings = [
+        _waves(axes[axis].flatten(), share) for axis, share in zip(order, shares, strict=True)
+    ]
+    return torch.cat(embeddings, dim=1).float()
 
 
 def _waves(places: Tensor, dim: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Decomposed relative positions (Li et al., "MViTv2", CVPR 2022, section 4.1, equation 4).
 
-A query in cell (t, h, w) adds to its logit for the key in cell (t', h', w') three products of
-itself with learnt vectors: one for the distance t - t', one for h - h', one for w - w'.
+The logit of a query at (t, h, w) for a key at (t', h', w') gets three additional products of the
+query with learned vectors: for the distances t - t', h - h' and w - w'.
 
 Legend: B batch, M heads, N tokens, C channels of a head, T H W grid.
 """
@@ -20,19 +20,19 @@ from slowfast.models.mvit.stage_config import Grid
 __all__ = ["append_relative", "relative_index"]
 
 _AXES = "thw"
-# Heads whose size is a multiple of this run in the fast attention kernels of GPUs.
+# Fast attention kernels of GPUs need head sizes that are multiples of this.
 _MULTIPLE = 8
 
 
 def relative_index(queries: int, keys: int, device: torch.device | None = None) -> Tensor:
-    """Number the distance between each query and each key along one axis.
+    """Compute the index of the distance between each query and each key along one axis.
 
-    The coarser of the two grids is stretched to the finer one; fractions of a step are cut off.
+    The coarser of the two grids is scaled to the finer one; fractions are rounded down.
 
     Args:
-        queries: Cells of the queries along the axis.
-        keys: Cells of the keys.
-        device: Where the result is needed.
+        queries: Number of query positions along the axis.
+        keys: Number of key positions.
+        device: Device of the result.
 
     Returns:
         int64 (queries, keys), from 0 to 2 max(queries, keys) - 2.
@@ -52,25 +52,24 @@ def append_relative(
     prefix: int,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    """Write relative positions into longer queries and keys.
+    """Append relative positions to queries and keys.
 
-    A query gets, behind its own channels, its products with the vectors of all rows, columns and
-    steps of the keys' grid; a key gets ones where its own row, column and step are. Their inner
-    product is then the whole logit, so that no array of queries times keys is ever held, as an
-    additive bias would need.
+    A query is extended by its products with the vectors of all rows, columns and steps of the keys'
+    grid; a key is extended by a one-hot encoding of its row, column and step. Their inner product
+    is then the full logit, without a bias of size queries x keys in memory.
 
     Args:
         query: float (B, M, N, C).
         key: float (B, M, N', C).
         grids: Grid of the queries and of the keys.
         tables: For time, height and width: float (L, C), or None for none.
-        prefix: Tokens in front of the grid's, which have no position.
+        prefix: Number of prefix tokens, which have no position.
         scale: Factor on the inner product of a query's and a key's own channels.
 
     Returns:
         Query and key, float (B, M, N, C + ...) and (B, M, N', C + ...), for a scale of 1.
     """
-    cells = query[:, :, prefix:].unflatten(2, grids[0])  # (B, M, T, H, W, C)
+    positions = query[:, :, prefix:].unflatten(2, grids[0])  # (B, M, T, H, W, C)
     queries, keys = [query * scale], [key]
     for axis, table in enumerate(tables):
         if table is None:
@@ -80,7 +79,7 @@ def append_relative(
         vectors = table if len(table) == distances else resize_axis(table, distances)
         vectors = vectors[relative_index(side_q, side_k, table.device)]  # (side_q, side_k, C)
         name = _AXES[axis]
-        logits = torch.einsum(f"bmthwc,{name}kc->bmthwk", cells, vectors)
+        logits = torch.einsum(f"bmthwc,{name}kc->bmthwk", positions, vectors)
         queries.append(F.pad(logits.flatten(2, 4), (0, 0, prefix, 0)))  # (B, M, N, side_k)
         places = torch.eye(side_k, dtype=key.dtype, device=key.device)
         around = [1, 1, 1]

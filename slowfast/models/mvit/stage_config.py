@@ -1,4 +1,4 @@
-"""What changes from block to block in a multiscale vision transformer: widths, heads, pooling.
+"""Sizes of the blocks of a multiscale vision transformer: widths, heads, pooling.
 
 Legend: T H W grid of tokens.
 """
@@ -13,21 +13,21 @@ from typing import NamedTuple
 __all__ = ["BlockOptions", "BlockShape", "Grid", "Schedule", "scaled_width"]
 
 Grid = tuple[int, int, int]
-"""Cells in time, height and width; also a kernel or a stride over them."""
+"""Size in time, height and width; also a kernel or a stride."""
 
 
 class BlockShape(NamedTuple):
     """Sizes of one block.
 
     Attributes:
-        dim: Channels that enter.
-        dim_attention: Channels of the attention and of what enters the MLP.
-        dim_out: Channels that leave.
+        dim: Input channels.
+        dim_attention: Channels of the attention and of the MLP's input.
+        dim_out: Output channels.
         num_heads: Attention heads.
-        grid: Grid that enters, for the sizes of the relative positions.
-        kernel_q: Kernel that pools queries; None leaves them as they are.
-        kernel_kv: Kernel that pools keys and values; None leaves them as they are.
-        stride_q: Stride of the queries' pooling, which is that of the block.
+        grid: Input grid, for the sizes of the relative positions.
+        kernel_q: Kernel that pools queries; None for no pooling.
+        kernel_kv: Kernel that pools keys and values; None for no pooling.
+        stride_q: Stride of the queries' pooling, and of the block.
         stride_kv: Stride of the keys' and values' pooling.
     """
 
@@ -44,22 +44,22 @@ class BlockShape(NamedTuple):
 
 @dataclass(frozen=True)
 class BlockOptions:
-    """What all blocks have in common.
+    """Options of all blocks.
 
     Attributes:
         mode: How tokens are pooled: ``conv`` (one kernel for all heads), ``conv_unshared`` (a
             kernel per head), ``avg`` or ``max``.
         pool_first: Pool before the projection to queries, keys and values instead of after it.
-        separate_qkv: Keep three projections apart instead of one for all.
+        separate_qkv: Three projections instead of a joint one.
         qkv_bias: Give those projections a bias.
-        class_token: The first token is not a cell of the grid, and is never pooled.
-        relative_space: Learn relative positions in height and width.
-        relative_time: Learn relative positions in time.
-        relative_zero_init: Let relative positions start at zero.
-        residual_pooling: Add the pooled queries to what the attention returns.
-        mlp_ratio: Hidden channels of the MLP over its input's.
+        class_token: The first token is a class token, which is never pooled.
+        relative_space: Use relative positions in height and width.
+        relative_time: Use relative positions in time.
+        relative_zero_init: Initialize relative positions with zero.
+        residual_pooling: Add the pooled queries to the output of the attention.
+        mlp_ratio: Hidden channels of the MLP, relative to its input.
         dropout: Probability of dropout after projections.
-        layer_scale: Initial factor, learnt per channel, on each residual branch; 0 for none.
+        layer_scale: Initial factor, learned per channel, on each residual branch; 0 for none.
     """
 
     mode: str = "conv"
@@ -78,22 +78,21 @@ class BlockOptions:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Widths, heads and pooling of all blocks; mappings go from a block's number to its value.
+    """Widths, heads and pooling of all blocks; mappings are from block index to value.
 
     Attributes:
         depth: Number of blocks.
-        embed_dim: Channels that enter the first block.
-        num_heads: Its heads.
+        embed_dim: Input channels of the first block.
+        num_heads: Heads of the first block.
         dim_mul: Factors on the channels.
         head_mul: Factors on the heads.
-        stride_q: Strides of queries. A block that is named pools them, even with stride 1.
+        stride_q: Strides of queries. A block with an entry pools them, even with stride 1.
         stride_kv: Strides of keys and values, likewise.
-        stride_kv_adaptive: Stride of keys and values at the start, in place of ``stride_kv``: later
-            blocks divide it by what the queries' strides have taken away already.
-        kernel: Kernel of every pooling; None for one cell more than the stride, where that is
-            above 1.
-        widen_in_attention: Let a block's factor act in its own attention (MViTv2) instead of in the
-            MLP of the block before (MViTv1).
+        stride_kv_adaptive: Stride of keys and values in the first block, instead of ``stride_kv``;
+            later blocks divide it by the strides of the queries so far.
+        kernel: Kernel of every pooling; None: stride + 1 where the stride is above 1.
+        widen_in_attention: Channels grow in the attention of a block (MViTv2) instead of in the MLP
+            of the previous block (MViTv1).
     """
 
     depth: int = 16
@@ -108,10 +107,10 @@ class Schedule:
     widen_in_attention: bool = False
 
     def blocks(self, grid: Grid) -> list[BlockShape]:
-        """Work the blocks' sizes out.
+        """Compute the sizes of all blocks.
 
         Args:
-            grid: Grid that enters the first block.
+            grid: Input grid of the first block.
 
         Returns:
             One entry per block.
@@ -148,7 +147,7 @@ class Schedule:
         return strides
 
     def _kernel(self, stride: Grid) -> Grid | None:
-        """Return the kernel that goes with a stride, None when there is nothing to pool."""
+        """Return the kernel of a stride, or None if there is no pooling."""
         time, height, width = (s + 1 if s > 1 else s for s in stride)
         kernel = (time, height, width) if self.kernel is None else self.kernel
         return None if math.prod(kernel) == math.prod(stride) == 1 else kernel
@@ -157,7 +156,7 @@ class Schedule:
 def shrunk(grid: Grid, stride: Grid) -> Grid:
     """Divide each side by its stride, rounding down but never below 1.
 
-    Published relative positions have these sizes, though pooling rounds up.
+    Published relative positions have these sizes, although pooling rounds up.
     """
     time, height, width = (max(g // s, 1) for g, s in zip(grid, stride, strict=True))
     return time, height, width
@@ -167,12 +166,12 @@ def scaled_width(width: int, factor: float, divisor: int = 1) -> int:
     """Multiply a number of channels, rounding to a multiple of ``divisor``.
 
     Args:
-        width: Channels.
+        width: Number of channels.
         factor: Factor.
-        divisor: The result is a multiple of it, at most a tenth below the exact product.
+        divisor: The result is a multiple of it, and at most 10 % below the exact product.
 
     Returns:
-        At least 1.
+        The number of channels, at least 1.
     """
     exact = width * factor
     rounded = max(int(exact + divisor / 2) // divisor * divisor, 1)

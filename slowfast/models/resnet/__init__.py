@@ -1,1 +1,1 @@
-"""C2D, I3D, Slow, SlowFast, CSN and R(2+1)D-50: networks of residual stages."""
+"""C2D, I3D, Slow, SlowFast, CSN and R(2+1)D-50."""

@@ -1,4 +1,4 @@
-"""C2D, I3D and Slow: video ResNets of one pathway, as RESNET and NONLOCAL describe them.
+"""C2D, I3D and Slow: video ResNets with one pathway, configured by RESNET and NONLOCAL.
 
 C2D and I3D: Wang et al., CVPR 2018. Slow: Feichtenhofer et al., ICCV 2019, the slow pathway alone.
 """
@@ -35,11 +35,11 @@ TRANSFORMS: dict[str, Transform] = {
     "bottleneck_transform": BottleneckTransform,
     "basic_transform": BasicTransform,
 }
-"""RESNET.TRANS_FUNC -> what stands in a block."""
+"""RESNET.TRANS_FUNC -> residual function."""
 
 
 def options_from_cfg(cfg: CfgNode, transform: Transform | None = None) -> Options:
-    """Read what all blocks have in common.
+    """Read the options of all blocks.
 
     Args:
         cfg: Read: RESNET.TRANS_FUNC, STRIDE_1X1, ZERO_INIT_FINAL_BN, ZERO_INIT_FINAL_CONV,
@@ -61,7 +61,7 @@ def options_from_cfg(cfg: CfgNode, transform: Transform | None = None) -> Option
 
 
 def _entry(lists: Sequence[Sequence[Any]], *, stage: int, number: int) -> Any:
-    """Find what a list of lists says of a pathway."""
+    """Return the entry of a pathway in a list of lists."""
     return lists[stage][min(number, len(lists[stage]) - 1)]
 
 
@@ -73,10 +73,10 @@ def pathway_from_cfg(
     Args:
         cfg: Read: RESNET.DEPTH, NUM_BLOCK_TEMP_KERNEL, SPATIAL_STRIDES, SPATIAL_DILATIONS,
             WIDTH_PER_GROUP, NUM_GROUPS, NONLOCAL, DATA.INPUT_CHANNEL_NUM.
-        kernels: Frames that the blocks of each stage look at, repeated over the blocks. Past the
-            first NUM_BLOCK_TEMP_KERNEL of them a block looks at one frame.
-        number: Of the pathway.
-        settings: Of ``Pathway``, instead of what the configuration says.
+        kernels: Temporal kernels of each stage, repeated over the blocks. After the first
+            NUM_BLOCK_TEMP_KERNEL blocks, the kernel is 1.
+        number: Index of the pathway.
+        settings: Fields of ``Pathway`` that override the configuration.
 
     Returns:
         The pathway.
@@ -109,7 +109,7 @@ def pathway_from_cfg(
     return Pathway(tuple(stages), **{**common, **settings})
 
 
-# Frames that the blocks of the four stages look at.
+# Temporal kernels of the blocks of the four stages.
 _KERNELS_C2D = ((1,), (1,), (1,), (1,))
 _KERNELS_I3D = ((3,), (3, 1), (3, 1), (1, 3))
 _KERNELS_SLOW = ((1,), (1,), (3,), (3,))
@@ -117,25 +117,25 @@ _KERNELS_SLOW = ((1,), (1,), (3,), (3,))
 
 @BACKBONE_REGISTRY.register()
 def c2d(cfg: CfgNode) -> ResNet:
-    """Build C2D: frames are seen one by one, and halved in number after the first stage."""
+    """Build C2D: 2D convolutions, and temporal pooling by 2 after the first stage."""
     pathway = pathway_from_cfg(cfg, _KERNELS_C2D, pool_frames=2)
     return ResNet([pathway], options_from_cfg(cfg))
 
 
 @BACKBONE_REGISTRY.register()
 def c2d_nopool(cfg: CfgNode) -> ResNet:
-    """Build C2D that keeps all frames."""
+    """Build C2D without temporal pooling."""
     return ResNet([pathway_from_cfg(cfg, _KERNELS_C2D)], options_from_cfg(cfg))
 
 
 @BACKBONE_REGISTRY.register()
 def i3d(cfg: CfgNode) -> ResNet:
-    """Build I3D: every other block looks at three frames, the stem at five."""
+    """Build I3D: temporal kernels of 3 in every other block and 5 in the stem."""
     pathway = pathway_from_cfg(cfg, _KERNELS_I3D, stem_frames=5, pool_frames=2)
     return ResNet([pathway], options_from_cfg(cfg))
 
 
 @BACKBONE_REGISTRY.register()
 def slow(cfg: CfgNode) -> ResNet:
-    """Build Slow: the last two stages look at three frames, all frames are kept."""
+    """Build Slow: temporal kernels of 3 in the last two stages, no temporal pooling."""
     return ResNet([pathway_from_cfg(cfg, _KERNELS_SLOW)], options_from_cfg(cfg))

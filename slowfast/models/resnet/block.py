@@ -1,6 +1,6 @@
-"""Residual blocks of the video ResNets with pathways, and what stands inside them.
+"""Residual blocks of the video ResNets with pathways, and their residual functions.
 
-The parts are named as in PySlowFast's checkpoints (``branch1``, ``branch2.a``, ``branch2.a_bn``).
+Submodules are named as in PySlowFast's checkpoints (``branch1``, ``branch2.a``, ``branch2.a_bn``).
 
 Legend: B batch, C channels, T frames.
 """
@@ -40,11 +40,11 @@ class BlockSpec(NamedTuple):
         dim_in: Input channels.
         dim_inner: Channels of the bottleneck.
         dim_out: Output channels.
-        temporal_kernel: Frames that the block's convolution in time looks at.
-        stride: In height and width.
-        temporal_stride: In time.
-        dilation: Of the 3x3 convolution, in height and width.
-        groups: Of the 3x3 convolution.
+        temporal_kernel: Temporal kernel of the block.
+        stride: Stride in height and width.
+        temporal_stride: Stride in time.
+        dilation: Dilation of the 3x3 convolution, in height and width.
+        groups: Groups of the 3x3 convolution.
         stride_first: Stride in the first convolution instead of the 3x3 one.
     """
 
@@ -60,14 +60,14 @@ class BlockSpec(NamedTuple):
 
 
 def _conv_time(dim_in: int, dim_out: int, kernel: int, *, stride: int = 1) -> nn.Conv3d:
-    """Convolve over ``kernel`` frames, cell by cell."""
+    """Build a ``kernel`` x1x1 convolution."""
     padding = (kernel // 2, 0, 0)
     strides = (1, stride, stride)
     return nn.Conv3d(dim_in, dim_out, (kernel, 1, 1), stride=strides, padding=padding, bias=False)
 
 
 def _conv_space(spec: BlockSpec, *, stride: int) -> nn.Conv3d:
-    """Convolve 3x3 cells, frame by frame, within the bottleneck."""
+    """Build the 1x3x3 convolution of the bottleneck."""
     return nn.Conv3d(
         spec.dim_inner,
         spec.dim_inner,
@@ -81,7 +81,7 @@ def _conv_space(spec: BlockSpec, *, stride: int) -> nn.Conv3d:
 
 
 class BottleneckTransform(nn.Module):
-    """Tx1x1, 1x3x3 and 1x1x1 convolutions: narrow, look around, widen.
+    """A bottleneck of Tx1x1, 1x3x3 and 1x1x1 convolutions.
 
     Args:
         spec: Shape of the block.
@@ -103,10 +103,10 @@ class BottleneckTransform(nn.Module):
         return _conv_time(spec.dim_in, spec.dim_inner, spec.temporal_kernel, stride=stride)
 
     def build_b(self, spec: BlockSpec, norm: Norm) -> nn.Module:
-        """Build what stands in the middle."""
+        """Build the middle convolution."""
         return _conv_space(spec, stride=1 if spec.stride_first else spec.stride)
 
-    def final_parts(self) -> tuple[nn.Module, nn.Module]:
+    def final_layers(self) -> tuple[nn.Module, nn.Module]:
         """Return the last convolution and its batch norm."""
         return self.c, self.c_bn
 
@@ -118,7 +118,7 @@ class BottleneckTransform(nn.Module):
 
 
 class BasicTransform(nn.Module):
-    """A Tx3x3 and a 1x3x3 convolution, of 18-layer networks.
+    """A Tx3x3 and a 1x3x3 convolution, for 18-layer networks.
 
     Args:
         spec: Shape of the block; ``dim_inner``, ``groups`` and ``dilation`` are not used.
@@ -140,7 +140,7 @@ class BasicTransform(nn.Module):
         self.b = nn.Conv3d(spec.dim_out, spec.dim_out, (1, 3, 3), padding=(0, 1, 1), bias=False)
         self.b_bn = norm(spec.dim_out)
 
-    def final_parts(self) -> tuple[nn.Module, nn.Module]:
+    def final_layers(self) -> tuple[nn.Module, nn.Module]:
         """Return the last convolution and its batch norm."""
         return self.b, self.b_bn
 
@@ -151,7 +151,7 @@ class BasicTransform(nn.Module):
 
 
 class ChannelSeparatedTransform(BottleneckTransform):
-    """The bottleneck of CSN: channels mix in 1x1x1, cells and frames in a depthwise convolution.
+    """The bottleneck of CSN: 1x1x1 convolutions and a depthwise 3x3x3 convolution.
 
     The interaction-reduced form of Tran et al., ICCV 2019, section 3.3.
     """
@@ -178,7 +178,7 @@ class Conv2Plus1D(nn.Module):
     """A 1x3x3 convolution, batch norm, ReLU, and a Tx1x1 convolution, all of one width.
 
     Args:
-        spec: Shape of the block that it stands in.
+        spec: Shape of its block.
         norm: Channels -> batch norm.
     """
 
@@ -197,12 +197,12 @@ class Conv2Plus1D(nn.Module):
         self.conv_xy = _conv_space(spec, stride=spec.stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve float (B, C, T, H, W)."""
+        """Apply the layers to float (B, C, T, H, W)."""
         return self.conv_xy(F.relu(self.norm(self.conv_t(x)), inplace=True))
 
 
 class FactorizedTransform(BottleneckTransform):
-    """The bottleneck of R(2+1)D-50: what stands in the middle is 2-D, then 1-D in time."""
+    """The bottleneck of R(2+1)D-50: a 2D convolution and a 1D one in time in the middle."""
 
     def build_a(self, spec: BlockSpec) -> nn.Module:
         """Build the first convolution."""
@@ -217,13 +217,13 @@ Transform = type[BottleneckTransform] | type[BasicTransform]
 
 
 class ResBlock(nn.Module):
-    """A transform and a shortcut, which is a 1x1x1 convolution where the shape changes.
+    """A residual function and a shortcut, with a 1x1x1 convolution if the shape changes.
 
     Args:
         spec: Shape of the block.
         transform: Kind of transform.
         norm: Channels -> batch norm.
-        drop_path: Probability of leaving the transform of a sample out.
+        drop_path: Probability of dropping the transform, per sample.
     """
 
     def __init__(
@@ -248,11 +248,11 @@ class ResBlock(nn.Module):
 
 
 def max_pool_inside(x: Tensor, kernel: tuple[int, int, int]) -> Tensor:
-    """Take the maximum of blocks that do not overlap; what does not fill a block is left out.
+    """Max pooling with stride equal to the kernel; incomplete windows are dropped.
 
     Args:
         x: float (B, C, T, H, W).
-        kernel: Size of a block, in frames, rows and columns; a smaller map is one block.
+        kernel: Size of the windows, in frames, rows and columns; a smaller map is one window.
 
     Returns:
         float (B, C, T', H', W').
@@ -266,12 +266,12 @@ def max_pool_inside(x: Tensor, kernel: tuple[int, int, int]) -> Tensor:
 def initialize(
     network: nn.Module, *, zero_final_norm: bool = False, zero_final_conv: bool = False
 ) -> None:
-    """Initialize as published: He et al.'s normal draws by fan-out; biases 0, batch norm 1 and 0.
+    """Initialize as published: He et al.'s normal initialization by fan-out; biases 0.
 
     Args:
-        network: Changed in place.
-        zero_final_norm: Start every residual branch at 0, by its last batch norm.
-        zero_final_conv: Start it at 0 by its last convolution.
+        network: Modified in place.
+        zero_final_norm: Zero-initialize the last batch norm of every residual branch.
+        zero_final_conv: Zero-initialize the last convolution of every residual branch.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
@@ -279,10 +279,10 @@ def initialize(
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for module in network.modules():
-        final_parts = getattr(module, "final_parts", None)
-        if final_parts is None:
+        final_layers = getattr(module, "final_layers", None)
+        if final_layers is None:
             continue
-        conv, norm = final_parts()
+        conv, norm = final_layers()
         if zero_final_conv:
             nn.init.zeros_(conv.weight)
         if zero_final_norm:

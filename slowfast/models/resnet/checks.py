@@ -1,4 +1,4 @@
-"""What can be wrong with RESNET, NONLOCAL and SLOWFAST in a configuration."""
+"""Configuration checks of RESNET, NONLOCAL and SLOWFAST."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slowfast.utils.registry import nearest
 
 __all__ = ["check_nonlocal", "check_resnet"]
 
-# Backbones that RESNET describes, and those whose kernels and strides are fixed.
+# Backbones that use RESNET, and those with fixed kernels and strides.
 _DESCRIBED = ("c2d", "c2d_nopool", "i3d", "slow", "slowfast")
 _FIXED = ("csn", "r2plus1d")
 _PER_PATHWAY = (
@@ -22,7 +22,7 @@ _STAGES = 4
 
 @register_check
 def check_resnet(cfg: CfgNode) -> list[Problem]:
-    """Find impossible values of RESNET and SLOWFAST for the backbones that read them.
+    """Find invalid values of RESNET and SLOWFAST, if these backbones are used.
 
     Args:
         cfg: The merged configuration.
@@ -61,7 +61,7 @@ def check_resnet(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_nonlocal(cfg: CfgNode) -> list[Problem]:
-    """Find non-local blocks that cannot be built.
+    """Find invalid non-local blocks.
 
     Args:
         cfg: The merged configuration.

@@ -1,11 +1,10 @@
-"""CSN and R(2+1)D with bottlenecks, as pytorchvideo builds them.
+"""CSN and R(2+1)D with bottlenecks, as in pytorchvideo.
 
 CSN: Tran et al., "Video Classification with Channel-Separated Convolutional Networks", ICCV 2019.
 R(2+1)D: Tran et al., CVPR 2018; the 18- and 34-layer networks of that paper are in
 ``video_resnet``.
 
-Weights are named like those of the other ResNets here, not like pytorchvideo's; see
-``resnet_formats``.
+Parameters are named as in the other ResNets here, not as in pytorchvideo; see ``formats``.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from slowfast.models.resnet.network import Pathway, ResNet, StageSpec
 
 __all__ = ["csn", "r2plus1d"]
 
-# Frames that every block looks at.
+# Temporal kernel of every block.
 _KERNEL = 3
 
 
@@ -55,7 +54,7 @@ def _from_config(
 
 @BACKBONE_REGISTRY.register()
 def csn(cfg: CfgNode) -> ResNet:
-    """Build CSN: each stage but the first halves the frames too.
+    """Build CSN: each stage except the first has a temporal stride of 2.
 
     Args:
         cfg: Read: RESNET.DEPTH, WIDTH_PER_GROUP and ZERO_INIT_FINAL_BN. Kernels and strides are the
@@ -76,7 +75,7 @@ def csn(cfg: CfgNode) -> ResNet:
 
 @BACKBONE_REGISTRY.register()
 def r2plus1d(cfg: CfgNode) -> ResNet:
-    """Build R(2+1)D with bottlenecks: the last two stages halve the frames too.
+    """Build R(2+1)D with bottlenecks: the last two stages have a temporal stride of 2.
 
     Args:
         cfg: Read: RESNET.DEPTH, WIDTH_PER_GROUP and ZERO_INIT_FINAL_BN. Kernels and strides are

@@ -1,6 +1,6 @@
-"""Checkpoints of the video ResNets with pathways: PySlowFast's names and pytorchvideo's, to ours.
+"""Checkpoint formats of the video ResNets with pathways: PySlowFast and pytorchvideo.
 
-Ours are PySlowFast's with ``backbone.`` in front of everything but the head:
+Names are PySlowFast's with the prefix ``backbone.``, except the head:
 
 ===================================================  ==============================================
 PySlowFast                                           here
@@ -9,12 +9,11 @@ PySlowFast                                           here
 ``head.projection.weight``                           ``head.projection.weight``
 ===================================================  ==============================================
 
-pytorchvideo numbers its blocks, with or without ``model.`` in front: the stem, the four stages and
-the head, and for C2D, I3D and SlowFast also a pooling without weights, which is skipped in
-counting:
+pytorchvideo numbers its blocks, with or without the prefix ``model.``: stem, four stages and head,
+and for C2D, I3D and SlowFast also a pooling without weights:
 
 ===================================================  ==============================================
-pytorchvideo                                         here, ``backbone.`` in front
+pytorchvideo                                         here, with ``backbone.``
 ===================================================  ==============================================
 ``blocks.0.conv``, ``.norm``                         ``s1.pathway0_stem.conv``, ``.bn``
 ``blocks.1.res_blocks.0.branch1_conv``, ``_norm``    ``s2.pathway0_res0.branch1``, ``.branch1_bn``
@@ -39,7 +38,7 @@ _PYSLOWFAST_STEM = "s1.pathway0_stem.conv.weight"
 _PYTORCHVIDEO_STEMS = {"blocks.0.conv.weight", "blocks.0.multipathway_blocks.0.conv.weight"}
 _BLOCK = re.compile(r"blocks\.(\d+)\.(?:multipathway_blocks\.(\d+)\.)?(.+)")
 # Name within a block -> name within ``pathwayN_stem`` or ``pathwayN_resM``.
-_PARTS = (
+_LAYERS = (
     (re.compile(r"^norm\."), "bn."),
     (re.compile(r"^branch1_conv\."), "branch1."),
     (re.compile(r"^branch1_norm\."), "branch1_bn."),
@@ -51,15 +50,15 @@ _FUSION = {"conv_fast_to_slow": "conv_f2s", "norm": "bn"}
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def pyslowfast_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the keys of PySlowFast's C2D, I3D, Slow and SlowFast, and of its image ResNets.
+    """Convert the keys of PySlowFast's C2D, I3D, Slow and SlowFast, and of its image ResNets.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the keys are not of this format.
+        The converted state dict, or None if the keys are not of this format.
     """
-    # X3D has a stem of two convolutions, one of them under the same name.
+    # X3D has a stem of two convolutions, one with the same name.
     if _PYSLOWFAST_STEM not in state_dict or "s1.pathway0_stem.conv_xy.weight" in state_dict:
         return None
     return {
@@ -70,13 +69,13 @@ def pyslowfast_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def pytorchvideo_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the keys of pytorchvideo's C2D, I3D, Slow, SlowFast, CSN and R(2+1)D.
+    """Convert the keys of pytorchvideo's C2D, I3D, Slow, SlowFast, CSN and R(2+1)D.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the keys are not of this format.
+        The converted state dict, or None if the keys are not of this format.
     """
     plain = {key.removeprefix("model."): value for key, value in state_dict.items()}
     if not _PYTORCHVIDEO_STEMS & set(plain):
@@ -91,20 +90,20 @@ def pytorchvideo_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | No
 
 
 def _rename(match: re.Match[str], stages: dict[int, int]) -> str:
-    """Rename one key; ``stages`` are the numbers that the blocks have here."""
+    """Rename one key; ``stages`` maps block indices to those here."""
     block, pathway, rest = int(match[1]), match[2] or "0", match[3]
     if rest.startswith("proj."):
         return f"head.projection.{rest.removeprefix('proj.')}"
     if block not in stages:
-        return f"backbone.{match[0]}"  # unknown: the report of loading will name it
+        return f"backbone.{match[0]}"  # unknown: listed in the load report
     stage = f"backbone.s{stages[block]}"
     if rest.startswith("multipathway_fusion."):
-        _, part, leaf = rest.split(".", 2)
-        return f"{stage}_fuse.{_FUSION.get(part, part)}.{leaf}"
+        _, name, leaf = rest.split(".", 2)
+        return f"{stage}_fuse.{_FUSION.get(name, name)}.{leaf}"
     unit = "stem"
     if rest.startswith("res_blocks."):
         _, number, rest = rest.split(".", 2)
         unit = f"res{number}"
-    for pattern, replacement in _PARTS:
+    for pattern, replacement in _LAYERS:
         rest = pattern.sub(replacement, rest)
     return f"{stage}.pathway{pathway}_{unit}.{rest}"

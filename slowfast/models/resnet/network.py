@@ -1,7 +1,7 @@
-"""The video ResNet of one or more pathways that C2D, I3D, Slow, SlowFast, CSN and R(2+1)D-50 are.
+"""The video ResNet with one or more pathways of C2D, I3D, Slow, SlowFast, CSN and R(2+1)D-50.
 
-Weights are named as in PySlowFast's checkpoints; see ``resnet_formats`` for the mapping of whole
-files, ``resnet_archs``, ``slowfast_net`` and ``csn`` for what each architecture is made of.
+Parameters are named as in PySlowFast's checkpoints; see ``formats`` for the mapping of full
+checkpoints, and ``archs``, ``slowfast_net`` and ``csn`` for the architectures.
 
 Legend: B batch, C channels, T frames, T' H' W' feature map.
 """
@@ -31,13 +31,13 @@ __all__ = ["Options", "Pathway", "ResNet", "StageSpec"]
 
 
 class StageSpec(NamedTuple):
-    """One pathway's part of a stage.
+    """One stage of one pathway.
 
     Attributes:
-        temporal_kernels: Frames that each block looks at, one entry per block.
-        stride: Of the first block, in height and width.
-        temporal_stride: Of the first block, in time.
-        dilation: In height and width.
+        temporal_kernels: Temporal kernel of each block.
+        stride: Stride of the first block, in height and width.
+        temporal_stride: Stride of the first block, in time.
+        dilation: Dilation in height and width.
         nonlocal_spec: The non-local blocks.
     """
 
@@ -52,12 +52,12 @@ class Pathway(NamedTuple):
     """One pathway through the network.
 
     Attributes:
-        stages: Four of them.
+        stages: Its four stages.
         width: Channels of the stem; the stages have 4, 8, 16 and 32 times as many.
-        stem_frames: Frames that the stem looks at.
+        stem_frames: Temporal kernel of the stem.
         stem_pool: Halve height and width after the stem.
-        pool_frames: Frames that become one after the first stage.
-        groups: Of the 3x3 convolutions. ``width`` is that of one group.
+        pool_frames: Temporal pooling after the first stage.
+        groups: Groups of the 3x3 convolutions. ``width`` is that of one group.
         dim_in: Channels of the input.
     """
 
@@ -71,15 +71,15 @@ class Pathway(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What all blocks have in common.
+    """Options of all blocks.
 
     Attributes:
         transform: Kind of transform.
         norm: Channels -> batch norm.
-        drop_path: Probability of leaving a block's transform out, per sample.
+        drop_path: Probability of dropping a block's transform, per sample.
         stride_first: Stride in the first convolution of a bottleneck.
-        zero_init_norm: Start every residual branch at 0, by its last batch norm.
-        zero_init_conv: Start it at 0 by its last convolution.
+        zero_init_norm: Zero-initialize the last batch norm of every residual branch.
+        zero_init_conv: Zero-initialize the last convolution of every residual branch.
         act_checkpoint: Recompute each block in the backward pass instead of keeping activations.
     """
 
@@ -93,7 +93,7 @@ class Options(NamedTuple):
 
 
 class _StemPathway(nn.Module):
-    """A Tx7x7 convolution, strided in space, batch norm, ReLU and, if wanted, a maximum."""
+    """A Tx7x7 convolution, strided in space, batch norm, ReLU and optional max pooling."""
 
     def __init__(self, pathway: Pathway, norm: Norm) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class _Stage(nn.Module):
     Args:
         pathways: Shapes of each pathway's blocks.
         specs: The stage of each pathway.
-        options: What all blocks have in common.
+        options: Options of all blocks.
     """
 
     def __init__(
@@ -145,35 +145,35 @@ class _Stage(nn.Module):
         self.act_checkpoint = options.act_checkpoint
         self.names: list[list[str]] = []
         for p, (blocks, spec) in enumerate(zip(pathways, specs, strict=True)):
-            parts: dict[str, nn.Module] = {}
+            layers: dict[str, nn.Module] = {}
             for i, block in enumerate(blocks):
-                parts[f"pathway{p}_res{i}"] = ResBlock(
+                layers[f"pathway{p}_res{i}"] = ResBlock(
                     block,
                     transform=options.transform,
                     norm=options.norm,
                     drop_path=options.drop_path,
                 )
                 if i in spec.nonlocal_spec.after:
-                    parts[f"pathway{p}_nonlocal{i}"] = NonLocal(
+                    layers[f"pathway{p}_nonlocal{i}"] = NonLocal(
                         block.dim_out, spec.nonlocal_spec, norm=options.norm
                     )
-            for name, part in parts.items():
-                self.add_module(name, part)
-            self.names.append(list(parts))
+            for name, layer in layers.items():
+                self.add_module(name, layer)
+            self.names.append(list(layers))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         out = []
         for names, x in zip(self.names, maps, strict=True):
             for name in names:
-                part = getattr(self, name)
+                layer = getattr(self, name)
                 recompute = self.act_checkpoint and self.training
-                x = activation_checkpoint(part, x) if recompute else part(x)
+                x = activation_checkpoint(layer, x) if recompute else layer(x)
             out.append(x)
         return out
 
 
 class _PoolFrames(nn.Module):
-    """The maximum over some consecutive frames, pathway by pathway."""
+    """Temporal max pooling of each pathway."""
 
     def __init__(self, frames: Sequence[int]) -> None:
         super().__init__()
@@ -188,11 +188,11 @@ class ResNet(nn.Module):
 
     Args:
         pathways: Pathways; one for C2D, I3D, Slow, CSN and R(2+1)D-50.
-        options: What all blocks have in common.
+        options: Options of all blocks.
         split: ``video -> [input of each pathway]``; None for one pathway.
-        fuse: ``channels of each pathway -> module`` that stands after the stem and after each stage
-            but the last and maps a list of feature maps to another; its ``dims_out`` are its
-            output's channels. None for none.
+        fuse: ``channels of each pathway -> module`` after the stem and each stage except the last,
+            which maps a list of feature maps to another one with channels ``dims_out``. None for
+            no fusion.
     """
 
     def __init__(
@@ -237,15 +237,15 @@ class ResNet(nn.Module):
             likewise.
         """
         maps = [video] if self.split is None else self.split(video)
-        for part in self.children():  # s1, s1_fuse, s2, ... in the order of their making
-            maps = part(maps)
+        for layer in self.children():  # s1, s1_fuse, s2, ... in order of creation
+            maps = layer(maps)
         return BackboneOutput(maps)
 
 
 def _block_specs(
     dim_in: int, pathway: Pathway, index: int, *, stride_first: bool
 ) -> list[BlockSpec]:
-    """Shape the blocks of a pathway's stage; the first one changes channels and stride."""
+    """Return the shapes of a stage's blocks; the first one changes channels and stride."""
     stage = pathway.stages[index]
     dim_inner = pathway.groups * pathway.width * 2**index
     dim_out = 4 * pathway.width * 2**index

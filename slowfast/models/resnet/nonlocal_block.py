@@ -1,6 +1,6 @@
-"""The non-local block (Wang et al., CVPR 2018): every position of a map looks at every other.
+"""The non-local block (Wang et al., CVPR 2018): every position attends to all others.
 
-Parts are named as in PySlowFast's checkpoints.
+Submodules are named as in PySlowFast's checkpoints.
 
 Legend: B batch, C channels, D inner channels, T H W map, P positions of the map, Q positions after
 pooling.
@@ -21,13 +21,13 @@ __all__ = ["INSTANTIATIONS", "NonLocal", "NonLocalSpec", "attend_dot_product", "
 
 
 class NonLocalSpec(NamedTuple):
-    """Where non-local blocks stand in a stage, and how they are built.
+    """Non-local blocks of a stage.
 
     Attributes:
-        after: Numbers of the residual blocks, from 0, that are followed by one.
-        groups: Parts of equal length that the frames are divided into; a position looks at its own
-            part only.
-        pool: Blocks of frames, rows and columns whose maximum stands for them when looked at.
+        after: Indices of the residual blocks, from 0, that are followed by one.
+        groups: Number of groups that the frames are divided into; a position attends to its own
+            group only.
+        pool: Max pooling of keys and values, in frames, rows and columns.
         instantiation: A name in INSTANTIATIONS.
     """
 
@@ -38,7 +38,7 @@ class NonLocalSpec(NamedTuple):
 
 
 def attend_softmax(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Weigh values by the softmax of scaled products: the embedded Gaussian of the paper.
+    """Weight values by the softmax of scaled products: the embedded Gaussian of the paper.
 
     Args:
         query: float (B, P, D).
@@ -52,9 +52,9 @@ def attend_softmax(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def attend_dot_product(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Weigh values by the products themselves, divided by their number.
+    """Weight values by the products, divided by their number.
 
-    Without a softmax the sums may be exchanged, so that no table of P x Q weights is made.
+    Without a softmax the sums can be reordered, so that P x Q weights are not computed.
 
     Args:
         query: float (B, P, D).
@@ -72,11 +72,11 @@ INSTANTIATIONS = {"softmax": attend_softmax, "dot_product": attend_dot_product}
 
 
 class NonLocal(nn.Module):
-    """A map plus what each of its positions gathers from all the others.
+    """A non-local block with a residual connection.
 
     Args:
         dim: C.
-        spec: How it is built; ``after`` is not used.
+        spec: Its options; ``after`` is not used.
         norm: Channels -> batch norm.
     """
 
@@ -91,12 +91,12 @@ class NonLocal(nn.Module):
         self.conv_out = nn.Conv3d(inner, dim, 1)
         self.bn = norm(dim)
 
-    def final_parts(self) -> tuple[nn.Module, nn.Module]:
+    def final_layers(self) -> tuple[nn.Module, nn.Module]:
         """Return the last convolution and its batch norm."""
         return self.conv_out, self.bn
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gather.
+        """Apply the block.
 
         Args:
             x: float (B, C, T, H, W).
@@ -118,7 +118,7 @@ class NonLocal(nn.Module):
 
 
 def _fold_groups(x: Tensor, groups: int) -> Tensor:
-    """Turn (B, C, T, H, W) into (B * groups, C, T / groups, H, W)."""
+    """Reshape (B, C, T, H, W) to (B * groups, C, T / groups, H, W)."""
     if groups == 1:
         return x
     if x.shape[2] % groups:
@@ -131,7 +131,7 @@ def _fold_groups(x: Tensor, groups: int) -> Tensor:
 
 
 def _unfold_groups(x: Tensor, groups: int) -> Tensor:
-    """Undo ``_fold_groups``."""
+    """Invert ``_fold_groups``."""
     if groups == 1:
         return x
     return x.unflatten(0, (-1, groups)).transpose(1, 2).flatten(2, 3)

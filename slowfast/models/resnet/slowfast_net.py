@@ -1,7 +1,7 @@
-"""SlowFast: a slow pathway for what is seen, a fast and thin one for how it moves.
+"""SlowFast: a slow pathway for appearance, and a fast, narrow one for motion.
 
-Feichtenhofer et al., "SlowFast Networks for Video Recognition", ICCV 2019. Weights are named as in
-PySlowFast's checkpoints.
+Feichtenhofer et al., "SlowFast Networks for Video Recognition", ICCV 2019. Parameters are named as
+in PySlowFast's checkpoints.
 
 Legend: B batch, C channels, T frames, T' H' W' feature map.
 """
@@ -24,17 +24,17 @@ from slowfast.models.resnet.network import ResNet
 
 __all__ = ["FuseFastToSlow", "pick_frames", "slow_and_fast", "slowfast"]
 
-# Frames that the blocks of the four stages look at, and the stem.
+# Temporal kernels of the blocks of the four stages, and of the stem.
 _KERNELS_SLOW, _STEM_SLOW = ((1,), (1,), (3,), (3,)), 1
 _KERNELS_FAST, _STEM_FAST = ((3,), (3,), (3,), (3,)), 5
 
 
 def pick_frames(x: Tensor, count: int) -> Tensor:
-    """Pick frames from the first to the last, evenly spaced and rounded down.
+    """Select evenly spaced frames from the first to the last, with indices rounded down.
 
     Args:
         x: float (B, C, T, H, W).
-        count: Frames to pick.
+        count: Number of frames.
 
     Returns:
         float (B, C, count, H, W).
@@ -46,7 +46,7 @@ def pick_frames(x: Tensor, count: int) -> Tensor:
 
 
 def slow_and_fast(video: Tensor, alpha: int) -> list[Tensor]:
-    """Give all frames to the fast pathway, and one of ``alpha`` to the slow one.
+    """Return the inputs of the pathways: all frames, and every ``alpha``-th for the slow one.
 
     Args:
         video: float (B, 3, T, H, W).
@@ -59,17 +59,17 @@ def slow_and_fast(video: Tensor, alpha: int) -> list[Tensor]:
 
 
 class FuseFastToSlow(nn.Module):
-    """A lateral connection: features of the fast pathway, strided in time, join the slow one's.
+    """A lateral connection: concatenates features of the fast pathway to the slow one's.
 
     Args:
         dims: Channels of the slow and of the fast pathway.
-        ratio: Channels of the connection over those of the fast pathway.
-        frames: Frames that the connection looks at.
-        alpha: Its stride in time.
+        ratio: Channels of the connection, relative to the fast pathway.
+        frames: Temporal kernel of the connection.
+        alpha: Stride in time.
         norm: Channels -> batch norm.
 
     Attributes:
-        dims_out: Channels of both pathways after it.
+        dims_out: Output channels of both pathways.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class FuseFastToSlow(nn.Module):
         self.dims_out = [slow + fast * ratio, fast]
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Join the fast pathway's features to the slow pathway's.
+        """Concatenate the fast pathway's features to the slow pathway's.
 
         Args:
             maps: float (B, C, T', H', W') of the slow and of the fast pathway.
@@ -99,7 +99,7 @@ class FuseFastToSlow(nn.Module):
         """
         slow, fast = maps
         lateral = F.relu(self.bn(self.conv_f2s(fast)), inplace=True)
-        # Of a number of frames that alpha does not divide there may be one too many.
+        # If alpha does not divide the frames, there may be one too many.
         lateral = pick_frames(lateral, slow.shape[2])
         return [torch.cat([slow, lateral], dim=1), fast]
 
@@ -113,7 +113,7 @@ def slowfast(cfg: CfgNode) -> ResNet:
             pathway's and the fast one's.
 
     Returns:
-        The backbone; it takes all frames and picks the slow pathway's itself.
+        The backbone; it takes all frames and selects those of the slow pathway.
     """
     section = cfg.SLOWFAST
     thin = max(1, cfg.RESNET.WIDTH_PER_GROUP // section.BETA_INV)

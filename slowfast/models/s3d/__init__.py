@@ -1,1 +1,1 @@
-"""S3D and S3D-G. ``network`` holds the backbone."""
+"""S3D and S3D-G. ``network`` has the backbone."""

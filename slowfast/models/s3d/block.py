@@ -1,4 +1,4 @@
-"""The parts of S3D and S3D-G (Xie et al., ECCV 2018), under torchvision's parameter names.
+"""Layers of S3D and S3D-G (Xie et al., ECCV 2018), under torchvision's parameter names.
 
 Legend: B batch, C channels, T frames.
 """
@@ -17,7 +17,7 @@ Widths = tuple[int, int, int, int, int, int]
 
 
 class FeatureGate(nn.Module):
-    """Weight each channel by what the averages of all channels say: sigmoid(W mean(x) + b) x.
+    """Channel attention from the averages of all channels: sigmoid(W mean(x) + b) x.
 
     Args:
         dim: C.
@@ -48,9 +48,9 @@ def conv_norm_relu(
         dim_in: Input channels.
         dim_out: Output channels.
         norm: Channels -> batch norm.
-        time: Kernel in time.
-        space: Kernel in height and width.
-        stride: In the axes that the kernel spans.
+        time: Kernel size in time.
+        space: Kernel size in height and width.
+        stride: Stride along the axes of the kernel.
 
     Returns:
         The three layers.
@@ -72,11 +72,11 @@ class SeparableConv(nn.Sequential):
 
     Args:
         dim_in: Input channels.
-        dim_out: Channels in between and of the output.
-        kernel: In space and in time.
-        stride: Likewise.
+        dim_out: Hidden and output channels.
+        kernel: Kernel size in space and in time.
+        stride: Stride in space and in time.
         norm: Channels -> batch norm.
-        gated: Have a gate at the end.
+        gated: Use a gate at the end.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class SeparableConv(nn.Sequential):
 
 
 class InceptionBlock(nn.Module):
-    """Four branches side by side: 1x1x1, two with a separable 3x3x3, and one with a max pooling.
+    """Four parallel branches: 1x1x1, two with a separable 3x3x3, and one with a max pooling.
 
     Args:
         dim_in: Input channels.
         widths: Channels of the branches: the first; the second before and in its separable
             convolution; the third likewise; the fourth.
         norm: Channels -> batch norm.
-        gated: Have a gate at the end of each branch.
+        gated: Use a gate at the end of each branch.
     """
 
     def __init__(

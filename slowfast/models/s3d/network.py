@@ -1,9 +1,9 @@
-"""S3D and S3D-G (Xie et al., ECCV 2018): Inception with convolutions split into space and time.
+"""S3D and S3D-G (Xie et al., ECCV 2018): Inception with convolutions factorized in space and time.
 
-S3D's parameter names are torchvision's, all but ``classifier``, which is the classifier's head; see
-:func:`torchvision_s3d` for the mapping of a whole checkpoint. S3D-G has the same names and gates
-besides, called ``gate``. They stand where the authors' code has them: after the first separable
-3x3x3 convolution and at the end of all four branches of every block; their bias is the paper's.
+S3D's parameter names are torchvision's, except ``classifier``, which is the classifier's head; see
+:func:`torchvision_s3d` for the mapping of a full checkpoint. S3D-G also has gates, called ``gate``,
+at the positions of the authors' code: after the first separable 3x3x3 convolution and at the end of
+all four branches of every block; they have a bias, as in the paper.
 
 Legend: B batch, C channels, L token steps, N token rows, T frames, T' H' W' feature map.
 """
@@ -62,18 +62,17 @@ _INIT_STD = 0.01
 
 
 class _HalvingPool(nn.Module):
-    """Max pooling of 2x2x2 cells; an axis of one cell stays as it is."""
+    """Max pooling of 2x2x2; axes of size 1 are not pooled."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Halve float (B, C, T, H, W); what is left over of odd sizes is dropped, as published."""
+        """Pool float (B, C, T, H, W); odd sizes are rounded down, as published."""
         return F.max_pool3d(x, [min(2, size) for size in x.shape[2:]])
 
 
 class WindowPooling(nn.Module):
-    """What S3D does after its last map: the mean over all windows of two neighboring steps.
+    """The pooling of S3D: the mean over all windows of two neighboring steps.
 
-    The first and the last step are in one window each, and so count half as much as the others. A
-    row of a single step is that step.
+    The first and the last step are in one window each, so they have half the weight of the others.
 
     Args:
         dim: C.
@@ -87,7 +86,7 @@ class WindowPooling(nn.Module):
         """Pool each row.
 
         Args:
-            tokens: N rows of at most L steps. Padding may hold anything, even NaN.
+            tokens: N rows of at most L steps. Padding may have any values, even NaN.
 
         Returns:
             float (N, C).
@@ -105,7 +104,7 @@ class S3DBackbone(nn.Module):
     """S3D without pooling and classifier.
 
     Args:
-        width: Channels of the stem, 64 as published; all others go with it.
+        width: Channels of the stem, 64 as published; the others scale with it.
         dim_in: Channels of the input.
         norm: Channels -> batch norm, as published with ``eps`` and ``momentum`` 0.001.
         gated: Build S3D-G.
@@ -169,7 +168,7 @@ class S3DBackbone(nn.Module):
         return BackboneOutput([x])
 
     def native_pooling(self) -> WindowPooling:
-        """Build what follows the map in S3D.
+        """Build the pooling of S3D.
 
         Returns:
             ``Tokens -> (N, C)``.
@@ -206,13 +205,13 @@ def s3d(cfg: CfgNode) -> S3DBackbone:
 
 @BACKBONE_REGISTRY.register()
 def s3dg(cfg: CfgNode) -> S3DBackbone:
-    """Build S3D-G: S3D with gated features."""
+    """Build S3D-G: S3D with feature gating."""
     return _from_config(cfg, gated=True)
 
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def torchvision_s3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the keys of torchvision's S3D.
+    """Convert the keys of torchvision's S3D.
 
     ``classifier.1.`` becomes ``head.projection.`` and a linear layer, ``features.`` gets the prefix
     ``backbone.``.
@@ -221,7 +220,7 @@ def torchvision_s3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the keys are not torchvision's.
+        The converted state dict, or None if the keys are not torchvision's.
     """
     if "features.5.branch1.1.0.0.weight" not in state_dict:
         return None

@@ -1,1 +1,1 @@
-"""X3D. ``network`` holds the backbone."""
+"""X3D. ``network`` has the backbone."""

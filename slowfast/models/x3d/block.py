@@ -1,4 +1,4 @@
-"""The parts of X3D (Feichtenhofer, CVPR 2020), under PySlowFast's parameter names.
+"""Layers of X3D (Feichtenhofer, CVPR 2020), under PySlowFast's parameter names.
 
 Legend: B batch, C channels, T frames.
 """
@@ -16,30 +16,30 @@ __all__ = ["SqueezeExcitation", "X3DBlock", "X3DBranch", "X3DStem", "round_chann
 
 Norm = Callable[[int], nn.Module]
 
-# Channels within squeeze and excitation, over those it weights.
+# Hidden channels of squeeze and excitation, relative to its input.
 _SE_RATIO = 0.0625
 
 
 def round_channels(channels: float, step: int = 8) -> int:
-    """Round to a multiple of ``step``, at least one, never losing more than a tenth.
+    """Round to a multiple of ``step``, at least one, and never more than 10 % down.
 
     Args:
-        channels: Wanted.
-        step: What the result is a multiple of.
+        channels: Number of channels.
+        step: The result is a multiple of it.
 
     Returns:
-        The nearest multiple, halves up, or the next one.
+        The nearest multiple (halves are rounded up), or the next one.
     """
     rounded = max(step, int(channels + step / 2) // step * step)
     return rounded + step if rounded < 0.9 * channels else rounded
 
 
 class SqueezeExcitation(nn.Module):
-    """Weight each channel by what the averages of all channels say (Hu et al., CVPR 2018).
+    """Squeeze and excitation: channel attention from channel averages (Hu et al., CVPR 2018).
 
     Args:
         dim: C.
-        dim_inner: Channels between the two layers.
+        dim_inner: Hidden channels.
     """
 
     def __init__(self, dim: int, dim_inner: int) -> None:
@@ -82,9 +82,9 @@ class X3DBranch(nn.Module):
 
     Args:
         dims: Channels of input, 3x3x3 convolution and output.
-        stride: In space.
-        groups: Of the 3x3x3 convolution; 0 for one per channel.
-        excite: Have squeeze and excitation.
+        stride: Stride in space.
+        groups: Groups of the 3x3x3 convolution; 0 for one per channel.
+        excite: Use squeeze and excitation.
         norm: Channels -> batch norm.
     """
 
@@ -125,12 +125,13 @@ class X3DBlock(nn.Module):
 
     Args:
         dims: Channels of input, 3x3x3 convolution and output.
-        stride: In space.
-        groups: Of the 3x3x3 convolution; 0 for one per channel.
-        excite: Have squeeze and excitation.
-        shortcut_norm: Normalize a shortcut that only strides; one that changes channels always is.
+        stride: Stride in space.
+        groups: Groups of the 3x3x3 convolution; 0 for one per channel.
+        excite: Use squeeze and excitation.
+        shortcut_norm: Use batch norm in a shortcut that only strides; one that changes channels
+            always has it.
         norm: Channels -> batch norm.
-        drop_path: Probability of leaving the branch out.
+        drop_path: Probability of dropping the branch.
     """
 
     def __init__(

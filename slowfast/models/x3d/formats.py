@@ -1,4 +1,4 @@
-"""X3D's weights as PySlowFast and pytorchvideo name them."""
+"""Checkpoint formats of X3D: PySlowFast and pytorchvideo."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY
 
 __all__ = ["pyslowfast_x3d", "pytorchvideo_x3d"]
 
-# PySlowFast's name -> ours, by prefix, the first that fits.
+# PySlowFast's prefix -> prefix here; the first match is used.
 _OURS = (
     ("head.projection.", "head.projection."),
     ("head.lin_5", "pooling.pathways.0.lin_5"),
@@ -44,14 +44,14 @@ _OTHERS = {
 }
 
 
-def _to_ours(key: str) -> str:
+def _from_pyslowfast(key: str) -> str:
     """Rename one of PySlowFast's keys."""
     prefix, ours = next((p, o) for p, o in _OURS if key.startswith(p))
     return ours + key.removeprefix(prefix)
 
 
 def _to_pyslowfast(key: str) -> str:
-    """Rename one of pytorchvideo's keys; unknown ones stay."""
+    """Rename one of pytorchvideo's keys; unknown ones are unchanged."""
     module, _, leaf = key.rpartition(".")
     found = _BLOCK.fullmatch(module)
     if found is not None and found[3] in _OF_BLOCK:
@@ -61,36 +61,36 @@ def _to_pyslowfast(key: str) -> str:
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def pyslowfast_x3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the keys of PySlowFast's X3D.
+    """Convert the keys of PySlowFast's X3D.
 
-    ``head.projection.`` stays, ``head.lin_5`` becomes ``pooling.pathways.0.lin_5``, ``head.conv_5``
-    becomes ``backbone.conv_5``, and everything else gets the prefix ``backbone.``.
+    ``head.projection.`` is unchanged, ``head.lin_5`` becomes ``pooling.pathways.0.lin_5``,
+    ``head.conv_5`` becomes ``backbone.conv_5``, and everything else gets the prefix ``backbone.``.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the keys are not of X3D.
+        The converted state dict, or None if the keys are not of X3D.
     """
     if "s1.pathway0_stem.conv_xy.weight" not in state_dict:
         return None
-    return {_to_ours(key): value for key, value in state_dict.items()}
+    return {_from_pyslowfast(key): value for key, value in state_dict.items()}
 
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def pytorchvideo_x3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the keys of pytorchvideo's X3D, with or without PySlowFast's ``model.`` in front.
+    """Convert the keys of pytorchvideo's X3D, with or without PySlowFast's prefix ``model.``.
 
-    The first stage's shortcut has no batch norm there: ARCH ``ptv_x3d`` takes every key; in ARCH
-    ``x3d`` that norm stays as it was initialized, which in evaluation is the identity.
+    Its first stage's shortcut has no batch norm: ARCH ``ptv_x3d`` matches every key; in ARCH
+    ``x3d`` that norm keeps its initial values, which in evaluation is the identity.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the keys are not of X3D.
+        The converted state dict, or None if the keys are not of X3D.
     """
     plain = {key.removeprefix("model."): value for key, value in state_dict.items()}
     if "blocks.0.conv.conv_t.weight" not in plain or "blocks.5.pool.pre_conv.weight" not in plain:
         return None
-    return {_to_ours(_to_pyslowfast(key)): value for key, value in plain.items()}
+    return {_from_pyslowfast(_to_pyslowfast(key)): value for key, value in plain.items()}

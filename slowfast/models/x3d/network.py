@@ -1,9 +1,9 @@
 """X3D (Feichtenhofer, CVPR 2020): small networks of channelwise 3x3x3 convolutions.
 
-Parameter names are PySlowFast's, with two exceptions: its ``head.conv_5`` is part of the backbone
-here, for the map before pooling comes after it, and ``head.lin_5``, which stands between pooling
-and classifier, is part of the pooling (MODEL.POOLING native). Other poolings read the map of
-``conv_5`` and do without ``lin_5``. The mapping of whole checkpoints is in ``formats.py``.
+Parameter names are PySlowFast's, with two exceptions: its ``head.conv_5`` belongs to the backbone
+here, which returns the map after it, and ``head.lin_5``, between pooling and classifier, belongs to
+the pooling (MODEL.POOLING native). Other poolings use the map of ``conv_5`` without ``lin_5``. The
+mapping of full checkpoints is in ``formats.py``.
 
 Legend: B batch, C channels, N token rows, T frames, T' H' W' feature map.
 """
@@ -40,13 +40,13 @@ __all__ = [
 
 Norm = Callable[[int], nn.Module]
 
-# Blocks of the stages at depth factor 1, and what each stage's channels are multiplied by.
+# Blocks per stage at depth factor 1, and channel factor of each stage.
 _BLOCKS = (1, 2, 5, 3)
 _STAGE_FACTOR = 2.0
 
 
 class X3DSize(NamedTuple):
-    """What tells one X3D from another.
+    """Size of an X3D.
 
     Attributes:
         dim_stem: Channels after the stem.
@@ -67,7 +67,7 @@ class X3DSize(NamedTuple):
 
 
 class X3DPooling(nn.Module):
-    """What X3D does after its last map: average, a linear layer without bias, ReLU.
+    """The pooling of X3D: average, a linear layer without bias, ReLU.
 
     Args:
         dim_in: C of the map.
@@ -107,9 +107,9 @@ class X3DBackbone(nn.Module):
         size: Channels and depths.
         dim_in: Channels of the input.
         norm: Channels -> batch norm.
-        shortcut_norm: Normalize the first stage's shortcut, as PySlowFast does.
+        shortcut_norm: Use batch norm in the first stage's shortcut, as PySlowFast does.
         norm_lin5: Have a batch norm after ``lin_5`` in the native pooling.
-        drop_path: Probability of leaving a residual branch out.
+        drop_path: Probability of dropping a residual branch.
         act_checkpoint: Recompute each block in the backward pass instead of keeping activations.
     """
 
@@ -169,7 +169,7 @@ class X3DBackbone(nn.Module):
         return BackboneOutput([F.relu(self.conv_5_bn(self.conv_5(x)), inplace=True)])
 
     def native_pooling(self) -> X3DPooling:
-        """Build what follows the map in X3D, with fresh weights.
+        """Build the pooling of X3D, with random weights.
 
         Returns:
             ``Tokens -> (N, dim_out)``.
@@ -178,7 +178,7 @@ class X3DBackbone(nn.Module):
 
 
 def _initialize(module: nn.Module) -> None:
-    """Initialize as published; batch norm is 1 and 0 already."""
+    """Initialize as published; batch norm already has weight 1 and bias 0."""
     if isinstance(module, nn.Conv3d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:
@@ -186,7 +186,7 @@ def _initialize(module: nn.Module) -> None:
 
 
 def _size(cfg: CfgNode) -> X3DSize:
-    """Work the channels and depths out. Read: X3D, RESNET.NUM_GROUPS."""
+    """Compute channels and depths. Read: X3D, RESNET.NUM_GROUPS."""
     section = cfg.X3D
     first = section.DIM_C1
     base = [round_channels(first * _STAGE_FACTOR) if section.SCALE_RES2 else first]
@@ -213,7 +213,7 @@ def _from_config(cfg: CfgNode, *, shortcut_norm: bool) -> X3DBackbone:
         drop_path=cfg.MODEL.DROPCONNECT_RATE,
         act_checkpoint=cfg.MODEL.ACT_CHECKPOINT,
     )
-    # Blocks that start as the identity.
+    # Residual branches with zero initialization.
     branches = [module for module in model.modules() if isinstance(module, X3DBranch)]
     for branch in branches:
         if cfg.RESNET.ZERO_INIT_FINAL_BN:
@@ -225,7 +225,7 @@ def _from_config(cfg: CfgNode, *, shortcut_norm: bool) -> X3DBackbone:
 
 @BACKBONE_REGISTRY.register()
 def x3d(cfg: CfgNode) -> X3DBackbone:
-    """Build X3D; the YAMLs of XS, S, M and L set its factors.
+    """Build X3D; the configs of XS, S, M and L set its factors.
 
     Args:
         cfg: Read: X3D, RESNET.ZERO_INIT_FINAL_BN, ZERO_INIT_FINAL_CONV, NUM_GROUPS,
@@ -242,7 +242,7 @@ def ptv_x3d(cfg: CfgNode) -> X3DBackbone:
     """Build pytorchvideo's X3D: no batch norm on the first stage's shortcut, which only strides.
 
     Args:
-        cfg: As for :func:`x3d`.
+        cfg: As in :func:`x3d`.
 
     Returns:
         The backbone.
@@ -252,13 +252,13 @@ def ptv_x3d(cfg: CfgNode) -> X3DBackbone:
 
 @MODEL_REGISTRY.register_as("PTVX3D")
 def ptv_x3d_classifier(cfg: CfgNode) -> Classifier:
-    """Build a classifier on pytorchvideo's X3D, which YAMLs of this name call ``x3d``, too."""
+    """Build a classifier with pytorchvideo's X3D, whose YAMLs have ARCH ``x3d``, too."""
     return build_classifier(cfg, arch="ptv_x3d" if cfg.MODEL.ARCH == "x3d" else "")
 
 
 @register_check
 def check_x3d(cfg: CfgNode) -> list[Problem]:
-    """Find what X3D cannot do.
+    """Find values that X3D does not support.
 
     Args:
         cfg: The merged configuration.
@@ -274,6 +274,6 @@ def check_x3d(cfg: CfgNode) -> list[Problem]:
         problems.append(Problem("RESNET.STRIDE_1X1", message))
     for key in ("WIDTH_FACTOR", "DEPTH_FACTOR", "BOTTLENECK_FACTOR", "DIM_C1", "DIM_C5"):
         if cfg.X3D[key] <= 0:
-            message = f"got {cfg.X3D[key]}, expected more than 0."
+            message = f"got {cfg.X3D[key]}, expected a number > 0."
             problems.append(Problem(f"X3D.{key}", message))
     return problems

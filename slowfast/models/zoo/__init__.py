@@ -1,1 +1,1 @@
-"""Named weights: ``rows`` holds the registry and finds files, the others fill it."""
+"""Named weights: ``rows`` has the registry and resolves paths, the other modules fill it."""

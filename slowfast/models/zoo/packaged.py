@@ -1,9 +1,9 @@
-"""Rows for small weights that a project ships in a package of its own: one folder, one row.
+"""Zoo entries for small weights that a project ships in a package, one folder per entry.
 
-``PACKAGE/NAME/`` holds ``NAME.pyth`` (weights in float16), ``NAME.pyth.sha256``, ``row.yaml`` (what
-people have to say about them), ``config.yaml`` (of the training), ``evaluate.yaml`` (of the
-evaluation), ``results.json`` (what that gave) and ``json_stats.log``. ``tools/export_weights.py``
-writes them. A folder without ``row.yaml`` is none of these.
+``PACKAGE/NAME/`` holds ``NAME.pyth`` (weights in float16), ``NAME.pyth.sha256``, ``row.yaml``
+(data, license, notes), ``config.yaml`` (of the training), ``evaluate.yaml`` (of the evaluation),
+``results.json`` (of the evaluation) and ``json_stats.log``. ``tools/export_weights.py`` writes
+them. Folders without ``row.yaml`` are ignored.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from slowfast.utils.io import read_json
 __all__ = ["RowFacts", "packaged_rows", "read_facts", "read_package_results", "row_file"]
 
 _FORMAT = "this framework, float16"
-_SOURCE = "this project; made by what row.yaml says, measured by evaluate.yaml"
+_SOURCE = "this project; trained as in row.yaml, evaluated by evaluate.yaml"
 
 
 class RowFacts(NamedTuple):
-    """What ``row.yaml`` holds.
+    """Content of ``row.yaml``.
 
     Attributes:
-        data: What the weights were trained on.
-        licence: Of the weights.
-        attribution: Who has to be named for the data, and why it may be used.
-        note: What a user must know.
-        metrics: The headline: names in results.json; empty: all.
-        commands: Command lines that made the weights.
+        data: Training data of the weights.
+        licence: License of the weights.
+        attribution: Attribution and terms of use of the data.
+        note: Note for users.
+        metrics: Headline metrics of results.json; empty: all.
+        commands: Commands of the training.
     """
 
     data: str
@@ -47,35 +47,35 @@ class RowFacts(NamedTuple):
 
 
 def row_file(folder: Path) -> Path:
-    """Say where the facts of a folder of weights are kept.
+    """Return the path of ``row.yaml`` in a folder of weights.
 
     Args:
-        folder: Of one row.
+        folder: Folder of the weights.
 
     Returns:
-        ``row.yaml`` in it.
+        The path.
     """
     return folder / "row.yaml"
 
 
 def read_facts(folder: Path) -> RowFacts:
-    """Read what people say about weights.
+    """Read ``row.yaml`` of a folder of weights.
 
     Args:
-        folder: Of one row.
+        folder: Folder of the weights.
 
     Returns:
         The facts.
 
     Raises:
-        UserError: If the file is not what it should be.
+        UserError: If the file is invalid.
     """
     path = row_file(folder)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     known = RowFacts._fields
     if not isinstance(content, dict) or not {"data", "licence"} <= set(content) <= set(known):
         raise UserError(
-            f"{path} must hold 'data' and 'licence', and may hold {', '.join(known[2:])}."
+            f"{path} must have 'data' and 'licence', and may have {', '.join(known[2:])}."
         )
     metrics = tuple(METRICS.get(name, name) for name in content.get("metrics") or ())
     commands = tuple(content.get("commands") or ())
@@ -83,25 +83,24 @@ def read_facts(folder: Path) -> RowFacts:
 
 
 def packaged_rows(package: str) -> Iterator[ZooEntry]:
-    """List the weights that lie in a package.
+    """List the weights in a package.
 
     Args:
-        package: Name of an installed package with a folder per row; none is listed where it is not
-            installed.
+        package: Name of a package with a folder per entry; none is listed if it is not installed.
 
     Yields:
-        Rows, by name.
+        Entries, by name.
     """
     root = package_folder(package)
     found = sorted(root.glob("*/row.yaml")) if root is not None else []
     for path in found:
         name, facts = path.parent.name, read_facts(path.parent)
         digest = path.with_name(f"{name}.pyth.sha256")
-        address = f"{PACKAGE_SCHEME}{package}/{name}"
+        base = f"{PACKAGE_SCHEME}{package}/{name}"
         yield ZooEntry(
             name=name,
-            url=f"{address}/{name}.pyth",
-            config=f"{address}/evaluate.yaml",
+            url=f"{base}/{name}.pyth",
+            config=f"{base}/evaluate.yaml",
             format=_FORMAT,
             data=facts.data,
             licence=facts.licence,
@@ -114,16 +113,16 @@ def packaged_rows(package: str) -> Iterator[ZooEntry]:
 
 
 def read_package_results(row: ZooEntry) -> dict[str, Any]:
-    """Read what was measured of weights that lie in a package.
+    """Read the results of weights in a package.
 
     Args:
-        row: Of ``packaged_rows``.
+        row: An entry of ``packaged_rows``.
 
     Returns:
-        The content of their results.json; empty before they are measured.
+        The content of their results.json; empty if there are no results yet.
 
     Raises:
-        UserError: If the weights lie in no package, or are missing.
+        UserError: If the weights are not in a package, or are missing.
     """
     if not row.is_packaged:
         raise UserError(f"zoo://{row.name} is downloaded and has no results.json of this project.")

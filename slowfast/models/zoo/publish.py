@@ -1,4 +1,4 @@
-"""From a training run's checkpoint to a small file to publish: weights alone, in float16."""
+"""Converts a training checkpoint to a small file for publication: weights only, in float16."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from slowfast.utils.io import atomic_path
 __all__ = ["HalfStateDict", "portable_config", "to_float", "to_half", "write_weights"]
 
 _MEGABYTE = 1_000_000
-_ADDRESSES = ("zoo://", "http://", "https://", PACKAGE_SCHEME)
+_URLS = ("zoo://", "http://", "https://", PACKAGE_SCHEME)
 
 
 class HalfStateDict(NamedTuple):
     """Weights in float16.
 
     Attributes:
-        state: Key -> tensor; whole numbers and types other than float32 are as they were.
-        kept: Keys that stay float32: float16 cannot hold their values.
+        state: Key -> tensor; other dtypes than float32 are unchanged.
+        kept: Keys that stay float32, as their values are beyond float16.
     """
 
     state: dict[str, Tensor]
@@ -50,7 +50,7 @@ def to_half(state: Mapping[str, Tensor]) -> HalfStateDict:
     for key, value in state.items():
         value = value.detach().cpu()
         if value.is_floating_point() and not value.isfinite().all():
-            raise UserError(f"{key} holds values that are not finite: such weights are of no use.")
+            raise UserError(f"{key} has values that are not finite: such weights are unusable.")
         if value.dtype == torch.float32:
             half = value.half()
             if half.isfinite().all():
@@ -62,13 +62,13 @@ def to_half(state: Mapping[str, Tensor]) -> HalfStateDict:
 
 
 def to_float(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Cast float16 tensors to float32, exactly, as loading them into a model does.
+    """Cast float16 tensors to float32, as when they are loaded into a model.
 
     Args:
         state: Key -> tensor.
 
     Returns:
-        Key -> tensor, as the model holds them.
+        Key -> tensor, with the dtypes of the model.
     """
     return {
         key: value.float() if value.dtype == torch.float16 else value
@@ -77,17 +77,17 @@ def to_float(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_weights(path: Path, content: Mapping[str, Any], max_mb: float) -> None:
-    """Write a file of weights in one step, unless the published ones grow too large.
+    """Write a file of weights atomically, unless the published weights become too large.
 
-    The bytes depend on the content alone, not on the file's name or the time.
+    The bytes depend on the content only, not on the file name or the time.
 
     Args:
         path: ``ROOT/NAME/NAME.pyth``.
         content: Tensors, plain numbers, strings and containers of them.
-        max_mb: Of all files ``ROOT/*/*.pyth`` together, in 10^6 bytes.
+        max_mb: Largest total size of all files ``ROOT/*/*.pyth``, in 10^6 bytes.
 
     Raises:
-        UserError: If they would hold more; what was there stays.
+        UserError: If they would be larger; existing files are unchanged.
     """
     others = [file for file in path.parent.parent.glob("*/*.pyth") if file != path]
     with atomic_path(path) as temporary:
@@ -96,29 +96,29 @@ def write_weights(path: Path, content: Mapping[str, Any], max_mb: float) -> None
         own, rest = temporary.stat().st_size, sum(other.stat().st_size for other in others)
         if own + rest > max_mb * _MEGABYTE:
             raise UserError(
-                f"--max-mb: {path.name} holds {own / _MEGABYTE:.2f} MB and the others in "
+                f"--max-mb: {path.name} has {own / _MEGABYTE:.2f} MB and the others in "
                 f"{path.parent.parent} {rest / _MEGABYTE:.2f} MB, together more than {max_mb:g}. "
-                "Train a narrower model (RESNET.WIDTH_PER_GROUP), or allow more."
+                "Train a narrower model (RESNET.WIDTH_PER_GROUP), or raise the limit."
             )
 
 
 def portable_config(text: str, name: str) -> str:
-    """Take from a run's complete configuration what only its machine knows.
+    """Remove machine-specific values from the complete configuration of a run.
 
     Args:
-        text: YAML, as checkpoints hold it.
-        name: Of the weights.
+        text: YAML from a checkpoint.
+        name: Name of the weights.
 
     Returns:
-        YAML without places of files, with OUTPUT_DIR ``output/NAME``; the demo overlay, which is
-        merged already, is not named again.
+        YAML without paths, with OUTPUT_DIR ``output/NAME`` and without the demo overlay, which is
+        already merged.
 
     Raises:
-        UserError: If it is no configuration.
+        UserError: If it is not a configuration.
     """
     tree = yaml.safe_load(text)
     if not isinstance(tree, dict):
-        raise UserError("the checkpoint holds no configuration (cfg): it is of another framework.")
+        raise UserError("the checkpoint has no configuration (cfg): it is of another framework.")
     tree = _blank(tree, "")
     tree["OUTPUT_DIR"] = f"output/{name}"
     if "DEMO_CFG" in tree.get("DATA", {}):
@@ -132,7 +132,7 @@ def _blank(node: Any, key: str) -> Any:
         return {name: _blank(value, f"{prefix}{name}") for name, value in node.items()}
     if isinstance(node, list):
         return [_blank(value, key) for value in node]
-    if not isinstance(node, str) or node.startswith(_ADDRESSES):
+    if not isinstance(node, str) or node.startswith(_URLS):
         return node
     is_absolute = PurePosixPath(node).is_absolute() or PureWindowsPath(node).is_absolute()
     return "" if is_path_key(key) or is_absolute or node.startswith("~") else node

@@ -1,4 +1,4 @@
-"""Rows of the zoo for weights that others publish, from ``published.yaml``."""
+"""Zoo entries of weights that other projects publish, from ``published.yaml``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def published() -> Iterator[ZooEntry]:
     """List the weights of PySlowFast, pytorchvideo and torchvision.
 
     Yields:
-        Rows, in the order of the file.
+        Entries, in the order of the file.
     """
     text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
     for fields in yaml.safe_load(text)["rows"]:

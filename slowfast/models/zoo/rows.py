@@ -1,7 +1,7 @@
-"""The zoo: published weights by name, and the one function that turns a path into a local file.
+"""The model zoo: published weights by name, and the resolution of paths to local files.
 
-Wherever a CHECKPOINT_FILE_PATH is read, a path, an http(s) address, ``package://PACKAGE/PATH`` and
-``zoo://NAME`` all work: ``resolve`` turns each into a local file.
+A CHECKPOINT_FILE_PATH may be a path, an http(s) URL, ``package://PACKAGE/PATH`` or ``zoo://NAME``:
+``resolve`` maps each to a local file.
 """
 
 from __future__ import annotations
@@ -43,24 +43,23 @@ ZOO_REGISTRY.__doc__ = """
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """One published file of weights.
+    """An entry of the zoo: one published file of weights.
 
     Attributes:
-        name: What stands behind ``zoo://``.
-        url: Address of the file: https, or ``package://PACKAGE/PATH`` for one that is installed
+        name: Name after ``zoo://``.
+        url: URL of the file: https, or ``package://PACKAGE/PATH`` for one that is installed
             with a project.
-        config: The YAML that builds its model, as for ``--cfg``.
-        format: Whose names and container it has, for the table; how keys are renamed is found out
-            when they are read.
-        data: What it was trained on.
-        licence: Of the weights.
-        top1: Published accuracy in percent, or None where none was published.
-        metric: What ``top1`` is, where it is not top-1 accuracy on the videos of ``data``.
-        source: Where address and accuracy are published.
-        sha256: The publisher's hash or its beginning, where it is not in the file's name.
-        words: Overrides that the YAML needs for this file, as on a command line.
-        note: What a user must know.
-        is_tried: Whether the address was fetched and the file loaded when the row was written.
+        config: Config of its model, as for ``--cfg``.
+        format: Format of the checkpoint, for the table; the key conversion is detected on loading.
+        data: Training data.
+        licence: License of the weights.
+        top1: Published accuracy in percent, or None if none was published.
+        metric: The metric of ``top1``, if it is not top-1 accuracy on the videos of ``data``.
+        source: Where URL and accuracy are published.
+        sha256: The publisher's hash or its beginning, if it is not in the file name.
+        words: Overrides of the config for this file, as on a command line.
+        note: Note for users.
+        is_tried: Whether the file was downloaded and loaded when the entry was added.
     """
 
     name: str
@@ -79,20 +78,20 @@ class ZooEntry:
 
     @property
     def published_hash(self) -> str:
-        """The publisher's hash or its beginning, or "" where none is known."""
+        """The publisher's hash or its beginning, or "" if none is known."""
         return self.sha256 or hash_in_name(self.url)
 
     @property
     def is_packaged(self) -> bool:
-        """Whether the file is installed with a project, so that nothing is downloaded."""
+        """Whether the file is installed with a project, so that no download is needed."""
         return self.url.startswith(PACKAGE_SCHEME)
 
 
 def register_rows(rows: Callable[[], Iterable[ZooEntry]]) -> Callable[[], Iterable[ZooEntry]]:
-    """Register every row that a function returns, as belonging to the function's module.
+    """Register all entries that a function returns, as part of the function's module.
 
     Args:
-        rows: Called once, now.
+        rows: A function, called once immediately.
 
     Returns:
         The same function, so that this works as a decorator.
@@ -111,16 +110,16 @@ def _entry(row: ZooEntry, module: str) -> Callable[[], ZooEntry]:
 
 
 def find_row(name: str) -> ZooEntry:
-    """Find a row.
+    """Find an entry of the zoo.
 
     Args:
-        name: With or without ``zoo://`` in front.
+        name: Its name, with or without ``zoo://``.
 
     Returns:
-        The row.
+        The entry.
 
     Raises:
-        UserError: If there is none; names the nearest one, or the project that has it.
+        UserError: If there is none; the message has the closest name, or the project that has it.
     """
     plain = name.removeprefix(_SCHEME)
     if plain not in ZOO_REGISTRY:
@@ -131,7 +130,7 @@ def find_row(name: str) -> ZooEntry:
 
 @register_check
 def check_zoo(cfg: CfgNode) -> list[Problem]:
-    """Find names that the zoo does not have, before anything is loaded.
+    """Find unknown zoo names, before anything is loaded.
 
     Args:
         cfg: The merged configuration.
@@ -150,48 +149,48 @@ def check_zoo(cfg: CfgNode) -> list[Problem]:
 
 
 def resolve(path: str | Path) -> Path:
-    """Turn what a user wrote into a file or folder of this machine. Every rank must call it.
+    """Resolve a path or URL to a local file or folder. Every rank must call this.
 
     Args:
-        path: A path, an http(s) address, ``package://PACKAGE/PATH`` or ``zoo://NAME``.
+        path: A path, an http(s) URL, ``package://PACKAGE/PATH`` or ``zoo://NAME``.
 
     Returns:
-        The local path; a path that was local is returned as it is and may not exist.
+        The local path; a local path is returned unchanged and may not exist.
 
     Raises:
-        UserError: If a file cannot be fetched, here or on another rank.
+        UserError: If a file cannot be downloaded, on this or another rank.
     """
-    address, sha256 = str(path), ""
-    if address.startswith(_SCHEME):
-        row = find_row(address)
-        address, sha256 = row.url, row.published_hash
-    if address.startswith(PACKAGE_SCHEME):
-        return on_all_ranks(lambda: _find_installed(address, sha256))
-    if address.startswith(("http://", "https://")):
-        return on_all_ranks(lambda: fetch(address, sha256=sha256))
+    url, sha256 = str(path), ""
+    if url.startswith(_SCHEME):
+        row = find_row(url)
+        url, sha256 = row.url, row.published_hash
+    if url.startswith(PACKAGE_SCHEME):
+        return on_all_ranks(lambda: _find_installed(url, sha256))
+    if url.startswith(("http://", "https://")):
+        return on_all_ranks(lambda: fetch(url, sha256=sha256))
     return Path(path)
 
 
-def _find_installed(address: str, sha256: str) -> Path:
-    """Find a file of an installed package; compare it with its hash or the beginning of that."""
-    file = find_package_file(address)
+def _find_installed(url: str, sha256: str) -> Path:
+    """Find a file of an installed package, and verify its hash."""
+    file = find_package_file(url)
     got = file_sha256(file) if sha256 else ""
     if not got.startswith(sha256.lower()):
         raise UserError(
             f"{file} is damaged: its SHA-256 begins with {got[:12]}, expected {sha256[:12]}. "
-            "Install it again, or take it from the repository again."
+            "Install it again, or restore it from the repository."
         )
     return file
 
 
 def describe_source(path: str | Path) -> str:
-    """Say which configuration a file of the zoo belongs to, to end an error message.
+    """Return the config of a zoo file, as the end of an error message.
 
     Args:
         path: Any path.
 
     Returns:
-        A sentence that begins with a space, or "" for what is not of the zoo.
+        A sentence with a leading space, or "" if the path is not of the zoo.
     """
     name = str(path).removeprefix(_SCHEME)
     if name == str(path) or name not in ZOO_REGISTRY:

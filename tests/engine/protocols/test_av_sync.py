@@ -36,16 +36,16 @@ def test_the_shift_is_asked_for():
     asked = []
 
     class Asked(Given):
-        def features(self, split, *, sound_shift_sec=0.0):
-            asked.append((split, sound_shift_sec))
-            return super().features(split, sound_shift_sec=sound_shift_sec)
+        def features(self, split, *, audio_offset_sec=0.0):
+            asked.append((split, audio_offset_sec))
+            return super().features(split, audio_offset_sec=audio_offset_sec)
 
     av_sync(Asked(similar([0.1]), later=similar([0.2])), probe_cfg(SYNC_OFFSET_SEC=0.25))
     assert asked == [("test", 0.0), ("test", 0.25)]
 
 
 def test_what_it_needs():
-    with pytest.raises(UserError, match="embeddings in one space"):
+    with pytest.raises(UserError, match="joint embedding space"):
         av_sync(Given(*blob_tables()), probe_cfg())
     silent = similar([0.0], valid=[False])
     with pytest.raises(UserError, match="a test video with audio"):

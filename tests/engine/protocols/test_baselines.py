@@ -7,7 +7,7 @@ from helpers.probes import probe_cfg
 from slowfast.config import UserError
 from slowfast.engine.protocols.baselines import (
     baselines,
-    mean_colour,
+    mean_color,
     mean_frame_difference,
     mel_moments,
     mel_statistics,
@@ -18,7 +18,7 @@ from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Result
 def test_descriptions_by_hand():
     video = torch.zeros(1, 1, 2, 2, 2, 3, dtype=torch.uint8)
     video[0, 0, 1, 0, 0, 0] = 200  # one red pixel in the second frame
-    assert mean_colour(video).tolist() == [[[0, 0, 0, 50, 0, 0]]]
+    assert mean_color(video).tolist() == [[[0, 0, 0, 50, 0, 0]]]
     assert mean_frame_difference(video)[0, 0].tolist() == pytest.approx([200 / 12])
     mel = torch.tensor([[1.0, 3.0], [2.0, 2.0]]).view(1, 1, 1, 2, 2)
     assert mel_moments(mel).tolist() == [[[2.0, 2.0, 5.0, 4.0]]]

@@ -47,7 +47,7 @@ def test_the_result_is_the_mean_over_draws_with_its_interval(caplog):
     with caplog.at_level(logging.INFO):
         results = few_shot(given, probe_cfg())
     assert list(results) == ["few_shot_1", "few_shot_5", "few_shot_10"]
-    assert "no figure for k = 20, a class has 12 videos" in caplog.text
+    assert "k = 20 is skipped, as a class has 12 videos" in caplog.text
     one = results["few_shot_1"]
     assert one.count == 5
     assert one.chance == pytest.approx(1 / 3)

@@ -59,7 +59,8 @@ def test_the_end_of_the_list_is_told(caplog):
     with caplog.at_level(logging.INFO):
         linear_probe(Given(*blob_tables(spread=0.01)), probe_cfg(WEIGHT_DECAY_GRID=[1e-4, 1e-3]))
     assert (
-        "chose 0.001 (100.0 % in validation); at the end of PROBE.WEIGHT_DECAY_GRID" in caplog.text
+        "selected 0.001 (100.0 % in validation), at the end of PROBE.WEIGHT_DECAY_GRID"
+        in caplog.text
     )
 
 

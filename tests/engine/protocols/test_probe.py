@@ -30,7 +30,7 @@ def test_a_class_that_the_gallery_lacks_counts_as_wrong():
     assert split.target.tolist() == [0, -1, -1, -1]
     assert split.chance(1) == 1 / 8
     (warning,) = given.warnings
-    assert "3 test videos are of classes that the train split lacks (labels 0, 3, 9)" in warning
+    assert "3 test videos have classes that are not in the train split (labels 0, 3, 9)" in warning
     results = count_hits(torch.tensor([[9.0, 0.0]]).expand(4, 2), split, "knn")
     assert results["knn_top1"].value == 0.25
 
@@ -63,7 +63,7 @@ def test_the_feature_is_needed(protocol):
     with pytest.raises(UserError, match=r"'video'.*gives: audio\); set PROBE.FEATURE audio"):
         PROTOCOL_REGISTRY.get(protocol)(sound, probe_cfg())
     nothing = Given(*blob_tables(name="scores"))
-    with pytest.raises(UserError, match=r"gives: none.*this model gives none to be probed"):
+    with pytest.raises(UserError, match=r"it has: none.*this model has no features"):
         PROTOCOL_REGISTRY.get(protocol)(nothing, probe_cfg())
 
 
@@ -88,7 +88,7 @@ def test_silent_videos_are_not_learned_from_but_are_measured():
     assert probe.split.label.tolist() == [0, 1, 1]
     assert len(probe.queries) == len(probe.split.target) == 4
     (warning,) = given.warnings
-    assert "1 train videos without audio are left out; 2 test videos" in warning
+    assert "1 train videos without audio are skipped; 2 test videos" in warning
 
 
 def test_no_sound_at_all():

@@ -95,7 +95,7 @@ def test_a_collapsed_model_is_at_chance():
 
 
 def test_what_cross_modal_retrieval_needs():
-    with pytest.raises(UserError, match="embeddings in one space"):
+    with pytest.raises(UserError, match="needs a model with a joint"):
         cross_modal_retrieval(Given(*blob_tables()), probe_cfg())
     with pytest.raises(UserError, match="two test videos with audio"):
         cross_modal_retrieval(clips([[1.0]] * 2, [[1.0]] * 2, valid=[True, False]), probe_cfg())

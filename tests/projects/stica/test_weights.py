@@ -77,4 +77,4 @@ def test_their_evaluation_gives_their_results(row, capsys):
         pytest.skip(f"needs data that is not built in: {row.data}")
     # Other processors and numbers of threads round otherwise; a probe may choose another penalty.
     assert main(["--verify", row.name, "--tolerance", "4", "NUM_GPUS", "0"]) == 0
-    assert "as on record" in capsys.readouterr().out
+    assert "as recorded" in capsys.readouterr().out
