@@ -138,7 +138,7 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) 
     Args:
         path: The file to write; names of files may be any bytes.
         header: Column names.
-        rows: One value per column each; None is an empty cell.
+        rows: One value per column each; None is an empty field.
     """
     with (
         atomic_path(path) as temporary,

@@ -263,7 +263,9 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     run(tmp_path / "a")
     path = find_last_checkpoint(tmp_path / "a")
     words = ("MODEL.MODEL_NAME", "X3D", "MODEL.ARCH", "x3d", "TRAIN.CHECKPOINT_EPOCH_RESET", True)
-    with pytest.raises(UserError, match=r"TRAIN.CHECKPOINT_FILE_PATH: .* no key of the checkpoint matches"):
+    with pytest.raises(
+        UserError, match=r"TRAIN.CHECKPOINT_FILE_PATH: .* no key of the checkpoint matches"
+    ):
         start(tmp_path / "b", path, *words)
 
 

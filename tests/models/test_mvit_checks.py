@@ -35,7 +35,11 @@ def test_other_backbones_are_not_checked():
         ({"PATCH_KERNEL": [7, 7]}, "PATCH_KERNEL", "expected time, height and width"),
         ({"USE_FIXED_SINCOS_POS": True, "USE_ABS_POS": False}, "USE_FIXED_SINCOS_POS", "needs"),
         ({"USE_FIXED_SINCOS_POS": True, "EMBED_DIM": 40}, "EMBED_DIM", "a multiple of 16"),
-        ({"NUM_HEADS": 5}, "NUM_HEADS", "block 0 has 96 channels, which are not divisible by 5 heads"),
+        (
+            {"NUM_HEADS": 5},
+            "NUM_HEADS",
+            "block 0 has 96 channels, which are not divisible by 5 heads",
+        ),
         (
             {"HEAD_MUL": [[3, 5.0]], "DIM_MUL_IN_ATT": True, "POOL_FIRST": True},
             "NUM_HEADS",
