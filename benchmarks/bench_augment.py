@@ -111,7 +111,7 @@ def draw_sample(seed: int) -> list[ViewParams]:
         blur=Blur(sigma=(0.1, 2.0), prob=0.5),
     )
     rng = np.random.default_rng(seed)
-    return [transform.draw(HEIGHT, WIDTH, rng) for _ in range(VIEWS)]
+    return [transform.sample(HEIGHT, WIDTH, rng) for _ in range(VIEWS)]
 
 
 def naive_view(frames: np.ndarray, params: ViewParams) -> Tensor:

@@ -179,7 +179,7 @@ def decoded_batch(cfg: CfgNode) -> dict[str, Tensor]:
         "aug_seed": torch.arange(size),
     }
     dataset = DATASET_REGISTRY.get(cfg.TRAIN.DATASET.lower())
-    if not getattr(dataset, "sound_only", False):
+    if not getattr(dataset, "audio_only", False):
         views, frames = cfg.DATA.TRAIN_CROP_NUM_SPATIAL, cfg.DATA.NUM_FRAMES
         shape = (size, views, frames, side, side, 3)
         batch["video"] = torch.randint(256, shape, dtype=torch.uint8)

@@ -1,1 +1,1 @@
-"""From files to batches on the device."""
+"""Datasets, decoding, augmentation and loaders: from media files to batches on the device."""

@@ -1,6 +1,8 @@
-"""Augmentation of audio on the device: loudness and masks, drawn from each sample's seed alone.
+"""Augmentation of audio on the device: volume jitter and SpecAugment.
 
-Legend: B batch, N samples of a waveform, F mel bands, S spectrogram steps.
+All random numbers follow from ``aug_seed``, the seed of each sample.
+
+Legend: B batch, N samples of a waveform, F mel bins, S time frames.
 """
 
 from __future__ import annotations
@@ -16,34 +18,34 @@ __all__ = ["SpecAugment", "build_spec_augment", "volume_jitter"]
 
 
 def volume_jitter(audio: Tensor, aug_seed: Tensor, low: float, high: float) -> Tensor:
-    """Multiply every waveform by a factor from U(low, high). Nothing is clipped.
+    """Multiply every waveform by a factor sampled from U(low, high), without clipping.
 
     Args:
         audio: float (B, N), waveforms.
-        aug_seed: int64 (B,), decides the factors.
+        aug_seed: int64 (B,), the seeds that the factors are sampled from.
         low: Smallest factor.
         high: Largest factor.
 
     Returns:
-        float (B, N), of the same type.
+        float (B, N), with the dtype of ``audio``.
     """
     factor = low + (high - low) * uniform(aug_seed, STREAM_VOLUME, 1)  # (B, 1)
     return audio * factor.to(audio.dtype)
 
 
 class SpecAugment(nn.Module):
-    """Masks bands and steps of a spectrogram (Park et al., Interspeech 2019; without time warp).
+    """Masks mel bins and time frames of a spectrogram, without time warping.
 
-    A mask covers int(U(0, widest)) neighboring bands or steps (so at most ``widest`` - 1, and none
-    at times) at a uniform place. Masked values become the mean of their own spectrogram: a
-    neutral level whatever the units, where 0 would be a loud or a silent patch, depending on the
-    normalization.
+    Source: Park et al., "SpecAugment", Interspeech 2019. A mask covers int(U(0, width))
+    neighboring mel bins or time frames, at most ``width`` - 1 and possibly none, at a uniformly
+    sampled position. Masked values become the mean of their spectrogram. The mean is neutral
+    whatever the normalization; 0 could be a loud or a silent patch.
 
     Args:
-        num_freq: Masks over bands.
-        num_time: Masks over steps.
-        freq_width: Bound of a mask's width, in bands.
-        time_width: Bound of a mask's width, in steps.
+        num_freq: Number of frequency masks.
+        num_time: Number of time masks.
+        freq_width: Bound of the width of a frequency mask, in mel bins.
+        time_width: Bound of the width of a time mask, in time frames.
 
     Raises:
         ValueError: If a number is negative.
@@ -67,36 +69,36 @@ class SpecAugment(nn.Module):
 
         Args:
             spectrogram: float (B, 1, F, S).
-            aug_seed: int64 (B,), decides the masks.
+            aug_seed: int64 (B,), the seeds that the masks are sampled from.
 
         Returns:
-            float (B, 1, F, S), of the same type.
+            float (B, 1, F, S), with the dtype of ``spectrogram``.
         """
-        bands, steps = spectrogram.shape[2:]
-        in_freq = _draw_masks(aug_seed, STREAM_SPECAUG, *self.freq, bands)  # (B, F)
-        in_time = _draw_masks(aug_seed, STREAM_SPECAUG + 1, *self.time, steps)  # (B, S)
+        num_mel, num_frames = spectrogram.shape[2:]
+        in_freq = _sample_masks(aug_seed, STREAM_SPECAUG, *self.freq, num_mel)  # (B, F)
+        in_time = _sample_masks(aug_seed, STREAM_SPECAUG + 1, *self.time, num_frames)  # (B, S)
         masked = in_freq[:, None, :, None] | in_time[:, None, None, :]  # (B, 1, F, S)
         return torch.where(masked, spectrogram.mean(dim=(2, 3), keepdim=True), spectrogram)
 
 
-def _draw_masks(aug_seed: Tensor, stream: int, num: int, widest: int, length: int) -> Tensor:
-    """Draw masks on an axis of that length: bool (B, length), True where any of them lies."""
-    draws = uniform(aug_seed, stream, 2 * num)  # (B, 2 num)
-    width = (draws[:, :num] * widest).floor().clamp(max=length)  # (B, num)
-    start = (draws[:, num:] * (length - width + 1)).floor()
+def _sample_masks(aug_seed: Tensor, stream: int, num: int, widest: int, length: int) -> Tensor:
+    """Sample the masks of an axis: bool (B, length), True where at least one mask covers it."""
+    numbers = uniform(aug_seed, stream, 2 * num)  # (B, 2 num)
+    width = (numbers[:, :num] * widest).floor().clamp(max=length)  # (B, num)
+    start = (numbers[:, num:] * (length - width + 1)).floor()
     position = torch.arange(length, device=aug_seed.device)
     start, end = start[:, :, None], (start + width)[:, :, None]  # (B, num, 1)
     return ((start <= position) & (position < end)).any(dim=1)
 
 
 def build_spec_augment(cfg: CfgNode) -> SpecAugment | None:
-    """Build the masks that ``AUDIO.SPECAUG`` describes.
+    """Build SpecAugment from ``AUDIO.SPECAUG``.
 
     Args:
         cfg: The configuration.
 
     Returns:
-        The module, or None when it is off.
+        The module, or None if ``AUDIO.SPECAUG.ENABLE`` is False.
 
     Raises:
         ValueError: If a setting is out of range.

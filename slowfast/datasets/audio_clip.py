@@ -1,4 +1,4 @@
-"""The audio of clips: windows of a track, plain or with the track taken as a loop.
+"""The audio of clips: windows of the audio stream, optionally with the stream looped.
 
 Legend: A clips, N samples.
 """
@@ -14,10 +14,10 @@ from slowfast.datasets.audio import sec_to_num_samples
 from slowfast.datasets.clip_reader import ClipReader
 from slowfast.datasets.media.reader import MediaError
 
-__all__ = ["MIN_VALID_SOUND", "load_audio_clip", "load_audio_looped"]
+__all__ = ["MIN_VALID_AUDIO", "load_audio_clip", "load_audio_looped"]
 
-MIN_VALID_SOUND = 0.5
-"""Share of the window that must lie inside the audio track for the audio to count as there."""
+MIN_VALID_AUDIO = 0.5
+"""Fraction of a window that must overlap the audio stream for its audio to be valid."""
 
 
 def load_audio_clip(
@@ -27,23 +27,24 @@ def load_audio_clip(
     clip_sec: float,
     sample_rate_hz: int,
     shift_sec: float = 0.0,
-    min_share: float = MIN_VALID_SOUND,
+    min_share: float = MIN_VALID_AUDIO,
 ) -> dict[str, np.ndarray]:
-    """Read the audio of clips as the entries of a sample.
+    """Read the audio of clips as entries of a sample.
 
     Args:
         reader: The open file.
-        starts_sec: Where the A clips start, in seconds on the file's clock.
-        clip_sec: Length of a clip; 0: nothing is read.
-        sample_rate_hz: Rate that audio is resampled to.
-        shift_sec: Read from so much later, the track being a loop. 0: where the clips are.
-        min_share: A clip has audio when at least this share of it lies inside the track.
+        starts_sec: Start of each of the A clips, in seconds of presentation time (PTS).
+        clip_sec: Length of a clip, in seconds; 0: no audio is read.
+        sample_rate_hz: Sample rate that the audio is resampled to.
+        shift_sec: Offset of the audio relative to the video, in seconds; the audio stream is
+            looped. 0: no offset.
+        min_share: Audio is valid if at least this fraction of the clip overlaps the audio stream.
 
     Returns:
-        ``audio``: float32 (A, N), and ``audio_valid``: bool (A,); nothing if ``clip_sec`` is 0.
+        ``audio``: float32 (A, N), and ``audio_valid``: bool (A,); empty if ``clip_sec`` is 0.
 
     Raises:
-        MediaError: If damage leaves nothing of a window inside the track.
+        MediaError: If nothing of a window inside the audio stream can be decoded.
     """
     if not clip_sec:
         return {}
@@ -64,35 +65,35 @@ def load_audio_clip(
 def load_audio_looped(
     reader: ClipReader, start_sec: float, num_samples: int, sample_rate_hz: int
 ) -> tuple[NDArray[np.float32], float]:
-    """Read a window of a track that goes on at its start when it is over.
+    """Read a window of the audio stream, which is looped.
 
     Args:
         reader: The open file.
-        start_sec: Where the window starts, in seconds on the file's clock; anywhere.
+        start_sec: Start of the window, in seconds of presentation time; any value.
         num_samples: N.
-        sample_rate_hz: Wanted rate.
+        sample_rate_hz: Sample rate of the output.
 
     Returns:
-        float32 (N,), and the share of it that there is; zeros and 0 without audio.
+        float32 (N,), and the fraction of it that was decoded; zeros and 0 if there is no audio.
 
     Raises:
-        MediaError: If damage leaves nothing of what has to be read.
+        MediaError: If nothing of the window can be decoded.
     """
     try:
         first_sec, last_sec = reader.audio_extent_sec
-    except MediaError:  # as for a plain window: no audio is no fault of a video
+    except MediaError:  # as for a plain window: a video without audio is not a bad file
         return np.zeros(num_samples, np.float32), 0.0
     length = sec_to_num_samples(last_sec - first_sec, sample_rate_hz)
     if not length:
         return np.zeros(num_samples, np.float32), 0.0
     position = sec_to_num_samples(start_sec - first_sec, sample_rate_hz) % length
     if length <= num_samples:
-        sound, share = reader.read_audio(first_sec, length, sample_rate_hz)
-        return np.take(sound, np.arange(position, position + num_samples), mode="wrap"), share
+        audio, share = reader.read_audio(first_sec, length, sample_rate_hz)
+        return np.take(audio, np.arange(position, position + num_samples), mode="wrap"), share
     head = min(num_samples, length - position)
-    sound, share = reader.read_audio(first_sec + position / sample_rate_hz, head, sample_rate_hz)
+    audio, share = reader.read_audio(first_sec + position / sample_rate_hz, head, sample_rate_hz)
     if head == num_samples:
-        return sound, share
+        return audio, share
     rest, rest_share = reader.read_audio(first_sec, num_samples - head, sample_rate_hz)
     mean_share = (share * head + rest_share * (num_samples - head)) / num_samples
-    return np.concatenate([sound, rest]), mean_share
+    return np.concatenate([audio, rest]), mean_share

@@ -1,4 +1,4 @@
-"""Windows of audio files as samples, without pictures.
+"""Audio-only datasets: windows of audio files as samples.
 
 Legend: A windows of a file, N audio samples.
 """
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slowfast.config import CfgNode
-from slowfast.datasets.audio_clip import MIN_VALID_SOUND, load_audio_clip
+from slowfast.datasets.audio_clip import MIN_VALID_AUDIO, load_audio_clip
 from slowfast.datasets.clip_reader import ClipReader, open_row
 from slowfast.datasets.decode_cache import DecodedFiles
 from slowfast.datasets.labels import take_per_class
@@ -19,16 +19,16 @@ from slowfast.datasets.rows import EvalDataset, TrainDataset
 from slowfast.datasets.sampling import even_clip_starts, random_clip_start
 from slowfast.utils.random import STREAM_AUG_SEED, STREAM_CLIP, sample_rng
 
-__all__ = ["AudioEvalDataset", "AudioTrainDataset", "SoundSettings", "build_audio_dataset"]
+__all__ = ["AudioEvalDataset", "AudioSettings", "AudioTrainDataset", "build_audio_dataset"]
 
 
-class SoundSettings(NamedTuple):
-    """What is read of each file.
+class AudioSettings(NamedTuple):
+    """Settings of reading windows from files.
 
     Attributes:
         clip_sec: Length of a window, in seconds.
-        sample_rate_hz: Rate that audio is resampled to.
-        decoded: Where files are cached decoded; None: they are not.
+        sample_rate_hz: Sample rate that the audio is resampled to.
+        decoded: The cache of decoded files; None: no cache.
     """
 
     clip_sec: float = 1.0
@@ -36,13 +36,13 @@ class SoundSettings(NamedTuple):
     decoded: DecodedFiles | None = None
 
     def open(self, row: VideoRecord) -> ClipReader:
-        """Open a row's file, to be closed."""
+        """Open the file of a row; the caller closes it."""
         return open_row(row) if self.decoded is None else self.decoded.open(row)
 
     def read(self, reader: ClipReader, starts_sec: list[float]) -> dict[str, np.ndarray]:
         """Read ``audio`` (A, N) and ``audio_valid`` (A,) of windows.
 
-        A file that is shorter than a window lies in it as a whole: that is its audio, not a lack.
+        For a file shorter than a window, validity is relative to the length of the file.
         """
         first, last = reader.audio_extent_sec
         return load_audio_clip(
@@ -50,7 +50,7 @@ class SoundSettings(NamedTuple):
             starts_sec,
             clip_sec=self.clip_sec,
             sample_rate_hz=self.sample_rate_hz,
-            min_share=MIN_VALID_SOUND * min(1.0, (last - first) / self.clip_sec),
+            min_share=MIN_VALID_AUDIO * min(1.0, (last - first) / self.clip_sec),
         )
 
 
@@ -59,13 +59,13 @@ class AudioTrainDataset(TrainDataset):
 
     Args:
         manifest: The files.
-        settings: What is read of each.
-        seed: RNG_SEED; a sample depends on (seed, epoch, index) alone.
-        clips_per_video: Times that each file is visited in an epoch.
+        settings: How windows are read.
+        seed: RNG_SEED; a sample depends only on (seed, epoch, index).
+        clips_per_video: Number of windows sampled from each file per epoch.
     """
 
     def __init__(
-        self, manifest: Manifest, settings: SoundSettings, *, seed: int, clips_per_video: int = 1
+        self, manifest: Manifest, settings: AudioSettings, *, seed: int, clips_per_video: int = 1
     ) -> None:
         super().__init__(manifest, seed, clips_per_video)
         self.settings = settings
@@ -77,10 +77,10 @@ class AudioTrainDataset(TrainDataset):
             first, last = reader.audio_extent_sec
             rng = sample_rng(self.seed, epoch, index, STREAM_CLIP)
             start = random_clip_start(first, last, self.settings.clip_sec, rng)
-            sound = self.settings.read(reader, [start])
+            audio = self.settings.read(reader, [start])
         seed_rng = sample_rng(self.seed, epoch, index, STREAM_AUG_SEED)
         return {
-            **sound,
+            **audio,
             **row.fields,
             "label": row.label,
             "index": self.row(index),
@@ -91,22 +91,20 @@ class AudioTrainDataset(TrainDataset):
 
 
 class AudioEvalDataset(EvalDataset):
-    """Every file in evenly spread windows, a chunk of them per sample.
+    """Evenly spaced windows of every file; a sample holds a chunk of them.
 
     Args:
         manifest: The files.
-        settings: What is read of each.
+        settings: How windows are read.
         seed: RNG_SEED; only ``aug_seed`` depends on it.
-        num_clips: Windows per file, from its very start to its very end.
-        views_per_chunk: Windows that travel together, at most; at least one.
+        num_clips: Windows per file, evenly spaced from its start to its end.
+        views_per_chunk: Largest number of windows in a sample; a sample has at least one.
     """
-
-    __test__ = False  # Not a test case, whatever its name suggests to pytest.
 
     def __init__(
         self,
         manifest: Manifest,
-        settings: SoundSettings,
+        settings: AudioSettings,
         *,
         seed: int,
         num_clips: int,
@@ -124,9 +122,9 @@ class AudioEvalDataset(EvalDataset):
             first, last = reader.audio_extent_sec
             all_starts = even_clip_starts(first, last, self.settings.clip_sec, self._num_clips)
             starts = [float(all_starts[clip]) for clip in clips]
-            sound = self.settings.read(reader, starts)
+            audio = self.settings.read(reader, starts)
         return {
-            **sound,
+            **audio,
             **row.fields,
             "label": row.label,
             "index": index,
@@ -139,20 +137,20 @@ class AudioEvalDataset(EvalDataset):
 def build_audio_dataset(
     cfg: CfgNode, manifest: Manifest, split: str
 ) -> AudioTrainDataset | AudioEvalDataset:
-    """Make a split's dataset of audio alone from its manifest.
+    """Build the audio-only dataset of a split from its manifest.
 
     Args:
         cfg: The configuration.
         manifest: The files of the split.
-        split: "train" for random windows; "val" for one in the center; "test" and "gallery" for
-            TEST.NUM_ENSEMBLE_VIEWS of them.
+        split: "train" for random windows; "val" for the center window; "test" and "gallery" for
+            TEST.NUM_ENSEMBLE_VIEWS evenly spaced windows.
 
     Returns:
         The dataset.
     """
     decoded = DecodedFiles.from_cfg(cfg, with_video=False)
     manifest.require_fields(cfg.DATA.ROW_FIELDS)
-    settings = SoundSettings(cfg.AUDIO.CLIP_SEC, cfg.AUDIO.SAMPLE_RATE, decoded)
+    settings = AudioSettings(cfg.AUDIO.CLIP_SEC, cfg.AUDIO.SAMPLE_RATE, decoded)
     if split == "train":
         return AudioTrainDataset(
             take_per_class(manifest, cfg.DATA.TRAIN_VIDEOS_PER_CLASS, cfg.RNG_SEED),

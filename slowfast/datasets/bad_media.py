@@ -1,4 +1,4 @@
-"""Files that could not be used: recorded with their reason, counted, never silently replaced."""
+"""The log of files that could not be decoded, ``bad_media.csv``, and the limit on their number."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class BadMedia:
-    """One file that could not be used.
+    """A file that could not be decoded.
 
     Attributes:
-        row: Its row in the manifest; several samples may belong to it.
+        row: Its row in the manifest; several samples may come from one row.
         path: The file.
-        reason: One line.
+        reason: The error, in one line.
     """
 
     row: int
@@ -36,12 +36,12 @@ class BadMedia:
 
 
 class BadMediaLog:
-    """Records bad files in ``bad_media.csv`` and stops the run when there are too many.
+    """Records bad files in ``bad_media.csv`` and stops the run if there are too many.
 
     Args:
         folder: OUTPUT_DIR.
-        split: Name of the split, for the record.
-        num_files: Rows of the split's manifest.
+        split: Name of the split; the first column of the csv.
+        num_files: Number of rows of the split's manifest.
         max_fraction: DATA.MAX_BAD_FRACTION.
     """
 
@@ -55,13 +55,13 @@ class BadMediaLog:
         return len(self._paths)
 
     def add(self, bad: BadMedia) -> None:
-        """Record a file, once.
+        """Record a bad file; a file that is already recorded is skipped.
 
         Args:
-            bad: The file and why it could not be used.
+            bad: The file and the error.
 
         Raises:
-            UserError: If the share of bad files passes DATA.MAX_BAD_FRACTION.
+            UserError: If the fraction of bad files exceeds DATA.MAX_BAD_FRACTION.
         """
         if bad.row in self._seen:
             return
@@ -82,18 +82,18 @@ class BadMediaLog:
                 "DATA.MAX_BAD_FRACTION",
                 f"{len(self._paths)} files of the {self._split} split are "
                 f"bad ({fraction:.1%}, allowed {self._max_fraction:.1%}). "
-                f"Their reasons are in {self.file}. Fix or remove them, or raise the limit.",
+                f"The reasons are in {self.file}. Fix or remove the files, or raise the limit.",
             )
 
 
 def record_missing(folder: Path, split: str, missing: Iterable[tuple[str, str]]) -> None:
-    """Write files that a split file names and that are not there to ``bad_media.csv``.
+    """Record missing files of a split file in ``bad_media.csv``.
 
-    A split is read whenever it is evaluated; what the file says already is not written again.
+    A split may be read several times in a run; entries that exist already are skipped.
 
     Args:
         folder: OUTPUT_DIR.
-        split: Name of the split, for the record.
+        split: Name of the split; the first column of the csv.
         missing: Path and reason of each file.
     """
     file = folder / _FILE

@@ -1,4 +1,4 @@
-"""What can be wrong with DATA, AUDIO, TEST views and the demo set in a configuration."""
+"""Checks of a configuration: datasets, DATA, AUDIO, the views of TEST, and the demo set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
 from slowfast.utils.env import num_local_processes
 from slowfast.utils.registry import nearest
 
-__all__ = ["check_data", "check_demo", "check_names", "check_sound"]
+__all__ = ["check_audio_only", "check_data", "check_demo", "check_names"]
 
 _POSITIVE = (
     *("DATA.NUM_FRAMES", "DATA.SAMPLING_RATE", "DATA.TARGET_FPS", "DATA.TRAIN_CROP_NUM_SPATIAL"),
@@ -28,14 +28,14 @@ _POSITIVE = (
 )
 _NOT_NEGATIVE = ("DATA.FOLD", "DATA.TRAIN_VIDEOS_PER_CLASS")
 _ONLY = {
-    "DATA.MULTI_LABEL": (False, "several labels per video are not built yet"),
-    "DATA.ENSEMBLE_METHOD": ("sum", "other ways to combine views are not built yet"),
+    "DATA.MULTI_LABEL": (False, "several labels per video are not implemented"),
+    "DATA.ENSEMBLE_METHOD": ("sum", "other ways to combine views are not implemented"),
 }
 
 
 @register_check
 def check_names(cfg: CfgNode) -> list[Problem]:
-    """Find datasets that do not exist.
+    """Find names of datasets that are not registered.
 
     Args:
         cfg: The merged configuration.
@@ -54,8 +54,8 @@ def check_names(cfg: CfgNode) -> list[Problem]:
 
 
 @register_check
-def check_sound(cfg: CfgNode) -> list[Problem]:
-    """Find datasets of audio alone where no audio is read.
+def check_audio_only(cfg: CfgNode) -> list[Problem]:
+    """Find audio-only datasets where AUDIO.ENABLE is False.
 
     Args:
         cfg: The merged configuration.
@@ -65,15 +65,15 @@ def check_sound(cfg: CfgNode) -> list[Problem]:
     """
     names = {cfg[key].DATASET.lower() for key in ("TRAIN", "TEST") if cfg[key].ENABLE}
     for name in sorted(names & set(DATASET_REGISTRY.names())):
-        if DATASET_REGISTRY.capability(name, "sound_only") and not cfg.AUDIO.ENABLE:
-            message = f"got False, but the dataset {name} holds audio alone; use True."
+        if DATASET_REGISTRY.capability(name, "audio_only") and not cfg.AUDIO.ENABLE:
+            message = f"got False, but the dataset {name} is audio-only; use True."
             return [Problem("AUDIO.ENABLE", message)]
     return []
 
 
 @register_check
 def check_data(cfg: CfgNode) -> list[Problem]:
-    """Find impossible values of DATA, AUDIO and TEST.
+    """Find values of DATA, AUDIO and TEST that are out of range.
 
     Args:
         cfg: The merged configuration.
@@ -102,14 +102,14 @@ def check_data(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_demo(cfg: CfgNode) -> list[Problem]:
-    """Refuse the demo set where it can only be a mistake.
+    """Find uses of the demo set that are almost certainly mistakes.
 
     Args:
         cfg: The merged configuration.
 
     Returns:
-        Problems when several processes or a real run's folder are about to use the demo set, or
-        when real training is about to continue a demo run.
+        A problem if the demo set would be used by several processes or resume from a checkpoint of
+        real data, or if training on real data would resume from a checkpoint of the demo set.
     """
     output_dir = Path(cfg.OUTPUT_DIR)
     last = find_last_checkpoint(output_dir, cfg.TASK) if cfg.TRAIN.ENABLE else None
@@ -124,21 +124,22 @@ def check_demo(cfg: CfgNode) -> list[Problem]:
     processes = max(processes, cfg.NUM_GPUS, int(os.environ.get("WORLD_SIZE", "1")))
     if processes > 1:
         message = (
-            f"is empty, which would start the built-in demo set on {processes} processes. That is "
-            "hardly meant: name your data, or run the demo on one process (NUM_GPUS 0)."
+            f"is empty, which would start the built-in demo set on {processes} processes. Set it "
+            "to the folder of your data, or run the demo on one process (NUM_GPUS 0)."
         )
         problems.append(Problem("DATA.PATH_TO_DATA_DIR", message))
     if was_demo is False:
         message = (
-            f"{output_dir} holds checkpoints of real training, and DATA.PATH_TO_DATA_DIR is empty: "
-            "the built-in demo set would continue it. Name your data, or choose another folder."
+            f"{output_dir} holds checkpoints of training on real data, and DATA.PATH_TO_DATA_DIR "
+            "is empty: training would resume on the built-in demo set. Set "
+            "DATA.PATH_TO_DATA_DIR to your data, or choose another folder."
         )
         problems.append(Problem("OUTPUT_DIR", message))
     return problems
 
 
 def _was_demo(checkpoint: Path) -> bool:
-    """Say whether a checkpoint is of a run on the demo set."""
+    """Return whether a checkpoint was saved by a run on the demo set."""
     cfg = yaml.safe_load(str(load_checkpoint(checkpoint).get("cfg", "")))
     return isinstance(cfg, dict) and is_demo(cfg.get("DATA", {}))
 

@@ -1,4 +1,6 @@
-"""A row of a manifest as a reader: a whole file, a member of a tar, or a window of either.
+"""Readers of a manifest's rows: a file, a member of a tar, or a time window of either.
+
+Times are in seconds of presentation time (PTS); video and audio share this timeline.
 
 Legend: T frames, N samples, H W height and width.
 """
@@ -20,34 +22,34 @@ from slowfast.utils.io import Closing
 __all__ = ["ClipReader", "TrimmedReader", "open_row"]
 
 _LAST_INSTANT_SEC = 1e-3
-"""So long before a window's end its last frame is read; more than the slack of timestamps."""
+"""Distance of the last readable instant from a window's end; larger than the PTS tolerance."""
 
 
 class ClipReader(Protocol):
-    """What datasets need of an open file or folder: see ``MediaReader``."""
+    """The interface of an open media file or frame folder; see ``MediaReader``."""
 
     path: str
 
     def close(self) -> None:
-        """Close the file; nothing can be read any more."""
+        """Close the file; it cannot be read afterwards."""
 
     @property
     def video_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the video, in seconds on the file's clock."""
+        """Start and end of the video, in seconds of presentation time."""
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the audio, in seconds on the file's clock."""
+        """Start and end of the audio, in seconds of presentation time."""
 
     def read_video(
         self, times_sec: NDArray[np.floating], *, short_side: int | None = None
     ) -> NDArray[np.uint8]:
-        """Return the frame on display at each instant: uint8 (T, H, W, 3)."""
+        """Return the frame displayed at each time: uint8 (T, H, W, 3)."""
 
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
     ) -> tuple[NDArray[np.float32], float]:
-        """Return audio, float32 (N,), and the share of it that there is."""
+        """Return audio, float32 (N,), and the fraction of it inside the audio stream."""
 
     def __enter__(self) -> ClipReader: ...
 
@@ -60,15 +62,15 @@ class ClipReader(Protocol):
 
 
 class TrimmedReader(Closing):
-    """A media file of which nothing outside of a window is seen or heard.
+    """A reader restricted to a time window of a media file.
 
-    Times stay those of the file. Behind the window's end its last frame is held and the audio is
-    zero, as behind the end of a file.
+    Times are those of the file. After the end of the window the last frame is repeated and the
+    audio is zero, as after the end of a file.
 
     Args:
-        reader: The open file; closed with the excerpt.
-        start_sec: Where the window starts, in seconds on the file's clock.
-        end_sec: Where it ends; infinity: where the file does.
+        reader: The open file; closed together with this reader.
+        start_sec: Start of the window, in seconds of presentation time.
+        end_sec: End of the window; infinity: the end of the file.
     """
 
     def __init__(self, reader: ClipReader, start_sec: float, end_sec: float) -> None:
@@ -76,12 +78,12 @@ class TrimmedReader(Closing):
         self.path = reader.path
 
     def close(self) -> None:
-        """Close the file; nothing can be read any more."""
+        """Close the file; it cannot be read afterwards."""
         self._reader.close()
 
     @property
     def video_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the video inside of the window, on the file's clock.
+        """Start and end of the video inside the window, in seconds of presentation time.
 
         Raises:
             MediaError: If there is no video in the window.
@@ -90,7 +92,7 @@ class TrimmedReader(Closing):
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the audio inside of the window, on the file's clock.
+        """Start and end of the audio inside the window, in seconds of presentation time.
 
         Raises:
             MediaError: If there is no audio in the window.
@@ -100,11 +102,11 @@ class TrimmedReader(Closing):
     def read_video(
         self, times_sec: NDArray[np.floating], *, short_side: int | None = None
     ) -> NDArray[np.uint8]:
-        """Return the frame on display at each instant, the nearest of the window outside of it.
+        """Return the frame displayed at each time; times outside the window are clamped to it.
 
         Args:
-            times_sec: (T,), ascending, in seconds on the file's clock.
-            short_side: As of ``MediaReader.read_video``.
+            times_sec: (T,), ascending, in seconds of presentation time.
+            short_side: See ``MediaReader.read_video``.
 
         Returns:
             uint8 (T, H, W, 3), RGB.
@@ -116,46 +118,46 @@ class TrimmedReader(Closing):
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
     ) -> tuple[NDArray[np.float32], float]:
-        """Return audio, zero outside of the window.
+        """Return audio, zero outside the window.
 
         Args:
-            start_sec: Where it starts, in seconds on the file's clock.
+            start_sec: Start of the audio, in seconds of presentation time.
             num_samples: N.
-            sample_rate_hz: Wanted rate.
+            sample_rate_hz: Sample rate of the output.
 
         Returns:
-            float32 (N,) in [-1, 1], and the share that lies inside of both track and window.
+            float32 (N,) in [-1, 1], and the fraction of it inside both audio stream and window.
         """
-        sound, share = self._reader.read_audio(start_sec, num_samples, sample_rate_hz)
+        audio, share = self._reader.read_audio(start_sec, num_samples, sample_rate_hz)
         edges = (np.array([self._start_sec, self._end_sec]) - start_sec) * sample_rate_hz
         first, last = np.clip(np.floor(edges + 0.5), 0, num_samples).astype(int)
-        sound[:first] = 0
-        sound[last:] = 0
-        return sound, min(share, max(0, last - first) / num_samples)
+        audio[:first] = 0
+        audio[last:] = 0
+        return audio, min(share, max(0, last - first) / num_samples)
 
     def _cut(self, extent: tuple[float, float], kind: str) -> tuple[float, float]:
         first, last = max(extent[0], self._start_sec), min(extent[1], self._end_sec)
         if first >= last:
             raise MediaError(
                 self.path,
-                f"its window from {self._start_sec:g} to {self._end_sec:g} s holds no {kind}, "
-                f"which lasts from {extent[0]:.2f} to {extent[1]:.2f} s",
+                f"its window from {self._start_sec:g} to {self._end_sec:g} s contains no {kind}; "
+                f"the {kind} lasts from {extent[0]:.2f} to {extent[1]:.2f} s",
             )
         return first, last
 
 
 def open_row(row: VideoRecord, frame_folder_fps: float = 30.0) -> ClipReader:
-    """Open the media file of a manifest's row, or its folder of frames.
+    """Open the media file or frame folder of a manifest's row.
 
     Args:
         row: The row.
         frame_folder_fps: DATA.FRAME_FOLDER_FPS.
 
     Returns:
-        A reader of the row's window, to be closed.
+        A reader of the row's window; the caller closes it.
 
     Raises:
-        MediaError: If the file is missing, damaged or holds nothing that can be decoded.
+        MediaError: If the file is missing, damaged or has no stream that can be decoded.
     """
     size = None if row.size == TO_END else row.size
     reader: ClipReader

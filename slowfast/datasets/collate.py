@@ -1,4 +1,4 @@
-"""From the samples of a step to one batch: tensors are stacked, bad files are gathered."""
+"""Collate samples into a batch, together with the bad files that were found."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class LoadedBatch(NamedTuple):
     """A collated batch.
 
     Attributes:
-        batch: Tensors with a leading B; None when every sample of it was left out.
-        bad: Bad files met on the way.
-        fatal: Why the run has to stop, or "".
+        batch: Tensors with a leading B; None if no sample of it could be loaded.
+        bad: Bad files found while loading the batch.
+        fatal: Error message if the run has to stop, else "".
     """
 
     batch: dict[str, Tensor] | None
@@ -28,13 +28,13 @@ class LoadedBatch(NamedTuple):
 
 
 def collate(samples: list[SampleOrError]) -> LoadedBatch:
-    """Stack samples into a batch and gather the bad files.
+    """Stack samples into a batch and collect the bad files.
 
     Args:
-        samples: What FaultTolerantDataset returned.
+        samples: Items of a FaultTolerantDataset.
 
     Returns:
-        Tensors with a leading B, without the samples that were left out.
+        The batch, without the samples that could not be loaded.
     """
     kept = [s.sample for s in samples if s.sample is not None]
     bad = [entry for s in samples for entry in s.bad]

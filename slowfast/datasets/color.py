@@ -1,16 +1,16 @@
-"""Color jitter as ONE matrix: four drawn numbers, applied in one pass.
+"""Color jitter as one matrix: four random parameters, applied in one pass.
 
-Brightness, contrast, saturation, hue and gray are plain in luma and chroma (YIQ). With factors b,
-c, s, an angle a and the clip's mean luma m:
+Brightness, contrast, saturation, hue and grayscale are simple in luma and chroma (YIQ). With
+factors b, c, s, an angle a and the clip's mean luma m:
 
     luma    ->  b (c luma + (1 - c) m)
     chroma  ->  b c s R(a) chroma            (gray: s = 0)
 
-This is what the usual four operations give one after the other, in ANY order: each is linear, the
-last two keep luma and the first two treat all colors alike, so they commute. Drawing an order
-would change nothing. Two differences to doing them on uint8 one by one, both on purpose: values are
-rounded and clipped once, at the end; and the contrast pivot is the mean of the whole clip, not of
-each frame, so that contrast cannot flicker.
+This equals the usual four operations one after the other, in any order: each is linear, the last
+two keep luma and the first two treat all colors alike, so they commute, and a random order would
+change nothing. There are two intended differences to the sequence of operations on uint8: values
+are rounded and clipped once, at the end; and the pivot of contrast is the mean of the clip, not of
+each frame, so that contrast does not flicker.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from numpy.typing import NDArray
 
 from slowfast.config.problems import ParameterError
 
-__all__ = ["GREY_WEIGHTS", "ColorJitter", "ColorParams", "color_matrix"]
+__all__ = ["GRAY_WEIGHTS", "ColorJitter", "ColorParams", "color_matrix"]
 
 # Luma of ITU-R BT.601 for R, G, B, in this order.
-GREY_WEIGHTS = (0.299, 0.587, 0.114)
+GRAY_WEIGHTS = (0.299, 0.587, 0.114)
 
-# RGB to YIQ, the NTSC color space: luma and two axes of chroma, which are 0 for gray.
-_RGB_TO_YIQ = np.array([GREY_WEIGHTS, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
+# RGB to YIQ, the NTSC color space: luma and two chroma components, which are 0 for gray.
+_RGB_TO_YIQ = np.array([GRAY_WEIGHTS, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _YIQ_TO_RGB = np.linalg.inv(_RGB_TO_YIQ)
 
 
 class ColorParams(NamedTuple):
-    """What happens to the colors of a view.
+    """The parameters of the color jitter of a view.
 
     Attributes:
-        brightness: Factor b of everything.
-        contrast: Factor c of the distance to the clip's mean gray.
-        saturation: Factor s of the distance to each pixel's own gray; 0 makes the view gray.
-        hue: Rotation a of the chroma, as a fraction of the color circle: 1/3 takes red near green.
-            Unlike a shift of HSV's hue it is linear and keeps the luma of every pixel; saturated
-            colors come out some gray levels away from it.
+        brightness: Factor b of all values.
+        contrast: Factor c of the distance to the clip's mean luma.
+        saturation: Factor s of the distance to the luma of each pixel; 0 gives grayscale.
+        hue: Rotation a of the chroma, as a fraction of the color circle: 1/3 turns red nearly into
+            green. It is linear and keeps the luma of every pixel; a shift of the hue in HSV does
+            neither and differs by some gray levels for saturated colors.
     """
 
     brightness: float = 1.0
@@ -54,15 +54,15 @@ class ColorParams(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ColorJitter:
-    """Draws the colors of a view.
+    """Samples the color jitter of a view.
 
     Attributes:
-        brightness: Largest relative change x: the factor is drawn from U(max(0, 1 - x), 1 + x).
+        brightness: Largest relative change x: the factor is sampled from U(max(0, 1 - x), 1 + x).
         contrast: Likewise.
         saturation: Likewise.
         hue: Largest rotation, as a fraction of the color circle, in [0, 0.5].
-        jitter_prob: Probability that a view is jittered at all.
-        gray_prob: Probability that a view is turned gray.
+        jitter_prob: Probability that the colors of a view are jittered.
+        gray_prob: Probability that a view is converted to grayscale.
 
     Raises:
         ValueError: If a value is out of range.
@@ -87,14 +87,14 @@ class ColorJitter:
             if not 0 <= prob <= 1:
                 raise ParameterError(name, f"got {prob}; expected a probability in [0, 1].")
 
-    def draw(self, rng: np.random.Generator) -> ColorParams | None:
-        """Draw the colors of one view.
+    def sample(self, rng: np.random.Generator) -> ColorParams | None:
+        """Sample the color jitter of one view.
 
         Args:
-            rng: The view's generator.
+            rng: The view's random generator.
 
         Returns:
-            The parameters; None when the colors stay as they are.
+            The parameters; None if the colors do not change.
         """
         color = ColorParams()
         if rng.random() < self.jitter_prob:
@@ -107,10 +107,10 @@ class ColorJitter:
 
 
 def color_matrix(color: ColorParams, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Write the change of colors as a matrix.
+    """Return the affine map of RGB values that color parameters describe.
 
     Args:
-        color: What to do.
+        color: The parameters.
         mean: float64 (3,), mean R, G, B of the clip.
 
     Returns:

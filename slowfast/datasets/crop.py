@@ -1,7 +1,7 @@
-"""Where a training view is cut out of a frame.
+"""Samplers of the crop box of a training view.
 
-A sampler draws a box in source pixels; scaling it to the crop size is the same operation for all of
-them (``datasets/transform.py``). Adding a way to crop is adding a class with a ``draw`` method.
+A sampler returns a box in pixels of the source; ``datasets/transform.py`` resizes the box to the
+crop size. A new sampler is a class with a method ``sample``.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ class Box(NamedTuple):
 
 
 class CropSampler(Protocol):
-    """Draws the box of a view."""
+    """Samples the crop box of a view."""
 
-    def draw(self, height: int, width: int, rng: np.random.Generator) -> Box:
-        """Draw a box inside a frame of that size."""
+    def sample(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        """Sample a box inside a frame of the given size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomResizedCrop:
-    """A box of random area and aspect ratio at a random place.
+    """A box of random area and aspect ratio at a random position.
 
-    The area is uniform in ``scale`` (as a fraction of the frame), the ratio width / height
-    log-uniform in ``aspect``, the place uniform over all positions. After ten boxes that do not fit
-    (very long frames) it is the largest centered box whose ratio is allowed.
+    The area is uniform in ``scale`` (as a fraction of the frame), the ratio width / height is
+    log-uniform in ``aspect``, the position is uniform. If ten sampled boxes do not fit (very wide
+    or tall frames), the largest centered box with an allowed ratio is returned.
 
     Attributes:
         scale: [lowest, highest] fraction of the area, 0 < lowest <= highest <= 1.
@@ -59,13 +59,13 @@ class RandomResizedCrop:
         check_range("scale", self.scale, highest=1.0)
         check_range("aspect", self.aspect)
 
-    def draw(self, height: int, width: int, rng: np.random.Generator) -> Box:
-        """Draw a box inside a frame.
+    def sample(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        """Sample a box inside a frame.
 
         Args:
-            height: Of the frame, in pixels.
-            width: Of the frame, in pixels.
-            rng: The view's generator.
+            height: Height of the frame, in pixels.
+            width: Width of the frame, in pixels.
+            rng: The view's random generator.
 
         Returns:
             The box.
@@ -85,15 +85,15 @@ class RandomResizedCrop:
 
 @dataclass(frozen=True, kw_only=True)
 class ShortSideCrop:
-    """PySlowFast's supervised crop: short side to a random length, then a random square.
+    """PySlowFast's crop of supervised training: random short side, then a random square.
 
-    Done in one step: the square is cut from the source, where it has ``size * short / scale``
-    pixels, rounded. A scale below the crop size counts as the crop size.
+    Both steps are done at once: the square is cut from the source, where its side is
+    ``size * short / scale`` pixels, rounded. Scales below the crop size are raised to it.
 
     Attributes:
         scales: [lowest, highest] short side, in pixels.
         size: Side of the crop, in pixels.
-        inverse: Draw 1 / scale uniformly instead of the scale (PySlowFast's INV_UNIFORM_SAMPLE).
+        inverse: Sample 1 / scale uniformly instead of scale (PySlowFast's INV_UNIFORM_SAMPLE).
 
     Raises:
         ValueError: If the range is malformed.
@@ -106,13 +106,13 @@ class ShortSideCrop:
     def __post_init__(self) -> None:
         check_range("scales", self.scales)
 
-    def draw(self, height: int, width: int, rng: np.random.Generator) -> Box:
-        """Draw a square box inside a frame.
+    def sample(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        """Sample a square box inside a frame.
 
         Args:
-            height: Of the frame, in pixels.
-            width: Of the frame, in pixels.
-            rng: The view's generator.
+            height: Height of the frame, in pixels.
+            width: Width of the frame, in pixels.
+            rng: The view's random generator.
 
         Returns:
             The box.
@@ -124,11 +124,11 @@ class ShortSideCrop:
 
 
 def check_range(name: str, values: Sequence[float], *, highest: float = math.inf) -> None:
-    """Refuse what is not a range of positive numbers.
+    """Check a range of positive numbers.
 
     Args:
-        name: Of the parameter, for the message.
-        values: Should be [low, high].
+        name: Name of the parameter, for the error message.
+        values: The range, [low, high].
         highest: Largest number allowed.
 
     Raises:
@@ -142,6 +142,6 @@ def check_range(name: str, values: Sequence[float], *, highest: float = math.inf
 
 
 def _place(box_h: int, box_w: int, height: int, width: int, rng: np.random.Generator) -> Box:
-    """Put a box at a random place, every position equally likely."""
+    """Place a box at a random position; all positions are equally likely."""
     top, left = rng.integers(height - box_h + 1), rng.integers(width - box_w + 1)
     return Box(int(top), int(left), box_h, box_w)

@@ -1,4 +1,4 @@
-"""How a csv is written: its encoding, its separator, and what its header names."""
+"""Detection of the format of a csv: encoding, separator and columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from slowfast.config import ConfigValueError, UserError
 from slowfast.utils.io import text_encoding
 
-__all__ = ["Dialect", "as_integer", "find_dialect", "read_lines", "split_cells"]
+__all__ = ["Dialect", "as_integer", "find_dialect", "read_lines", "split_row"]
 
 _COLUMNS = {
     "path": (
@@ -32,7 +32,7 @@ _COLUMNS = {
     "size": ("size",),
     "split": ("split", "subset"),
 }
-"""What a header may call its columns, lower case; the first names win."""
+"""Names of the columns in a header, lower case; earlier names take precedence."""
 
 _SEPARATORS = (",", "\t", ";", "|", " ")
 _NAMES = {" ": "a space", "\t": "a tab"}
@@ -40,13 +40,13 @@ _NUM_SAMPLED = 200
 
 
 class Dialect(NamedTuple):
-    """How a csv is written.
+    """The format of a csv.
 
     Attributes:
-        encoding: Of its text.
-        separator: Between its cells.
-        columns: What each cell of a row is, "" where it is not read; None: there is no header, and
-            a row is a path and a label.
+        encoding: Text encoding.
+        separator: Character between values.
+        columns: Name of each column, "" for a column that is not read. None: there is no header,
+            and a row is a path and a label.
         unread: Columns of the header that are not read.
     """
 
@@ -57,7 +57,7 @@ class Dialect(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether a row is split at its last separator: paths may hold it."""
+        """Whether a row is split at its last separator, so that paths may contain it."""
         return self.columns is None or (self.separator != "," and self.columns == ["path", "label"])
 
     def __str__(self) -> str:
@@ -67,15 +67,15 @@ class Dialect(NamedTuple):
 
 
 def read_lines(file: Path, encoding: str, skip_rows: int = 0) -> Iterator[tuple[int, str]]:
-    """Read the lines of a text that are not blank.
+    """Read the lines of a text file that are not blank.
 
     Args:
-        file: The text.
+        file: The text file.
         encoding: Its encoding.
-        skip_rows: Lines to leave out at its top.
+        skip_rows: Number of lines to skip at the top.
 
     Yields:
-        Number, from 1, and text of each line, without spaces around it.
+        Number, from 1, and stripped text of each line.
 
     Raises:
         UserError: If the file cannot be read.
@@ -84,7 +84,7 @@ def read_lines(file: Path, encoding: str, skip_rows: int = 0) -> Iterator[tuple[
     try:
         with file.open(encoding=encoding, errors=errors, newline="") as lines:
             for number, line in enumerate(lines, start=1):
-                text = line.strip(" \r\n\ufeff")  # no tab: it may stand for an empty cell
+                text = line.strip(" \r\n\ufeff")  # no tab: it may delimit an empty value
                 if number > skip_rows and text.strip():
                     yield number, text
     except OSError as error:
@@ -99,26 +99,26 @@ def find_dialect(
     suffixes: frozenset[str] = frozenset(),
     fields: Sequence[str] = (),
 ) -> Dialect:
-    """Find out how a csv is written from its first lines.
+    """Detect the format of a csv from its first lines.
 
     Args:
         file: The csv.
-        separator: DATA.PATH_LABEL_SEPARATOR; a backslash and a t are
-            a tab. A header may use another.
+        separator: DATA.PATH_LABEL_SEPARATOR; a backslash followed by t means a tab. A csv with a
+            header may use another separator.
         skip_rows: DATA.SKIP_ROWS.
-        suffixes: Of media files: a line with such a name is no header.
-        fields: DATA.ROW_FIELDS, columns to read besides.
+        suffixes: Suffixes of media files; a line that ends in one is not a header.
+        fields: DATA.ROW_FIELDS, further columns to read.
 
     Returns:
         The dialect.
 
     Raises:
-        UserError: If the lines are separated by something else, or have an unknown header.
+        UserError: If the lines use another separator, or the header has no column of paths.
     """
     separator = {"\\t": "\t"}.get(separator, separator)
     if len(separator) != 1:
         raise ConfigValueError(
-            "DATA.PATH_LABEL_SEPARATOR", f"got {separator!r}, expected one character, or '\\t'."
+            "DATA.PATH_LABEL_SEPARATOR", f"got {separator!r}; expected one character, or '\\t'."
         )
     encoding = text_encoding(file)
     lines = itertools.islice(read_lines(file, encoding, skip_rows), _NUM_SAMPLED)
@@ -128,7 +128,7 @@ def find_dialect(
     for candidate in dict.fromkeys((separator, *_SEPARATORS)):
         columns = _columns(sample[0], candidate)
         if columns:
-            names = split_cells(sample[0], candidate)
+            names = split_row(sample[0], candidate)
             columns = [c or (n if n in fields else "") for n, c in zip(names, columns, strict=True)]
             unread = [n for n, column in zip(names, columns, strict=True) if n and not column]
             return Dialect(encoding, candidate, columns, tuple(unread))
@@ -136,28 +136,28 @@ def find_dialect(
     return Dialect(encoding, separator)
 
 
-def split_cells(line: str, separator: str) -> list[str]:
-    """Split a line into its cells, without space around them; csv quoting is understood.
+def split_row(line: str, separator: str) -> list[str]:
+    """Split a line into its values; values may be quoted as in csv.
 
     Args:
         line: One line.
-        separator: Between cells.
+        separator: Character between values.
 
     Returns:
-        The cells.
+        The stripped values.
     """
     reader = csv.reader([line], delimiter=separator, skipinitialspace=separator == " ")
-    return [cell.strip() for cell in next(reader)]
+    return [value.strip() for value in next(reader)]
 
 
 def as_integer(text: str) -> int | None:
-    """Read an integer, which spreadsheets and pandas may write as 3.0; None if it is none.
+    """Parse an integer; spreadsheets and pandas may write it as 3.0.
 
     Args:
-        text: A cell.
+        text: A value of a csv.
 
     Returns:
-        The number, or None.
+        The number; None if the text is not an integer.
     """
     try:
         return int(text)
@@ -171,10 +171,10 @@ def as_integer(text: str) -> int | None:
 
 
 def _columns(line: str, separator: str) -> list[str] | None:
-    """Return what each cell of a header is; None if a line is no header."""
+    """Return the columns that a header names; None if the line is not a header."""
     names = [
         n.lower().lstrip("# ").replace(" ", "_").replace("-", "_")
-        for n in split_cells(line, separator)
+        for n in split_row(line, separator)
     ]
     columns = [""] * len(names)
     for column, aliases in _COLUMNS.items():
@@ -188,7 +188,7 @@ def _columns(line: str, separator: str) -> list[str] | None:
 def _check_separator(
     file: Path, separator: str, sample: Sequence[str], suffixes: frozenset[str]
 ) -> None:
-    """Refuse lines that are no path and label, where it can be told what they are instead."""
+    """Raise an error with a hint if the lines have another separator or an unknown header."""
     if _is_labeled(sample[0], separator) or all(_names_media(line, suffixes) for line in sample):
         return
     body = sample[1:] or sample
@@ -202,13 +202,13 @@ def _check_separator(
         shown = "\\t" if other == "\t" else other
         raise UserError(
             f"{where}: got {separator!r}, but the lines of {file} end in "
-            f"{_NAMES.get(other, other)} and a number, such as {body[0]!r}; use '{shown}'."
+            f"{_NAMES.get(other, other)} and a number, e.g. {body[0]!r}; use '{shown}'."
         )
     first = sample[0].rpartition(separator)[0] or sample[0]
     if other == separator and len(sample) > 1 and not _names_media(first, suffixes):
         raise UserError(
-            f"{file}:1: {sample[0]!r} looks like a header, but names no column 'path'. Call the "
-            "columns path and label, or leave it out with DATA.SKIP_ROWS 1."
+            f"{file}:1: {sample[0]!r} looks like a header, but has no column 'path'. Name the "
+            "columns path and label, or skip the line with DATA.SKIP_ROWS 1."
         )
 
 

@@ -1,13 +1,14 @@
-"""The rows of a csv: PySlowFast's "path label" lines, or a table with a header.
+"""Annotations in a csv: PySlowFast's "path label" lines, or a table with a header.
 
-A header may name windows and slices of tar files as well; its columns, of which only ``path`` is
-needed, may stand in any order:
+A table may also have columns for time windows and for slices of tar files. Only ``path`` is
+required; the order of the columns is free:
 
     path,label,start_sec,end_sec,offset,size,split
 
-Columns that DATA.ROW_FIELDS names hold numbers, separated by spaces, as many in each row.
+The columns named by DATA.ROW_FIELDS contain numbers separated by spaces, the same count in each
+row.
 
-Labels are integers, or names of classes that ``classes.txt`` lists.
+Labels are integers, or names of classes listed in ``classes.txt``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slowfast.config import UserError
-from slowfast.datasets.csv_dialect import Dialect, as_integer, find_dialect, read_lines, split_cells
+from slowfast.datasets.csv_dialect import Dialect, as_integer, find_dialect, read_lines, split_row
 from slowfast.datasets.files import MEDIA_SUFFIXES, split_of
 from slowfast.datasets.manifest import NO_LABEL, TO_END, VideoRecord
 from slowfast.utils.registry import nearest
@@ -32,14 +33,14 @@ CLASSES_FILE = "classes.txt"
 
 
 class CsvFormat(NamedTuple):
-    """How a csv is to be read.
+    """Settings of reading a csv.
 
     Attributes:
-        prefix: DATA.PATH_PREFIX, joined in front of relative paths.
-        separator: DATA.PATH_LABEL_SEPARATOR, of a csv without a header.
+        prefix: DATA.PATH_PREFIX, the folder of relative paths.
+        separator: DATA.PATH_LABEL_SEPARATOR, for a csv without a header.
         skip_rows: DATA.SKIP_ROWS.
-        suffixes: Of media files: a last word that ends so is not a label.
-        labels: Label by the name of its class, where ``classes.txt`` lists them.
+        suffixes: Suffixes of media files; a last word with such a suffix is not a label.
+        labels: Label of each class name listed in ``classes.txt``.
         fields: DATA.ROW_FIELDS, columns of numbers that become entries of a sample.
     """
 
@@ -51,7 +52,7 @@ class CsvFormat(NamedTuple):
     fields: tuple[str, ...] = ()
 
     def dialect(self, file: Path) -> Dialect:
-        """Find out how a csv is written."""
+        """Detect the format of a csv."""
         return find_dialect(
             file,
             self.separator,
@@ -68,30 +69,30 @@ def read_csv(
 
     Args:
         file: The csv.
-        root: DATA.PATH_TO_DATA_DIR; relative paths that are not found from the working folder are
-            looked for here, if there is no prefix.
-        form: How to read it.
-        split: Of a table with a column ``split`` that names several, only the rows of this one.
+        root: DATA.PATH_TO_DATA_DIR. Without a prefix, relative paths that do not exist in the
+            working directory are resolved relative to this folder.
+        form: Settings.
+        split: If the table has a column ``split`` with several splits, only rows of this split.
 
     Yields:
-        One row per line that is not empty.
+        One row per line that is not blank.
 
     Raises:
-        UserError: If a line cannot be read; it is named.
+        UserError: If a line cannot be read; the message names the line.
     """
     base = Path(form.prefix) if form.prefix else None
     dialect = form.dialect(file)
     missing = [name for name in form.fields if name not in (dialect.columns or ())]
     if missing:
         raise UserError(
-            f"DATA.ROW_FIELDS: {file} has no column {missing[0]!r}; expected a header that names "
-            f"it. The file reads as: {dialect}."
+            f"DATA.ROW_FIELDS: {file} has no column {missing[0]!r}; expected a header with this "
+            f"column. Columns found: {dialect}."
         )
     if dialect.is_plain:
         rows = _plain_rows(file, form, dialect)
     else:
         lines = read_table(file, form, dialect, split)
-        rows = (_row(cells, form, where) for where, cells in lines)
+        rows = (_row(values, form, where) for where, values in lines)
     for row in rows:
         full = base / row.path if base else Path(row.path)
         if not base and not full.is_absolute() and not full.exists():
@@ -102,58 +103,59 @@ def read_csv(
 def read_table(
     file: Path, form: CsvFormat, dialect: Dialect, split: str | None = None
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Read the rows below a header.
+    """Read the rows of a csv with a header.
 
     Args:
         file: The csv.
-        form: How to read it.
-        dialect: How it is written; with columns.
-        split: Of a table with a column ``split`` that names several, only the rows of this one.
+        form: Settings.
+        dialect: The format of the csv, with columns.
+        split: If the table has a column ``split`` with several splits, only rows of this split.
 
     Yields:
-        ``file:line``, and the cells by column, without space around them.
+        ``file:line``, and the stripped values by column.
 
     Raises:
-        UserError: If a row has too many or too few cells, or names an unknown split.
+        UserError: If a row has too many or too few values, or an unknown split.
     """
     wanted = split if split and len(splits_in(file, form, dialect)) > 1 else None
-    for where, cells in _table(file, form, dialect):
-        if wanted is None or _split(cells["split"], where) == wanted:
-            yield where, cells
+    for where, values in _table(file, form, dialect):
+        if wanted is None or _split(values["split"], where) == wanted:
+            yield where, values
 
 
 def splits_in(file: Path, form: CsvFormat, dialect: Dialect) -> list[str]:
-    """Return the splits that a table's column ``split`` names; none without that column.
+    """Return the splits in the column ``split`` of a csv.
 
     Args:
         file: The csv.
-        form: How to read it.
-        dialect: How it is written.
+        form: Settings.
+        dialect: The format of the csv.
 
     Returns:
-        Sorted names of splits, of SPLITS.
+        Sorted names of splits, a subset of SPLITS; empty without such a column.
 
     Raises:
-        UserError: If a cell of the column names no split.
+        UserError: If a value of the column is not a split.
     """
     if "split" not in (dialect.columns or ()):
         return []
-    return sorted({_split(cells["split"], where) for where, cells in _table(file, form, dialect)})
+    table = _table(file, form, dialect)
+    return sorted({_split(values["split"], where) for where, values in table})
 
 
 def read_classes(file: Path) -> list[str]:
-    """Read ``classes.txt``: a name per line, in the order of the labels.
+    """Read ``classes.txt``: one class name per line, in the order of the labels.
 
-    Lines such as ``0 jump`` or ``1 jump`` with the label, or the line's number, are understood.
+    Each line may start with its label or its line number, as in ``0 jump`` or ``1 jump``.
 
     Args:
         file: The list.
 
     Returns:
-        The names; none if there is no such file.
+        The names; empty if the file does not exist.
 
     Raises:
-        UserError: If a name is there twice.
+        UserError: If a name occurs twice.
     """
     if not file.is_file():
         return []
@@ -170,16 +172,16 @@ def read_classes(file: Path) -> list[str]:
 
 
 def parse_sec(text: str) -> float:
-    """Read an instant: seconds, ``mm:ss`` or ``hh:mm:ss``, with or without decimals.
+    """Parse a time: seconds, ``mm:ss`` or ``hh:mm:ss``, with or without decimals.
 
     Args:
-        text: The instant.
+        text: The time.
 
     Returns:
         Seconds.
 
     Raises:
-        ValueError: If it is none of them.
+        ValueError: If the text has another format.
     """
     *large, seconds = text.split(":")
     total = 0
@@ -192,18 +194,18 @@ def parse_sec(text: str) -> float:
 
 
 def parse_label(text: str, labels: Mapping[str, int], where: str) -> int:
-    """Read a label: an integer, or the name of a class.
+    """Parse a label: an integer, or the name of a class.
 
     Args:
         text: The label; empty: unknown.
-        labels: Label by name.
-        where: ``file:line``, for the message.
+        labels: Label of each class name.
+        where: ``file:line``, for the error message.
 
     Returns:
-        The label.
+        The label; NO_LABEL if unknown.
 
     Raises:
-        UserError: If it is neither.
+        UserError: If the text is neither.
     """
     if not text:
         return NO_LABEL
@@ -213,10 +215,12 @@ def parse_label(text: str, labels: Mapping[str, int], where: str) -> int:
     if number is not None:
         return number
     if labels:
-        raise UserError(f"{where}: {text!r} is no class of {CLASSES_FILE}. {nearest(text, labels)}")
+        raise UserError(
+            f"{where}: {text!r} is not a class of {CLASSES_FILE}. {nearest(text, labels)}"
+        )
     raise UserError(
-        f"{where}: column label: got {text!r}, expected a number, or the name of a class, all of "
-        f"which {CLASSES_FILE} beside the csv lists, one a line."
+        f"{where}: column label: got {text!r}; expected a number, or the name of a class. To use "
+        f"names, list all classes in {CLASSES_FILE} next to the csv, one per line."
     )
 
 
@@ -230,7 +234,7 @@ def _plain_rows(file: Path, form: CsvFormat, dialect: Dialect) -> Iterator[Video
 
 
 def _split_line(line: str, form: CsvFormat, separator: str, where: str) -> VideoRecord:
-    """Split at the LAST separator, so that paths may hold spaces; csv quoting is understood."""
+    """Split at the last separator, so that paths may contain spaces; values may be quoted."""
     line = line.strip()
     if line.startswith('"'):
         fields = next(csv.reader([line], delimiter=separator))
@@ -243,18 +247,18 @@ def _split_line(line: str, form: CsvFormat, separator: str, where: str) -> Video
     if number is not None:
         return VideoRecord(path, number)
     if Path(line).suffix.lower() in form.suffixes:
-        return VideoRecord(line, NO_LABEL)  # A path with a space in it and no label.
+        return VideoRecord(line, NO_LABEL)  # A path that contains the separator, without label.
     shown = "\\t" if separator == "\t" else separator
-    names = f"no class of {CLASSES_FILE}" if form.labels else f"there is no {CLASSES_FILE}"
+    names = f"not a class of {CLASSES_FILE}" if form.labels else f"there is no {CLASSES_FILE}"
     raise UserError(
-        f"{where}: expected 'path{shown}label' with an integer label, or one that {CLASSES_FILE} "
-        f"lists, got {line!r} ({label!r}: {names}). DATA.PATH_LABEL_SEPARATOR is what stands "
-        "between the two."
+        f"{where}: got {line!r}; expected 'path{shown}label' with an integer label or a class "
+        f"listed in {CLASSES_FILE} ({label!r}: {names}). DATA.PATH_LABEL_SEPARATOR is the "
+        "separator of the two."
     )
 
 
 def _split_at_class(line: str, separator: str, labels: Mapping[str, int]) -> tuple[str, str]:
-    """Split a line into path and label; names of classes may hold the separator."""
+    """Split a line into path and label; names of classes may contain the separator."""
     place = line.find(separator) if labels else -1
     while place >= 0:
         if line[place + 1 :].strip() in labels:
@@ -272,13 +276,13 @@ def _table(file: Path, form: CsvFormat, dialect: Dialect) -> Iterator[tuple[str,
             is_header = False
             continue
         where = f"{file}:{number}"
-        cells = split_cells(line, dialect.separator)
-        if len(cells) != len(columns):
+        values = split_row(line, dialect.separator)
+        if len(values) != len(columns):
             raise UserError(
-                f"{where}: got {len(cells)} cells, but the header names {len(columns)} columns "
-                f"({dialect}). A path with the separator in it needs quotes."
+                f"{where}: got {len(values)} values, but the header has {len(columns)} columns "
+                f"({dialect}). Put quotes around a path that contains the separator."
             )
-        yield where, dict(zip(columns, cells, strict=True))
+        yield where, dict(zip(columns, values, strict=True))
 
 
 _NUMBERS: dict[str, tuple[Callable[[str], Any], Any]] = {
@@ -287,28 +291,28 @@ _NUMBERS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "offset": (int, 0),
     "size": (int, TO_END),
 }
-"""Per column: how it is read, and what an empty cell means."""
+"""Per column: its parser, and the value if it is empty."""
 
 
-def _row(cells: Mapping[str, str], form: CsvFormat, where: str) -> VideoRecord:
-    """Read the cells of a row."""
-    values: dict[str, Any] = {"label": parse_label(cells.get("label", ""), form.labels, where)}
+def _row(texts: Mapping[str, str], form: CsvFormat, where: str) -> VideoRecord:
+    """Parse a row."""
+    values: dict[str, Any] = {"label": parse_label(texts.get("label", ""), form.labels, where)}
     if form.fields:
-        values["fields"] = {name: _numbers(cells[name], name, where) for name in form.fields}
+        values["fields"] = {name: _numbers(texts[name], name, where) for name in form.fields}
     for name, (kind, default) in _NUMBERS.items():
-        cell = cells.get(name, "")
+        text = texts.get(name, "")
         try:
-            values[name] = kind(cell) if cell else default
+            values[name] = kind(text) if text else default
         except ValueError:
-            raise UserError(f"{where}: column {name}: got {cell!r}, expected a number.") from None
-    row = VideoRecord(cells["path"], **values)
+            raise UserError(f"{where}: column {name}: got {text!r}; expected a number.") from None
+    row = VideoRecord(texts["path"], **values)
     _check_row(row, where)
     return row
 
 
-def _numbers(cell: str, name: str, where: str) -> np.ndarray:
-    """Read a cell of numbers: int64 or float32 (n,); () of a single one."""
-    words = cell.split()
+def _numbers(text: str, name: str, where: str) -> np.ndarray:
+    """Parse numbers separated by spaces: int64 or float32 (n,), or () for a single one."""
+    words = text.split()
     for kind, dtype in ((int, np.int64), (float, np.float32)):
         try:
             values = np.array([kind(word) for word in words], dtype)
@@ -317,15 +321,15 @@ def _numbers(cell: str, name: str, where: str) -> np.ndarray:
         if words:
             return values if len(words) > 1 else values[0]
     raise UserError(
-        f"{where}: column {name}: got {cell!r}, expected numbers separated by spaces, as "
-        "DATA.ROW_FIELDS names it."
+        f"{where}: column {name}: got {text!r}; expected numbers separated by spaces, as "
+        "DATA.ROW_FIELDS contains this column."
     )
 
 
 def _split(text: str, where: str) -> str:
     split = split_of(text)
     if split is None:
-        raise UserError(f"{where}: column split: got {text!r}, expected train, val or test.")
+        raise UserError(f"{where}: column split: got {text!r}; expected train, val or test.")
     return split
 
 
@@ -334,11 +338,11 @@ def _check_row(row: VideoRecord, where: str) -> None:
         raise UserError(f"{where}: the path is empty.")
     if not 0 <= row.start_sec < row.end_sec:
         raise UserError(
-            f"{where}: got the window {row.start_sec:g} to {row.end_sec:g} s, expected "
+            f"{where}: got the window {row.start_sec:g} to {row.end_sec:g} s; expected "
             "0 <= start_sec < end_sec."
         )
     if row.offset < 0 or not (row.size == TO_END or row.size > 0):
         raise UserError(
-            f"{where}: got offset {row.offset} and size {row.size}, expected bytes: an offset from "
-            "0 and a size above 0, or an empty cell for all that follows."
+            f"{where}: got offset {row.offset} and size {row.size}; expected bytes: offset >= 0, "
+            "and size > 0 or empty (up to the end of the file)."
         )

@@ -1,8 +1,8 @@
-"""Files cached decoded: each is decoded once, as a whole, and then read like the file itself.
+"""On-disk cache of decoded frames and audio: each file is decoded once, completely.
 
-For small sets and few cores, where decoding takes as long as training a small network.
-``DATA_LOADER.CACHE_DECODED`` turns it on. Frames are the same to the bit with it and without; so is
-the audio, but for noise that a codec (AAC) lets its decoder draw.
+It pays off for small datasets and few CPU cores, where decoding takes as long as training a small
+network. ``DATA_LOADER.CACHE_DECODED`` turns it on. Frames are bit-identical with and without the
+cache; so is the audio, except for the noise that AAC decoders may generate.
 
 Legend: F frames of a file, T frames, N samples, H W height and width.
 """
@@ -28,33 +28,35 @@ from slowfast.utils.io import Closing, atomic_path, cache_dir
 
 __all__ = ["DecodedFile", "DecodedFiles"]
 
-_SLACK_SEC = 5e-4  # as of MediaReader.read_video
+_SLACK_SEC = 5e-4  # the same tolerance as in MediaReader.read_video
 _LONGEST_SEC = 60.0
 _LARGEST_BYTES = 64 * 2**20
-_MARGIN = 256  # samples kept before and behind the track: the resampler rings
-_LOST_SAMPLES = 2048  # fewer may be missing at the ends, as codecs leave them out
+_MARGIN = 256  # samples cached before and after the audio stream: the resampler rings
+_LOST_SAMPLES = 2048  # up to so many may be missing at the ends, as codecs drop them
+_FORMAT = 2  # of the content; part of the name of a cached file
 
 
 class DecodedFile(Closing):
-    """A decoded file in memory; reads as ``MediaReader`` does.
+    """A decoded file in memory, with the interface of ``MediaReader``.
 
     Args:
-        path: The media file, for messages.
+        path: The media file, for error messages.
         content: Arrays: ``video_extent_sec`` (2,), with ``frames`` uint8 (F, H, W, 3) and
             ``starts_sec`` (F,); ``audio_extent_sec`` (2,), with ``audio`` float32 (N,) and its
-            ``first_sample``; all on the file's clock. The extent of what is not there is empty.
-        sample_rate_hz: Rate of the audio.
+            ``first_sample``; times in seconds of presentation time. The extent of a missing stream
+            is empty.
+        sample_rate_hz: Sample rate of the audio.
     """
 
     def __init__(self, path: str, content: dict[str, NDArray[Any]], sample_rate_hz: int) -> None:
         self.path, self._content, self._rate_hz = path, content, sample_rate_hz
 
     def close(self) -> None:
-        """Do nothing: no file is open."""
+        """Do nothing; no file is open."""
 
     @property
     def video_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the video, in seconds on the file's clock.
+        """Start and end of the video, in seconds of presentation time.
 
         Raises:
             MediaError: If there is no video.
@@ -63,7 +65,7 @@ class DecodedFile(Closing):
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the audio, in seconds on the file's clock.
+        """Start and end of the audio, in seconds of presentation time.
 
         Raises:
             MediaError: If there is no audio.
@@ -73,11 +75,11 @@ class DecodedFile(Closing):
     def read_video(
         self, times_sec: NDArray[np.floating], *, short_side: int | None = None
     ) -> NDArray[np.uint8]:
-        """Return the frame on display at each instant.
+        """Return the frame displayed at each time.
 
         Args:
-            times_sec: (T,), in seconds on the file's clock.
-            short_side: The size that the file was decoded at.
+            times_sec: (T,), in seconds of presentation time.
+            short_side: Ignored; frames have the size at which the file was decoded.
 
         Returns:
             uint8 (T, H, W, 3), RGB.
@@ -97,28 +99,28 @@ class DecodedFile(Closing):
         """Return a window of the audio.
 
         Args:
-            start_sec: Where it starts, in seconds on the file's clock; rounded to a sample.
+            start_sec: Start of the window, in seconds of presentation time; rounded to a sample.
             num_samples: N.
-            sample_rate_hz: The rate that the file was decoded at.
+            sample_rate_hz: The sample rate at which the file was decoded.
 
         Returns:
-            float32 (N,), zero outside of the track, and the share inside of it.
+            float32 (N,), zero outside the audio stream, and the fraction inside it.
 
         Raises:
-            ValueError: If the file was decoded at another rate.
+            ValueError: If the file was decoded at another sample rate.
         """
         if sample_rate_hz != self._rate_hz:
             raise ValueError(
-                f"sample_rate_hz: got {sample_rate_hz}; it is kept at {self._rate_hz}."
+                f"sample_rate_hz: got {sample_rate_hz}; {self.path} is cached at {self._rate_hz}."
             )
         out = np.zeros(num_samples, np.float32)
-        if "sound" not in self._content:
+        if "audio" not in self._content:
             return out, 0.0
-        sound = self._content["sound"]
+        audio = self._content["audio"]
         first = math.floor(start_sec * sample_rate_hz + 0.5) - int(self._content["first_sample"])
-        low, high = _overlap(first, num_samples, 0, len(sound))
-        out[low - first : high - first] = sound[low:high]
-        low, high = _overlap(first, num_samples, _MARGIN, len(sound) - _MARGIN)
+        low, high = _overlap(first, num_samples, 0, len(audio))
+        out[low - first : high - first] = audio[low:high]
+        low, high = _overlap(first, num_samples, _MARGIN, len(audio) - _MARGIN)
         return out, (high - low) / num_samples
 
     def _extent(self, name: str, what: str) -> tuple[float, float]:
@@ -129,29 +131,29 @@ class DecodedFile(Closing):
 
 
 class DecodedFiles(NamedTuple):
-    """A folder of decoded files.
+    """The cache of decoded files.
 
-    Files that are long, damaged, or large when decoded are not kept but read as they are.
+    Files that are long, damaged, or large when decoded are not cached but decoded on each access.
 
     Attributes:
-        folder: Where they are kept.
-        short_side: Frames are scaled to it, in pixels; None: full size.
-        sample_rate_hz: Rate that audio is resampled to.
-        with_video: Keep the frames.
-        with_sound: Keep the audio.
-        frame_folder_fps: DATA.FRAME_FOLDER_FPS; folders of frames are read as they are.
+        folder: The folder of the cache.
+        short_side: Short side that frames are resized to, in pixels; None: full size.
+        sample_rate_hz: Sample rate that the audio is resampled to.
+        with_video: Cache the frames.
+        with_audio: Cache the audio.
+        frame_folder_fps: DATA.FRAME_FOLDER_FPS; frame folders are not cached.
     """
 
     folder: Path
     short_side: int | None
     sample_rate_hz: int
     with_video: bool = True
-    with_sound: bool = True
+    with_audio: bool = True
     frame_folder_fps: float = 30.0
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, *, with_video: bool = True) -> DecodedFiles | None:
-        """Read the settings from DATA_LOADER, DATA and AUDIO; None: nothing is kept."""
+        """Read the settings from DATA_LOADER, DATA and AUDIO; None if the cache is off."""
         if not cfg.DATA_LOADER.CACHE_DECODED:
             return None
         return cls(
@@ -159,7 +161,7 @@ class DecodedFiles(NamedTuple):
             cfg.DATA.DECODING_SHORT_SIZE or None,
             cfg.AUDIO.SAMPLE_RATE,
             with_video=with_video,
-            with_sound=cfg.AUDIO.ENABLE,
+            with_audio=cfg.AUDIO.ENABLE,
             frame_folder_fps=float(cfg.DATA.FRAME_FOLDER_FPS),
         )
 
@@ -170,37 +172,37 @@ class DecodedFiles(NamedTuple):
             row: The row.
 
         Returns:
-            A reader of the row's window, to be closed.
+            A reader of the row's window; the caller closes it.
 
         Raises:
-            MediaError: If the file is missing, damaged or holds nothing that can be decoded.
+            MediaError: If the file is missing, damaged or has no stream that can be decoded.
         """
         if Path(row.path).is_dir():
             return open_row(row, self.frame_folder_fps)
-        kept = self._place(row)
-        content = _load(kept)
+        cached = self._place(row)
+        content = _load(cached)
         if content is None:
             content = self._decode(row)
             if content is None:
                 return open_row(row)
-            _store(kept, content)
+            _store(cached, content)
         decoded = DecodedFile(row.path, content, self.sample_rate_hz)
         return TrimmedReader(decoded, row.start_sec, row.end_sec) if row.has_window else decoded
 
     def _place(self, row: VideoRecord) -> Path:
-        """Name the file of a row's decoded content; it changes when the media file does."""
+        """Return the path of a row's cached file; it depends on the media file's size and time."""
         with translate_av_errors(row.path):
             stat = Path(row.path).stat()
         what = (row.path, row.offset, row.size, stat.st_size, stat.st_mtime_ns, *self[1:5])
-        name = hashlib.sha256(repr(what).encode()).hexdigest()
+        name = hashlib.sha256(repr((_FORMAT, *what)).encode()).hexdigest()
         return self.folder / name[:2] / f"{name[2:34]}.npz"
 
     def _decode(self, row: VideoRecord) -> dict[str, NDArray[Any]] | None:
-        """Decode a whole file; None if it is better not kept."""
+        """Decode a file completely; None if it should not be cached."""
         size = None if row.size == TO_END else row.size
         content: dict[str, NDArray[Any]] = {}
         with open_media(row.path, offset=row.offset, size=size) as reader:
-            for kind, wanted in (("video", self.with_video), ("audio", self.with_sound)):
+            for kind, wanted in (("video", self.with_video), ("audio", self.with_audio)):
                 extent = _extent(reader, kind) if wanted else ()
                 if extent and extent[1] - extent[0] > _LONGEST_SEC:
                     return None
@@ -215,16 +217,16 @@ class DecodedFiles(NamedTuple):
             if last > first:
                 start = math.floor(first + 0.5) - _MARGIN
                 length = math.ceil(last) + _MARGIN - start
-                sound, share = reader.read_audio(
+                audio, share = reader.read_audio(
                     start / self.sample_rate_hz, length, self.sample_rate_hz
                 )
                 if share < (length - 2 * _MARGIN - _LOST_SAMPLES) / length:
                     return None
-                content |= {"sound": sound, "first_sample": np.array(start)}
+                content |= {"audio": audio, "first_sample": np.array(start)}
         return content
 
     def _frames(self, reader: MediaReader) -> list[tuple[float, NDArray[np.uint8]]]:
-        """Decode all frames; nothing if they are too large to be kept."""
+        """Decode all frames; empty if they are too large to be cached."""
         frames, room = [], _LARGEST_BYTES
         for start, frame in reader.iter_video(short_side=self.short_side):
             room -= frame.nbytes
@@ -235,7 +237,7 @@ class DecodedFiles(NamedTuple):
 
 
 def _overlap(first: int, length: int, begin: int, end: int) -> tuple[int, int]:
-    """Return the part of [first, first + length) inside of [begin, end); an empty one at first."""
+    """Intersect [first, first + length) with [begin, end); (first, first) if they are disjoint."""
     low, high = max(first, begin), min(first + length, end)
     return (low, high) if low < high else (first, first)
 
@@ -249,7 +251,7 @@ def _extent(reader: MediaReader, kind: str) -> tuple[float, ...]:
 
 
 def _store(path: Path, content: dict[str, Any]) -> None:
-    """Write a decoded file; where that fails, it is decoded again the next time."""
+    """Write a decoded file; if that fails, the file is decoded again the next time."""
     try:
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **content)
@@ -262,7 +264,7 @@ def _store(path: Path, content: dict[str, Any]) -> None:
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Read a decoded file; None if there is none, or none that can be read."""
+    """Read a decoded file; None if it does not exist or cannot be read."""
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)

@@ -1,8 +1,8 @@
-"""Around a dataset in a worker: bad files are replaced by policy, and hangs can be seen.
+"""A dataset wrapper that replaces bad files and makes hanging files detectable.
 
-The worker notes in shared memory which sample it is decoding since when; the main process reads
-that table to find a file that hangs or that killed its worker, and puts its row on a shared
-quarantine list: all samples of that file are set aside, be they its other clips or other views.
+Each worker records in shared memory which sample it is decoding and since when. The main process
+reads this table to find a file that hangs or that killed its worker, and adds its row to a shared
+quarantine list. All samples of a file in quarantine are skipped.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = ["FaultTolerantDataset", "Heartbeat", "SampleOrError"]
 _MIN_REPLACEMENTS = 10
 
 _UNLUCKY = 1e-9
-"""So unlikely may it be that all replacements are bad, where no more files are than allowed."""
+"""Accepted probability that all replacements are bad although MAX_BAD_FRACTION is respected."""
 
 
 class SampleOrError(NamedTuple):
-    """What came of asking for one sample.
+    """A sample, or the reason why it could not be loaded.
 
     Attributes:
-        sample: The sample, or None where a bad file is left out.
-        bad: Bad files met on the way.
-        fatal: Why the run has to stop, or "". A message rather than an exception, as one that
-            crosses from a worker to the main process arrives buried in a traceback.
+        sample: The sample, or None if a bad file is skipped.
+        bad: Bad files found while loading the sample.
+        fatal: Error message if the run has to stop, else "". It is not an exception, because
+            exceptions of workers reach the main process with their traceback in the message.
     """
 
     sample: dict[str, Any] | None
@@ -44,26 +44,26 @@ class SampleOrError(NamedTuple):
 
 
 class Heartbeat:
-    """What each worker is decoding, in shared memory.
+    """A table in shared memory of the sample that each worker is decoding.
 
     Args:
-        num_workers: Workers; at least 1.
+        num_workers: Number of workers, at least 1.
     """
 
     def __init__(self, num_workers: int) -> None:
         self._table = torch.full((num_workers, 2), -1.0, dtype=torch.float64).share_memory_()
 
     def begin(self, worker: int, index: int) -> None:
-        """Note that a worker starts on a sample."""
+        """Record that a worker starts decoding a sample."""
         self._table[worker, 1] = time.monotonic()
         self._table[worker, 0] = index
 
     def end(self, worker: int) -> None:
-        """Note that a worker is done with its sample."""
+        """Record that a worker has finished its sample."""
         self._table[worker, 0] = -1.0
 
     def current(self, worker: int) -> int | None:
-        """Return the index a worker is on, None when it is idle."""
+        """Return the index that a worker is decoding, None if it is idle."""
         index = int(self._table[worker, 0])
         return index if index >= 0 else None
 
@@ -78,13 +78,12 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
     """Applies DATA.ON_DECODE_ERROR to a dataset.
 
     Args:
-        dataset: Raises MediaError for a bad file. ``path(index)`` names the file of a sample; where
-            a file has several samples, ``row(index)`` numbers it and ``manifest`` lists the files.
-        policy: "resample" (training: another sample, drawn from the seed), "drop" (evaluation) or
-            "raise".
-        seed: RNG_SEED, for the replacement.
-        max_fraction: DATA.MAX_BAD_FRACTION; decides how many replacements in a row are tried.
-        heartbeat: Table to write to, or None.
+        dataset: A dataset that raises MediaError for a bad file; see DATASET_REGISTRY for
+            ``path``, ``row`` and ``manifest``.
+        policy: "resample" (training: a random other sample), "drop" (evaluation) or "raise".
+        seed: RNG_SEED, for sampling replacements.
+        max_fraction: DATA.MAX_BAD_FRACTION; it determines the number of replacements to try.
+        heartbeat: The table to write to, or None.
     """
 
     def __init__(
@@ -111,11 +110,11 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
         return getattr(self.dataset, "manifest", None)
 
     def row(self, index: int) -> int:
-        """Return the number of a sample's file, from 0 to ``num_files``, exclusive."""
+        """Return the row of a sample's file in the manifest, in [0, ``num_files``)."""
         return self.dataset.row(index) if hasattr(self.dataset, "row") else index
 
     def bad_media(self, index: int, reason: str) -> BadMedia:
-        """Describe the file of a sample as bad."""
+        """Return the log entry of a sample's file."""
         return BadMedia(self.row(index), self.dataset.path(index), reason)
 
     def __getitem__(self, key: Key) -> SampleOrError:
@@ -133,15 +132,15 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
                     return SampleOrError(None, bad)
                 index = self._replacement(key, attempt)
         fatal = (
-            f"{self._attempts} files in a row could not be used, the last: {bad[-1].path}: "
-            f"{bad[-1].reason}. Check DATA.PATH_TO_DATA_DIR, DATA.PATH_PREFIX and, if so many "
-            "files are bad, DATA.MAX_BAD_FRACTION."
+            f"{self._attempts} files in a row could not be decoded, the last: {bad[-1].path}: "
+            f"{bad[-1].reason}. Check DATA.PATH_TO_DATA_DIR and DATA.PATH_PREFIX; if really so "
+            "many files are bad, check DATA.MAX_BAD_FRACTION."
         )
         return SampleOrError(None, bad, fatal)
 
     def _decode(self, epoch: int, index: int) -> dict[str, Any]:
         if self.quarantine[self.row(index)]:
-            raise MediaError(self.dataset.path(index), "set aside: it hung or killed its worker")
+            raise MediaError(self.dataset.path(index), "in quarantine: it hung or killed a worker")
         worker = get_worker_info()
         if worker is None or self.heartbeat is None:
             return self.dataset[epoch, index]

@@ -1,7 +1,7 @@
-"""What counts as a media file, a class folder and a split: decided here, for every command.
+"""The rules for media files, class folders and names of splits, shared by all commands.
 
-Training, ``prepare_data.py`` and the readers of official lists all ask this module, so that they
-see the same files under the same labels.
+Training, ``prepare_data.py`` and the readers of official split lists use this module, so that they
+find the same files with the same labels.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ VIDEO_SUFFIXES = frozenset(
         *(".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"),  # raw streams
     )
 )
-"""Suffixes of files that can have frames, lower case. Still images have none: they are no video."""
+"""Suffixes of video files, lower case. Still images are not videos."""
 
 AUDIO_SUFFIXES = frozenset(
     (
@@ -47,13 +47,13 @@ AUDIO_SUFFIXES = frozenset(
         *(".aiff", ".au", ".amr", ".ac3", ".mka", ".w64", ".caf"),
     )
 )
-"""Suffixes of files of audio alone, lower case."""
+"""Suffixes of audio-only files, lower case."""
 
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
-"""Suffixes of everything that can be read, lower case."""
+"""Suffixes of all media files, lower case."""
 
 FRAME_NAME = re.compile(r"(.*?)(\d+)\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.DOTALL)
-"""What frames are called: anything, their number, and a suffix."""
+"""File names of extracted frames: any prefix, the frame number, and a suffix."""
 
 SPLITS = ("train", "val", "test")
 
@@ -67,14 +67,14 @@ _SPLIT_OF = {alias: split for split, aliases in _ALIASES.items() for alias in al
 _IGNORED = frozenset(
     ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information")
 )
-"""Folders that systems put beside a user's own."""
+"""Folders that operating systems create."""
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file or folder is not the user's: its name starts with a dot, or a system made it.
+    """Return whether a file or folder is hidden or was created by the operating system.
 
     Args:
-        name: Its name, without folders.
+        name: The name, without folders.
 
     Returns:
         True for ``.ipynb_checkpoints``, ``._video.mp4``, ``@eaDir``, ...
@@ -83,10 +83,10 @@ def is_ignored(name: str) -> bool:
 
 
 def walk_files(folder: Path | str) -> Iterator[tuple[str, list[str]]]:
-    """Walk a folder in sorted order, without what is ignored.
+    """Walk a folder in sorted order; ignored files and folders are skipped.
 
     Args:
-        folder: Where to start. Links to folders are followed, but not back to where they lie in.
+        folder: Where to start. Links to folders are followed, except to one of their parents.
 
     Yields:
         The path of each folder, which starts with ``folder``, and the sorted names of its files.
@@ -99,13 +99,13 @@ def walk_files(folder: Path | str) -> Iterator[tuple[str, list[str]]]:
 def media_files(
     folder: Path | str, suffixes: Collection[str] = MEDIA_SUFFIXES, *, frames: bool = False
 ) -> Iterator[str]:
-    """List the media files below a folder; dangling links are listed, so that they are reported.
+    """List the media files below a folder, including broken links, so that they are reported.
 
     Args:
         folder: Where to start.
-        suffixes: Of the files wanted, lower case.
-        frames: Whether folders of extracted frames below ``folder`` count as videos, unless files
-            of audio are wanted.
+        suffixes: Suffixes of the files to list, lower case.
+        frames: Whether folders of extracted frames below ``folder`` count as videos; they never do
+            if ``suffixes`` includes audio files.
 
     Yields:
         Paths that start with ``folder``, in sorted order.
@@ -114,19 +114,19 @@ def media_files(
         if frames and parent != str(folder) and ".wav" not in suffixes and is_frame_folder(files):
             yield parent
             continue
-        for name in files:  # millions of files: no object for each
+        for name in files:  # possibly millions: no Path object for each
             if name[name.rfind(".") :].lower() in suffixes:
                 yield f"{parent}{os.sep}{name}"
 
 
 def is_frame_folder(files: Iterable[str]) -> bool:
-    """Whether a folder with these files holds the frames of one video, and maybe its audio.
+    """Return whether a folder with these files contains the frames of one video.
 
     Args:
-        files: Names.
+        files: Names of the files.
 
     Returns:
-        True for two or more numbered images without a video file beside them.
+        True for two or more numbered images without a video file next to them.
     """
     suffixes = {name[name.rfind(".") :].lower() for name in files if "." in name}
     if VIDEO_SUFFIXES & suffixes:
@@ -147,11 +147,11 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def class_folders(folder: Path, suffixes: Collection[str]) -> tuple[list[str], list[str]]:
-    """Find the classes of a folder: its subfolders with media in them.
+    """Find the classes of a folder: its subfolders that contain media files.
 
     Args:
         folder: The folder of a split.
-        suffixes: Of the files wanted, lower case.
+        suffixes: Suffixes of the files to look for, lower case.
 
     Returns:
         The sorted names of the subfolders with such files, and of those without.
@@ -164,32 +164,32 @@ def class_folders(folder: Path, suffixes: Collection[str]) -> tuple[list[str], l
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a name means: ``Training`` is "train"; None: no split's name.
+    """Return the split that a name stands for, e.g. "train" for ``Training``.
 
     Args:
-        name: Of a folder or a csv file, without its suffix.
+        name: Name of a folder or a csv file, without its suffix.
 
     Returns:
-        "train", "val", "test", or None.
+        "train", "val", "test", or None if it is not the name of a split.
     """
     return _SPLIT_OF.get(name.casefold())
 
 
 def find_splits(names: Iterable[str], where: Path) -> dict[str, str]:
-    """Find the names of splits among those of files or folders.
+    """Find the splits among the names of files or folders.
 
-    ``train``, ``Training``, ``validation``, ... are splits wherever they stand. Longer names, such
-    as ``videos_train`` and ``videos_val``, are if there are two or more of them.
+    ``train``, ``Training``, ``validation``, ... always count as splits. Longer names, such as
+    ``videos_train`` and ``videos_val``, count if there are two or more of them.
 
     Args:
         names: Names without folder and suffix.
-        where: Where they are, for the message.
+        where: Their folder, for the error message.
 
     Returns:
-        The name by split, in the order of SPLITS.
+        The name of each split, in the order of SPLITS.
 
     Raises:
-        UserError: If two names mean the same split.
+        UserError: If two names stand for the same split.
     """
     names = sorted(set(names))
     found = [(split, name) for name in names if (split := split_of(name))]
@@ -204,27 +204,27 @@ def find_splits(names: Iterable[str], where: Path) -> dict[str, str]:
             raise ConfigValueError(
                 "DATA.PATH_TO_DATA_DIR",
                 f"{where} has several {split} splits: {', '.join(same)}. "
-                f"Keep one of them there, and call it {split}.",
+                f"Keep one of them and name it {split}.",
             )
         by_split |= dict.fromkeys((split,) if same else (), "".join(same))
     return by_split
 
 
 def split_within(name: str) -> str | None:
-    """Return the one split that is a word of a name; None if there is none, or several.
+    """Return the split that occurs as a word in a name.
 
     Args:
-        name: Of a folder or a file, without its suffix.
+        name: Name of a folder or a file, without its suffix.
 
     Returns:
-        "train", "val", "test", or None.
+        "train", "val", "test", or None if there is no split or several in the name.
     """
     words = {split_of(word) for word in re.split(r"[\W_\d]+", name)} - {None}
     return words.pop() if len(words) == 1 else None
 
 
 def unsplit(paths: Iterable[str], root: Path | str) -> Iterator[str]:
-    """Pass on the files of a folder without splits, and refuse splits further down.
+    """Check that the files of a folder without splits do not belong to several splits.
 
     Args:
         paths: Files below ``root``.
@@ -234,7 +234,7 @@ def unsplit(paths: Iterable[str], root: Path | str) -> Iterator[str]:
         The same paths.
 
     Raises:
-        UserError: If folders of several splits are among them, which would be mixed.
+        UserError: If some subfolders have the names of different splits.
     """
     seen: dict[str, str] = {}
     last, start = "", len(str(root)) + 1
@@ -250,15 +250,15 @@ def unsplit(paths: Iterable[str], root: Path | str) -> Iterator[str]:
                 first, second = list(seen.values())[:2]
                 raise ConfigValueError(
                     "DATA.PATH_TO_DATA_DIR",
-                    f"{root} has no splits of its own, but splits are "
-                    f"further down, which would be mixed: {first}, {second}. Expected: folders "
-                    "train, val, test right in it. Name the folder that holds them, or list the "
-                    "files in train.csv, val.csv and test.csv.",
+                    f"{root} has no folders of splits, but its subfolders do, "
+                    f"and they would be mixed: {first}, {second}. Expected: folders train, val, "
+                    "test directly in it. Use the folder that contains them, or list the files "
+                    "in train.csv, val.csv and test.csv.",
                 )
         yield path
 
 
 def _is_loop(parent: str, name: str) -> bool:
-    """Whether a folder is a link to one that holds it, which a walk would never leave."""
+    """Whether a folder is a link to one of its parents, which would make a walk endless."""
     path = Path(parent, name)
     return path.is_symlink() and Path(parent).resolve().is_relative_to(path.resolve())

@@ -1,8 +1,8 @@
-"""One view of a clip: what is random about it, and how it is applied.
+"""Augmentation of one view of a clip with given parameters: crop, resize, color, flip, blur.
 
-Frames are uint8 from end to end and every step is OpenCV's: crop and resize, one color matrix,
-flip, blur. Every parameter holds for the whole clip, so that augmentation adds no motion. The
-frames lie below each other as one tall image wherever an operation does not mix neighboring rows.
+Frames stay uint8; every operation is one of OpenCV. The parameters are the same for all frames of
+a clip, so that augmentation adds no motion. Operations that act on each pixel or row alone run on
+all frames at once, stacked vertically as one tall image.
 
 Legend: T frames, H W height and width, S side of the square crop.
 """
@@ -32,23 +32,23 @@ __all__ = [
     "use_one_thread",
 ]
 
-# cv2's AREA averages whole pixels: the better filter for shrinking, at five times the cost of
-# LINEAR (benchmarks/bench_augment.py). Up to this factor LINEAR still reads nearly every pixel of
-# the source; on camera footage its error is 0.3 gray levels above AREA's. For enlarging, AREA would
-# be blocky.
+# INTER_AREA averages all source pixels: the better filter for downsampling, at five times the cost
+# of INTER_LINEAR (benchmarks/bench_augment.py). Up to this factor INTER_LINEAR still reads nearly
+# every source pixel; on camera footage its error is only 0.3 gray levels higher. For upsampling,
+# INTER_AREA would be blocky.
 AREA_FROM_FACTOR = 1.5
 
 Frames = NDArray[np.uint8]
 
 
 class ViewParams(NamedTuple):
-    """Everything random about one view, constant over its frames.
+    """The random parameters of one view, constant over its frames.
 
     Attributes:
-        box: What is cut out and scaled to the crop size.
-        flip: Mirror left and right.
-        color: What happens to the colors; None leaves them alone.
-        blur_sigma: Standard deviation of the blur on both axes, in pixels of the crop; 0 is none.
+        box: The box that is cropped and resized to the crop size.
+        flip: Flip horizontally.
+        color: Color jitter; None: no change.
+        blur_sigma: Standard deviation of the blur on both axes, in pixels of the crop; 0: no blur.
     """
 
     box: Box
@@ -59,7 +59,7 @@ class ViewParams(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Blur:
-    """Draws the blur of a view: one sigma for its frames and both axes.
+    """Samples the Gaussian blur of a view: one sigma for all frames and both axes.
 
     Attributes:
         sigma: [lowest, highest] standard deviation, in pixels of the crop.
@@ -81,17 +81,17 @@ class Blur:
         if not 0 <= self.prob <= 1:
             raise ParameterError("prob", f"got {self.prob}; expected a probability in [0, 1].")
 
-    def draw(self, rng: np.random.Generator) -> float:
-        """Draw a sigma; 0 when the view stays sharp."""
+    def sample(self, rng: np.random.Generator) -> float:
+        """Sample sigma, in pixels; 0 if the view is not blurred."""
         return rng.uniform(self.sigma[0], self.sigma[1]) if rng.random() < self.prob else 0.0
 
 
 def apply_view(frames: Frames, params: ViewParams, size: int) -> Frames:
-    """Apply drawn parameters to the frames of a clip.
+    """Apply sampled parameters to the frames of a clip.
 
     Args:
         frames: uint8 (T, H, W, 3), RGB; not changed.
-        params: What to do.
+        params: The parameters.
         size: Side S of the output, in pixels.
 
     Returns:
@@ -110,25 +110,25 @@ def apply_view(frames: Frames, params: ViewParams, size: int) -> Frames:
 
 
 def use_one_thread() -> None:
-    """Keep OpenCV to the calling thread; for the start of every data worker.
+    """Limit OpenCV to the calling thread; called at the start of every data worker.
 
-    Workers are the parallelism. Two threads in each of two workers cost 45 % of the throughput.
-    (DataLoader has already set torch to one thread; raising it in a forked worker deadlocks.)
+    The workers already run in parallel: two threads in each of two workers cost 45 % of the
+    throughput. (DataLoader has already set torch to one thread; more would deadlock after a fork.)
     """
     cv2.setNumThreads(1)
 
 
 def crop_resize(frames: Frames, box: Box, height: int, width: int) -> Frames:
-    """Cut a box out of every frame and scale it.
+    """Crop a box from every frame and resize it.
 
     Args:
         frames: uint8 (T, H, W, 3); not changed.
-        box: Inside the frames.
-        height: Of the output, in pixels.
-        width: Of the output, in pixels.
+        box: The box, inside the frames.
+        height: Height of the output, in pixels.
+        width: Width of the output, in pixels.
 
     Returns:
-        uint8 (T, height, width, 3), contiguous, a new array even when nothing is scaled.
+        uint8 (T, height, width, 3), contiguous; always a new array.
     """
     out = np.empty((len(frames), height, width, 3), dtype=np.uint8)
     rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
@@ -144,13 +144,13 @@ def crop_resize(frames: Frames, box: Box, height: int, width: int) -> Frames:
 
 
 def check_frames(frames: Frames) -> None:
-    """Refuse what is not a clip.
+    """Check the dtype and the shape of a clip.
 
     Args:
-        frames: Should be uint8 (T, H, W, 3).
+        frames: uint8 (T, H, W, 3).
 
     Raises:
-        ValueError: If it is not, or is empty.
+        ValueError: If the dtype or the shape differs, or the array is empty.
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or frames.size == 0:
         raise ValueError(
@@ -161,8 +161,8 @@ def check_frames(frames: Frames) -> None:
 
 def _blur(view: Frames, sigma: float) -> None:
     """Blur every frame in place; the kernel ends at three sigma, the border is mirrored."""
-    # sepFilter2D rounds once and takes a third of the time of GaussianBlur, which rounds to 8 bits
-    # of fixed point in between.
+    # sepFilter2D rounds once and takes a third of the time of GaussianBlur, which rounds to 8-bit
+    # fixed point between the two axes.
     size = 2 * max(1, round(3 * sigma)) + 1
     kernel = cv2.getGaussianKernel(size, sigma)
     for frame in view:

@@ -1,4 +1,4 @@
-"""Labels of a manifest: do they fit the head, and a few training files of each class."""
+"""Labels of a manifest: the check against the head, and few-shot subsets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
-    """Refuse to train a classifier on labels that its head does not have.
+    """Check that the labels of the train split fit the head of a classifier.
 
     Args:
         manifest: The train split.
-        num_classes: Outputs of the head.
-        key: Where they are configured, e.g. ``MODEL.NUM_CLASSES``.
+        num_classes: Number of outputs of the head.
+        key: The config key of ``num_classes``, e.g. ``MODEL.NUM_CLASSES``.
 
     Raises:
         UserError: If a row has no label, or a label that is too large.
@@ -32,7 +32,7 @@ def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
         raise ConfigValueError(
             "TRAIN.DATASET",
             f"{unlabeled} of the {len(manifest)} files of the train split have no "
-            f"label, the first: {first}. A classifier needs one for each.",
+            f"label, the first: {first}. A classifier needs a label for every file.",
         )
     highest = int(manifest.labels.max())
     if highest >= num_classes:
@@ -40,12 +40,12 @@ def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
         of = f" of {known} classes" if known else ""
         raise ConfigValueError(
             key,
-            f"got {num_classes}, but the labels of the train split go to {highest}{of}; "
+            f"got {num_classes}, but the largest label of the train split is {highest}{of}; "
             f"use {max(known, highest + 1)}.",
         )
     if manifest.class_names and len(manifest.class_names) < num_classes:
         logger.warning(
-            "%s is %d, but the train split has %d classes: some outputs are never trained",
+            "%s is %d, but the train split has only %d classes: the other outputs are not trained",
             key,
             num_classes,
             len(manifest.class_names),
@@ -53,18 +53,18 @@ def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
 
 
 def take_per_class(manifest: Manifest, per_class: int, seed: int) -> Manifest:
-    """Draw a few files of each class.
+    """Sample k files of each class.
 
     Args:
         manifest: The train split.
-        per_class: DATA.TRAIN_VIDEOS_PER_CLASS; 0: all files.
-        seed: RNG_SEED. With the same seed, fewer files are a part of more files.
+        per_class: k, DATA.TRAIN_VIDEOS_PER_CLASS; 0: all files.
+        seed: RNG_SEED. With the same seed, a smaller subset is contained in a larger one.
 
     Returns:
-        ``per_class`` rows of each class in the manifest's order; the same object for 0.
+        ``per_class`` rows of each class in the order of the manifest; the same object for 0.
 
     Raises:
-        UserError: If labels are unknown or a class has too few files.
+        UserError: If a label is unknown, or a class has too few files.
     """
     if not per_class:
         return manifest
@@ -72,8 +72,8 @@ def take_per_class(manifest: Manifest, per_class: int, seed: int) -> Manifest:
     if not manifest.has_labels:
         raise ConfigValueError(
             "DATA.TRAIN_VIDEOS_PER_CLASS",
-            "needs the label of every training file, but "
-            f"{int((labels < 0).sum())} of {len(manifest)} have none; use 0.",
+            f"got {per_class}, but {int((labels < 0).sum())} of {len(manifest)} training files "
+            "have no label; use 0.",
         )
     classes = range(len(manifest.class_names)) or np.unique(labels).tolist()
     chosen: list[int] = []
@@ -83,7 +83,7 @@ def take_per_class(manifest: Manifest, per_class: int, seed: int) -> Manifest:
             name = f" ({manifest.class_names[label]})" if manifest.class_names else ""
             raise ConfigValueError(
                 "DATA.TRAIN_VIDEOS_PER_CLASS",
-                f"got {per_class}, but class {label}{name} has {len(rows)} training files.",
+                f"got {per_class}, but class {label}{name} has only {len(rows)} training files.",
             )
         order = sample_rng(seed, 0, label, STREAM_SUBSET).permutation(len(rows))
         chosen += rows[order[:per_class]].tolist()

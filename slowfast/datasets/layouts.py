@@ -1,9 +1,9 @@
-"""How a data folder is laid out, and the files of its splits.
+"""Detection of the layout of a data folder, and the files of its splits.
 
 Four layouts are recognized: ``SPLIT.csv`` (see ``csv_rows``); class folders
-``SPLIT/CLASS/file``; tars of WebDataset (see ``tars``); and a plain folder of media files without
-labels, split by a hash of each file's relative path. What is a split, a class and a media file is
-decided in ``files``.
+``SPLIT/CLASS/file``; WebDataset tars (see ``tars``); and a plain folder of media files without
+labels, which are split by a hash of their relative paths. The rules for splits, classes and media
+files are in ``files``.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ logger = logging.getLogger(__name__)
 
 
 class Layout(NamedTuple):
-    """How a data folder is laid out.
+    """The layout of a data folder.
 
     Attributes:
         kind: "csv", "class_folders", "tars" or "folder".
-        sources: Split name -> csv file or folder. Only splits that exist.
-        unread: Names of files and folders that belong to no split.
+        sources: The csv file or folder of each split that exists.
+        unread: Names of files and folders that do not belong to a split.
     """
 
     kind: str
@@ -51,17 +51,17 @@ class Layout(NamedTuple):
 
 
 def find_layout(root: Path, form: CsvFormat | None = None) -> Layout:
-    """Recognize how a data folder is laid out.
+    """Detect the layout of a data folder.
 
     Args:
         root: DATA.PATH_TO_DATA_DIR.
-        form: How csv files are read; None: by default.
+        form: Settings of reading a csv; None: the defaults.
 
     Returns:
         The layout with the splits that exist.
 
     Raises:
-        UserError: If the folder is missing, or several files or folders mean the same split.
+        UserError: If the folder is missing, or several files or folders stand for the same split.
     """
     if not root.is_dir():
         raise ConfigValueError("DATA.PATH_TO_DATA_DIR", f"no such folder: {root}.")
@@ -98,19 +98,18 @@ def load_manifest(
     suffixes: frozenset[str] = VIDEO_SUFFIXES,
     lists: Path | None = None,
 ) -> Manifest:
-    """List the files of one split; the log tells what was understood.
+    """List the files of one split and log the detected layout.
 
     Args:
         root: DATA.PATH_TO_DATA_DIR.
-        split: "train", "val" or "test". Where one of val and test is missing, test falls back to
-            val.
-        form: How a csv is to be read.
+        split: "train", "val" or "test". If there is no test split, "test" falls back to "val".
+        form: Settings of reading a csv.
         test_fraction: DATA.FOLDER_TEST_FRACTION, for a plain folder.
-        suffixes: Of the files that count in folders: those with frames, or any with audio.
+        suffixes: Suffixes of the files to list in folders: video files, or all media files.
         lists: DATA.PATH_TO_SPLIT_DIR, the folder of the csv files; None: ``root``.
 
     Returns:
-        The manifest, memory-mapped from the cache folder where that can be written.
+        The manifest, memory-mapped from the cache folder if that is writable.
 
     Raises:
         UserError: If the split is missing or empty, or a row cannot be read.
@@ -139,18 +138,18 @@ def load_manifest(
 
 
 def pick_split(layout: Layout, root: Path, split: str) -> tuple[str, Path]:
-    """Return the split whose files are listed, and where from; testing falls back to val.
+    """Return a split and its source; "test" falls back to "val".
 
     Args:
-        layout: What is there.
-        root: The folder, for the message.
+        layout: The layout.
+        root: The folder, for the error message.
         split: "train", "val" or "test".
 
     Returns:
-        The split and its csv file or folder.
+        The name of the split, and its csv file or folder.
 
     Raises:
-        UserError: If there is no such split.
+        UserError: If the split does not exist.
     """
     name = "val" if split == "test" and "test" not in layout.sources else split
     if name not in layout.sources:
@@ -177,8 +176,8 @@ def _tar_manifest(
     if not len(manifest):
         raise ConfigValueError(
             "DATA.PATH_TO_DATA_DIR",
-            f"the {split} split, tars of {source}, is empty. Members are "
-            f"found by their suffix: {' '.join(sorted(suffixes))}.",
+            f"the {split} split, tars of {source}, is empty. Members with "
+            f"these suffixes are read: {' '.join(sorted(suffixes))}.",
         )
     _log(manifest, split, layout, source, form)
     return manifest
@@ -190,14 +189,14 @@ def _is_test(name: str, test_fraction: float) -> bool:
 
 
 def _list_of_all_splits(csvs: Iterable[Path], form: CsvFormat) -> Layout | None:
-    """Find the one csv whose column ``split`` names the splits."""
+    """Find the csv that has a column ``split``."""
     named = {file: splits_in(file, form, form.dialect(file)) for file in csvs}
     lists = [file for file, splits in named.items() if splits]
     if len(lists) > 1:
         raise ConfigValueError(
             "DATA.PATH_TO_DATA_DIR",
             "several csv files have a column split: "
-            f"{', '.join(map(str, lists))}. Keep one of them there.",
+            f"{', '.join(map(str, lists))}. Keep one of them.",
         )
     if not lists:
         return None
@@ -210,8 +209,8 @@ def _log(manifest: Manifest, split: str, layout: Layout, source: Path, form: Csv
     how = {
         "csv": lambda: f"csv, columns: {form.dialect(source)}",
         "class_folders": lambda: "a folder per class" if manifest.class_names else "no classes",
-        "tars": lambda: "tars of WebDataset, read in place",
-        "folder": lambda: "no folders of splits: a hash of each name decides between the two",
+        "tars": lambda: "WebDataset tars, read in place",
+        "folder": lambda: "no folders of splits: files are split by a hash of their names",
     }[layout.kind]()
     unlabeled = int((manifest.labels < 0).sum())
     logger.info(
@@ -234,13 +233,13 @@ def _describe_empty(
     if layout.kind == "csv":
         return text
     others = sum(1 for _ in media_files(source, MEDIA_SUFFIXES - suffixes))
-    hint = f" {others} files of audio alone are there: read them by the name audio_folder."
-    found = f" Files are found by their suffix: {' '.join(sorted(suffixes))}."
+    hint = f" It has {others} audio-only files: use the dataset audio_folder for them."
+    found = f" Files with these suffixes are read: {' '.join(sorted(suffixes))}."
     return text + (hint if others else "") + found
 
 
 def _class_names(layout: Layout, suffixes: frozenset[str]) -> list[str]:
-    """Return the sorted names of the classes of all splits: folders with media in them."""
+    """Return the sorted names of the classes of all splits: folders that contain media files."""
     names: set[str] = set()
     empty: set[str] = set()
     for folder in layout.sources.values():
@@ -249,7 +248,7 @@ def _class_names(layout: Layout, suffixes: frozenset[str]) -> list[str]:
         empty |= set(without)
     if empty - names:
         logger.warning(
-            "folders without media are no classes (%d): %s",
+            "%d folders without media files are not used as classes: %s",
             len(empty - names),
             ", ".join(sorted(empty - names)[:5]),
         )
@@ -264,13 +263,13 @@ def _class_folder_rows(
             VideoRecord(path, NO_LABEL) for path in media_files(folder, suffixes, frames=True)
         )
         return
-    beside = [e.name for e in os.scandir(folder) if Path(e.name).suffix.lower() in suffixes]
-    if beside:
+    stray = [e.name for e in os.scandir(folder) if Path(e.name).suffix.lower() in suffixes]
+    if stray:
         logger.warning(
-            "left out, as they lie beside the class folders of %s: %d files, such as %s",
+            "%s: skipped %d files that are in no class folder, e.g. %s",
             folder,
-            len(beside),
-            min(beside),
+            len(stray),
+            min(stray),
         )
     for label, name in enumerate(class_names):
         if (folder / name).is_dir():

@@ -1,4 +1,4 @@
-"""Loaders: batches from worker processes, surviving files that hang or kill their worker."""
+"""Data loaders with worker processes that survive files which hang or crash a worker."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ _POLL_SEC = 0.5
 _SHARED_MEMORY = "/dev/shm"
 
 _DEATHS_OF_A_FILE = 3
-"""So many workers must die of a file in a row before it is set aside: one may be killed for another
-reason, such as a lack of memory, and that must not change what is trained on."""
+"""Worker crashes in a row on the same file before it is put in quarantine. A single worker may be
+killed for another reason, such as lack of memory, and that must not change the training data."""
 
 _DEATHS_IN_A_ROW = 10
-"""After so many deaths without a batch in between the run ends."""
+"""Worker crashes without a batch in between after which the run stops."""
 
 Batches = TypeVar("Batches", TrainBatches, EvaluationBatches)
 
 
 class LoaderSettings(NamedTuple):
-    """How batches are loaded.
+    """Settings of a loader.
 
     Attributes:
-        num_workers: Worker processes; 0 loads in this process, without protection from hangs.
-        prefetch_factor: Batches that each worker prepares ahead.
+        num_workers: Worker processes; 0 loads in the main process, without protection from hangs.
+        prefetch_factor: Batches that each worker loads in advance.
         pin_memory: Copy batches to pinned memory.
-        file_timeout_sec: Give a file up after this long; 0: never.
+        file_timeout_sec: Timeout for decoding a file, in seconds; 0: none.
     """
 
     num_workers: int = 0
@@ -68,16 +68,17 @@ class LoaderSettings(NamedTuple):
 
 
 class ResilientLoader(Generic[Batches]):
-    """Iterates over collated batches; restarts workers, sets a file that hangs or kills them aside.
+    """Iterates over collated batches; restarts crashed workers and quarantines bad files.
 
-    After a restart the same batches come again, so a worker that dies without a bad file changes
-    nothing.
+    After a restart the lost batches are loaded again, so that a worker that dies for another reason
+    than a bad file does not change the batches.
 
     Args:
-        dataset: The guarded dataset.
-        batches: TrainBatches or EvaluationBatches; its ``position`` is moved after a restart.
-        settings: How to load.
-        bad_media: Where bad files are recorded.
+        dataset: The dataset.
+        batches: TrainBatches or EvaluationBatches; its ``position`` counts the batches that were
+            returned.
+        settings: Settings of the workers.
+        bad_media: The log of bad files.
     """
 
     def __init__(
@@ -89,8 +90,8 @@ class ResilientLoader(Generic[Batches]):
     ) -> None:
         self.batches: Batches = batches
         self.dataset, self.bad_media, self._settings = dataset, bad_media, settings
-        self._suspects: dict[int, tuple[int, int]] = {}  # file -> deaths, batch by which it is done
-        self._deaths = 0  # since the last batch
+        self._suspects: dict[int, tuple[int, int]] = {}  # row -> crashes, batch by which it is done
+        self._deaths = 0  # worker crashes since the last batch
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -110,7 +111,7 @@ class ResilientLoader(Generic[Batches]):
                 yield loaded.batch
 
     def _loaded(self) -> Generator[LoadedBatch]:
-        """Yield every batch once, restarting the workers where needed."""
+        """Yield every batch once; restart the workers if needed."""
         iterator = self._start()
         try:
             while True:
@@ -133,10 +134,10 @@ class ResilientLoader(Generic[Batches]):
             self._stop(iterator)
 
     def _start(self) -> Any:
-        """Start the workers; their deaths are noticed when a batch is asked for, and only then.
+        """Start the workers; a crash is detected only when the next batch is requested.
 
-        Torch's own signal handler would raise in whatever the main thread is doing, mostly in the
-        backward pass.
+        The signal handler of torch would raise an exception wherever the main thread is, usually in
+        the backward pass. It is therefore replaced by the previous one.
         """
         is_main_thread = threading.current_thread() is threading.main_thread()
         before = signal.getsignal(signal.SIGCHLD) if is_main_thread else None
@@ -165,16 +166,16 @@ class ResilientLoader(Generic[Batches]):
             timeout=timeout,
             prefetch_factor=self._settings.prefetch_factor if workers else None,
             worker_init_fn=_start_worker,
-            # Of its own: starting a loader must not draw from the generator that dropout uses, or a
-            # resumed run would differ from one that was never stopped.
+            # A separate generator: starting a loader must not use the generator of dropout, or a
+            # resumed run would differ from an uninterrupted one.
             generator=torch.Generator(),
         )
 
     def _find_culprits(self, iterator: Any, error: Exception) -> dict[int, str] | None:
-        """Find the samples to set aside before a restart; None while everybody is merely slow."""
+        """Find the samples to quarantine before a restart; None if workers are only slow."""
         heartbeat = self.dataset.heartbeat
         text = str(error)
-        # A batch that a worker made just before it died cannot be received: that is an OSError.
+        # Receiving a batch of a worker that died right after sending it raises an OSError.
         is_broken = isinstance(error, OSError | EOFError)
         dead = _dead_workers(iterator, wait_sec=1.0 if is_broken else 0.0)
         if heartbeat is not None and dead and (is_broken or "exited unexpectedly" in text):
@@ -195,7 +196,7 @@ class ResilientLoader(Generic[Batches]):
             if not culprits and self._deaths >= _DEATHS_IN_A_ROW:
                 raise UserError(
                     f"data workers died {self._deaths} times in a row without a batch in between "
-                    f"({text.splitlines()[0]}). Often the machine is out of memory: lower "
+                    f"({text.splitlines()[0]}). The usual cause is lack of memory: lower "
                     "DATA_LOADER.NUM_WORKERS, DATA_LOADER.PREFETCH_FACTOR or TRAIN.BATCH_SIZE."
                 ) from error
             return culprits
@@ -206,10 +207,10 @@ class ResilientLoader(Generic[Batches]):
         raise error
 
     def _is_guilty(self, file: int) -> bool:
-        """Count a death while a file was decoded; True when it was one too many in a row."""
+        """Count a crash of a worker on a file; True if the file has to be quarantined."""
         position = self.batches.position
         deaths, done_by = self._suspects.get(file, (0, position))
-        if position > done_by:  # it was decoded since
+        if position > done_by:  # the file was decoded in the meantime
             deaths = 0
         ahead = self._settings.num_workers * self._settings.prefetch_factor
         self._suspects[file] = deaths + 1, position + ahead
@@ -220,11 +221,11 @@ class ResilientLoader(Generic[Batches]):
             self.dataset.quarantine[self.dataset.row(index)] = True
             bad = self.dataset.bad_media(index, reason)
             self.bad_media.add(bad)
-            logger.warning("set aside: %s: %s", bad.path, reason)
+            logger.warning("quarantined: %s: %s", bad.path, reason)
 
     @staticmethod
     def _stop(iterator: Any) -> None:
-        """End the workers; torch asks them first, and one that hangs is killed after 5 s."""
+        """Stop the workers; torch waits 5 s for them to exit, then they are killed."""
         if hasattr(iterator, "_shutdown_workers"):
             iterator._shutdown_workers()
         for worker in getattr(iterator, "_workers", []):
@@ -241,15 +242,15 @@ def _raise_if_shared_memory_is_full(error: Exception) -> None:
         size = f" of {status.f_blocks * status.f_frsize / 1e6:.3g} MB"
     raise ConfigValueError(
         "DATA_LOADER.NUM_WORKERS",
-        f"the data workers hand batches over in shared memory, and "
-        f"{_SHARED_MEMORY}{size} is full. Give the container more (docker run --shm-size=8g, or "
-        "--ipc=host), lower TRAIN.BATCH_SIZE or DATA_LOADER.PREFETCH_FACTOR, or load in the main "
-        "process (DATA_LOADER.NUM_WORKERS 0).",
+        "the data workers pass batches through shared memory, and "
+        f"{_SHARED_MEMORY}{size} is full. Enlarge it (docker run --shm-size=8g, or --ipc=host), "
+        "lower TRAIN.BATCH_SIZE or DATA_LOADER.PREFETCH_FACTOR, or load in the main process "
+        "(DATA_LOADER.NUM_WORKERS 0).",
     ) from error
 
 
 def _dead_workers(iterator: Any, wait_sec: float) -> list[int]:
-    """Number the workers that have ended; one that is just ending is given a moment."""
+    """Return the numbers of the workers that have exited, after waiting up to ``wait_sec``."""
     workers = list(getattr(iterator, "_workers", []))
     for worker in workers:
         worker.join(wait_sec / len(workers))
@@ -257,17 +258,17 @@ def _dead_workers(iterator: Any, wait_sec: float) -> list[int]:
 
 
 def local_batch_size(cfg: CfgNode, split: str) -> int:
-    """Split the batch of one machine over its processes.
+    """Return the batch size of this process.
 
     Args:
         cfg: The configuration.
-        split: "train", or any other for TEST.BATCH_SIZE.
+        split: "train" for TRAIN.BATCH_SIZE, any other for TEST.BATCH_SIZE.
 
     Returns:
-        Samples per batch of this process, at least 1.
+        The batch size of a machine divided by its number of processes, at least 1.
 
     Raises:
-        UserError: If TRAIN.BATCH_SIZE cannot be divided.
+        UserError: If TRAIN.BATCH_SIZE is not divisible by the number of processes.
     """
     processes = local_world_size(cfg.NUM_SHARDS)
     if split != "train":
@@ -284,7 +285,7 @@ def local_batch_size(cfg: CfgNode, split: str) -> int:
 
 
 def construct_loader(cfg: CfgNode, split: str) -> ResilientLoader[EvaluationBatches]:
-    """Build the loader of an evaluation split: in order, every sample once over all ranks.
+    """Build the loader of an evaluation split: every sample once over all ranks, in order.
 
     Args:
         cfg: The configuration.
@@ -304,13 +305,13 @@ def construct_loader(cfg: CfgNode, split: str) -> ResilientLoader[EvaluationBatc
 
 
 def construct_train_loader(cfg: CfgNode) -> ResilientLoader[TrainBatches]:
-    """Build the loader of the train split: shuffled, from one position to the end of training.
+    """Build the loader of the train split: shuffled, over all epochs of the training.
 
     Args:
         cfg: The configuration.
 
     Returns:
-        A loader; ``loader.batches.start_at`` moves it to where a run was stopped.
+        A loader; ``loader.batches.start_at`` sets the position at which a run resumes.
 
     Raises:
         UserError: If the data is missing or too small for one step.
@@ -350,8 +351,8 @@ def _train_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> TrainBatches:
     if not iterations:
         raise ConfigValueError(
             "TRAIN.BATCH_SIZE",
-            f"one step takes {size * world * accumulate} clips (all processes, "
-            f"all accumulated batches), but the train split has {len(dataset)}; use a smaller one.",
+            f"one step uses {size * world * accumulate} clips (all processes, all accumulated "
+            f"batches), but the train split has only {len(dataset)}; use a smaller batch size.",
         )
     return TrainBatches(
         length=len(dataset),
@@ -376,9 +377,10 @@ def _evaluation_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> Evaluati
 def _start_worker(_: int) -> None:
     """Set up a worker process.
 
-    One thread per library: more of them in a forked worker deadlock or fight. Signals such as
-    Ctrl-C go to the whole process group, but are the main process's business, which still needs its
-    workers to finish the iteration; it ends them itself, and they end when it is gone.
+    It uses one thread per library: more threads could deadlock after a fork. It ignores signals
+    such as Ctrl-C, which reach the full process group: the main process handles them and still
+    needs its workers to finish the iteration. It stops the workers itself, and they exit if it
+    dies.
     """
     use_one_thread()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):

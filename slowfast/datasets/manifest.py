@@ -1,7 +1,7 @@
 """The list of a split's files as compact arrays, shared by all workers through a memory map.
 
-A row is a file and its label. It may also be a window of a long file, in seconds, and a slice of a
-tar, in bytes. Who lists the files is ``layouts`` and the readers of official split files.
+A row is a file and its label, optionally with a time window of a long file, in seconds, and a slice
+of a tar, in bytes. Manifests are built by ``layouts`` and by the datasets of ``catalog``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = ["NO_LABEL", "TO_END", "Manifest", "VideoRecord", "share_manifest"]
 logger = logging.getLogger(__name__)
 
 NO_LABEL = -1
-"""The label of a file whose class is unknown."""
+"""The label of a file of unknown class."""
 
 TO_END = -1
-"""The size of a slice that reaches up to the end of its file."""
+"""The size of a slice that reaches to the end of its file."""
 
 _FIELD = "field."
 _WHOLE_WINDOW = (0.0, math.inf)
@@ -42,12 +42,12 @@ class VideoRecord(NamedTuple):
 
     Attributes:
         path: The file.
-        label: Its class; NO_LABEL where unknown.
-        start_sec: Where the window starts, in seconds on the file's clock.
-        end_sec: Where it ends; infinity: where the file does.
-        offset: First byte of the media file in ``path``, as for a member of a tar.
-        size: Its bytes; TO_END: up to the end.
-        fields: What else an annotation says of it, by name: DATA.ROW_FIELDS.
+        label: Its class; NO_LABEL if unknown.
+        start_sec: Start of the window, in seconds of presentation time.
+        end_sec: End of the window; infinity: the end of the file.
+        offset: Offset of the media file in ``path``, in bytes; above 0 for members of a tar.
+        size: Size of the media file, in bytes; TO_END: to the end of ``path``.
+        fields: Further columns of the annotation, by name: DATA.ROW_FIELDS.
     """
 
     path: str
@@ -60,31 +60,32 @@ class VideoRecord(NamedTuple):
 
     @property
     def has_window(self) -> bool:
-        """Whether the row is a part of its file's time."""
+        """Whether the row is a time window of its file."""
         return (self.start_sec, self.end_sec) != _WHOLE_WINDOW
 
     @property
     def name(self) -> str:
-        """What to call the row in messages: a tar holds many."""
+        """Name of the row in messages: the path, with offset and size for members of a tar."""
         if (self.offset, self.size) == _WHOLE_FILE:
             return self.path
         return f"{self.path}:{self.offset}+{'' if self.size == TO_END else self.size}"
 
 
 class Manifest:
-    """The rows of one split; costs no Python object per row.
+    """The rows of one split, without a Python object per row.
 
     Args:
-        text: uint8; all paths, one after the other, in the file system's encoding.
-        ends: int64 (N,); where each path ends in ``text``.
+        text: uint8; all paths concatenated, in the encoding of the file system.
+        ends: int64 (N,); end of each path in ``text``.
         labels: int64 (N,); NO_LABEL where unknown.
-        class_names: Names of the classes, where the layout knows them.
-        windows: float64 (N, 2); start and end in seconds. None: all files are whole.
-        slices: int64 (N, 2); offset and size in bytes. None: all files are whole.
+        class_names: Names of the classes; empty if unknown.
+        windows: float64 (N, 2); start and end in seconds. None: full files only.
+        slices: int64 (N, 2); offset and size in bytes. None: full files only.
         fields: (N, ...) each; further columns of the annotation.
 
     Attributes:
-        version: What a dataset knows of the content of its files, such as how they were made.
+        version: Version of the content of the files, set by datasets that know it, e.g. the
+            settings that generated the files; part of the digest.
     """
 
     def __init__(
@@ -110,11 +111,11 @@ class Manifest:
         return os.fsdecode(self._text[start : int(self._ends[index])].tobytes())
 
     def label(self, index: int) -> int:
-        """Return the label of a row, NO_LABEL when unknown."""
+        """Return the label of a row, NO_LABEL if unknown."""
         return int(self.labels[index])
 
     def row(self, index: int) -> VideoRecord:
-        """Return all there is to know of a row."""
+        """Return a row."""
         window, part = _WHOLE_WINDOW, _WHOLE_FILE
         if self._windows is not None:
             window = (float(self._windows[index, 0]), float(self._windows[index, 1]))
@@ -129,26 +130,26 @@ class Manifest:
         return len(self) > 0 and bool((self.labels >= 0).all())
 
     def require_fields(self, names: Iterable[str]) -> None:
-        """Make sure that every row has some fields.
+        """Check that the manifest has the given fields.
 
         Args:
             names: DATA.ROW_FIELDS.
 
         Raises:
-            UserError: If one is missing.
+            UserError: If a field is missing.
         """
         missing = [name for name in names if name not in self._fields]
         if missing:
             raise UserError(
                 f"DATA.ROW_FIELDS: got {missing[0]!r}, but the files are not listed in a csv with "
-                "such a column (DATASET.md); write one, or leave DATA.ROW_FIELDS empty."
+                "this column (DATASET.md); list them in such a csv, or leave DATA.ROW_FIELDS empty."
             )
 
     def digest(self) -> str:
-        """Return a hash of all rows, to name the data a result was obtained on.
+        """Return a hash of all rows, which identifies the data of a result.
 
-        Of the paths it covers what is below the folder that they have in common: the same dataset
-        has the same digest on every machine.
+        Paths are hashed relative to their common folder, so that a dataset has the same digest on
+        every machine.
         """
         return _hash(self._arrays() | self._paths_below_common_folder(), self.version)
 
@@ -205,7 +206,7 @@ class Manifest:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the arrays to a folder, atomically; nothing happens when it is there already."""
+        """Write the arrays to a folder, atomically; do nothing if the folder exists."""
         if folder.exists():
             return
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -215,7 +216,7 @@ class Manifest:
         (temporary / "classes.json").write_text(json.dumps(self.class_names), encoding="utf-8")
         try:
             temporary.replace(folder)
-        except OSError:  # Another process was faster; its arrays are the same.
+        except OSError:  # Another process was faster and wrote the same arrays.
             for file in temporary.iterdir():
                 file.unlink()
             temporary.rmdir()
@@ -238,7 +239,7 @@ class Manifest:
         return cls(text, ends, labels, names, windows, slices, fields)
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        """Return what is saved and hashed: the optional arrays only where they say something."""
+        """Return the arrays to save and hash, without optional arrays that are None."""
         named = {"text": self._text, "ends": self._ends, "labels": self.labels}
         optional = {"windows": self._windows, "slices": self._slices}
         named |= {name: values for name, values in optional.items() if values is not None}
@@ -246,22 +247,22 @@ class Manifest:
 
 
 def share_manifest(manifest: Manifest) -> Manifest:
-    """Keep a manifest in the cache folder and map it into memory from there.
+    """Save a manifest in the cache folder and map it into memory from there.
 
     Args:
         manifest: Any manifest.
 
     Returns:
-        The same rows; the same object where the cache folder cannot be used.
+        A manifest with the same rows; the same object if the cache folder is not writable.
     """
-    folder = cache_dir() / "manifests" / _hash(manifest._arrays())  # of the paths as they are
+    folder = cache_dir() / "manifests" / _hash(manifest._arrays())  # with full paths
     try:
         manifest.save(folder)
         shared = Manifest.open(folder)
     except OSError as error:
         logger.warning("the manifest is kept in memory, as %s cannot be used: %s", folder, error)
         return manifest
-    # Who saved the same rows first may not know these.
+    # The process that saved these rows may have had other values.
     shared.class_names, shared.version = manifest.class_names, manifest.version
     return shared
 
@@ -276,17 +277,18 @@ def _hash(arrays: dict[str, np.ndarray], version: str = "") -> str:
 
 
 def _stack(name: str, values: list[np.ndarray], num_rows: int) -> np.ndarray:
-    """Stack a field of all rows: int64, or float32 where a row has a fraction."""
+    """Stack a field of all rows: int64, or float32 if a value is not an integer."""
     lengths = sorted({np.size(value) for value in values})
     if len(lengths) > 1 or len(values) != num_rows:
         raise UserError(
             f"DATA.ROW_FIELDS: {name} has {' or '.join(map(str, lengths))} numbers in "
-            f"{len(values)} of {num_rows} rows; expected as many in each. Pad the shorter ones."
+            f"{len(values)} of {num_rows} rows; expected the same count in every row. Pad the "
+            "shorter ones."
         )
     stacked = np.stack(values)
     return stacked if stacked.dtype.kind == "i" else stacked.astype(np.float32)
 
 
 def _unless_all(pairs: np.ndarray, usual: tuple[float, float]) -> np.ndarray | None:
-    """Drop an array that says of every row what holds without it."""
+    """Return None if every row has the default value."""
     return None if (pairs == usual).all() else pairs

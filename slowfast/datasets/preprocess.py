@@ -1,10 +1,10 @@
-"""From a collated batch of bytes to what the models read, on the models' device.
+"""From a collated batch of uint8 frames and waveforms to the inputs of the models, on their device.
 
-Training, evaluation and export prepare batches here and nowhere else. Workers send uint8 frames and
-raw waveforms, a quarter of the bytes of floats; everything that makes floats of them is below.
+Training, evaluation and export all use this module. Workers send uint8 frames, a quarter of the
+size of float32; normalization and spectrograms are computed here.
 
 Legend: B batch, V views, A audio clips per sample, T frames, H W height and width, N samples of a
-waveform, F mel bands, S spectrogram steps.
+waveform, F mel bins, S time frames.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _MAX_BYTE = 255.0
 
 
 class VideoPreprocess(nn.Module):
-    """Turns bytes into normalized floats, channels first.
+    """Converts uint8 frames into normalized floats, channels first.
 
     Args:
         mean: Mean of R, G, B in units of [0, 1].
         std: Standard deviation of R, G, B in units of [0, 1].
-        reverse_channels: Return B, G, R (each normalized by its own mean and deviation).
-        dtype: Floating type of the output.
-        channels_last: Leave the channels last in memory, as the decoder wrote them; shapes are the
-            same. Convolutions of a model in that format are faster on many devices.
+        reverse_channels: Return B, G, R, each normalized with its own mean and standard deviation.
+        dtype: Floating-point dtype of the output.
+        channels_last: Use the channels-last memory format; shapes are the same. Convolutions of a
+            model in this format are faster on many devices.
 
     Raises:
-        ValueError: If there are not three means and three positive deviations.
+        ValueError: If there are not three means and three positive standard deviations.
     """
 
     scale: Tensor
@@ -84,10 +84,10 @@ class VideoPreprocess(nn.Module):
             video: uint8 (B, V, T, H, W, 3), RGB.
 
         Returns:
-            float (B, V, 3, T, H, W), contiguous in the memory format chosen.
+            float (B, V, 3, T, H, W), contiguous in the selected memory format.
 
         Raises:
-            ValueError: If ``video`` is something else.
+            ValueError: If ``video`` has another dtype or shape.
         """
         if video.dtype != torch.uint8 or video.dim() != 6 or video.shape[-1] != 3:
             raise ValueError(
@@ -96,25 +96,25 @@ class VideoPreprocess(nn.Module):
             )
         if self.reverse_channels:
             video = video.flip(-1)
-        # One pass moves the channels and converts, one more normalizes in place.
+        # One pass permutes and converts, a second one normalizes in place.
         channels_first = video.permute(0, 1, 5, 2, 3, 4)  # (B, V, 3, T, H, W)
         pixels = channels_first.to(self.scale.dtype, memory_format=self.memory_format)
         return torch.addcmul(self.shift, pixels, self.scale, out=pixels)
 
 
 class AudioPreprocess(nn.Module):
-    """Turns waveforms into normalized spectrograms, augmented if asked.
+    """Converts waveforms into normalized log-mel spectrograms, optionally with augmentation.
 
     Args:
         spectrogram: The front end.
-        mean: Subtracted from the log energies.
-        std: They are then divided by it.
-        volume: [lowest, highest] factor of the waveform; None or [1, 1] leaves it alone.
-        spec_augment: Masks; None for none.
-        dtype: Floating type of the computation and the output.
+        mean: Mean of the log energies, which is subtracted.
+        std: Standard deviation of the log energies, which they are divided by.
+        volume: [lowest, highest] factor of the waveform; None or [1, 1]: no volume jitter.
+        spec_augment: SpecAugment; None: no masks.
+        dtype: Floating-point dtype of the computation and the output.
 
     Raises:
-        ValueError: If ``std`` or the range is malformed.
+        ValueError: If ``std`` is not positive or ``volume`` is not a range.
     """
 
     def __init__(
@@ -139,17 +139,18 @@ class AudioPreprocess(nn.Module):
         self.volume = None if volume is None or tuple(volume) == (1, 1) else tuple(volume)
 
     def forward(self, audio: Tensor, aug_seed: Tensor | None = None) -> Tensor:
-        """Prepare a batch.
+        """Compute the spectrograms of a batch.
 
         Args:
             audio: float (B, A, N), waveforms in [-1, 1].
-            aug_seed: int64 (B,). Needed only to augment; the clips of a sample draw independently.
+            aug_seed: int64 (B,). Required only for augmentation; the clips of a sample are
+                augmented independently.
 
         Returns:
             float (B, A, 1, F, S).
 
         Raises:
-            ValueError: If ``audio`` is something else, or there is no seed to augment with.
+            ValueError: If ``audio`` has another dtype or shape, or ``aug_seed`` is missing.
         """
         if audio.dim() != 3 or not audio.is_floating_point():
             raise ValueError(
@@ -171,20 +172,20 @@ class AudioPreprocess(nn.Module):
             return None
         if aug_seed is None:
             raise ValueError(
-                "aug_seed: the batch has none; expected int64 (B,), as volume or spec_augment is "
-                "given."
+                "aug_seed: got None; expected int64 (B,), as volume or spec_augment is set."
             )
         return spawn_seeds(aug_seed, STREAM_AUDIO_CLIP, clips).flatten()
 
 
 class BatchPreprocess(nn.Module):
-    """Moves a batch to the device and prepares what is in it.
+    """Moves a batch to the device and preprocesses its video and audio.
 
-    Place it like a model: ``preparer.to(device)``. It has no parameters and saves nothing.
+    Move it to the device like a model, with ``preprocess.to(device)``. It has no parameters and an
+    empty state dict.
 
     Args:
-        video: Prepares ``batch["video"]`` and every ``batch["video_..."]`` of uint8 frames.
-        audio: Prepares ``batch["audio"]``; None leaves it as it is.
+        video: Preprocesses ``batch["video"]`` and every ``batch["video_..."]`` of uint8 frames.
+        audio: Preprocesses ``batch["audio"]``; None: the waveforms are returned unchanged.
     """
 
     def __init__(self, video: VideoPreprocess, audio: AudioPreprocess | None = None) -> None:
@@ -193,21 +194,21 @@ class BatchPreprocess(nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Prepare a batch.
+        """Preprocess a batch.
 
         Args:
-            batch: A collated batch; not changed. An entry that is absent stays absent: a dataset
-                may have no audio, or nothing else.
+            batch: A collated batch; not changed. Both video and audio may be absent.
 
         Returns:
-            A new batch on the device, where ``video`` is float (B, V, 3, T, H, W), normalized, as
-            are other fields of frames, and ``audio`` float (B, A, 1, F, S), log-mel, normalized.
+            A new batch on the device. ``video`` and other fields of frames are normalized float
+            (B, V, 3, T, H, W), ``audio`` is a normalized log-mel spectrogram, float
+            (B, A, 1, F, S).
 
         Raises:
-            ValueError: If an entry has the wrong type or shape.
+            ValueError: If an entry has the wrong dtype or shape.
         """
         device = self.video.scale.device
-        # From pinned memory the copies run beside the computation.
+        # From pinned memory, the copies overlap with the computation.
         out = {
             name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
             for name, value in batch.items()
@@ -223,16 +224,16 @@ class BatchPreprocess(nn.Module):
 def build_preprocess(
     cfg: CfgNode, train: bool, *, dtype: torch.dtype = torch.float32
 ) -> BatchPreprocess:
-    """Build the preparation of batches.
+    """Build the preprocessing of batches.
 
     Args:
         cfg: The configuration.
-        train: Augment the audio (``AUDIO.VOLUME_JITTER``, ``AUDIO.SPECAUG``). Without it, nothing
-            is random.
-        dtype: Floating type of what the models read; float64 is for tests of exactness.
+        train: Augment the audio (``AUDIO.VOLUME_JITTER``, ``AUDIO.SPECAUG``). If False, nothing is
+            random.
+        dtype: Floating-point dtype of the outputs; float64 is used by tests of accuracy.
 
     Returns:
-        The preparer, on the CPU; ``.to(device)`` places it.
+        The module, on the CPU; ``.to(device)`` moves it.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -250,7 +251,7 @@ def build_preprocess(
 
 
 def _build_audio(cfg: CfgNode, train: bool, dtype: torch.dtype) -> AudioPreprocess:
-    """Build the audio's part."""
+    """Build the preprocessing of audio."""
     spectrogram = build_spectrogram(cfg)
     with keys(std="AUDIO.STD", volume="AUDIO.VOLUME_JITTER"):
         return AudioPreprocess(
@@ -265,13 +266,13 @@ def _build_audio(cfg: CfgNode, train: bool, dtype: torch.dtype) -> AudioPreproce
 
 @register_check
 def check_preparation(cfg: CfgNode) -> list[Problem]:
-    """Find settings that no batch can be prepared with.
+    """Find settings of the preprocessing that are out of range.
 
     Args:
         cfg: The merged configuration.
 
     Returns:
-        The first problem of pixels or audio, if there is any.
+        At most one problem, the first of video or audio.
     """
     try:
         build_preprocess(cfg, train=True)

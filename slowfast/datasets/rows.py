@@ -1,7 +1,7 @@
-"""What datasets of a manifest share: which row a sample belongs to.
+"""Base classes of map-style datasets over the rows of a manifest.
 
-A sample is not a file: a training file may be visited several times in an epoch, and the views of a
-test file come in chunks.
+A row may have several samples: a training file may be sampled several times per epoch, and the
+views of a test file are split into chunks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ManifestDataset(Dataset[dict[str, Any]]):
     Args:
         manifest: The files.
         seed: RNG_SEED.
-        samples_per_row: Samples of each row.
+        samples_per_row: Number of samples of each row.
     """
 
     def __init__(self, manifest: Manifest, seed: int, samples_per_row: int) -> None:
@@ -35,12 +35,12 @@ class ManifestDataset(Dataset[dict[str, Any]]):
         raise NotImplementedError
 
     def path(self, index: int) -> str:
-        """Return what to call the file of a sample."""
+        """Return the name of a sample's file for messages."""
         return self.manifest.row(self.row(index)).name
 
 
 class TrainDataset(ManifestDataset):
-    """Each row is visited ``clips_per_video`` times: sample i belongs to row i modulo their number.
+    """Training samples: ``clips_per_video`` per row. Sample i belongs to row i modulo their number.
 
     Args:
         manifest: The files.
@@ -57,17 +57,16 @@ class TrainDataset(ManifestDataset):
 
 
 class EvalDataset(ManifestDataset):
-    """The views of each row come in ``chunks_per_video`` samples that follow each other.
+    """Evaluation samples: the views of each row are split into ``chunks_per_video`` samples.
 
     Args:
         manifest: The files.
         seed: RNG_SEED.
         num_clips: Clips per row.
         views_per_clip: Spatial crops of a clip.
-        views_per_chunk: Views that travel together, at most; whole clips, at least one.
+        views_per_chunk: Largest number of views in a sample; a sample has all spatial crops of at
+            least one clip.
     """
-
-    __test__ = False  # Not a test case, whatever its name suggests to pytest.
 
     def __init__(
         self,
@@ -88,6 +87,6 @@ class EvalDataset(ManifestDataset):
         return index // self.chunks_per_video
 
     def clips(self, index: int) -> range:
-        """Return the numbers of a sample's clips."""
+        """Return the indices of a sample's clips."""
         chunk = index % self.chunks_per_video
         return range(chunk * self._chunk, (chunk + 1) * self._chunk)

@@ -1,7 +1,7 @@
-"""Which samples come in which batch: a pure function of (seed, epoch, iteration, rank).
+"""Batch samplers: the samples of a batch are a pure function of (seed, epoch, iteration, rank).
 
-The batches of all ranks together are the same whatever the number of ranks, so that a run can be
-compared with, and resumed as, the same run on one process.
+The union of the batches of all ranks does not depend on the number of ranks: a run on several
+processes equals the same run on one process, and can be resumed as such.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from slowfast.utils.random import STREAM_ORDER, sample_rng
 __all__ = ["EvaluationBatches", "Key", "TrainBatches"]
 
 Key = tuple[int, int]
-"""(epoch, index): what a dataset is asked for."""
+"""(epoch, index): the key of a sample in a dataset."""
 
 
 class TrainBatches:
     """Shuffled batches of one rank, from a given position to the end of training.
 
     Args:
-        length: Samples of the dataset.
+        length: Number of samples in the dataset.
         batch_size: Samples per batch of this rank.
         rank: This rank.
         world_size: Number of ranks.
         seed: RNG_SEED.
-        max_epoch: Epochs of the whole training.
-        batches_per_epoch: Batches to take from each epoch's order; None: as many as are full.
+        max_epoch: Number of epochs of the training.
+        batches_per_epoch: Batches per epoch; None: all full batches.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class TrainBatches:
         self.position = 0
 
     def start_at(self, epoch: int, batch: int) -> None:
-        """Continue from a batch of an epoch, both counted from 0."""
+        """Set the position to a batch of an epoch, both counted from 0."""
         self.position = epoch * self.batches_per_epoch + batch
 
     def __len__(self) -> int:
@@ -67,10 +67,10 @@ class TrainBatches:
 
 
 class EvaluationBatches:
-    """Every sample exactly once over all ranks, in order, ragged at the end.
+    """Every sample exactly once over all ranks, in order; the last batch may be smaller.
 
     Args:
-        length: Samples of the dataset.
+        length: Number of samples in the dataset.
         batch_size: Samples per batch of this rank.
         rank: This rank.
         world_size: Number of ranks.
@@ -90,7 +90,7 @@ class EvaluationBatches:
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
-    """Shuffle the samples of one epoch.
+    """Return the random order of the samples in one epoch.
 
     Args:
         length: Number of samples.
@@ -98,6 +98,6 @@ def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
         epoch: The epoch, from 0.
 
     Returns:
-        int64 (length,), a permutation that depends on the arguments alone.
+        int64 (length,), a permutation that depends only on the arguments.
     """
     return sample_rng(seed, epoch, 0, STREAM_ORDER).permutation(length)

@@ -1,6 +1,6 @@
-"""Where clips lie in a video, in seconds on the file's clock.
+"""Temporal sampling: start times of clips and times of their frames, in seconds.
 
-Pure functions; nothing here opens a file or reads the configuration.
+Pure functions: they neither open files nor read the configuration.
 
 Legend: T frames of a clip.
 """
@@ -21,15 +21,15 @@ __all__ = [
 
 
 def clip_duration_sec(num_frames: int, sampling_rate: float, target_fps: float) -> float:
-    """Return how long a clip lasts.
+    """Return the duration of a clip.
 
-    A frame stands for the ``sampling_rate / target_fps`` seconds around it, so T frames last T such
-    bins, the first and the last included.
+    Each frame represents a bin of ``sampling_rate / target_fps`` seconds, so a clip of T frames
+    lasts T bins.
 
     Args:
         num_frames: T.
-        sampling_rate: Distance of two frames, in frames at ``target_fps``.
-        target_fps: Frame rate the distance refers to, in Hz.
+        sampling_rate: Distance between two frames, in frames at ``target_fps``.
+        target_fps: Frame rate that the distance refers to, in Hz.
 
     Returns:
         The duration, in seconds.
@@ -44,16 +44,16 @@ def clip_duration_sec(num_frames: int, sampling_rate: float, target_fps: float) 
 def frame_times(
     start_sec: float, num_frames: int, sampling_rate: float, target_fps: float
 ) -> NDArray[np.float64]:
-    """Return the instants at which a clip looks at the video: the centers of its bins.
+    """Return the times of a clip's frames: the centers of their bins.
 
-    Centers lie as far as can be from the instants at which a video of the same frame rate changes
-    its frame, so that rounded timestamps never pick the neighbor.
+    In a video of the same frame rate, the centers are as far as possible from the times at which
+    the displayed frame changes, so that rounded timestamps never select a neighboring frame.
 
     Args:
-        start_sec: Where the clip starts.
+        start_sec: Start of the clip, in seconds.
         num_frames: T.
-        sampling_rate: Distance of two frames, in frames at ``target_fps``.
-        target_fps: Frame rate the distance refers to, in Hz.
+        sampling_rate: Distance between two frames, in frames at ``target_fps``.
+        target_fps: Frame rate that the distance refers to, in Hz.
 
     Returns:
         float64 (T,), ascending, in seconds.
@@ -68,18 +68,18 @@ def frame_times(
 def random_clip_start(
     extent_start: float, extent_end: float, clip_sec: float, rng: np.random.Generator
 ) -> float:
-    """Draw where a training clip starts, uniformly over all starts that keep it inside.
+    """Sample the start of a training clip, uniformly over all starts that keep it in the video.
 
-    Always draws exactly one number, so that later draws do not depend on the video's length.
+    Exactly one random number is used, so that later numbers do not depend on the video's length.
 
     Args:
-        extent_start: First instant of the video, in seconds.
-        extent_end: Last instant of the video, in seconds.
+        extent_start: Start of the video, in seconds.
+        extent_end: End of the video, in seconds.
         clip_sec: Length of the clip, in seconds.
-        rng: The sample's generator.
+        rng: The sample's random generator.
 
     Returns:
-        The start, in seconds; the extent's start when the clip is longer than the video.
+        The start, in seconds; ``extent_start`` if the clip is longer than the video.
     """
     return extent_start + rng.random() * max(0.0, extent_end - clip_sec - extent_start)
 
@@ -87,17 +87,18 @@ def random_clip_start(
 def even_clip_starts(
     extent_start: float, extent_end: float, clip_sec: float, num_views: int
 ) -> NDArray[np.float64]:
-    """Return where the clips of a test start: evenly spread, from the very start to the very end.
+    """Return the starts of test clips, evenly spaced from the start to the end of the video.
 
     Args:
-        extent_start: First instant of the video, in seconds.
-        extent_end: Last instant of the video, in seconds.
+        extent_start: Start of the video, in seconds.
+        extent_end: End of the video, in seconds.
         clip_sec: Length of a clip, in seconds.
-        num_views: Clips; one is put in the center.
+        num_views: Number of clips; a single one is centered.
 
     Returns:
-        float64 (num_views,), ascending, in seconds: the first is the extent's start, the last clip
-        ends at its end. All start at the extent's start when the clip is longer than the video.
+        float64 (num_views,), ascending, in seconds. The first clip starts at ``extent_start``, the
+        last one ends at ``extent_end``. If the clip is longer than the video, all start at
+        ``extent_start``.
 
     Raises:
         ValueError: If ``num_views`` is not positive.

@@ -1,7 +1,7 @@
-"""The samples of WebDataset's tars: members whose names agree up to the first dot.
+"""Samples in WebDataset tars: members whose names are equal up to the first dot.
 
 Media members are read in place, as slices of their tar. The label of a sample is its member
-``.cls`` (a number, or a name that ``classes.txt`` lists), or ``label`` of its ``.json``.
+``.cls`` (a number, or a name listed in ``classes.txt``), or the entry ``label`` of its ``.json``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["index_tars", "tars_in", "tars_of_split"]
 logger = logging.getLogger(__name__)
 
 Chosen = Callable[[str], bool]
-"""Whether a sample is wanted, by ``TAR/KEY``."""
+"""Returns whether a sample, named ``TAR/KEY``, is selected."""
 
 
 def tars_in(folder: Path) -> list[Path]:
-    """Return the sorted tars of a folder, without those of its subfolders.
+    """Return the sorted tars of a folder, not including its subfolders.
 
     Args:
         folder: Any folder.
@@ -45,14 +45,14 @@ def tars_of_split(folder: Path, split: str) -> list[Path]:
     """Return the tars of a split: all of ``train/``, or ``train-000.tar``, ``a_train_0.tar``, ...
 
     Args:
-        folder: Where they are.
+        folder: The folder of the tars.
         split: "train", "val" or "test".
 
     Returns:
-        The tars; none if their names, and that of the folder, name no split.
+        The tars; empty if neither their names nor that of the folder contain the split.
 
     Raises:
-        UserError: If some are named after a split and others are not.
+        UserError: If some names contain a split and others do not.
     """
     tars = tars_in(folder)
     splits = [split_within(file.stem) for file in tars]
@@ -62,8 +62,8 @@ def tars_of_split(folder: Path, split: str) -> list[Path]:
         stray = tars[splits.index(None)]
         raise ConfigValueError(
             "DATA.PATH_TO_DATA_DIR",
-            f"{stray} names no split, as other tars beside it do. Expected "
-            "names such as train-000.tar, or folders train, val, test.",
+            f"the name of {stray} contains no split, but other tars next to it have one. "
+            "Expected names such as train-000.tar, or folders train, val, test.",
         )
     return [file for file, name in zip(tars, splits, strict=True) if name == split]
 
@@ -74,16 +74,16 @@ def index_tars(
     class_names: list[str],
     chosen: Chosen | None = None,
 ) -> Manifest:
-    """List the media members of tars; the index is kept in the cache until a tar changes.
+    """List the media members of tars; the index is cached until a tar changes.
 
     Args:
         tars: The tars, in order.
-        suffixes: Of the members wanted, lower case.
-        class_names: Of ``classes.txt``; may be empty.
-        chosen: Which samples are wanted; None: all.
+        suffixes: Suffixes of the members to list, lower case.
+        class_names: The classes of ``classes.txt``; may be empty.
+        chosen: The selection of samples; None: all.
 
     Returns:
-        The manifest, memory-mapped from the cache folder where that can be written.
+        The manifest, memory-mapped from the cache folder if that is writable.
 
     Raises:
         UserError: If a tar is damaged or compressed, or a label cannot be read.
@@ -107,7 +107,7 @@ def index_tars(
         manifest.save(folder)
         return Manifest.open(folder)
     except OSError as error:
-        logger.warning("the index of the tars is not kept, as %s cannot be used: %s", folder, error)
+        logger.warning("the index of the tars is not cached: cannot write %s: %s", folder, error)
         return manifest
 
 
@@ -141,10 +141,10 @@ def _members(tar: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
         with tarfile.open(tar, "r:") as file:
             while (member := file.next()) is not None:
                 yield file, member
-                file.members = []  # type: ignore[attr-defined]  # of millions, none is kept
+                file.members = []  # type: ignore[attr-defined]  # possibly millions: keep none
     except (tarfile.TarError, EOFError, OSError) as error:
         raise UserError(
-            f"{tar}: cannot be read as a tar: {error}. Expected: an uncompressed tar that is whole."
+            f"{tar}: cannot be read as a tar: {error}. Expected: an uncompressed, complete tar."
         ) from error
 
 

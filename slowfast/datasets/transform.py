@@ -1,8 +1,8 @@
-"""From the frames of a clip to the views a model sees, in a data worker: uint8 in, uint8 out.
+"""Spatial transforms of training and evaluation, from the uint8 frames of a clip to uint8 views.
 
-A training view is drawn first (``ViewParams``, from the view's own generator) and applied second
-(``datasets/functional.py``). Validation and testing are deterministic. Normalization to floats is
-left to ``datasets/preprocess.py``.
+They run in the data workers. A training view is first sampled (``ViewParams``, from the random
+generator of the view) and then applied (``datasets/functional.py``). Validation and testing are
+deterministic. ``datasets/preprocess.py`` normalizes the frames later, on the device.
 
 Legend: T frames, H W height and width, S side of the square crop, K spatial crops.
 """
@@ -36,14 +36,14 @@ __all__ = [
 
 
 class TrainTransform:
-    """Augments one view of a clip.
+    """The augmentation of one view of a clip.
 
     Args:
-        crop: Draws the box.
+        crop: Samples the crop box.
         size: Side S of the output, in pixels.
-        flip: Mirror with probability one half.
-        color: Draws the color jitter; None for none.
-        blur: Draws the blur; None for none.
+        flip: Flip horizontally with probability 0.5.
+        color: Samples the color jitter; None: no color jitter.
+        blur: Samples the Gaussian blur; None: no blur.
 
     Raises:
         ValueError: If the size is not positive.
@@ -61,52 +61,52 @@ class TrainTransform:
         _check_positive("size", size)
         self.crop, self.size, self.flip, self.color, self.blur = crop, size, flip, color, blur
 
-    def draw(self, height: int, width: int, rng: np.random.Generator) -> ViewParams:
-        """Draw a view.
+    def sample(self, height: int, width: int, rng: np.random.Generator) -> ViewParams:
+        """Sample the parameters of a view.
 
         Args:
-            height: Of the frames, in pixels.
-            width: Of the frames, in pixels.
-            rng: The view's generator.
+            height: Height of the frames, in pixels.
+            width: Width of the frames, in pixels.
+            rng: The view's random generator.
 
         Returns:
-            The parameters; the same for generators in the same state.
+            The parameters.
         """
         return ViewParams(
-            box=self.crop.draw(height, width, rng),
+            box=self.crop.sample(height, width, rng),
             flip=self.flip and bool(rng.random() < 0.5),
-            color=self.color.draw(rng) if self.color else None,
-            blur_sigma=self.blur.draw(rng) if self.blur else 0.0,
+            color=self.color.sample(rng) if self.color else None,
+            blur_sigma=self.blur.sample(rng) if self.blur else 0.0,
         )
 
     def __call__(self, frames: Frames, rng: np.random.Generator) -> Frames:
-        """Draw a view and apply it.
+        """Sample the parameters of a view and apply them.
 
         Args:
             frames: uint8 (T, H, W, 3), RGB.
-            rng: The view's generator.
+            rng: The view's random generator.
 
         Returns:
             uint8 (T, S, S, 3), RGB, contiguous.
 
         Raises:
-            ValueError: If ``frames`` is something else.
+            ValueError: If ``frames`` has another dtype or shape.
         """
         check_frames(frames)
-        return apply_view(frames, self.draw(frames.shape[1], frames.shape[2], rng), self.size)
+        return apply_view(frames, self.sample(frames.shape[1], frames.shape[2], rng), self.size)
 
 
 class EvalTransform:
-    """Scales the short side and cuts squares at fixed places: nothing is random.
+    """Resizes the short side and crops squares at fixed positions, without randomness.
 
-    The long side is rounded down, as in PySlowFast. Crop 0 is at the left (top of an upright
-    frame), 1 in the center, 2 at the right (bottom).
+    The long side is rounded down, as in PySlowFast. Crop 0 is at the left (for portrait frames at
+    the top), crop 1 in the center, crop 2 at the right (bottom).
 
     Args:
-        short_side: What the short side is scaled to, in pixels. Below ``size`` it counts as
-            ``size``: a small source is enlarged, never refused.
+        short_side: Length to which the short side is resized, in pixels; raised to ``size`` if it
+            is smaller.
         size: Side S of a crop, in pixels.
-        num_crops: 1 (the center) or 3.
+        num_crops: 1 (center crop) or 3.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -124,37 +124,37 @@ class EvalTransform:
     def __call__(
         self, frames: Frames, rng: np.random.Generator | None = None, *, spatial_crop: int = 1
     ) -> Frames:
-        """Cut one crop.
+        """Return one crop.
 
         Args:
             frames: uint8 (T, H, W, 3), RGB.
-            rng: Ignored; here so that training and evaluation are called alike.
+            rng: Ignored; it exists for the same signature as ``TrainTransform``.
             spatial_crop: 0, 1 or 2.
 
         Returns:
             uint8 (T, S, S, 3), RGB, contiguous.
 
         Raises:
-            ValueError: If ``frames`` is something else or there is no such crop.
+            ValueError: If ``frames`` has another dtype or shape, or ``spatial_crop`` is invalid.
         """
         return self._cut(frames, [spatial_crop])[0]
 
     def all_crops(self, frames: Frames) -> Frames:
-        """Cut every crop of the evaluation; the frames are scaled once for all.
+        """Return all crops of the evaluation; the frames are resized only once.
 
         Args:
             frames: uint8 (T, H, W, 3), RGB.
 
         Returns:
-            uint8 (K, T, S, S, 3), K = ``num_crops``: the center, or left, center and right.
+            uint8 (K, T, S, S, 3), K = ``num_crops``: center, or left, center and right.
 
         Raises:
-            ValueError: If ``frames`` is something else.
+            ValueError: If ``frames`` has another dtype or shape.
         """
         return self._cut(frames, [1] if self.num_crops == 1 else [0, 1, 2])
 
     def _cut(self, frames: Frames, crops: list[int]) -> Frames:
-        """Scale, then cut the named crops: (K, T, S, S, 3)."""
+        """Resize, then crop: (K, T, S, S, 3)."""
         if not set(crops) <= {0, 1, 2}:
             raise ValueError(f"spatial_crop: got {crops[0]}; expected 0, 1 or 2.")
         check_frames(frames)
@@ -166,7 +166,7 @@ class EvalTransform:
         scaled = crop_resize(frames, box, new_h, new_w)  # (T, H, W, 3)
         out = np.empty((len(crops), len(frames), self.size, self.size, 3), dtype=np.uint8)
         for cut, crop in zip(out, crops, strict=True):
-            # The short axis is always centered, the long one is where the crop's name says.
+            # Crops are centered on the short axis and differ in their position on the long one.
             top, left = (
                 _offset(side - self.size, crop if axis == long_axis else 1)
                 for axis, side in enumerate((new_h, new_w))
@@ -178,9 +178,9 @@ class EvalTransform:
 def build_train_transform(cfg: CfgNode) -> TrainTransform:
     """Build the augmentation of training views.
 
-    ``DATA.TRAIN_JITTER_SCALES_RELATIVE`` set: random resized crop; else random short side and
-    crop. ``DATA.SSL_COLOR_JITTER`` adds color jitter and gray; ``DATA.SSL_MOCOV2_AUG`` on top
-    makes jitter a matter of chance and adds blur.
+    If ``DATA.TRAIN_JITTER_SCALES_RELATIVE`` is set: RandomResizedCrop, else ShortSideCrop.
+    ``DATA.SSL_COLOR_JITTER`` adds color jitter and random grayscale. ``DATA.SSL_MOCOV2_AUG``
+    applies the color jitter with probability ``DATA.SSL_JITTER_PROB`` and adds Gaussian blur.
 
     Args:
         cfg: The configuration.
@@ -214,9 +214,9 @@ def build_train_transform(cfg: CfgNode) -> TrainTransform:
 
 
 def build_val_transform(cfg: CfgNode) -> EvalTransform:
-    """Build the views of validation during training: the center, at the training resolution.
+    """Build the transform of validation during training: center crop, at the training resolution.
 
-    PySlowFast draws them at random, which makes its validation numbers noisy.
+    PySlowFast samples a random crop instead, which makes its validation metrics noisy.
 
     Args:
         cfg: The configuration.
@@ -232,10 +232,10 @@ def build_val_transform(cfg: CfgNode) -> EvalTransform:
 
 
 def build_test_transform(cfg: CfgNode) -> EvalTransform:
-    """Build the views of testing, as PySlowFast places them.
+    """Build the transform of testing, with the crops of PySlowFast.
 
-    Three crops: short side to ``DATA.TEST_CROP_SIZE``. One crop: short side to
-    ``DATA.TRAIN_JITTER_SCALES[0]``, then the center.
+    Three crops: the short side is resized to ``DATA.TEST_CROP_SIZE``. One crop: the short side is
+    resized to ``DATA.TRAIN_JITTER_SCALES[0]``, followed by a center crop.
 
     Args:
         cfg: The configuration.
@@ -254,13 +254,13 @@ def build_test_transform(cfg: CfgNode) -> EvalTransform:
 
 @register_check
 def check_views(cfg: CfgNode) -> list[Problem]:
-    """Find settings that no view can be built from.
+    """Find settings of the transforms that are out of range.
 
     Args:
         cfg: The merged configuration.
 
     Returns:
-        At most one problem per transform, and one for blur that would never happen.
+        At most one problem per transform, and one if DATA.SSL_MOCOV2_AUG has no effect.
     """
     problems = []
     for build in (build_train_transform, build_val_transform, build_test_transform):
@@ -269,13 +269,13 @@ def check_views(cfg: CfgNode) -> list[Problem]:
         except ConfigValueError as error:
             problems.append(error.problem)
     if cfg.DATA.SSL_MOCOV2_AUG and not cfg.DATA.SSL_COLOR_JITTER:
-        message = "got True, but it acts on color jitter; set DATA.SSL_COLOR_JITTER True as well."
+        message = "got True, which requires color jitter; set DATA.SSL_COLOR_JITTER True as well."
         problems.append(Problem("DATA.SSL_MOCOV2_AUG", message))
     return list(dict.fromkeys(problems))
 
 
 def _color_and_blur(cfg: CfgNode) -> tuple[ColorJitter | None, Blur | None]:
-    """Build what DATA.SSL_COLOR_JITTER and DATA.SSL_MOCOV2_AUG ask for."""
+    """Build color jitter and blur from DATA.SSL_COLOR_JITTER and DATA.SSL_MOCOV2_AUG."""
     data = cfg.DATA
     if not data.SSL_COLOR_JITTER:
         return None, None
@@ -305,12 +305,12 @@ def _color_and_blur(cfg: CfgNode) -> tuple[ColorJitter | None, Blur | None]:
 
 
 def _build_blur(cfg: CfgNode) -> Blur:
-    """Build the blur, which acts on space alone."""
+    """Build the spatial blur; temporal blur is not implemented."""
     low, high = cfg.DATA.SSL_BLUR_SIGMA_MIN, cfg.DATA.SSL_BLUR_SIGMA_MAX
     for key, sigma in {"SSL_BLUR_SIGMA_MIN": low, "SSL_BLUR_SIGMA_MAX": high}.items():
         if len(sigma) != 2 or sigma[0] != 0:
             raise ConfigValueError(
-                f"DATA.{key}", f"got {sigma}; expected [0.0, pixels]: blur in time is not built."
+                f"DATA.{key}", f"got {sigma}; expected [0.0, pixels]: no blur in time."
             )
     if low[1] > high[1]:
         raise ConfigValueError(
@@ -322,17 +322,17 @@ def _build_blur(cfg: CfgNode) -> Blur:
 
 
 def _smallest_scale(cfg: CfgNode) -> int:
-    """Read the short side that PySlowFast evaluates single crops at."""
+    """Return the short side at which PySlowFast evaluates single crops."""
     with keys(scales="DATA.TRAIN_JITTER_SCALES"):
         check_range("scales", cfg.DATA.TRAIN_JITTER_SCALES)
     return cfg.DATA.TRAIN_JITTER_SCALES[0]
 
 
 def _offset(slack: int, crop: int) -> int:
-    """Place a crop on an axis with that many pixels to spare."""
+    """Return the offset of a crop on an axis that is ``slack`` pixels longer than the crop."""
     return (0, (slack + 1) // 2, slack)[crop]
 
 
 def _check_positive(name: str, size: int) -> None:
     if size < 1:
-        raise ParameterError(name, f"got {size}; expected a number of pixels >= 1.")
+        raise ParameterError(name, f"got {size}; expected a size in pixels >= 1.")

@@ -1,4 +1,4 @@
-"""Clips of a manifest's files as samples: one file opened, one window decoded, views cut from it.
+"""Datasets of video clips: a sample is decoded from one file and holds the views of its clips.
 
 Legend: V views, A temporal clips, T frames, N audio samples.
 """
@@ -33,7 +33,7 @@ from slowfast.datasets.views import (
     ViewSpec,
     apply_temporal,
     build_views,
-    stack_numbers,
+    stack_labels,
     view_rng,
 )
 from slowfast.utils.random import STREAM_AUG_SEED, sample_rng
@@ -42,17 +42,18 @@ __all__ = ["ClipSettings", "VideoEvalDataset", "VideoTrainDataset", "build_video
 
 
 class ClipSettings(NamedTuple):
-    """What is read of each file.
+    """Settings of reading clips from files.
 
     Attributes:
         num_frames: T, frames of a clip.
-        sampling_rate: Distance of two frames, in frames at ``target_fps``.
-        target_fps: Frame rate that both refer to, in Hz.
-        short_side: Frames are scaled to it while decoding, in pixels; None: full size.
+        sampling_rate: Distance between two frames, in frames at ``target_fps``.
+        target_fps: Frame rate that ``sampling_rate`` refers to, in Hz.
+        short_side: Short side that frames are resized to while decoding, in pixels; None: full
+            size.
         audio_sec: Length of the audio, in seconds; 0: no audio is read.
-        sample_rate_hz: Rate that audio is resampled to.
-        decoded: Where files are cached decoded; None: they are not.
-        frame_folder_fps: Of folders of extracted frames, in Hz.
+        sample_rate_hz: Sample rate that the audio is resampled to.
+        decoded: The cache of decoded files; None: no cache.
+        frame_folder_fps: Frame rate of folders of extracted frames, in Hz.
     """
 
     num_frames: int
@@ -80,12 +81,12 @@ class ClipSettings(NamedTuple):
 
     @property
     def duration_sec(self) -> float:
-        """The longer of video and audio, in seconds: what has to fit into the video."""
+        """Duration of the video or the audio of a clip, whichever is longer, in seconds."""
         frames = clip_duration_sec(self.num_frames, self.sampling_rate, self.target_fps)
         return max(frames, self.audio_sec)
 
     def open(self, row: VideoRecord) -> ClipReader:
-        """Open a row's file, to be closed."""
+        """Open the file of a row; the caller closes it."""
         if self.decoded is not None:
             return self.decoded.open(row)
         return open_row(row, self.frame_folder_fps)
@@ -98,7 +99,7 @@ class ClipSettings(NamedTuple):
     def load_audio_clip(
         self, reader: ClipReader, starts_sec: Sequence[float], shift_sec: float = 0.0
     ) -> dict[str, np.ndarray]:
-        """Read ``audio`` (A, N) and ``audio_valid`` (A,) of clips, if audio is wanted at all."""
+        """Read ``audio`` (A, N) and ``audio_valid`` (A,) of clips; empty if ``audio_sec`` is 0."""
         return load_audio_clip(
             reader,
             starts_sec,
@@ -109,14 +110,14 @@ class ClipSettings(NamedTuple):
 
 
 class VideoTrainDataset(TrainDataset):
-    """Random clips of videos, in the views that ``SampleViews`` names.
+    """Random clips of videos, with the views of ``SampleViews``.
 
     Args:
         manifest: The files.
-        settings: What is read of each.
-        seed: RNG_SEED; a sample depends on (seed, epoch, index) alone.
+        settings: How clips are read.
+        seed: RNG_SEED; a sample depends only on (seed, epoch, index).
         views: The clips of a sample and the views of each.
-        clips_per_video: Times that each video is visited in an epoch.
+        clips_per_video: Number of samples of each video per epoch.
     """
 
     def __init__(
@@ -133,23 +134,23 @@ class VideoTrainDataset(TrainDataset):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
-        address = (self.seed, epoch, index)
+        rng_key = (self.seed, epoch, index)
         row = self.manifest.row(self.row(index))
         sample: dict[str, Any] = {}
         with self.settings.open(row) as reader:
             starts = self._views.clip_starts(
-                reader.video_extent_sec, self.settings.duration_sec, address
+                reader.video_extent_sec, self.settings.duration_sec, rng_key
             )
             for field, views in self._views.fields.items():
                 read = self._read_audio if field == AUDIO else self._read_video
-                sample |= read(reader, field, views, starts, address)
+                sample |= read(reader, field, views, starts, rng_key)
         return {
             **sample,
             **row.fields,
             "label": row.label,
             "index": self.row(index),
             "view": np.arange(len(sample["clip_start_sec"])),
-            "aug_seed": int(sample_rng(*address, STREAM_AUG_SEED).integers(2**62)),
+            "aug_seed": int(sample_rng(*rng_key, STREAM_AUG_SEED).integers(2**62)),
         }
 
     def _read_video(
@@ -158,26 +159,29 @@ class VideoTrainDataset(TrainDataset):
         field: str,
         views: list[tuple[int, ViewSpec]],
         clip_starts: list[float],
-        address: tuple[int, int, int],
+        rng_key: tuple[int, int, int],
     ) -> dict[str, np.ndarray]:
-        """Read the views of a field of frames: uint8 (V, T, S, S, 3) and what belongs to it."""
+        """Read the views of a field of frames: uint8 (V, T, S, S, 3), start times and labels."""
         decoded: dict[float, np.ndarray] = {}
-        pixels, starts, told = [], [], []
+        pixels, starts, labels = [], [], []
         for number, view in views:
-            rng = view_rng(address, number)
+            rng = view_rng(rng_key, number)
             start = self._views.view_start(number, clip_starts[view.clip], rng)
             if start not in decoded:
                 decoded[start] = self.settings.read_frames(reader, start)
-            frames, numbers = apply_temporal(view, decoded[start], address)
+            frames, view_labels = apply_temporal(view, decoded[start], rng_key)
             if view.num_frames:
                 first = int(rng.integers(len(frames) - view.num_frames + 1))
                 frames = frames[first : first + view.num_frames]
             pixels.append(frames if view.transform is None else view.transform(frames, rng))
             starts.append(start)
-            told.append(numbers)
+            labels.append(view_labels)
         name = "clip_start_sec" if field == "video" else f"{field}_start_sec"
-        numbers = stack_numbers(field, told)
-        return {field: np.stack(pixels), name: np.array(starts, np.float32), **numbers}
+        return {
+            field: np.stack(pixels),
+            name: np.array(starts, np.float32),
+            **stack_labels(field, labels),
+        }
 
     def _read_audio(
         self,
@@ -185,19 +189,19 @@ class VideoTrainDataset(TrainDataset):
         field: str,
         views: list[tuple[int, ViewSpec]],
         clip_starts: list[float],
-        address: tuple[int, int, int],
+        rng_key: tuple[int, int, int],
     ) -> dict[str, np.ndarray]:
-        """Read the waveforms (A, N) of the views and what belongs to them."""
+        """Read the waveforms of the views: float32 (A, N), validity, start times and labels."""
         starts = [
-            self._views.view_start(number, clip_starts[view.clip], view_rng(address, number))
+            self._views.view_start(number, clip_starts[view.clip], view_rng(rng_key, number))
             for number, view in views
         ]
         distinct = sorted(set(starts))
         sample = self.settings.load_audio_clip(reader, distinct)
         rows = [distinct.index(start) for start in starts]
-        waves, told = zip(
+        waves, labels = zip(
             *(
-                apply_temporal(view, sample["audio"][row], address)
+                apply_temporal(view, sample["audio"][row], rng_key)
                 for row, (_, view) in zip(rows, views, strict=True)
             ),
             strict=True,
@@ -206,24 +210,24 @@ class VideoTrainDataset(TrainDataset):
             "audio": np.stack(waves),
             "audio_valid": sample["audio_valid"][rows],
             "audio_start_sec": np.array(starts, np.float32),
-            **stack_numbers(field, told),
+            **stack_labels(field, labels),
         }
 
 
 class VideoEvalDataset(EvalDataset):
-    """Every video in a fixed grid of views, a chunk of them per sample.
+    """A fixed grid of views of every video; a sample holds a chunk of them.
 
     Args:
         manifest: The files.
-        settings: What is read of each.
+        settings: How clips are read.
         seed: RNG_SEED; only ``aug_seed`` depends on it.
-        transform: Cuts the spatial crops of a clip.
-        num_clips: Clips per video, from its very start to its very end.
-        views_per_chunk: Views that travel together, at most; whole clips, at least one.
-        shift_sec: Audio is taken so much later than the picture, its track being a loop.
+        transform: Returns the spatial crops of a clip.
+        num_clips: Clips per video, evenly spaced from its start to its end.
+        views_per_chunk: Largest number of views in a sample; a sample has all spatial crops of at
+            least one clip.
+        shift_sec: Offset of the audio relative to the video, in seconds; the audio stream is
+            looped.
     """
-
-    __test__ = False  # Not a test case, whatever its name suggests to pytest.
 
     def __init__(
         self,
@@ -257,11 +261,11 @@ class VideoEvalDataset(EvalDataset):
             for start in starts:
                 frames = self.settings.read_frames(reader, start)
                 views.append(self._transform.all_crops(frames))
-            sound = self.settings.load_audio_clip(reader, starts, self._shift_sec)
+            audio = self.settings.load_audio_clip(reader, starts, self._shift_sec)
         crops = self._transform.num_crops
         return {
             "video": np.concatenate(views),
-            **sound,
+            **audio,
             **row.fields,
             "label": row.label,
             "index": index,
@@ -274,13 +278,13 @@ class VideoEvalDataset(EvalDataset):
 def build_video_dataset(
     cfg: CfgNode, manifest: Manifest, split: str
 ) -> VideoTrainDataset | VideoEvalDataset:
-    """Make a split's dataset from its manifest.
+    """Build the dataset of a split from its manifest.
 
     Args:
         cfg: The configuration.
         manifest: The files of the split.
-        split: "train" for random clips; "val" for one center view; "test" and "gallery" for the
-            grid of TEST.NUM_ENSEMBLE_VIEWS x TEST.NUM_SPATIAL_CROPS.
+        split: "train" for random clips; "val" for one center view; "test" and "gallery" for a grid
+            of TEST.NUM_ENSEMBLE_VIEWS x TEST.NUM_SPATIAL_CROPS views.
 
     Returns:
         The dataset.

@@ -1,7 +1,8 @@
-"""What a training sample holds: which clips of a video, and which views of each clip.
+"""The content of a training sample: the clips of a video and the views of each clip.
 
-DATA.TRAIN_VIEWS names an entry of VIEW_REGISTRY, a function of cfg that returns ``SampleViews``. A
-method that needs other views registers its own entry (docs/adding_a_method.md).
+DATA.TRAIN_VIEWS is the name of an entry of VIEW_REGISTRY, a function of cfg that returns
+``SampleViews``. A method that needs other views registers its own entry
+(docs/adding_a_method.md).
 
 Legend: B batch, C clips, V views of a field, A audio views, T frames, S side, N audio samples.
 """
@@ -44,7 +45,7 @@ _TRIES = 100
 
 
 class TemporalTransform(Protocol):
-    """Changes a clip in time; the same class works on frames and on waveforms."""
+    """A temporal augmentation; the same object is applied to frames and waveforms."""
 
     def __call__(
         self, clip: NDArray[Any], rng: np.random.Generator
@@ -53,21 +54,21 @@ class TemporalTransform(Protocol):
 
         Args:
             clip: uint8 (T, H, W, 3) frames, or float32 (N,) waveform.
-            rng: The clip's generator. All views of a clip get it in the same state, so that video
-                and audio of a clip are transformed alike.
+            rng: The clip's random generator. All views of a clip get it in the same state, so that
+                video and audio of a clip are transformed alike.
 
         Returns:
-            The clip, of the same shape, and numbers by name: of a view of the field ``video``, the
-            number ``reversed`` becomes an element of ``batch["video_reversed"]``.
+            The clip, of the same shape, and labels by name: the label ``reversed`` of a view of
+            the field ``video`` becomes an element of ``batch["video_reversed"]``.
         """
 
 
 @dataclass(frozen=True)
 class Reverse:
-    """Plays a clip backwards; tells the loss as ``<field>_reversed``, bool.
+    """Reverses a clip in time; its label is ``<field>_reversed``, bool.
 
     Attributes:
-        prob: How often; 1: always.
+        prob: Probability that a clip is reversed.
     """
 
     prob: float = 1.0
@@ -85,15 +86,15 @@ class ViewSpec:
     """One view of a clip.
 
     Attributes:
-        field: Entry of the batch that it belongs to: ``video``, ``video_...`` or ``audio``. Views
-            of a field have the same size; crops of another size are another field.
-        clip: Number of the clip that it shows, from 0.
+        field: Entry of the batch that the view belongs to: ``video``, ``video_...`` or ``audio``.
+            All views of a field have the same size; crops of another size need another field.
+        clip: Index of the clip, from 0.
         transform: Crops and augments the frames; None for audio.
-        num_frames: Frames of it, at a random place of the clip; 0: all of the clip.
-        shift_sec: Range of how much later than its clip it is read, in seconds, uniform. The
-            instant is in the batch: ``clip_start_sec`` of ``video``, ``<field>_start_sec`` of any
-            other field.
-        temporal: Changes it in time; None for nothing.
+        num_frames: Number of frames, at a random position in the clip; 0: all frames of the clip.
+        shift_sec: Range of the view's offset relative to its clip, in seconds, sampled uniformly.
+            The batch has the start times: ``clip_start_sec`` of ``video``, ``<field>_start_sec``
+            of other fields.
+        temporal: Temporal augmentation; None: none.
     """
 
     field: str = "video"
@@ -105,7 +106,7 @@ class ViewSpec:
 
     @property
     def is_audio(self) -> bool:
-        """Whether it is a waveform."""
+        """Whether the view is a waveform."""
         return self.field == AUDIO
 
 
@@ -114,12 +115,12 @@ class SampleViews:
     """The views of a training sample.
 
     Attributes:
-        views: In the order in which they stand in their fields.
-        distance_sec: Bounds of the distance of any two clips' starts, in seconds. A video that is
-            too short for the lower one gives clips as far apart as it allows.
+        views: The views, in the order in which they are stacked in their fields.
+        distance_sec: [lowest, highest] distance between the starts of any two clips, in seconds. If
+            a video is too short for the lowest distance, its clips are as far apart as possible.
 
     Raises:
-        ValueError: If the views do not fit together.
+        ValueError: If the views are inconsistent.
     """
 
     views: Sequence[ViewSpec]
@@ -133,20 +134,20 @@ class SampleViews:
             )
         if sorted({view.clip for view in self.views}) != list(range(self.num_clips)):
             raise ValueError(
-                f"views: got clips {[view.clip for view in self.views]}; expected every number "
-                "from 0 on."
+                f"views: got the clips {[view.clip for view in self.views]}; expected consecutive "
+                "indices from 0."
             )
         for name, views in self.fields.items():
             self._check_field(name, views)
 
     @property
     def num_clips(self) -> int:
-        """C."""
+        """Number of clips, C."""
         return 1 + max((view.clip for view in self.views), default=0)
 
     @property
     def fields(self) -> dict[str, list[tuple[int, ViewSpec]]]:
-        """The numbered views of each field, numbers counting over all fields."""
+        """The views of each field, each with its index in ``views``."""
         found: dict[str, list[tuple[int, ViewSpec]]] = {}
         for number, view in enumerate(self.views):
             found.setdefault(view.field, []).append((number, view))
@@ -154,17 +155,17 @@ class SampleViews:
 
     @property
     def has_audio(self) -> bool:
-        """Whether audio is read."""
+        """Whether a view is audio."""
         return any(view.is_audio for view in self.views)
 
     def shapes(self, num_frames: int) -> dict[str, tuple[int, ...]]:
-        """Describe the fields of a sample.
+        """Return the shapes of the fields of a sample.
 
         Args:
             num_frames: T of a clip.
 
         Returns:
-            (V, T, S) of fields of frames, (A,) of the audio, (V,) of what temporal transforms tell.
+            (V, T, S) for fields of frames, (A,) for audio, (V,) for labels of temporal transforms.
         """
         shapes: dict[str, tuple[int, ...]] = {}
         for name, numbered in self.fields.items():
@@ -175,22 +176,22 @@ class SampleViews:
                 else (first.num_frames or num_frames, first.transform.size)
             )
             shapes[name] = (len(numbered), *size)
-            told = [apply_temporal(view, np.zeros(1), (0, 0, 0))[1] for _, view in numbered]
-            shapes |= {key: values.shape for key, values in stack_numbers(name, told).items()}
+            labels = [apply_temporal(view, np.zeros(1), (0, 0, 0))[1] for _, view in numbered]
+            shapes |= {key: values.shape for key, values in stack_labels(name, labels).items()}
         return shapes
 
     def clip_starts(
         self, extent: tuple[float, float], clip_sec: float, key: tuple[int, int, int]
     ) -> list[float]:
-        """Sample where the clips start, uniformly over all starts inside the video.
+        """Sample the starts of the clips, uniformly over all starts inside the video.
 
         Args:
-            extent: First and last instant of the video, in seconds.
+            extent: Start and end of the video, in seconds.
             clip_sec: Length of a clip, in seconds.
             key: (seed, epoch, index) of the sample.
 
         Returns:
-            C starts, in seconds, in no order: clips are exchangeable.
+            C starts, in seconds, in random order.
         """
         shifts = [shift for view in self.views for shift in view.shift_sec]
         first, last = extent[0] - min(0.0, *shifts), extent[1] - max(0.0, *shifts)
@@ -202,12 +203,12 @@ class SampleViews:
         return self._spread(first, last - clip_sec, rngs[0])
 
     def view_start(self, number: int, clip_start: float, rng: np.random.Generator) -> float:
-        """Sample where a view starts; draws nothing where it cannot be shifted.
+        """Sample the start of a view; no random number is used if its offset is fixed.
 
         Args:
-            number: Of the view.
-            clip_start: Where its clip starts, in seconds.
-            rng: The view's generator.
+            number: Index of the view.
+            clip_start: Start of its clip, in seconds.
+            rng: The view's random generator.
 
         Returns:
             The start, in seconds.
@@ -224,7 +225,7 @@ class SampleViews:
         )
 
     def _spread(self, first: float, last: float, rng: np.random.Generator) -> list[float]:
-        """Place clips evenly, as far apart as needed and possible, anywhere and in any order."""
+        """Space clips evenly, as far apart as required and possible, in random order."""
         room, gaps = max(0.0, last - first), max(1, self.num_clips - 1)
         step = min(self.distance_sec[0], self.distance_sec[1] / gaps, room / gaps)
         begin = first + rng.random() * (room - step * (self.num_clips - 1))
@@ -234,7 +235,9 @@ class SampleViews:
         if name == AUDIO:
             wrong = [view for _, view in views if view.transform or view.num_frames]
             if wrong:
-                raise ValueError(f"views: {wrong[0]} is audio; transform and num_frames are video.")
+                raise ValueError(
+                    f"views: {wrong[0]} is audio; transform and num_frames are for video only."
+                )
             return
         if name != "video" and not name.startswith("video_"):
             raise ValueError(f"field: got {name!r}; expected video, video_... or audio.")
@@ -242,16 +245,17 @@ class SampleViews:
         if len(sizes) != 1 or any(view.transform is None for _, view in views):
             raise ValueError(
                 f"views of {name}: got (size, num_frames) {sorted(map(str, sizes))}; expected a "
-                "transform of one size and one number of frames; put others into another field."
+                "transform, and the same size and number of frames for all views. Put other views "
+                "into another field."
             )
 
 
 def view_rng(key: tuple[int, int, int], number: int) -> np.random.Generator:
-    """Return the generator of a view.
+    """Return the random generator of a view.
 
     Args:
         key: (seed, epoch, index) of the sample.
-        number: Of the view.
+        number: Index of the view.
 
     Returns:
         A generator.
@@ -270,37 +274,39 @@ def apply_temporal(
         key: (seed, epoch, index) of the sample.
 
     Returns:
-        The clip, and numbers by name.
+        The clip, and labels by name.
     """
     if view.temporal is None:
         return clip, {}
     return view.temporal(clip, sample_rng(*key, STREAM_TIME + view.clip))
 
 
-def stack_numbers(field: str, numbers: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
-    """Make entries of a sample of what temporal transforms told.
+def stack_labels(field: str, labels: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    """Stack the labels that temporal transforms returned for the views of a field.
 
     Args:
-        field: Of the views.
-        numbers: Of each view, by name; a name that a view lacks counts as zero.
+        field: The field of the views.
+        labels: The labels of each view, by name; missing ones count as zero.
 
     Returns:
         Arrays (V,) named ``<field>_<name>``.
     """
-    names = sorted({name for told in numbers for name in told})
-    zero = {name: type(next(told[name] for told in numbers if name in told))() for name in names}
+    names = sorted({name for of_view in labels for name in of_view})
+    zero = {
+        name: type(next(of_view[name] for of_view in labels if name in of_view))() for name in names
+    }
     return {
-        f"{field}_{name}": np.array([told.get(name, zero[name]) for told in numbers])
+        f"{field}_{name}": np.array([of_view.get(name, zero[name]) for of_view in labels])
         for name in names
     }
 
 
 @VIEW_REGISTRY.register()
 def clips(cfg: CfgNode) -> SampleViews:
-    """Random clips, each in views that are augmented independently, each with its audio.
+    """Random clips with independently augmented views, and the audio of each clip.
 
-    V = DATA.TRAIN_CROP_NUM_TEMPORAL x DATA.TRAIN_CROP_NUM_SPATIAL, the views of a clip following
-    each other; A = DATA.TRAIN_CROP_NUM_TEMPORAL.
+    V = DATA.TRAIN_CROP_NUM_TEMPORAL x DATA.TRAIN_CROP_NUM_SPATIAL, where the views of a clip are
+    consecutive; A = DATA.TRAIN_CROP_NUM_TEMPORAL.
 
     Args:
         cfg: The configuration.
@@ -323,7 +329,7 @@ def clips(cfg: CfgNode) -> SampleViews:
 
 @register_check
 def check_train_views(cfg: CfgNode) -> list[Problem]:
-    """Find views that cannot be made.
+    """Find settings of the training views that are invalid.
 
     Args:
         cfg: The merged configuration.
@@ -338,7 +344,7 @@ def check_train_views(cfg: CfgNode) -> list[Problem]:
         message = f"got {low_high}; expected [lowest, highest] in seconds, 0 <= lowest <= highest."
         return [Problem("DATA.TRAIN_CLIP_DISTANCE_SEC", message)]
     if min(cfg.DATA.TRAIN_CROP_NUM_TEMPORAL, cfg.DATA.TRAIN_CROP_NUM_SPATIAL) < 1:
-        return []  # check_data tells
+        return []  # reported by check_data
     try:
         views = build_views(cfg)
     except ConfigValueError as error:
@@ -347,10 +353,13 @@ def check_train_views(cfg: CfgNode) -> list[Problem]:
         return [Problem("DATA.TRAIN_VIEWS", f"{name}: {error}")]
     longest = max((view.num_frames for view in views.views), default=0)
     if longest > cfg.DATA.NUM_FRAMES:
-        message = f"got {cfg.DATA.NUM_FRAMES}, but a view of {name!r} has {longest}; use more."
+        message = (
+            f"got {cfg.DATA.NUM_FRAMES}, but a view of DATA.TRAIN_VIEWS {name!r} has {longest} "
+            f"frames; use {longest} or more."
+        )
         return [Problem("DATA.NUM_FRAMES", message)]
     if views.has_audio != cfg.AUDIO.ENABLE:
-        has = "read audio" if views.has_audio else "read none"
+        has = "include audio" if views.has_audio else "include no audio"
         message = f"got {cfg.AUDIO.ENABLE}, but the views of DATA.TRAIN_VIEWS {name!r} {has}."
         return [Problem("AUDIO.ENABLE", message)]
     return []
@@ -363,23 +372,23 @@ def build_views(cfg: CfgNode) -> SampleViews:
         cfg: The configuration.
 
     Returns:
-        What DATA.TRAIN_VIEWS names.
+        The views that DATA.TRAIN_VIEWS selects.
 
     Raises:
-        KeyError: If nothing has that name.
+        KeyError: If the name is not registered.
         ValueError: If a setting is out of range.
     """
     return VIEW_REGISTRY.get(cfg.DATA.TRAIN_VIEWS)(cfg)
 
 
 def sample_shapes(cfg: CfgNode) -> dict[str, tuple[int, ...]] | None:
-    """Describe the fields of a training sample.
+    """Return the shapes of the fields of a training sample.
 
     Args:
         cfg: The configuration.
 
     Returns:
-        See ``SampleViews.shapes``; None where the views cannot be built, which the checks tell.
+        See ``SampleViews.shapes``; None if the views cannot be built, which the checks report.
     """
     try:
         return build_views(cfg).shapes(cfg.DATA.NUM_FRAMES)

@@ -6,7 +6,7 @@ import torch
 from helpers.data_files import data_cfg, write
 from helpers.media_files import Audio, Video, write_media
 
-from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, SoundSettings
+from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioSettings, AudioTrainDataset
 from slowfast.datasets.catalog.video_folder import audio_folder
 from slowfast.datasets.loader import construct_loader, construct_train_loader
 from slowfast.datasets.manifest import Manifest, VideoRecord
@@ -94,7 +94,7 @@ def test_the_gallery_is_the_train_split_and_val_one_window_in_the_center(cfg, ro
     gallery = audio_folder(cfg, "gallery")
     assert len(gallery) == 8
     assert gallery.path(7) == str(root / "train" / "b" / "4.wav")
-    settings = SoundSettings(0.8, RATE)
+    settings = AudioSettings(0.8, RATE)
     rows = Manifest.from_rows([VideoRecord(str(root / "test" / "a" / "5.wav"))], [])
     one = AudioEvalDataset(rows, settings, seed=0, num_clips=1, views_per_chunk=6)
     assert one[0, 0]["clip_start_sec"] == pytest.approx([0.6], abs=1e-3)
@@ -110,7 +110,7 @@ def test_a_short_file_is_followed_by_silence_and_counts(cfg):
 
 def test_a_window_of_a_file_is_all_that_is_read(cfg, root):
     row = VideoRecord(str(root / "train" / "a" / "1.wav"), 0, 1.0, 2.0)
-    settings = SoundSettings(0.8, RATE)
+    settings = AudioSettings(0.8, RATE)
     dataset = AudioTrainDataset(Manifest.from_rows([row], []), settings, seed=0)
     starts = [float(dataset[epoch, 0]["clip_start_sec"][0]) for epoch in range(20)]
     assert min(starts) >= 1.0
@@ -138,7 +138,7 @@ def test_a_file_without_sound_is_bad(tmp_path):
     silent = write_media(tmp_path / "silent.mp4", Video(ticks=range(9)))
     rows = Manifest.from_rows([VideoRecord(str(silent))], [])
     with pytest.raises(MediaError, match="no audio that can be decoded"):
-        _ = AudioTrainDataset(rows, SoundSettings(), seed=0)[0, 0]
+        _ = AudioTrainDataset(rows, AudioSettings(), seed=0)[0, 0]
 
 
 def test_sound_of_a_csv(cfg, root, tmp_path):

@@ -5,7 +5,7 @@ from helpers.data_files import data_cfg
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import Problem
-from slowfast.datasets.checks import check_data, check_demo, check_names, check_sound
+from slowfast.datasets.checks import check_audio_only, check_data, check_demo, check_names
 from slowfast.utils.checkpoint import checkpoint_path, save_checkpoint
 
 
@@ -27,17 +27,17 @@ def test_numbers(tmp_path, key, value, message):
 @pytest.mark.parametrize("key", ["TRAIN", "TEST"])
 def test_data_sets_of_sound_need_sound(tmp_path, name, key):
     words = (f"{key}.DATASET", name, "AUDIO.ENABLE", False)
-    (problem,) = check_sound(data_cfg(tmp_path, *words))
+    (problem,) = check_audio_only(data_cfg(tmp_path, *words))
     assert problem.key == "AUDIO.ENABLE"
-    assert f"the dataset {name.lower()} holds audio alone; use True" in problem.message
-    assert check_sound(data_cfg(tmp_path, *words[:2])) == []
-    assert check_sound(data_cfg(tmp_path, *words, f"{key}.ENABLE", False)) == []
+    assert f"the dataset {name.lower()} is audio-only; use True" in problem.message
+    assert check_audio_only(data_cfg(tmp_path, *words[:2])) == []
+    assert check_audio_only(data_cfg(tmp_path, *words, f"{key}.ENABLE", False)) == []
 
 
 def test_video_needs_none_and_unknown_names_are_told_elsewhere(tmp_path):
-    assert check_sound(data_cfg(tmp_path, "AUDIO.ENABLE", False)) == []
+    assert check_audio_only(data_cfg(tmp_path, "AUDIO.ENABLE", False)) == []
     cfg = data_cfg(tmp_path, "TRAIN.DATASET", "esc5", "AUDIO.ENABLE", False)
-    assert check_sound(cfg) == []
+    assert check_audio_only(cfg) == []
     (problem,) = check_names(cfg)
     assert problem.key == "TRAIN.DATASET"
     assert "esc50" in problem.message
@@ -53,8 +53,8 @@ OF_REAL_VIDEO = "DATA: {DEMO_CFG: demo.yaml, PATH_TO_DATA_DIR: videos}"
     [
         (OF_THE_DEMO, "videos", "holds checkpoints of a demo run"),
         (OF_AN_EARLIER_VERSION, "videos", "holds checkpoints of a demo run"),
-        (OF_REAL_VIDEO, "", "holds checkpoints of real training"),
-        ("", "", "holds checkpoints of real training"),
+        (OF_REAL_VIDEO, "", "holds checkpoints of training on real data"),
+        ("", "", "holds checkpoints of training on real data"),
         (OF_THE_DEMO, "", ""),
         (OF_AN_EARLIER_VERSION, "", ""),
         (OF_REAL_VIDEO, "videos", ""),

@@ -73,10 +73,10 @@ def test_inside_of_the_window_nothing_is_changed(clip):
 def test_a_window_behind_the_file_says_so(clip):
     with open_row(VideoRecord(clip, start_sec=30.0, end_sec=40.0)) as reader:
         with pytest.raises(
-            MediaError, match=r"window from 30 to 40 s holds no video, which .* 2.00"
+            MediaError, match=r"window from 30 to 40 s contains no video; the video lasts .* 2.00"
         ):
             _ = reader.video_extent_sec
-        with pytest.raises(MediaError, match=r"window from 30 to 40 s holds no audio"):
+        with pytest.raises(MediaError, match=r"window from 30 to 40 s contains no audio"):
             _ = reader.audio_extent_sec
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from reference import augment as oracle
 
-from slowfast.datasets.color import GREY_WEIGHTS, ColorJitter, ColorParams, color_matrix
+from slowfast.datasets.color import GRAY_WEIGHTS, ColorJitter, ColorParams, color_matrix
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_hue_keeps_luma_and_goes_around_the_circle():
     def turn(hue):
         return color_matrix(ColorParams(hue=hue), np.zeros(3))[:, :3]
 
-    np.testing.assert_allclose(np.array(GREY_WEIGHTS) @ turn(0.2), GREY_WEIGHTS, atol=1e-12)
+    np.testing.assert_allclose(np.array(GRAY_WEIGHTS) @ turn(0.2), GRAY_WEIGHTS, atol=1e-12)
     np.testing.assert_allclose(turn(0.3) @ turn(0.7), np.eye(3), atol=1e-9)
     assert (turn(1 / 3) @ [1, 0, 0]).argmax() == 1  # red becomes greenish
     assert (turn(-1 / 3) @ [1, 0, 0]).argmax() == 2
@@ -56,7 +56,7 @@ def test_hue_keeps_luma_and_goes_around_the_circle():
 def test_factors_are_uniform_in_their_ranges():
     jitter = ColorJitter(brightness=0.4, contrast=0.2, saturation=0.1, hue=0.05)
     rng = np.random.default_rng(0)
-    draws = np.array([jitter.draw(rng) for _ in range(4000)])
+    draws = np.array([jitter.sample(rng) for _ in range(4000)])
     low, high = np.array([[0.6, 0.8, 0.9, -0.05], [1.4, 1.2, 1.1, 0.05]])
     scaled = (draws - low) / (high - low)
     assert scaled.min() >= 0
@@ -72,7 +72,7 @@ def test_probabilities_of_jitter_and_gray():
         brightness=0.4, contrast=0.4, saturation=0.4, jitter_prob=0.8, gray_prob=0.2
     )
     rng = np.random.default_rng(0)
-    draws = [jitter.draw(rng) or ColorParams() for _ in range(4000)]
+    draws = [jitter.sample(rng) or ColorParams() for _ in range(4000)]
     jittered = np.mean([color.brightness != 1 for color in draws])
     gray = np.mean([color.saturation == 0 for color in draws])
     both = np.mean([color.brightness != 1 and color.saturation == 0 for color in draws])
@@ -84,7 +84,7 @@ def test_probabilities_of_jitter_and_gray():
 def test_strong_settings_never_go_negative():
     jitter = ColorJitter(brightness=2.0, contrast=2.0, saturation=2.0)
     rng = np.random.default_rng(0)
-    draws = np.array([jitter.draw(rng) for _ in range(500)])
+    draws = np.array([jitter.sample(rng) for _ in range(500)])
     assert draws[:, :3].min() >= 0
     assert draws[:, :3].max() <= 3
 
@@ -92,7 +92,7 @@ def test_strong_settings_never_go_negative():
 @pytest.mark.parametrize("prob", [0.0, 1.0])
 def test_nothing_to_do_is_none(prob):
     off = ColorJitter(brightness=0, contrast=0, saturation=0, jitter_prob=prob)
-    assert off.draw(np.random.default_rng(0)) is None
+    assert off.sample(np.random.default_rng(0)) is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from slowfast.datasets.crop import RandomResizedCrop, ShortSideCrop, check_range
 
 def draw_many(sampler, height, width, count=4000):
     rng = np.random.default_rng(0)
-    return np.array([sampler.draw(height, width, rng) for _ in range(count)])
+    return np.array([sampler.sample(height, width, rng) for _ in range(count)])
 
 
 def check_inside(box, height, width):
@@ -33,7 +33,7 @@ def test_boxes_lie_inside_any_frame(height, width, seed, resized):
         sampler = ShortSideCrop(scales=(128, 160), size=112)
     rng = np.random.default_rng(seed)
     for _ in range(5):
-        check_inside(sampler.draw(height, width, rng), height, width)
+        check_inside(sampler.sample(height, width, rng), height, width)
 
 
 def test_area_is_uniform_and_aspect_log_uniform():

@@ -99,7 +99,7 @@ def test_settings_have_entries_of_their_own(tmp_path, clip):
 
 def test_another_rate_is_refused(tmp_path, clip):
     reader = files(tmp_path).open(VideoRecord(str(clip)))
-    with pytest.raises(ValueError, match="sample_rate_hz: got 8000; it is kept at 16000"):
+    with pytest.raises(ValueError, match=r"sample_rate_hz: got 8000; .* is cached at 16000"):
         reader.read_audio(0.0, 10, 8000)
 
 

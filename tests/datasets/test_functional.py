@@ -114,7 +114,7 @@ def test_read_only_and_rotated_frames_work(frames):
 def test_blur_draws_sigma_uniformly_with_a_probability():
     blur = Blur(sigma=(0.1, 2.0), prob=0.5)
     rng = np.random.default_rng(0)
-    draws = np.array([blur.draw(rng) for _ in range(4000)])
+    draws = np.array([blur.sample(rng) for _ in range(4000)])
     on = draws[draws > 0]
     assert abs(len(on) / 4000 - 0.5) < 4 * 0.5 / 4000**0.5
     assert 0.1 <= on.min() < 0.12

@@ -26,15 +26,15 @@ def test_labels_that_fit(caplog):
     check_labels(make(names=()), 400, "MODEL.NUM_CLASSES")
     assert not caplog.text
     check_labels(make(), 400, "MODEL.NUM_CLASSES")
-    assert "MODEL.NUM_CLASSES is 400, but the train split has 3 classes" in caplog.text
+    assert "MODEL.NUM_CLASSES is 400, but the train split has only 3 classes" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("labels", "names", "num_classes", "message"),
     [
-        (LABELS, "xyz", 2, r"MODEL.NUM_CLASSES: got 2, but .* train split go to 2 of 3 .*; use 3"),
-        ([0, 411], "", 400, r"MODEL.NUM_CLASSES: got 400, but .* go to 411; use 412"),
-        ([0, 1], "abcde", 1, r"go to 1 of 5 classes; use 5"),
+        (LABELS, "xyz", 2, r"MODEL.NUM_CLASSES: got 2, but .* train split is 2 of 3 .*; use 3"),
+        ([0, 411], "", 400, r"MODEL.NUM_CLASSES: got 400, but .* is 411; use 412"),
+        ([0, 1], "abcde", 1, r"is 1 of 5 classes; use 5"),
         ([0, -1, -1], "", 400, r"TRAIN.DATASET: 2 of the 3 files .* no label, the first: 1.mp4"),
     ],
 )
@@ -77,10 +77,14 @@ def test_zero_means_all():
 @pytest.mark.parametrize(
     ("labels", "names", "message"),
     [
-        (LABELS, "xyz", r"TRAIN_VIDEOS_PER_CLASS: got 4, but class 2 \(z\) has 3 training files"),
-        (LABELS, "", r"got 4, but class 2 has 3 training files"),
-        ([0] * 4, "xy", r"got 4, but class 1 \(y\) has 0 training files"),
-        ([0] * 4 + [-1], "", r"TRAIN_VIDEOS_PER_CLASS: needs the label .* 1 of 5 have none"),
+        (
+            LABELS,
+            "xyz",
+            r"PER_CLASS: got 4, but class 2 \(z\) has only 3 training files",
+        ),
+        (LABELS, "", r"got 4, but class 2 has only 3 training files"),
+        ([0] * 4, "xy", r"got 4, but class 1 \(y\) has only 0 training files"),
+        ([0] * 4 + [-1], "", r"TRAIN_VIDEOS_PER_CLASS: got 4, but 1 of 5 .* no label"),
     ],
 )
 def test_too_few_files_and_unknown_labels(labels, names, message):

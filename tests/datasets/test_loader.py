@@ -130,7 +130,7 @@ def test_too_many_bad_files_stop_the_run(tmp_path):
 def test_nothing_but_bad_files_stops_at_once(tmp_path):
     dataset = Behaving(**{f"i{i}": "bad" for i in range(12)})
     loader = make_loader(tmp_path, dataset, policy="resample")
-    with pytest.raises(UserError, match="10 files in a row could not be used"):
+    with pytest.raises(UserError, match="10 files in a row could not be decoded"):
         indices(loader)
 
 

@@ -139,7 +139,7 @@ def test_what_is_not_a_batch_of_sounds_is_refused(bad):
 
 
 def test_augmenting_without_a_seed_is_refused():
-    with pytest.raises(ValueError, match=r"aug_seed: the batch has none; .*volume or spec_augment"):
+    with pytest.raises(ValueError, match=r"aug_seed: got None; .*volume or spec_augment"):
         AudioPreprocess(LogMelSpectrogram(), volume=(0.9, 1.1))(torch.zeros(1, 1, 480))
 
 

@@ -91,7 +91,7 @@ def test_tars_without_splits_are_split_by_a_hash(root):
     assert len({content for _, content, _ in train + test}) == len(train + test) == 200
     assert 20 < len(test) < 65
     write_tar(root / "train-9.tar", sample("x", 1))
-    with pytest.raises(UserError, match=r"000.tar names no split, as other tars beside it do"):
+    with pytest.raises(UserError, match=r"000.tar contains no split"):
         load_manifest(root, "train")
 
 

@@ -71,7 +71,7 @@ def test_the_same_generator_gives_the_same_pixels(pretrain_cfg):
 
 def test_rates_of_flip_jitter_gray_and_blur(pretrain_cfg):
     transform, rng = build_train_transform(pretrain_cfg), np.random.default_rng(0)
-    draws = [transform.draw(36, 48, rng) for _ in range(4000)]
+    draws = [transform.sample(36, 48, rng) for _ in range(4000)]
     rates = {
         "flip": (np.mean([d.flip for d in draws]), 0.5),
         "color": (np.mean([d.color is not None for d in draws]), 1 - 0.2 * 0.8),
@@ -86,18 +86,18 @@ def test_the_supervised_pipeline_only_crops_and_flips(cfg):
     transform = build_train_transform(cfg)
     assert isinstance(transform.crop, ShortSideCrop)
     rng = np.random.default_rng(0)
-    draws = [transform.draw(36, 48, rng) for _ in range(50)]
+    draws = [transform.sample(36, 48, rng) for _ in range(50)]
     assert all(d.color is None and d.blur_sigma == 0 for d in draws)
     assert {d.flip for d in draws} == {True, False}
     cfg.DATA.RANDOM_FLIP, cfg.DATA.INV_UNIFORM_SAMPLE = False, True
-    assert not any(build_train_transform(cfg).draw(36, 48, rng).flip for _ in range(50))
+    assert not any(build_train_transform(cfg).sample(36, 48, rng).flip for _ in range(50))
     assert build_train_transform(cfg).crop.inverse
 
 
 def test_the_supervised_pipeline_shows_the_box_that_was_drawn(cfg):
     cfg.DATA.RANDOM_FLIP = False
     transform, frames = build_train_transform(cfg), make_frames(36, 48)
-    box = transform.draw(36, 48, np.random.default_rng(3)).box
+    box = transform.sample(36, 48, np.random.default_rng(3)).box
     view = transform(frames, np.random.default_rng(3))
     source = frames[:, box.top :, box.left :][:, : box.height, : box.width].astype(float)
     assert abs(view - oracle.resize(source, 24, 24)).max() <= 1.0
@@ -220,7 +220,7 @@ def test_an_unknown_spatial_crop_is_refused():
 
 
 def test_sizes_are_checked():
-    with pytest.raises(ValueError, match="size: got 0; expected a number of pixels"):
+    with pytest.raises(ValueError, match="size: got 0; expected a size in pixels"):
         TrainTransform(ShortSideCrop(scales=(8, 8), size=8), size=0)
     with pytest.raises(ValueError, match="size: got -1"):
         EvalTransform(short_side=8, size=-1)
@@ -238,14 +238,14 @@ def test_sizes_are_checked():
         ("DATA.SSL_COLOR_HUE", 0.6, "expected a fraction of the color circle"),
         ("DATA.SSL_JITTER_PROB", 1.1, "expected a probability"),
         ("DATA.COLOR_RND_GRAYSCALE", -1.0, "expected a probability"),
-        ("DATA.SSL_BLUR_SIGMA_MAX", [1.0, 2.0], r"expected \[0.0, pixels\]: blur in time"),
+        ("DATA.SSL_BLUR_SIGMA_MAX", [1.0, 2.0], r"expected \[0.0, pixels\]: no blur in time"),
         ("DATA.SSL_BLUR_SIGMA_MIN", [0.1], r"expected \[0.0, pixels\]"),
         ("DATA.SSL_BLUR_SIGMA_MIN", [0.0, 3.0], "more than DATA.SSL_BLUR_SIGMA_MAX"),
         ("DATA.SSL_BLUR_PROB", 2.0, "expected a probability"),
         ("DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.5, 2.0], "0 < low <= high <= 1"),
         ("DATA.TRAIN_JITTER_ASPECT_RELATIVE", [2.0, 1.0], "0 < low <= high"),
         ("TEST.NUM_SPATIAL_CROPS", 5, "expected 1"),
-        ("DATA.TRAIN_CROP_SIZE", 0, "number of pixels"),
+        ("DATA.TRAIN_CROP_SIZE", 0, "size in pixels"),
     ],
 )
 def test_the_check_reports_the_key_and_the_builder_agrees(pretrain_cfg, key, value, message):
@@ -268,7 +268,7 @@ def test_blur_without_colour_jitter_is_reported(pretrain_cfg):
     pretrain_cfg.DATA.SSL_COLOR_JITTER = False
     (problem,) = check_views(pretrain_cfg)
     assert str(problem) == (
-        "DATA.SSL_MOCOV2_AUG: got True, but it acts on color jitter; set DATA.SSL_COLOR_JITTER "
+        "DATA.SSL_MOCOV2_AUG: got True, which requires color jitter; set DATA.SSL_COLOR_JITTER "
         "True as well."
     )
 

@@ -179,11 +179,11 @@ def test_each_audio_view_of_a_clip_is_augmented_on_its_own(make):
 @pytest.mark.parametrize(
     ("views", "message"),
     [
-        ([ViewSpec(clip=1, transform=LARGE)], "got clips [1]; expected every number from 0 on"),
-        ([], "got clips []"),
-        ([ViewSpec(transform=LARGE), ViewSpec(transform=SMALL)], "one size"),
+        ([ViewSpec(clip=1, transform=LARGE)], "got the clips [1]; expected consecutive"),
+        ([], "got the clips []"),
+        ([ViewSpec(transform=LARGE), ViewSpec(transform=SMALL)], "the same size"),
         ([ViewSpec()], "expected a transform"),
-        ([ViewSpec(field="audio", transform=LARGE)], "transform and num_frames are video"),
+        ([ViewSpec(field="audio", transform=LARGE)], "transform and num_frames are for video"),
         ([ViewSpec(field="label", transform=LARGE)], "field: got 'label'; expected video, video_"),
     ],
 )
@@ -198,7 +198,10 @@ def test_views_that_do_not_fit_together(views, message):
         (("DATA.TRAIN_VIEWS", "clip"), "DATA.TRAIN_VIEWS: unknown"),
         (("DATA.TRAIN_VIEWS", "clip"), "Did you mean 'clips'?"),
         (("DATA.TRAIN_CLIP_DISTANCE_SEC", "[2,1]"), "DATA.TRAIN_CLIP_DISTANCE_SEC: got [2, 1]"),
-        (("DATA.NUM_FRAMES", "3"), "DATA.NUM_FRAMES: got 3, but a view of 'mine' has 4"),
+        (
+            ("DATA.NUM_FRAMES", "3"),
+            "NUM_FRAMES: got 3, but a view of DATA.TRAIN_VIEWS 'mine' has 4",
+        ),
         (("AUDIO.ENABLE", "False"), "AUDIO.ENABLE: got False, but the views of DATA.TRAIN_VIEWS"),
     ],
 )
@@ -238,7 +241,7 @@ def test_columns_of_the_annotation_reach_the_batch(make, videos, tmp_path):
     ("words", "message"),
     [
         (("3 1", "1 5 9"), "words has 2 or 3 numbers in 2 of 2 rows"),
-        (("3 1", ""), "column words: got '', expected numbers separated by spaces"),
+        (("3 1", ""), "column words: got ''; expected numbers separated by spaces"),
         (("3 x", "1 2"), "column words: got '3 x'"),
     ],
 )

@@ -27,24 +27,24 @@ class CatalogDataset(ABC):
 
     Attributes:
         has_folds: Whether it reads DATA.FOLD.
-        sound_only: Whether its samples have no video.
+        audio_only: Whether its samples have no video.
     """
 
     has_folds: ClassVar[bool] = False
-    sound_only: ClassVar[bool] = False
+    audio_only: ClassVar[bool] = False
 
     @classmethod
     def register(cls, *names: str) -> Self:
         """Put a dataset of this class into DATASET_REGISTRY, under names in lower case."""
         dataset = cls()
         DATASET_REGISTRY.register_as(
-            *names, splits=dataset.splits, has_folds=cls.has_folds, sound_only=cls.sound_only
+            *names, splits=dataset.splits, has_folds=cls.has_folds, audio_only=cls.audio_only
         )(dataset)
         return dataset
 
     def __call__(self, cfg: CfgNode, split: str) -> Built:
         """Build a split, one of ``build.SPLITS``."""
-        build = build_audio_dataset if self.sound_only else build_video_dataset
+        build = build_audio_dataset if self.audio_only else build_video_dataset
         return build(cfg, self.manifest(cfg, split), split)
 
     @abstractmethod
@@ -97,7 +97,7 @@ class ListedDataset(CatalogDataset):
         root = data_root(cfg, self.layout)
         folder = find_split_dir(cfg, root, self.folders, self.files)
         entries, class_names = self.read(cfg, folder, source)
-        suffixes = MEDIA_SUFFIXES if self.sound_only else VIDEO_SUFFIXES
+        suffixes = MEDIA_SUFFIXES if self.audio_only else VIDEO_SUFFIXES
         locate = self.locate(MediaIndex(root, suffixes, fold_case=self.fold_case), entries)
         return entries_to_manifest(
             cfg, source, entries, locate, class_names=class_names, layout=self.layout

@@ -39,7 +39,7 @@ class _Dcase2014(ListedDataset):
     name = "dcase2014"
     layout = _LAYOUT
     folders, files = ("evaluation_setup",), (_LISTS["train"][0].format("*"),)
-    has_folds = sound_only = True
+    has_folds = audio_only = True
 
     def splits(self, cfg: CfgNode) -> set[str]:
         """Return the names of the splits that exist."""

@@ -35,7 +35,7 @@ class _Esc50(ListedDataset):
     layout = "audio/*.wav and meta/esc50.csv, or CLASS/file and meta.csv"
     folders = ("meta", "ESC-50-master/meta", "ESC-50/meta")
     files = ("esc50.csv", "meta.csv")
-    has_folds = sound_only = True
+    has_folds = audio_only = True
 
     def read(self, cfg: CfgNode, folder: Path, split: str) -> tuple[list[Annotation], list[str]]:
         """Read the table, and divide it by its folds."""

@@ -83,13 +83,13 @@ class _VideoFolder(CatalogDataset):
 
     def manifest(self, cfg: CfgNode, split: str) -> Manifest:
         """List the files of a split."""
-        return manifest_from_cfg(cfg, split, MEDIA_SUFFIXES if self.sound_only else VIDEO_SUFFIXES)
+        return manifest_from_cfg(cfg, split, MEDIA_SUFFIXES if self.audio_only else VIDEO_SUFFIXES)
 
 
 class _AudioFolder(_VideoFolder):
     """A folder of audio files, or of files of which only the audio is wanted."""
 
-    sound_only = True
+    audio_only = True
 
 
 video_folder = _VideoFolder.register("video_folder", "kinetics")
