@@ -85,8 +85,8 @@ def test_no_file_at_all_names_the_first_and_the_layout(root):
         (root / name).unlink()
     with pytest.raises(
         UserError,
-        match=r"PATH_TO_DATA_DIR: none of the 20 files of the train split is there. The first "
-        r"would be \S*data/c/00.avi \(list.txt:1\). Expected: CLASS/file.avi",
+        match=r"PATH_TO_DATA_DIR: none of the 20 files of the train split exists. The first "
+        r"is \S*data/c/00.avi \(list.txt:1\). Expected: CLASS/file.avi",
     ):
         build(root, fraction=1.0)
 

@@ -88,7 +88,7 @@ def test_a_list_of_ones_own(tmp_path):
         ('e, 1, 2, "/m/0,/m/09x0r"', r"segments.csv:4: the label '/m/0' is not in class_labels"),
         (
             LISTS["eval_segments"][0],
-            r"train_segments.csv:4: the segment d is listed to be tested on",
+            r"train_segments.csv:4: the segment d is also in the test list",
         ),
     ],
 )

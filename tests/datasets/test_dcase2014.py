@@ -96,7 +96,7 @@ def test_odd_names_and_missing_folders(root):
         dcase2014(data_cfg(root), "train")
     for file in (root / "scenes_stereo").rglob("*.wav"):
         file.unlink()
-    with pytest.raises(UserError, match=r"scenes_stereo holds no audio files. Expected: scenes_"):
+    with pytest.raises(UserError, match=r"scenes_stereo has no audio files. Expected: scenes_"):
         dcase2014(data_cfg(root), "train")
     with pytest.raises(UserError, match=r"PATH_TO_SPLIT_DIR: found no fold\*_train.txt"):
         dcase2014(data_cfg(root, "DATA.PATH_TO_SPLIT_DIR", root / "scenes_stereo"), "train")

@@ -9,9 +9,9 @@ import pytest
 from slowfast.config import UserError, get_cfg
 from slowfast.datasets.demo import generator as demo
 from slowfast.datasets.demo.generator import DemoSpec, class_names, generate_demo, spec_from_cfg
-from slowfast.datasets.demo.render_audio import SAMPLE_RATE_HZ, render_sound
-from slowfast.datasets.demo.render_video import FRAMES_PER_SEC, PICTURE_SIDE, render_picture
-from slowfast.datasets.demo.scene_spec import CLIP_SEC, KINDS, class_events, draw_plan, plan_clip
+from slowfast.datasets.demo.render_audio import SAMPLE_RATE_HZ, render_audio
+from slowfast.datasets.demo.render_video import FRAME_SIDE, FRAMES_PER_SEC, render_video
+from slowfast.datasets.demo.scene_spec import CLIP_SEC, KINDS, class_events, plan_clip, sample_plan
 
 NUISANCES = (
     *("nuisance_space", "nuisance_time", "nuisance_colour", "nuisance_background"),
@@ -25,7 +25,7 @@ PAIRS = (("turn", "sparkle"), ("vee", "bubbles"))
 
 
 def plan(spec, kinds, seed=0):
-    return draw_plan(spec, kinds, np.random.default_rng(seed))
+    return sample_plan(spec, kinds, np.random.default_rng(seed))
 
 
 def frame_times():
@@ -138,8 +138,8 @@ def test_a_nuisance_switch_fixes_its_draws_and_no_other(switch):
 
 def test_the_picture_shows_events_when_they_are_planned_and_nothing_else():
     drawn = plan(MOVING, ("ripple", "ripple"), 3)
-    video = render_picture(drawn)
-    assert video.shape == (36, PICTURE_SIDE, PICTURE_SIDE, 3)
+    video = render_video(drawn)
+    assert video.shape == (36, FRAME_SIDE, FRAME_SIDE, 3)
     assert video.dtype == np.uint8
     contrast = video.std(axis=(1, 2, 3))
     times, fade_sec = frame_times(), 0.05
@@ -152,7 +152,7 @@ def test_the_picture_shows_events_when_they_are_planned_and_nothing_else():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_colour_and_motion_are_the_same_for_all_kinds(seed):
-    videos = [render_picture(plan(MOVING, (k, k), seed)).astype(float) for k in KINDS]
+    videos = [render_video(plan(MOVING, (k, k), seed)).astype(float) for k in KINDS]
     means = np.stack([video.mean(axis=(1, 2)) for video in videos])  # (kinds, T, 3)
     np.testing.assert_allclose(means, 127.0, atol=0.2)
     for lag in (1, 2, 3):
@@ -164,7 +164,7 @@ def test_colour_and_motion_are_the_same_for_all_kinds(seed):
 
 
 def test_kinds_look_different():
-    videos = [render_picture(plan(PLAIN, (k, k))).astype(float) for k in KINDS]
+    videos = [render_video(plan(PLAIN, (k, k))).astype(float) for k in KINDS]
     for i, one in enumerate(videos):
         for other in videos[:i]:
             assert np.abs(one - other)[8:12].mean() > 10
@@ -173,7 +173,7 @@ def test_kinds_look_different():
 @pytest.mark.parametrize("pair", PAIRS)
 def test_order_classes_are_the_same_when_time_is_averaged_out(pair):
     one, other = (plan(PLAIN, kinds) for kinds in (pair, pair[::-1]))
-    frames, swapped = render_picture(one), render_picture(other)
+    frames, swapped = render_video(one), render_video(other)
     assert np.abs(frames.astype(float) - swapped).max() > 50  # not the same films
     np.testing.assert_array_equal(
         np.sort(frames.reshape(len(frames), -1), axis=0),
@@ -181,7 +181,7 @@ def test_order_classes_are_the_same_when_time_is_averaged_out(pair):
     )
     spectra = []
     for drawn in (one, other):
-        sound = render_sound(drawn).astype(float)
+        sound = render_audio(drawn).astype(float)
         starts = [round(event.start_sec * SAMPLE_RATE_HZ) for event in drawn.heard]
         parts = np.stack([sound[start : start + SAMPLE_RATE_HZ] for start in starts])
         spectra.append((np.abs(np.fft.rfft(parts, axis=1)) ** 2).sum(axis=0))
@@ -191,7 +191,7 @@ def test_order_classes_are_the_same_when_time_is_averaged_out(pair):
 def test_background_and_grain_are_there_only_when_switched_on():
     switches = ((), ("nuisance_background",), ("noise",), ("nuisance_colour",))
     specs = [dataclasses.replace(PLAIN, **dict.fromkeys(names, True)) for names in switches]
-    first = [render_picture(plan(spec, ("roll", "roll")))[0].astype(int) for spec in specs]
+    first = [render_video(plan(spec, ("roll", "roll")))[0].astype(int) for spec in specs]
     plain, background, grain, color = first
     assert (plain == 127).all()
     assert 0.5 < background.std() < 10
@@ -206,7 +206,7 @@ def test_background_and_grain_are_there_only_when_switched_on():
 def test_the_sound_is_loud_when_events_are_planned_and_silent_else():
     for kind in KINDS:
         drawn = plan(MOVING, (kind, kind), 5)
-        level = loudness(render_sound(drawn))
+        level = loudness(render_audio(drawn))
         times = (np.arange(level.size) + 0.5) / 100
         inside = np.zeros(level.size, dtype=bool)
         for event in drawn.heard:
@@ -221,7 +221,7 @@ def test_small_discs_sound_high():
     def centroid(size):
         drawn = plan(PLAIN, ("slide", "slide"))
         heard = tuple(dataclasses.replace(event, size=size) for event in drawn.heard)
-        spectrum = np.abs(np.fft.rfft(render_sound(dataclasses.replace(drawn, heard=heard))))
+        spectrum = np.abs(np.fft.rfft(render_audio(dataclasses.replace(drawn, heard=heard))))
         return (spectrum * np.arange(spectrum.size)).sum() / spectrum.sum()
 
     assert centroid(0.0) > 1.5 * centroid(1.0)
@@ -230,7 +230,7 @@ def test_small_discs_sound_high():
 def test_kinds_sound_different():
     spectra = []
     for kind in KINDS:
-        sound = render_sound(plan(PLAIN, (kind, kind)))
+        sound = render_audio(plan(PLAIN, (kind, kind)))
         frames = np.lib.stride_tricks.sliding_window_view(sound, 512)[::256] * np.hanning(512)
         spectra.append(np.log(np.abs(np.fft.rfft(frames, axis=1)) + 0.1))
     for i, one in enumerate(spectra):
@@ -249,14 +249,14 @@ def test_files_decode_to_what_was_rendered(root):
     drawn = plan_clip(SPEC, "train", "vee_then_bubbles", 1)
     frames, sound = decode(root / "train" / "vee_then_bubbles" / "0001.mp4")
     np.testing.assert_allclose([time for time, _ in frames], frame_times(), atol=1e-3)
-    difference = np.stack([pixels for _, pixels in frames]).astype(float) - render_picture(drawn)
+    difference = np.stack([pixels for _, pixels in frames]).astype(float) - render_video(drawn)
     assert np.abs(difference).mean() < 6
     decoded = np.zeros(round((CLIP_SEC + 0.2) * SAMPLE_RATE_HZ))
     for time, samples in sound:
         start = round(time * SAMPLE_RATE_HZ)
         kept = samples[max(0, -start) :][: decoded.size - max(0, start)]
         decoded[max(0, start) : max(0, start) + kept.size] = kept
-    original = render_sound(drawn)
+    original = render_audio(drawn)
     agreement = np.corrcoef(decoded[: original.size], original)[0, 1]
     assert agreement > 0.9  # on the file's own clock: a lag of 1 ms would destroy it
 
@@ -283,8 +283,8 @@ TINY = DemoSpec(num_train_per_class=1, num_test_per_class=1)
 def quick(monkeypatch):
     """Makes empty files instead of clips."""
     monkeypatch.setattr(demo, "encode_clip", lambda path, video, sound: path.write_bytes(b""))
-    monkeypatch.setattr(demo, "render_picture", lambda plan: None)
-    monkeypatch.setattr(demo, "render_sound", lambda plan: None)
+    monkeypatch.setattr(demo, "render_video", lambda plan: None)
+    monkeypatch.setattr(demo, "render_audio", lambda plan: None)
 
 
 def test_a_set_that_lacks_files_is_made_anew(quick, tmp_path, caplog):

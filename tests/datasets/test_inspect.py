@@ -51,7 +51,7 @@ def test_facts_of_a_clean_file(clean):
     report = inspect_media(clean)
     assert report.problems == ()
     assert report.is_usable
-    assert report.has_sound
+    assert report.has_audio
     assert report.size_bytes == clean.stat().st_size
     assert report.modified_ns == clean.stat().st_mtime_ns
     picture, sound = report.picture, report.sound
@@ -66,7 +66,7 @@ def test_facts_of_a_clean_file(clean):
     assert sound.peak == pytest.approx(0.3, abs=0.05)
     assert sound.heard_sec == pytest.approx(2.0, abs=0.05)
     assert report.duration_sec == 2.0
-    assert report.sound_offset_sec == pytest.approx(0.0, abs=1e-3)
+    assert report.audio_offset_sec == pytest.approx(0.0, abs=1e-3)
 
 
 def test_headers_alone_decode_nothing_and_know_less(clean):
@@ -141,7 +141,7 @@ def test_silence(tmp_path):
     report = made(tmp_path, VIDEO, Audio(samples=zeros))
     assert report.sound.silent_share == 1.0
     assert "silent" in report.codes
-    assert not report.has_sound
+    assert not report.has_audio
 
 
 def test_silence_in_part(tmp_path):
@@ -151,7 +151,7 @@ def test_silence_in_part(tmp_path):
                                   options={}), name="x.wav")  # fmt: skip
     assert report.sound.silent_share == pytest.approx(30000 / 44100, abs=0.03)
     assert reason(report, "mostly_silent") == "silent for 68% of the time"
-    assert report.has_sound
+    assert report.has_audio
 
 
 def test_what_is_faint_is_not_silent(tmp_path):
@@ -166,13 +166,13 @@ def test_what_is_faint_is_not_silent(tmp_path):
 
 def test_tracks_that_start_and_end_apart(tmp_path):
     late = made(tmp_path, VIDEO, Audio(start_sec=0.5, seconds=0.7))
-    assert late.sound_offset_sec == pytest.approx(0.5, abs=0.03)
-    assert "later than its picture" in reason(late, "offset")
+    assert late.audio_offset_sec == pytest.approx(0.5, abs=0.03)
+    assert "later than its video" in reason(late, "offset")
     assert "0.80 s earlier" in reason(late, "ends_apart")
     assert "audio during 0.7" in reason(late, "sound_covers_little")
     video_late = made(tmp_path, VIDEO._replace(ticks=range(15, 60)), Audio())
-    assert video_late.sound_offset_sec == pytest.approx(-0.5, abs=0.03)
-    assert "0.50 s earlier than its picture" in reason(video_late, "offset")
+    assert video_late.audio_offset_sec == pytest.approx(-0.5, abs=0.03)
+    assert "0.50 s earlier than its video" in reason(video_late, "offset")
 
 
 def test_a_varying_frame_rate(tmp_path):

@@ -184,7 +184,7 @@ def test_a_file_that_is_cut_short_ends_where_it_is_cut(tmp_path):
     info = probe_media(target)
     assert info.video_end_sec < 1.4
     assert info.audio_end_sec < 1.4
-    assert copy.lost_sound_sec == pytest.approx(2.0 - info.audio_end_sec, abs=0.1)
+    assert copy.lost_audio_sec == pytest.approx(2.0 - info.audio_end_sec, abs=0.1)
 
 
 def test_a_gap_in_the_sound_stays_a_gap(tmp_path):
@@ -210,16 +210,16 @@ def test_sound_that_cannot_be_decoded_at_all_is_an_error(tmp_path, monkeypatch):
     source = plain(tmp_path / "x.mp4")
 
     def fail(self, *_):
-        raise MediaError(self.path, "damaged: it has no whole audio")
+        raise MediaError(self.path, "damaged: it has no complete audio")
 
     monkeypatch.setattr(prepare_encode.MediaReader, "read_audio", fail)
-    with pytest.raises(MediaError, match="no whole audio"):
+    with pytest.raises(MediaError, match="no complete audio"):
         encode_media(source, tmp_path / "copy.mp4", QUICK, no_beat)
     monkeypatch.setattr(
         prepare_encode.MediaReader, "read_audio", lambda _, start, n, rate: (np.zeros(n), 0.0)
     )
     copy = encode_media(source, tmp_path / "copy.mp4", QUICK, no_beat)
-    assert copy.sound_end_sec is None
+    assert copy.audio_end_sec is None
     assert not probe_media(tmp_path / "copy.mp4").has_audio
 
 

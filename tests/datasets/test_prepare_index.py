@@ -7,7 +7,7 @@ import pytest
 from slowfast.config import UserError
 from slowfast.datasets.csv_rows import CsvFormat
 from slowfast.datasets.inspect.duplicates import Duplicates
-from slowfast.datasets.inspect.report import MediaReport, PictureFacts, SoundFacts
+from slowfast.datasets.inspect.report import AudioFacts, MediaReport, VideoFacts
 from slowfast.datasets.layouts import load_manifest
 from slowfast.datasets.media.error_codes import problem
 from slowfast.datasets.prepare.index import make_index, write_index
@@ -17,21 +17,21 @@ ALL_TRAIN = IndexSettings(val_fraction=0, test_fraction=0)
 
 
 def picture(seconds=10.0):
-    return PictureFacts(
+    return VideoFacts(
         codec="h264", width=64, height=48, fps=30.0, rotation=0, pixel_aspect=1.0, start_sec=0.0,
         end_sec=seconds, num_tracks=1,
     )  # fmt: skip
 
 
-def report(path, *codes, seconds=10.0, has_sound=True):
-    sound = SoundFacts(
+def report(path, *codes, seconds=10.0, has_audio=True):
+    sound = AudioFacts(
         codec="aac", sample_rate_hz=24000, channels=1, start_sec=0.0, end_sec=seconds, num_tracks=1
     )
     return MediaReport(
         path=str(path),
         level="sample",
         picture=picture(seconds),
-        sound=sound if has_sound else None,
+        sound=sound if has_audio else None,
         problems=tuple(problem(code) for code in codes),
     )
 
@@ -90,7 +90,7 @@ def test_folders_of_splits_are_kept(tmp_path):
         [str(tmp_path / name)] for name in names[:3]
     ]
     assert index.class_names == ["a", "b"]
-    assert index.left_out == {"beside the folders of the splits": [str(tmp_path / names[3])]}
+    assert index.left_out == {"next to the folders of the splits": [str(tmp_path / names[3])]}
     assert any("nothing was drawn" in remark for remark in index.remarks)
 
 
@@ -165,7 +165,7 @@ def test_what_is_left_out_and_why(tmp_path):
     files = [
         report(tmp_path / "good.mp4", "offset", "damaged"),
         report(tmp_path / "bad.mp4", "undecodable"),
-        report(tmp_path / "mute.mp4", "no_sound", has_sound=False),
+        report(tmp_path / "mute.mp4", "no_sound", has_audio=False),
         report(tmp_path / "silent.mp4", "silent"),
         report(tmp_path / "short.mp4", seconds=0.5),
         report(tmp_path / "line\nbreak.mp4"),

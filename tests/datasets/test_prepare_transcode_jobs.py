@@ -146,7 +146,7 @@ def test_losses_are_told(tmp_path, clip, monkeypatch):
     write = prepare_copies.encode_media
 
     def lossy(*arguments):
-        return write(*arguments)._replace(num_damaged=3, lost_sound_sec=1.25)
+        return write(*arguments)._replace(num_damaged=3, lost_audio_sec=1.25)
 
     monkeypatch.setattr(prepare_copies, "encode_media", lossy)
     reason = encode(plans)[0].reason

@@ -1,1 +1,1 @@
-"""The datasets, one small file each, and what their readers share."""
+"""The catalog of datasets: one module per dataset, and shared readers of split lists."""

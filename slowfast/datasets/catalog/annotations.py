@@ -1,4 +1,4 @@
-"""What official split files list, and the files of it that are there."""
+"""Entries of official split lists, and the media files that belong to them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _SHOWN = 3
 
 
 class Annotation(NamedTuple):
-    """A line of a split file.
+    """An entry of a split list.
 
     Attributes:
-        name: The file it names, relative to the data folder.
-        label: Its class; NO_LABEL where unknown.
-        where: The line, as ``file:line``.
-        video: Id of the video that it is a segment of.
-        start_sec: Where the segment starts in the video.
-        end_sec: Where it ends.
+        name: The file, relative to the data folder.
+        label: Its class; NO_LABEL if unknown.
+        where: The line of the entry, as ``file:line``.
+        video: Id of the video, for a segment of a video.
+        start_sec: Start of the segment in the video, in seconds.
+        end_sec: End of the segment, in seconds.
     """
 
     name: str
@@ -42,25 +42,25 @@ class Annotation(NamedTuple):
 
 
 Locate = Callable[[Annotation], VideoRecord | None]
-"""Gives the row of an entry, None if its file is not there."""
+"""Returns the row of an entry, or None if its file does not exist."""
 
 
 def check_disjoint(train: Iterable[Annotation], test: Iterable[Annotation]) -> None:
-    """Refuse lists of which one file is in both.
+    """Check that no file is listed twice.
 
     Args:
-        train: Entries to train on.
-        test: Entries to test on.
+        train: Entries of the train split.
+        test: Entries of the test split.
 
     Raises:
-        UserError: If a file is in both, or twice in one of them.
+        UserError: If a file is in both splits, or twice in one of them.
     """
     seen: dict[str, str] = {}
     for entry in (*train, *test):
         if entry.name in seen:
             raise UserError(
                 f"{entry.where}: {entry.name} is listed already, at {seen[entry.name]}; a file "
-                "may be in one split only, once."
+                "may be listed only once, in one split."
             )
         seen[entry.name] = entry.where
 
@@ -74,21 +74,21 @@ def entries_to_manifest(
     class_names: list[str],
     layout: str,
 ) -> Manifest:
-    """Find the files of a split; a few may be missing, and are left out.
+    """Find the files of a split; a few may be missing, and are skipped.
 
     Args:
         cfg: The configuration.
-        split: Its name, for messages.
-        entries: What the split files list.
-        locate: Returns the row of an entry; None if its file is not there.
+        split: Name of the split, for messages.
+        entries: The entries of the split lists.
+        locate: Returns the row of an entry, or None if its file does not exist.
         class_names: Names of the classes.
-        layout: Where files are expected, for messages.
+        layout: The expected layout of the files, for messages.
 
     Returns:
-        The manifest, memory-mapped from the cache folder where that can be written.
+        The manifest, memory-mapped from the cache folder if that is writable.
 
     Raises:
-        UserError: If all are missing, or more than DATA.MAX_BAD_FRACTION, or none is listed.
+        UserError: If the lists are empty, or if more files than DATA.MAX_BAD_FRACTION are missing.
     """
     missing: list[Annotation] = []
 
@@ -105,11 +105,11 @@ def entries_to_manifest(
     if not total:
         raise UserError(f"the official lists name no file of the {split} split.")
     if missing:
-        _judge_missing(cfg, split, missing, total, layout)
+        _check_missing(cfg, split, missing, total, layout)
     return share_manifest(manifest)
 
 
-def _judge_missing(
+def _check_missing(
     cfg: CfgNode, split: str, missing: list[Annotation], total: int, layout: str
 ) -> None:
     root = Path(cfg.DATA.PATH_TO_DATA_DIR).expanduser()
@@ -117,8 +117,8 @@ def _judge_missing(
     if len(missing) == total:
         raise ConfigValueError(
             "DATA.PATH_TO_DATA_DIR",
-            f"none of the {total} files of the {split} split is there. The "
-            f"first would be {root / first.name} ({first.where}). Expected: {layout}.",
+            f"none of the {total} files of the {split} split exists. The "
+            f"first is {root / first.name} ({first.where}). Expected: {layout}.",
         )
     share = len(missing) / total
     counts = f"{len(missing)} of the {total} files of the {split} split ({share:.1%})"
@@ -126,15 +126,15 @@ def _judge_missing(
     if share > cfg.DATA.MAX_BAD_FRACTION:
         raise ConfigValueError(
             "DATA.MAX_BAD_FRACTION",
-            f"{counts} are not there, allowed are "
+            f"{counts} are missing, allowed are "
             f"{cfg.DATA.MAX_BAD_FRACTION:.1%}; e.g. {examples}. Expected: {layout}. Complete the "
-            "dataset, or raise the limit to use what is there.",
+            "dataset, or raise the limit to use the existing files.",
         )
     if distributed.rank() == 0:
         reasons = ((str(root / e.name), f"no such file; listed at {e.where}") for e in missing)
         record_missing(Path(cfg.OUTPUT_DIR), split, reasons)
         logger.warning(
-            "%s are not there and are left out, e.g. %s; all are recorded in %s",
+            "%s are missing and are skipped, e.g. %s; all are recorded in %s",
             counts,
             examples,
             Path(cfg.OUTPUT_DIR) / "bad_media.csv",

@@ -35,8 +35,8 @@ Labels = dict[str, int]
 class _AudioSet(CatalogDataset):
     """AudioSet, or another list in its format.
 
-    "train" is all lists to train on that are there, "val" a list of one's own. A segment has
-    several labels, which is not built: it is labeled only if it has exactly one and
+    "train" is the union of the training lists that exist, "val" is a list of your own. Several
+    labels per segment are not implemented: a segment has a label only if it has exactly one and
     ``class_labels_indices.csv`` is among the split files.
     """
 
@@ -45,7 +45,7 @@ class _AudioSet(CatalogDataset):
         return set(_lists(_split_dir(cfg)))
 
     def manifest(self, cfg: CfgNode, split: str) -> Manifest:
-        """List the segments of a split whose files are there."""
+        """List the segments of a split whose files exist."""
         folder = _split_dir(cfg)
         lists = _lists(folder)
         source = require_split("audioset", split, lists)
@@ -87,25 +87,27 @@ def _read_classes(file: Path) -> tuple[list[str], Labels]:
         return [], {}
     names: list[str] = []
     labels: Labels = {}
-    for where, cells in read_csv_lines(file):
-        if not names and cells[0] == "index":
+    for where, values in read_csv_lines(file):
+        if not names and values[0] == "index":
             continue
-        if len(cells) != 3 or cells[0] != str(len(names)):
-            raise UserError(f"{where}: expected '{len(names)},CODE,NAME', got {','.join(cells)!r}.")
-        labels[cells[1]] = len(names)
-        names.append(cells[2])
+        if len(values) != 3 or values[0] != str(len(names)):
+            raise UserError(
+                f"{where}: expected '{len(names)},CODE,NAME', got {','.join(values)!r}."
+            )
+        labels[values[1]] = len(names)
+        names.append(values[2])
     return names, labels
 
 
 def _read_lists(files: list[Path], labels: Labels) -> Iterator[Annotation]:
     """Read 'ID, 30.000, 40.000, "/m/09x0r,/m/05zppz"' lines."""
     for file in files:
-        for where, cells in read_csv_lines(file):
-            if len(cells) != 4:
+        for where, values in read_csv_lines(file):
+            if len(values) != 4:
                 raise UserError(
-                    f"{where}: expected 'ID, START, END, \"LABELS\"', got {', '.join(cells)!r}."
+                    f"{where}: expected 'ID, START, END, \"LABELS\"', got {', '.join(values)!r}."
                 )
-            video, start, end, codes = cells
+            video, start, end, codes = values
             try:
                 start_sec, end_sec = float(start), float(end)
             except ValueError:
@@ -126,11 +128,11 @@ def _label(codes: list[str], labels: Labels, where: str) -> int:
 
 
 def _untested(entries: Iterator[Annotation], tested: dict[str, str]) -> Iterator[Annotation]:
-    """Pass entries to train on; millions of them are not kept to be compared."""
+    """Check that training entries are not tested on, without keeping all of them in memory."""
     for entry in entries:
         if entry.name in tested:
             raise UserError(
-                f"{entry.where}: the segment {entry.video} is listed to be tested on, at "
-                f"{tested[entry.name]}; a file may be in one split only."
+                f"{entry.where}: the segment {entry.video} is also in the test list, at "
+                f"{tested[entry.name]}; a file may be in only one split."
             )
         yield entry

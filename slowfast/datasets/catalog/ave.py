@@ -18,7 +18,7 @@ _FORMAT = "Category&VideoID&Quality&StartTime&EndTime"
 
 
 class _Ave(ListedDataset):
-    """AVE. Clips are cut from the whole of each file, not from its event alone."""
+    """AVE. Clips are sampled from the full files, not only from the annotated events."""
 
     name = "ave"
     layout = "ID.mp4 (in any folder), and trainSet.txt, valSet.txt, testSet.txt"
@@ -38,8 +38,8 @@ class _Ave(ListedDataset):
             both = {video for *_, video in rows[name]} & {video for _, video in entries}
             if both:
                 logger.warning(
-                    "%d videos of %s are in %s, too, such as %s: testing on what was trained on "
-                    "flatters",
+                    "%d videos of %s are also in %s, e.g. %s: results on training videos are too "
+                    "high",
                     len(both),
                     folder / f"{split}Set.txt",
                     f"{name}Set.txt",
@@ -55,10 +55,10 @@ def _read_list(file: Path) -> list[tuple[str, str, str]]:
     """Read "Church bell&RUhOCu3LNXM&good&0&10" lines: where, category and video of each."""
     rows = []
     for where, line in read_lines(file):
-        cells = [cell.strip() for cell in line.rsplit("&", 4)]
-        if cells[0] == "Category":
+        values = [value.strip() for value in line.rsplit("&", 4)]
+        if values[0] == "Category":
             continue
-        if len(cells) != 5 or not cells[0] or not cells[1]:
+        if len(values) != 5 or not values[0] or not values[1]:
             raise UserError(f"{where}: expected '{_FORMAT}', got {line!r}.")
-        rows.append((where, cells[0], cells[1]))
+        rows.append((where, values[0], values[1]))
     return rows

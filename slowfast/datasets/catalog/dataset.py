@@ -1,4 +1,4 @@
-"""What the datasets of the catalog share: from a configuration to the files of a split."""
+"""Base classes of the datasets of the catalog: from a configuration to the files of a split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Built = VideoTrainDataset | VideoEvalDataset | AudioTrainDataset | AudioEvalData
 
 
 class CatalogDataset(ABC):
-    """A dataset as DATASET_REGISTRY holds it: ``(cfg, split) -> Dataset``.
+    """An entry of DATASET_REGISTRY: ``(cfg, split) -> Dataset``.
 
     Attributes:
         has_folds: Whether it reads DATA.FOLD.
@@ -35,7 +35,7 @@ class CatalogDataset(ABC):
 
     @classmethod
     def register(cls, *names: str) -> Self:
-        """Put a dataset of this class into DATASET_REGISTRY, under names in lower case."""
+        """Register a dataset of this class in DATASET_REGISTRY under lower-case names."""
         dataset = cls()
         DATASET_REGISTRY.register_as(
             *names, splits=dataset.splits, has_folds=cls.has_folds, audio_only=cls.audio_only
@@ -60,12 +60,12 @@ class ListedDataset(CatalogDataset):
     """A dataset with official lists of the files of its splits.
 
     Attributes:
-        name: What it is called in messages.
-        layout: What the data folder holds, for messages.
-        folders: As for ``find_split_dir``.
-        files: As for ``find_split_dir``.
-        split_names: Its splits.
-        fold_case: Whether the lists and the files do not agree on upper and lower case.
+        name: Name of the dataset in messages.
+        layout: Expected layout of the data folder, for messages.
+        folders: See ``find_split_dir``.
+        files: See ``find_split_dir``.
+        split_names: Names of the splits.
+        fold_case: Whether names in the lists and of the files may differ in case.
     """
 
     name: ClassVar[str]
@@ -80,7 +80,7 @@ class ListedDataset(CatalogDataset):
         return set(self.split_names)
 
     def manifest(self, cfg: CfgNode, split: str) -> Manifest:
-        """Find the files that the lists of a split name; a few may be missing.
+        """Find the files listed for a split; a few may be missing.
 
         Args:
             cfg: The configuration.
@@ -108,5 +108,5 @@ class ListedDataset(CatalogDataset):
         """Read the entries of a split, and the names of the classes, from the lists in a folder."""
 
     def locate(self, index: MediaIndex, entries: Sequence[Annotation]) -> Locate:
-        """Return what finds the files of entries: by their names."""
+        """Return the function that finds the file of an entry; by default by its name."""
         return index.locate

@@ -1,6 +1,6 @@
-"""The acoustic scenes of DCASE (2013, used as "DCASE2014"): thirty seconds of ten places.
+"""The acoustic scenes of DCASE 2013, used as "DCASE2014": recordings of 30 s, ten classes.
 
-Three layouts: the official folders, whose files are called after their class; lists of folds in
+Three layouts: the official folders, whose files are named after their class; lists of folds in
 ``evaluation_setup``; class folders or csv files.
 """
 
@@ -32,8 +32,8 @@ _LISTS = {"train": ("fold{}_train.txt",), "test": ("fold{}_evaluate.txt", "fold{
 class _Dcase2014(ListedDataset):
     """The acoustic scenes.
 
-    DATA.FOLD chooses a list of ``evaluation_setup``, 0 the official split into train and test set;
-    "val" exists only in class folders.
+    DATA.FOLD selects a fold of ``evaluation_setup``; 0 is the official split into train and test
+    set. "val" exists only in class folders.
     """
 
     name = "dcase2014"
@@ -48,7 +48,7 @@ class _Dcase2014(ListedDataset):
         return set(_official(data_root(cfg, _LAYOUT))) or splits_from_cfg(cfg)
 
     def manifest(self, cfg: CfgNode, split: str) -> Manifest:
-        """List the files of a split, in whichever layout they are."""
+        """List the files of a split, in any of the layouts."""
         folders, num_folds = _official(data_root(cfg, _LAYOUT)), self._num_folds(cfg)
         if num_folds and (cfg.DATA.FOLD or not folders):
             return super().manifest(cfg, split)
@@ -72,7 +72,7 @@ class _Dcase2014(ListedDataset):
         fold = require_fold(cfg, self.name, self._num_folds(cfg))
         lines = {
             name: [
-                _cells(where, line)
+                _values(where, line)
                 for where, line in read_lines(_first(folder, [n.format(fold) for n in patterns]))
             ]
             for name, patterns in _LISTS.items()
@@ -104,7 +104,7 @@ def _official_manifest(split: str, folders: dict[str, Path]) -> Manifest:
     names = sorted({_scene(path) for paths in files.values() for path in paths})
     if not files[split]:
         raise ConfigValueError(
-            "DATA.PATH_TO_DATA_DIR", f"{folders[split]} holds no audio files. Expected: {_LAYOUT}."
+            "DATA.PATH_TO_DATA_DIR", f"{folders[split]} has no audio files. Expected: {_LAYOUT}."
         )
     rows = (VideoRecord(path, names.index(_scene(path))) for path in files[split])
     return share_manifest(Manifest.from_rows(rows, names))
@@ -114,24 +114,24 @@ def _scene(path: str) -> str:
     stem = Path(path).stem
     name = stem.rstrip("0123456789")
     if not name or name == stem:
-        raise UserError(f"{path}: expected the name of a class and a number, such as bus01.wav.")
+        raise UserError(f"{path}: expected the name of a class and a number, e.g. bus01.wav.")
     return name
 
 
 def _first(folder: Path, names: list[str]) -> Path:
-    """Return the first file that is there; the first of all where none is, to be reported."""
+    """Return the first file that exists; the first name if none exists, to be reported."""
     return next((file for name in names if (file := folder / name).exists()), folder / names[0])
 
 
-def _cells(where: str, line: str) -> tuple[str, str, str]:
-    """Read "audio/bus01.wav<tab>bus": file, class, and where that is said."""
-    cells = line.split("\t") if "\t" in line else line.split()
-    if len(cells) < 2:
+def _values(where: str, line: str) -> tuple[str, str, str]:
+    """Parse "audio/bus01.wav<tab>bus": file, class, and the line for messages."""
+    values = line.split("\t") if "\t" in line else line.split()
+    if len(values) < 2:
         raise UserError(f"{where}: expected a file, a tab and its class, got {line!r}.")
-    return cells[0].strip(), cells[1].strip(), where
+    return values[0].strip(), values[1].strip(), where
 
 
 def _label(scene: str, labels: dict[str, int], where: str) -> int:
     if scene not in labels:
-        raise UserError(f"{where}: the class {scene!r} is not in the list to train on.")
+        raise UserError(f"{where}: the class {scene!r} is not in the training list.")
     return labels[scene]

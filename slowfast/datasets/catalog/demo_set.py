@@ -1,4 +1,4 @@
-"""The built-in demo set as a dataset; see ``demo`` for how it is made."""
+"""The built-in demo set as a dataset; ``datasets/demo`` generates it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Demo(CatalogDataset):
         return {"train", "test"}
 
     def manifest(self, cfg: CfgNode, split: str) -> Manifest:
-        """List the files of a split, making them first when they are not there."""
+        """List the files of a split; generate the demo set if it does not exist."""
         root = generate_demo(
             cache_dir(cfg.DEMO_SET.CACHE_DIR),
             spec_from_cfg(cfg),
@@ -44,7 +44,7 @@ demo = _Demo.register("demo")
 
 
 class _Progress:
-    """Says every few seconds how far the generator is."""
+    """Logs the progress of the generator every few seconds."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -53,7 +53,7 @@ class _Progress:
     def __call__(self, done: int, total: int) -> None:
         if not self._started:
             self._started = True
-            logger.info("making the demo set: %d clips, once", total)
+            logger.info("generating the demo set: %d clips, only once", total)
         now = time.monotonic()
         if now - self._last > _REPORT_EVERY_SEC or done == total:
             self._last = now

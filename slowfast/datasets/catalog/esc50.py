@@ -14,10 +14,10 @@ from slowfast.datasets.catalog.split_files import read_csv_lines, require_fold
 __all__ = ["esc10", "esc50"]
 
 _COLUMNS = {"file": ("filename", "file"), "fold": ("fold",), "category": ("category", "label")}
-"""What is needed, and what it is called; ``target`` and ``esc10`` are read where they are."""
+"""Required columns and their possible names; ``target`` and ``esc10`` are optional."""
 
 
-class _Sound(NamedTuple):
+class _Row(NamedTuple):
     """A line of the table."""
 
     file: str
@@ -29,7 +29,7 @@ class _Sound(NamedTuple):
 
 
 class _Esc50(ListedDataset):
-    """ESC-50, or another folder with such a table; DATA.FOLD is the fold that is tested."""
+    """ESC-50, or another dataset with such a table; DATA.FOLD is the test fold."""
 
     name = "esc50"
     layout = "audio/*.wav and meta/esc50.csv, or CLASS/file and meta.csv"
@@ -38,23 +38,23 @@ class _Esc50(ListedDataset):
     has_folds = audio_only = True
 
     def read(self, cfg: CfgNode, folder: Path, split: str) -> tuple[list[Annotation], list[str]]:
-        """Read the table, and divide it by its folds."""
+        """Read the table and split it by folds."""
         table = next(file for name in self.files if (file := folder / name).exists())
-        sounds = [s for s in _read_table(table) if s.in_esc10 or self.name == "esc50"]
-        if not sounds:
+        rows = [row for row in _read_table(table) if row.in_esc10 or self.name == "esc50"]
+        if not rows:
             raise UserError(f"{table}: it lists no file of {self.name}.")
-        fold = require_fold(cfg, self.name, max(sound.fold for sound in sounds))
-        names = _class_names(sounds)
+        fold = require_fold(cfg, self.name, max(row.fold for row in rows))
+        names = _class_names(rows)
         lists: dict[str, list[Annotation]] = {"train": [], "test": []}
-        for sound in sounds:
-            entry = Annotation(sound.file, names.index(sound.category), sound.where)
-            lists["test" if sound.fold == fold else "train"].append(entry)
+        for row in rows:
+            entry = Annotation(row.file, names.index(row.category), row.where)
+            lists["test" if row.fold == fold else "train"].append(entry)
         check_disjoint(lists["train"], lists["test"])
         return lists[split], names
 
 
 class _Esc10(_Esc50):
-    """The ten classes that the table of ESC-50 marks as ESC-10; labels count from 0 to 9."""
+    """The ten classes marked as ESC-10 in the table of ESC-50; labels are 0 to 9."""
 
     name = "esc10"
 
@@ -63,7 +63,7 @@ esc50 = _Esc50.register("esc50")
 esc10 = _Esc10.register("esc10")
 
 
-def _read_table(file: Path) -> Iterator[_Sound]:
+def _read_table(file: Path) -> Iterator[_Row]:
     """Read a csv with a header."""
     lines = read_csv_lines(file)
     where, header = next(lines)
@@ -76,15 +76,15 @@ def _read_table(file: Path) -> Iterator[_Sound]:
             f"{where}: expected a header with the columns file (or filename), fold, and category "
             f"(or label), got {','.join(header)!r}."
         )
-    for where, cells in lines:
-        row = dict(zip(header, cells, strict=False))
+    for where, values in lines:
+        row = dict(zip(header, values, strict=False))
         fold = row.get("fold", "")
-        if len(cells) != len(header) or not fold.isdigit() or int(fold) < 1:
+        if len(values) != len(header) or not fold.isdigit() or int(fold) < 1:
             raise UserError(
-                f"{where}: expected {len(header)} cells as in the header, and a fold from 1; got "
-                f"{','.join(cells)!r}."
+                f"{where}: expected {len(header)} values as in the header, and a fold from 1; got "
+                f"{','.join(values)!r}."
             )
-        yield _Sound(
+        yield _Row(
             file=row[columns["file"]],
             fold=int(fold),
             category=row[columns["category"]],
@@ -94,16 +94,15 @@ def _read_table(file: Path) -> Iterator[_Sound]:
         )
 
 
-def _class_names(sounds: list[_Sound]) -> list[str]:
-    """Return the classes in the order of their official numbers, where there are such."""
+def _class_names(rows: list[_Row]) -> list[str]:
+    """Return the classes in the order of their official numbers, if the table has them."""
     targets: dict[str, str] = {}
-    for sound in sounds:
-        known = targets.setdefault(sound.category, sound.target)
-        if known != sound.target:
+    for row in rows:
+        known = targets.setdefault(row.category, row.target)
+        if known != row.target:
             raise UserError(
-                f"{sound.where}: class {sound.category} is number {sound.target} here and {known} "
-                "above."
+                f"{row.where}: class {row.category} is number {row.target} here and {known} above."
             )
     if any(targets.values()) and len(set(targets.values())) < len(targets):
-        raise UserError(f"{sounds[0].where}: two classes of the table have one number (target).")
+        raise UserError(f"{rows[0].where}: two classes of the table have the same target.")
     return sorted(targets, key=lambda name: (len(targets[name]), targets[name], name))

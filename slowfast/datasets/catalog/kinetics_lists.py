@@ -118,7 +118,7 @@ def _class_names(layout: Layout, form: CsvFormat) -> list[str]:
     names: set[str] = set()
     for file in set(layout.sources.values()):
         rows = read_table(file, form, form.dialect(file))
-        names |= {cells.get("label", "") for _, cells in rows}
+        names |= {values.get("label", "") for _, values in rows}
     names.discard("")
     return [] if all(as_integer(name) is not None for name in names) else sorted(names)
 
@@ -126,18 +126,18 @@ def _class_names(layout: Layout, form: CsvFormat) -> list[str]:
 def _entries(
     file: Path, split: str, form: CsvFormat, labels: Mapping[str, int]
 ) -> Iterator[Annotation]:
-    for where, cells in read_table(file, form, form.dialect(file), split):
-        label = parse_label(cells.get("label", ""), labels, where)
-        start, end = cells.get("start_sec", ""), cells.get("end_sec", "")
+    for where, values in read_table(file, form, form.dialect(file), split):
+        label = parse_label(values.get("label", ""), labels, where)
+        start, end = values.get("start_sec", ""), values.get("end_sec", "")
         try:
             start_sec = parse_sec(start) if start else 0.0
             end_sec = parse_sec(end) if end else math.inf
         except ValueError:
             raise UserError(f"{where}: expected times, got {start!r} and {end!r}.") from None
-        if not 0 <= start_sec < end_sec or not cells["youtube_id"]:
+        if not 0 <= start_sec < end_sec or not values["youtube_id"]:
             raise UserError(
-                f"{where}: expected an id and 0 <= start < end, got {cells['youtube_id']!r} and "
+                f"{where}: expected an id and 0 <= start < end, got {values['youtube_id']!r} and "
                 f"{start_sec:g} to {end_sec:g} s."
             )
-        entry = segment_entry(cells["youtube_id"], start_sec, end_sec, label=label, where=where)
+        entry = segment_entry(values["youtube_id"], start_sec, end_sec, label=label, where=where)
         yield entry if end else entry._replace(name=f"{entry.video}.mp4")

@@ -1,4 +1,4 @@
-"""The media files below a folder, found by the end of their paths."""
+"""Lookup of the media files below a folder by the end of their paths."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["MediaIndex"]
 class MediaIndex:
     """The media files below a folder, found by the end of their paths.
 
-    A dataset may lie in any folder below the root, and its files may have been encoded again, with
+    A dataset may be in any folder below the root, and its files may have been re-encoded with
     another suffix.
 
     Args:
         root: The folder.
-        suffixes: Of the files that count, lower case.
-        fold_case: Take upper and lower case as the same.
+        suffixes: Suffixes of the files to index, lower case.
+        fold_case: Ignore case.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class MediaIndex:
         """Find a file.
 
         Args:
-            name: Last part of its path, e.g. ``CLASS/file.avi``; another suffix will do.
+            name: End of its path, e.g. ``CLASS/file.avi``; the suffix may differ.
 
         Returns:
-            Its path, the one with the very suffix if there are several; None if there is none.
+            Its path, preferably with the same suffix; None if there is no such file.
         """
         wanted = PurePosixPath(self._key(name))
         found = [p for p in self._paths.get(wanted.stem, ()) if self._lies_in(p, wanted.parent)]
@@ -47,7 +47,7 @@ class MediaIndex:
         return next(iter(exact + found), None)
 
     def locate(self, entry: Annotation) -> VideoRecord | None:
-        """Find the file of an entry by its name; return its row, None if it is not there."""
+        """Find the file of an entry by its name; return its row, or None if it does not exist."""
         path = self.find(entry.name)
         return None if path is None else VideoRecord(path, entry.label)
 

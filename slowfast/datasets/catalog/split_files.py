@@ -146,14 +146,15 @@ def read_csv_lines(file: Path) -> Iterator[tuple[str, list[str]]]:
         file: The csv; space behind its commas does not count.
 
     Yields:
-        ``file:line``, and the cells without space around them.
+        ``file:line``, and the stripped values.
 
     Raises:
         UserError: If the file is missing or has no such line.
     """
     for where, line in read_lines(file):
         if not line.startswith("#"):
-            yield where, [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
+            values = next(csv.reader([line], skipinitialspace=True))
+            yield where, [value.strip() for value in values]
 
 
 def read_json_file(file: Path, kind: type) -> Any:

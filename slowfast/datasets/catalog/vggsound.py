@@ -42,14 +42,14 @@ vggsound = _VggSound.register("vggsound")
 def _read_list(file: Path, splits: Sequence[str]) -> tuple[dict[str, list[Annotation]], list[str]]:
     """Read "ID,30,class,train" lines: the segments of each split, and the sorted classes."""
     rows = []
-    for where, cells in read_csv_lines(file):
-        if len(cells) != 4 or not cells[1].isdigit() or cells[3] not in splits:
+    for where, values in read_csv_lines(file):
+        if len(values) != 4 or not values[1].isdigit() or values[3] not in splits:
             raise UserError(
                 f"{where}: expected 'ID,START,CLASS,SPLIT' with seconds and train or test, got "
-                f"{','.join(cells)!r}."
+                f"{','.join(values)!r}."
             )
-        rows.append((where, cells))
-    names = sorted({cells[2] for _, cells in rows})
+        rows.append((where, values))
+    names = sorted({values[2] for _, values in rows})
     labels = {name: label for label, name in enumerate(names)}
     lists: dict[str, list[Annotation]] = {split: [] for split in splits}
     for where, (video, start, name, split) in rows:

@@ -1,4 +1,4 @@
-"""Segments of YouTube videos: how their files are usually called, trimmed or not."""
+"""Segments of YouTube videos: common file names of trimmed segments and of full videos."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ logger = logging.getLogger(__name__)
 
 _NUM_PROBED = 5
 _TOLERANCE_SEC = 1.0
-"""A full video may end so much before its segment is said to."""
+"""A full video may end this much earlier than its listed segment."""
 
 
 def segment_entry(
     video: str, start_sec: float, end_sec: float, *, label: int, where: str
 ) -> Annotation:
-    """Make the entry of a segment.
+    """Build the entry of a segment.
 
     Args:
         video: Id of the video.
-        start_sec: Where the segment starts in the video.
-        end_sec: Where it ends.
-        label: Its class; NO_LABEL where unknown.
-        where: The line that lists it, as ``file:line``.
+        start_sec: Start of the segment in the video, in seconds.
+        end_sec: End of the segment, in seconds.
+        label: Its class; NO_LABEL if unknown.
+        where: The line of the entry, as ``file:line``.
 
     Returns:
-        An entry that is called as VGGSound does.
+        An entry whose file is named as in VGGSound.
     """
     return Annotation(f"{video}_{int(start_sec):06d}.mp4", label, where, video, start_sec, end_sec)
 
 
 def match_by_youtube_segment(index: MediaIndex, sample: Iterable[Annotation]) -> Locate:
-    """Locate the files of segments.
+    """Return a function that finds the files of segments.
 
-    A file that is called by its video and start second is the segment. One that is called by its
-    video alone may be the segment or the whole video: a few are looked into.
+    A file named after its video and start second is the segment. A file named only after its video
+    may be the segment or the full video: the durations of a few files decide.
 
     Args:
-        index: The files that are there.
-        sample: Segments, of which a few are looked into.
+        index: The existing files.
+        sample: Segments; the files of a few of them are probed.
 
     Returns:
-        A function that gives the row of a segment, None if its file is not there.
+        A function that returns the row of a segment, or None if its file does not exist.
     """
 
-    @functools.cache  # asked for once, and only where there is such a file
+    @functools.cache  # probed at most once, and only if such a file exists
     def is_window() -> bool:
-        return _are_whole_videos(index, sample)
+        return _are_full_videos(index, sample)
 
     def locate(entry: Annotation) -> VideoRecord | None:
-        if not math.isfinite(entry.end_sec):  # the list does not say when
+        if not math.isfinite(entry.end_sec):  # the list has no times
             path = _find_video(index, entry)
             return None if path is None else VideoRecord(path, entry.label)
         path = next(filter(None, map(index.find_stem, _trimmed_stems(entry))), None)
@@ -75,7 +75,7 @@ def match_by_youtube_segment(index: MediaIndex, sample: Iterable[Annotation]) ->
 
 
 def _trimmed_stems(entry: Annotation) -> Iterator[str]:
-    """Yield the names, without suffix, that tools give to the file of a segment."""
+    """Yield the common names, without suffix, of the file of a segment."""
     video, start, end = entry.video, entry.start_sec, entry.end_sec
     yield f"{video}_{int(start):06d}"
     yield f"{video}_{int(start):06d}_{int(end):06d}"
@@ -90,22 +90,22 @@ def _find_video(index: MediaIndex, entry: Annotation) -> str | None:
     return index.find_stem(entry.video) or index.find_stem(f"Y{entry.video}")
 
 
-def _are_whole_videos(index: MediaIndex, sample: Iterable[Annotation]) -> bool:
-    """Whether files that are called by their video reach as far as their segments do."""
+def _are_full_videos(index: MediaIndex, sample: Iterable[Annotation]) -> bool:
+    """Whether files that are named after their video are long enough to contain the segments."""
     reach: list[bool] = []
     for entry in sample:
         path = _find_video(index, entry)
         if path is None or entry.start_sec <= _TOLERANCE_SEC:
-            continue  # from the very start on, both are the same
+            continue  # the segment starts at the video's start: no difference
         try:
             duration_sec = probe_media(path).duration_sec
         except MediaError:
-            continue  # met again, and recorded, when it is to be read
+            continue  # reported when the file is loaded
         reach.append(duration_sec >= entry.end_sec - _TOLERANCE_SEC)
         if len(reach) == _NUM_PROBED:
             break
     is_window = 2 * sum(reach) >= len(reach)
     if reach:
-        kind = "whole videos, read in windows" if is_window else "trimmed to their segments"
-        logger.info("files that are called by their video's id are taken as %s", kind)
+        kind = "full videos, read in windows" if is_window else "trimmed to their segments"
+        logger.info("files that are named after their video's id are read as %s", kind)
     return is_window

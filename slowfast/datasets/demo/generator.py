@@ -2,7 +2,7 @@
 
 ``SPLIT/CLASS/NUMBER.mp4`` below a folder whose name is a fingerprint of the specification and of
 the generator's source, so that a changed generator never meets its old files. ``demo_plan`` says
-what the clips show, ``demo_picture`` and ``demo_sound`` render them.
+what the clips show, ``render_video`` and ``render_audio`` render them.
 
 Legend: T frames, H and W pixels, N samples of an audio.
 """
@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.config import CfgNode, ConfigValueError
-from slowfast.datasets.demo.render_audio import SAMPLE_RATE_HZ, render_sound
-from slowfast.datasets.demo.render_video import FRAMES_PER_SEC, render_picture
+from slowfast.datasets.demo.render_audio import SAMPLE_RATE_HZ, render_audio
+from slowfast.datasets.demo.render_video import FRAMES_PER_SEC, render_video
 from slowfast.datasets.demo.scene_spec import DemoSpec, class_events, plan_clip
 from slowfast.utils.registry import nearest
 
@@ -151,10 +151,11 @@ def generate_demo(
     num_workers: int = 0,
     progress: Progress | None = None,
 ) -> Path:
-    """Make the set below ``root``, unless it is there already.
+    """Generate the demo set below ``root`` if it does not exist.
 
-    The files are made in a hidden folder beside the final one, which is renamed when all are there:
-    other processes see the whole set or none, and of two that make it at once the first one wins.
+    The files are written to a hidden folder next to the final one, which is renamed at the end:
+    other processes see the complete set or none. If two processes generate it at once, the first
+    one wins.
 
     Args:
         root: Folder that holds the sets, created if missing.
@@ -256,16 +257,16 @@ def _map_processes(
 def _make_file(folder: Path, spec: DemoSpec, job: _Job) -> None:
     """Render and encode one file."""
     plan = plan_clip(spec, job.split, job.class_name, job.number)
-    encode_clip(folder / job.path, render_picture(plan), render_sound(plan))
+    encode_clip(folder / job.path, render_video(plan), render_audio(plan))
 
 
-def encode_clip(path: Path, video: NDArray[np.uint8], sound: NDArray[np.float32]) -> None:
+def encode_clip(path: Path, video: NDArray[np.uint8], audio: NDArray[np.float32]) -> None:
     """Write H.264 and AAC into an mp4 file.
 
     Args:
         path: The file to write.
         video: uint8 (T, H, W, 3), RGB, at ``FRAMES_PER_SEC``; H and W even.
-        sound: float32 (N,) in [-1, 1], at ``SAMPLE_RATE_HZ``.
+        audio: float32 (N,) in [-1, 1], at ``SAMPLE_RATE_HZ``.
     """
     with av.open(str(path), "w", format="mp4") as container:
         picture = container.add_stream("libx264", rate=FRAMES_PER_SEC, options=_VIDEO_OPTIONS)
@@ -276,7 +277,7 @@ def encode_clip(path: Path, video: NDArray[np.uint8], sound: NDArray[np.float32]
             "aac", rate=SAMPLE_RATE_HZ, layout="mono", options=_AUDIO_OPTIONS
         )
         track.bit_rate = _AUDIO_BIT_RATE
-        samples = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+        samples = av.AudioFrame.from_ndarray(audio[None], format="fltp", layout="mono")
         samples.sample_rate, samples.time_base = SAMPLE_RATE_HZ, Fraction(1, SAMPLE_RATE_HZ)
         samples.pts = 0
         container.mux(track.encode(samples))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.demo.scene_spec import CLIP_SEC, ClipPlan, Event
 
-__all__ = ["SAMPLE_RATE_HZ", "render_sound"]
+__all__ = ["SAMPLE_RATE_HZ", "render_audio"]
 
 SAMPLE_RATE_HZ = 16000
 _FADE_SEC = 0.01
@@ -22,7 +22,7 @@ _LOWEST_HZ, _HIGHEST_HZ = 140.0, 1250.0
 Array = NDArray[np.float64]
 
 
-class _Clock(NamedTuple):
+class _Timing(NamedTuple):
     """What a voice reads: arrays (n,), and two numbers.
 
     Attributes:
@@ -42,7 +42,7 @@ class _Clock(NamedTuple):
     pitch: float
 
 
-def render_sound(plan: ClipPlan) -> NDArray[np.float32]:
+def render_audio(plan: ClipPlan) -> NDArray[np.float32]:
     """Render the audio of a clip.
 
     Args:
@@ -52,12 +52,12 @@ def render_sound(plan: ClipPlan) -> NDArray[np.float32]:
         float32 (N,) in [-1, 1] at ``SAMPLE_RATE_HZ``.
     """
     rng = np.random.default_rng((plan.scene.seed, 1))
-    sound = plan.scene.noise * _hiss(round(CLIP_SEC * SAMPLE_RATE_HZ), rng)
+    audio = plan.scene.noise * _hiss(round(CLIP_SEC * SAMPLE_RATE_HZ), rng)
     for event in plan.heard:
         voice = plan.scene.loudness * _voice(event)
         start = round(event.start_sec * SAMPLE_RATE_HZ)
-        sound[start : start + voice.size] += voice
-    return np.clip(sound, -1, 1).astype(np.float32)
+        audio[start : start + voice.size] += voice
+    return np.clip(audio, -1, 1).astype(np.float32)
 
 
 def _hiss(length: int, rng: np.random.Generator) -> Array:
@@ -67,8 +67,8 @@ def _hiss(length: int, rng: np.random.Generator) -> Array:
     return _normalize(np.fft.irfft(spectrum, length))
 
 
-def _normalize(sound: Array) -> Array:
-    scaled: Array = sound / np.sqrt(np.mean(sound**2))
+def _normalize(audio: Array) -> Array:
+    scaled: Array = audio / np.sqrt(np.mean(audio**2))
     return scaled
 
 
@@ -80,7 +80,7 @@ def _voice(event: Event) -> Array:
     beat = since % period
     noise = np.random.default_rng(event.seed).standard_normal(length)
     pitch = _HIGHEST_HZ * (_LOWEST_HZ / _HIGHEST_HZ) ** event.size
-    voice = _VOICES[event.kind](_Clock(since, beat, beat / period, noise, period, pitch))
+    voice = _VOICES[event.kind](_Timing(since, beat, beat / period, noise, period, pitch))
     return _normalize(voice * np.clip(np.minimum(since, since[::-1]) / _FADE_SEC, 0, 1))
 
 
@@ -89,70 +89,70 @@ def _tone(hertz: float, time: Array) -> Array:
     return wave
 
 
-def _struck(c: _Clock) -> Array:
+def _struck(c: _Timing) -> Array:
     """Return a level that jumps up on each beat and sinks, but not to silence."""
     level: Array = 0.4 + np.exp(-4 * c.part)
     return level
 
 
-def _ripple(c: _Clock) -> Array:
+def _ripple(c: _Timing) -> Array:
     """Chirps that rise from the pitch to four times the pitch."""
     return _tone(c.pitch, c.beat * (1 + 1.5 * c.part)) * np.exp(-1.5 * c.part)
 
 
-def _tunnel(c: _Clock) -> Array:
+def _tunnel(c: _Timing) -> Array:
     """Chirps that fall from four times the pitch to the pitch."""
     return _tone(c.pitch, c.beat * (4 - 1.5 * c.part)) * np.exp(-1.5 * c.part)
 
 
-def _roll(c: _Clock) -> Array:
+def _roll(c: _Timing) -> Array:
     """A buzz: a saw tooth."""
     return (2 * ((0.4 * c.pitch * c.since) % 1) - 1) * _struck(c)
 
 
-def _slide(c: _Clock) -> Array:
+def _slide(c: _Timing) -> Array:
     """A whistle."""
     return _tone(4 * c.pitch, c.since) * _struck(c)
 
 
-def _cross(c: _Clock) -> Array:
+def _cross(c: _Timing) -> Array:
     """Four clicks a beat."""
     return c.noise * np.exp(-(c.beat % (0.25 * c.period)) / 0.002)
 
 
-def _spin(c: _Clock) -> Array:
+def _spin(c: _Timing) -> Array:
     """Noise around five times the pitch that swells once a beat."""
     width = round(SAMPLE_RATE_HZ / 1000)
     slow = np.convolve(c.noise, np.ones(width), mode="same")  # below about 500 Hz
     return slow * _tone(5 * c.pitch, c.since) * np.sin(np.pi * c.part)
 
 
-def _turn(c: _Clock) -> Array:
+def _turn(c: _Timing) -> Array:
     """Bells: partials that are no multiples of each other."""
     partials = sum(_tone(ratio * c.pitch, c.beat) for ratio in (1.0, 2.76, 5.4))
     return partials * np.exp(-4 * c.part)
 
 
-def _sparkle(c: _Clock) -> Array:
+def _sparkle(c: _Timing) -> Array:
     """Crackle: some 150 high clicks a second."""
     rare = np.where(np.abs(c.noise) > 2.6, c.noise, 0)
     return np.diff(rare, prepend=0.0) * _struck(c)
 
 
-def _vee(c: _Clock) -> Array:
+def _vee(c: _Timing) -> Array:
     """A warble: the tone swings 16 times a second by a third up and down."""
     rate = 2 * np.pi * 16
     return _tone(2 * c.pitch, c.since + np.sin(rate * c.since) / (3 * rate)) * np.exp(-2 * c.part)
 
 
-def _bubbles(c: _Clock) -> Array:
+def _bubbles(c: _Timing) -> Array:
     """A hollow tone that changes between two notes from beat to beat."""
     high = (c.since // c.period) % 2
     notes = np.where(high > 0, _tone(1.5 * c.pitch, c.since), _tone(c.pitch, c.since))
     return np.sign(notes) * np.exp(-c.part)
 
 
-_VOICES: dict[str, Callable[[_Clock], Array]] = {
+_VOICES: dict[str, Callable[[_Timing], Array]] = {
     "ripple": _ripple,
     "tunnel": _tunnel,
     "roll": _roll,

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.demo.scene_spec import CLIP_SEC, ClipPlan, Event, Scene
 
-__all__ = ["FRAMES_PER_SEC", "PICTURE_SIDE", "render_picture"]
+__all__ = ["FRAMES_PER_SEC", "FRAME_SIDE", "render_video"]
 
 FRAMES_PER_SEC = 12
-PICTURE_SIDE = 64
+FRAME_SIDE = 64
 _NUM_FRAMES = round(CLIP_SEC * FRAMES_PER_SEC)
 _FADE_SEC = 0.1
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.36, 0.56  # as shares of the picture's side
@@ -31,7 +31,7 @@ _NUM_BLOCKS = 5
 Array = NDArray[np.float32]
 
 
-def render_picture(plan: ClipPlan) -> NDArray[np.uint8]:
+def render_video(plan: ClipPlan) -> NDArray[np.uint8]:
     """Render the frames of a clip.
 
     Args:
@@ -58,7 +58,7 @@ def _frame_times() -> Array:
 
 def _grid() -> tuple[Array, Array]:
     """Return x (1, 1, W) and y (1, H, 1) of the pixel centers, from 0 to 1."""
-    axis = ((np.arange(PICTURE_SIDE) + 0.5) / PICTURE_SIDE).astype(np.float32)
+    axis = ((np.arange(FRAME_SIDE) + 0.5) / FRAME_SIDE).astype(np.float32)
     return axis[None, None, :], axis[None, :, None]
 
 
@@ -159,7 +159,7 @@ def _background(scene: Scene, rng: np.random.Generator) -> Array:
     """Render what is behind the events: float (T, H, W, 3), gray levels."""
     x, y = _grid()
     times = _frame_times()
-    video = np.empty((_NUM_FRAMES, PICTURE_SIDE, PICTURE_SIDE, 3), np.float32)
+    video = np.empty((_NUM_FRAMES, FRAME_SIDE, FRAME_SIDE, 3), np.float32)
     video[...] = np.asarray(scene.color, np.float32)
     video += scene.flicker * rng.standard_normal((_NUM_FRAMES, 1, 1, 3), np.float32)
     for _ in range(2):  # two plane waves drift past each other
@@ -173,13 +173,13 @@ def _background(scene: Scene, rng: np.random.Generator) -> Array:
 
 
 def _add_distractor(video: Array, amplitude: float, rng: np.random.Generator) -> None:
-    """Draw a small silent disc that wanders through the whole clip into video (T, H, W, 3)."""
+    """Draw a small silent disc that wanders through the full clip into video (T, H, W, 3)."""
     x, y = _grid()
     rates, phases = rng.uniform(0.1, 0.5, 2), rng.uniform(0, 2 * np.pi, 2)
     angles = 2 * np.pi * rates * _frame_times() + phases  # (T, 1, 2)
     centers = (0.5 + 0.45 * np.sin(angles)).astype(np.float32)
     distance = np.hypot(x - centers[..., :1], y - centers[..., 1:])  # (T, H, W)
     radius = rng.uniform(0.07, 0.12)
-    disc = np.clip((radius - distance) * (PICTURE_SIDE / 2), 0, 1)
+    disc = np.clip((radius - distance) * (FRAME_SIDE / 2), 0, 1)
     color = amplitude * rng.choice((-1.0, 1.0)) * rng.uniform(0.3, 1.0, 3)
     video += disc.astype(np.float32)[..., None] * color.astype(np.float32)

@@ -30,7 +30,7 @@ others so well that a contrastive model may learn them first and nothing of what
 
 In evaluation, a method that ignores order retrieves at best 80 % of the classes (it guesses within
 the two pairs); one that does not understand pictures stays at 10 %, because color and amount of
-motion are the same in all classes (``demo_picture`` says how).
+motion are the same in all classes (``render_video`` says how).
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ __all__ = [
     "Event",
     "Scene",
     "class_events",
-    "draw_plan",
     "plan_clip",
+    "sample_plan",
 ]
 
 CLIP_SEC = 3.0
@@ -59,7 +59,7 @@ KINDS = (
 _NUM_ALONE = 6
 _SPLITS = ("train", "test")
 
-_TIMES_SEC = ((0.5, 0.75), (0.5 + 16 / 12, 0.75))  # start and duration; 16 frames lie between
+_TIMES_SEC = ((0.5, 0.75), (0.5 + 16 / 12, 0.75))  # start and duration; 16 frames are between
 _FIRST_SEC, _LAST_SEC = 0.3, 2.7  # between these fall the times of an audio that has its own
 _SHORTEST_SEC, _LONGEST_SEC, _SHORTEST_GAP_SEC = 0.6, 0.85, 0.1
 _FIXED_TEMPO_HZ = 1.7
@@ -202,10 +202,10 @@ def plan_clip(spec: DemoSpec, split: str, class_name: str, index: int) -> ClipPl
     """
     classes = class_events(spec)
     entropy = (spec.seed, _SPLITS.index(split), list(classes).index(class_name), index)
-    return draw_plan(spec, classes[class_name], np.random.default_rng(entropy))
+    return sample_plan(spec, classes[class_name], np.random.default_rng(entropy))
 
 
-def draw_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator) -> ClipPlan:
+def sample_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator) -> ClipPlan:
     """Draw a clip with events of the given kinds; no draw looks at the kinds.
 
     Switches fix what was drawn and leave the other draws as they are, so that sets that differ in
@@ -219,7 +219,7 @@ def draw_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator) 
     Returns:
         The plan of the clip.
     """
-    times_heard = _draw_times(rng)
+    times_heard = _sample_times(rng)
     tempo, tempo_heard = rng.uniform(1.2, 2.2, 2).tolist()
     size, size_heard = rng.uniform(0, 1, 2).tolist()
     x, y = rng.uniform(0.36, 0.64, 2).tolist()
@@ -240,10 +240,10 @@ def draw_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator) 
         )
     if not spec.shared_instance:
         heard = tuple(replace(event, tempo_hz=tempo_heard, size=size_heard) for event in heard)
-    return ClipPlan(seen, heard, _draw_scene(spec, rng))
+    return ClipPlan(seen, heard, _sample_scene(spec, rng))
 
 
-def _draw_times(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
+def _sample_times(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
     """Draw start and duration, in seconds, of two events that follow each other."""
     durations = rng.uniform(_SHORTEST_SEC, _LONGEST_SEC, 2)
     before, between, _ = rng.dirichlet((1, 1, 1))  # shares of the time to spare
@@ -253,7 +253,7 @@ def _draw_times(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
     return (float(first), float(durations[0])), (float(second), float(durations[1]))
 
 
-def _draw_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
+def _sample_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
     """Draw colors, background, loudness and noise of a clip."""
     color = rng.uniform(105, 150) + rng.uniform(-20, 20, 3)
     tint = rng.uniform(0.3, 1.0, 3)

@@ -1,7 +1,7 @@
 """The media checker: what is in a file, what is wrong with it, and what to do about that.
 
 >>> report = inspect_media("clip.mp4")
->>> report.is_usable, report.duration_sec, report.sound_offset_sec
+>>> report.is_usable, report.duration_sec, report.audio_offset_sec
 (True, 10.0, 0.0)
 >>> for problem in report.problems:
 ...     print(problem.severity, problem.reason, problem.remedy)
@@ -10,7 +10,7 @@ Files are read by the loader's own reader, so what is found here is what trainin
 file is a report, never an exception. Levels:
 
 * "headers": what the container declares; one frame is decoded. Milliseconds.
-* "sample": also the packets of the whole file (frame rate, keyframes, where it ends), frames at
+* "sample": also the packets of the full file (frame rate, keyframes, where it ends), frames at
   five places up to the very end, audio up to a minute, and prints to find duplicates by.
 * "full": also every frame and every sample.
 """
@@ -35,7 +35,7 @@ from slowfast.datasets.inspect.media_stats import (
     sample_frames,
 )
 from slowfast.datasets.inspect.packets import PacketFacts, walk_packets
-from slowfast.datasets.inspect.report import MediaReport, PictureFacts, SoundFacts
+from slowfast.datasets.inspect.report import AudioFacts, MediaReport, VideoFacts
 from slowfast.datasets.media.error_codes import SEVERITIES, MediaProblem, problem
 from slowfast.datasets.media.file import Beat, translate_av_errors
 from slowfast.datasets.media.formats import DECODE_TIMES_ONLY
@@ -48,7 +48,7 @@ _HASH_BLOCK = 1 << 20
 _USABLE_SHARE = 0.25
 """A track of which less can be read makes a file unusable."""
 
-_SOUND_LOST_SEC, _SOUND_LOST = 0.1, 0.02
+_AUDIO_LOST_SEC, _AUDIO_LOST = 0.1, 0.02
 _TRUNCATED_SEC = 0.5
 _OFFSET_SEC, _ENDS_APART_SEC = 0.1, 0.5
 _FAINT_PEAK = 0.003  # -50 dB
@@ -60,7 +60,7 @@ _BLANK = 1.0
 
 
 class _Evidence(NamedTuple):
-    """What was found out beside the facts that are reported; None what was not looked for."""
+    """What was found out next to the facts that are reported; None what was not looked for."""
 
     packets: PacketFacts | None = None
     seen: FrameStats | None = None
@@ -74,7 +74,7 @@ def inspect_media(
     Args:
         path: The file.
         level: One of LEVELS: how closely to look.
-        beat: Called now and then, to show that work goes on; None: nobody wants to know.
+        beat: Called regularly, to report progress; None: no progress reports.
 
     Returns:
         The report. A file that cannot be used, or is not there, has a problem of severity "error".
@@ -101,8 +101,8 @@ def _inspect(report: MediaReport, beat: Beat | None) -> MediaReport:
     evidence, wave = _Evidence(), np.zeros(0, np.float32)
     with open_media(report.path, beat=beat) as reader:
         info = reader.info
-        picture = _picture_facts(info) if info.has_video else None
-        sound = _sound_facts(info) if info.has_audio else None
+        picture = _video_facts(info) if info.has_video else None
+        sound = _audio_facts(info) if info.has_audio else None
         if is_close and picture is not None:
             packets = walk_packets(reader.path, info.zero_sec, beat)
             evidence = _Evidence(packets, sample_frames(reader, info.fps))
@@ -116,15 +116,15 @@ def _inspect(report: MediaReport, beat: Beat | None) -> MediaReport:
         picture=picture,
         sound=sound,
         file_hash=_hash(report.path, beat) if is_close else "",
-        video_hash=video_hash(evidence.seen.pictures) if evidence.seen else "",
+        video_hash=video_hash(evidence.seen.frames) if evidence.seen else "",
         audio_fingerprint=audio_fingerprint(wave, info.sample_rate_hz) if len(wave) else "",
     )
     found = sorted(_problems(report, evidence), key=lambda p: SEVERITIES.index(p.severity))
     return dataclasses.replace(report, problems=tuple(found))
 
 
-def _picture_facts(info: MediaInfo) -> PictureFacts:
-    return PictureFacts(
+def _video_facts(info: MediaInfo) -> VideoFacts:
+    return VideoFacts(
         codec=info.video_codec,
         width=info.width,
         height=info.height,
@@ -137,7 +137,7 @@ def _picture_facts(info: MediaInfo) -> PictureFacts:
     )
 
 
-def _with_evidence(facts: PictureFacts, evidence: _Evidence) -> PictureFacts:
+def _with_evidence(facts: VideoFacts, evidence: _Evidence) -> VideoFacts:
     packets, seen = evidence
     if packets is not None:
         facts = dataclasses.replace(
@@ -149,14 +149,14 @@ def _with_evidence(facts: PictureFacts, evidence: _Evidence) -> PictureFacts:
             keyframe_frames=packets.keyframe_frames,
         )
     if seen is not None:
-        contrasts = [float(p.mean(axis=2).std()) for p in seen.pictures if p is not None]
+        contrasts = [float(p.mean(axis=2).std()) for p in seen.frames if p is not None]
         contrast = round(max(contrasts), 2) if contrasts else None
         facts = dataclasses.replace(facts, readable_share=seen.readable_share, contrast=contrast)
     return facts
 
 
-def _sound_facts(info: MediaInfo) -> SoundFacts:
-    return SoundFacts(
+def _audio_facts(info: MediaInfo) -> AudioFacts:
+    return AudioFacts(
         codec=info.audio_codec,
         sample_rate_hz=info.sample_rate_hz,
         channels=info.channels,
@@ -168,14 +168,14 @@ def _sound_facts(info: MediaInfo) -> SoundFacts:
 
 def _problems(report: MediaReport, evidence: _Evidence) -> Iterator[MediaProblem]:
     if report.picture is not None:
-        yield from _damage_of_picture(report.picture, evidence)
-        yield from _oddities_of_picture(report.picture, evidence.packets)
+        yield from _damage_of_video(report.picture, evidence)
+        yield from _oddities_of_video(report.picture, evidence.packets)
         if report.container in DECODE_TIMES_ONLY:
             yield problem("no_timestamps")
     else:
         yield problem("no_video")
     if report.sound is not None:
-        yield from _problems_of_sound(report.sound)
+        yield from _problems_of_audio(report.sound)
     else:
         yield problem("no_sound")
     if report.picture is not None and report.sound is not None:
@@ -184,10 +184,10 @@ def _problems(report: MediaReport, evidence: _Evidence) -> Iterator[MediaProblem
         yield problem("short", f"it is {report.duration_sec:.2f} s long")
 
 
-def _damage_of_picture(facts: PictureFacts, evidence: _Evidence) -> Iterator[MediaProblem]:
+def _damage_of_video(facts: VideoFacts, evidence: _Evidence) -> Iterator[MediaProblem]:
     seen, packets = evidence.seen, evidence.packets
     if seen is not None and seen.fault is not None:
-        where = f"{seen.num_lost} of {len(seen.pictures)} places"
+        where = f"{seen.num_lost} of {len(seen.frames)} places"
         if seen.readable_share < _USABLE_SHARE:
             reason = seen.fault.reason
             yield problem("undecodable", f"its video cannot be decoded at {where} ({reason})")
@@ -195,7 +195,7 @@ def _damage_of_picture(facts: PictureFacts, evidence: _Evidence) -> Iterator[Med
             yield problem("damaged", f"its video cannot be decoded at {where}")
     if facts.damaged_frames:
         where = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in facts.damaged_sec[:3])
-        text = f"{facts.damaged_frames} damaged frames beside {facts.num_frames} whole ones"
+        text = f"{facts.damaged_frames} damaged frames next to {facts.num_frames} whole ones"
         yield problem("damaged", f"{text} ({where})" if where else text)
     if packets is None:
         return
@@ -209,9 +209,7 @@ def _damage_of_picture(facts: PictureFacts, evidence: _Evidence) -> Iterator[Med
         yield problem("restarts")
 
 
-def _oddities_of_picture(
-    facts: PictureFacts, packets: PacketFacts | None
-) -> Iterator[MediaProblem]:
+def _oddities_of_video(facts: VideoFacts, packets: PacketFacts | None) -> Iterator[MediaProblem]:
     if facts.num_tracks > 1:
         yield problem("several_tracks", f"{facts.num_tracks} video tracks; one of them is read")
     if min(facts.width, facts.height) < _SMALL_SIDE:
@@ -235,7 +233,7 @@ def _oddities_of_picture(
         )
 
 
-def _problems_of_sound(facts: SoundFacts) -> Iterator[MediaProblem]:
+def _problems_of_audio(facts: AudioFacts) -> Iterator[MediaProblem]:
     if facts.num_tracks > 1:
         yield problem("several_tracks", f"{facts.num_tracks} audio tracks; one of them is read")
     if facts.readable_share is None or facts.heard_sec is None:
@@ -244,7 +242,7 @@ def _problems_of_sound(facts: SoundFacts) -> Iterator[MediaProblem]:
     if facts.readable_share < _USABLE_SHARE:
         yield problem("undecodable", f"{lost:.0%} of its audio cannot be decoded")
         return
-    if lost * facts.heard_sec > _SOUND_LOST_SEC and lost > _SOUND_LOST:
+    if lost * facts.heard_sec > _AUDIO_LOST_SEC and lost > _AUDIO_LOST:
         yield problem("damaged", f"{lost:.0%} of its audio is missing")
         return
     if facts.silent_share == 1:
@@ -255,15 +253,15 @@ def _problems_of_sound(facts: SoundFacts) -> Iterator[MediaProblem]:
         yield problem("mostly_silent", f"silent for {facts.silent_share:.0%} of the time")
 
 
-def _problems_of_both(picture: PictureFacts, sound: SoundFacts) -> Iterator[MediaProblem]:
+def _problems_of_both(picture: VideoFacts, sound: AudioFacts) -> Iterator[MediaProblem]:
     offset = sound.start_sec - picture.start_sec
     if abs(offset) > _OFFSET_SEC:
         first = "later" if offset > 0 else "earlier"
-        yield problem("offset", f"its audio starts {abs(offset):.2f} s {first} than its picture")
+        yield problem("offset", f"its audio starts {abs(offset):.2f} s {first} than its video")
     apart = sound.end_sec - picture.end_sec
     if abs(apart) > _ENDS_APART_SEC:
         first = "later" if apart > 0 else "earlier"
-        yield problem("ends_apart", f"its audio ends {abs(apart):.2f} s {first} than its picture")
+        yield problem("ends_apart", f"its audio ends {abs(apart):.2f} s {first} than its video")
     both = min(sound.end_sec, picture.end_sec) - max(sound.start_sec, picture.start_sec)
     if both < 0.5 * picture.length_sec:
         yield problem(

@@ -1,7 +1,8 @@
-"""Which files are the same: by their bytes, and, nearly certain, by what they show and audio like.
+"""Duplicate files: with equal bytes, or, nearly certain, with equal content.
 
-A print is a few hundred bits that survive re-encoding and scaling: per picture, which of two
-neighboring squares is brighter; of the audio, how the balance of its bands changes with time.
+A fingerprint is a few hundred bits that survive re-encoding and scaling: per frame, which of two
+neighboring squares is brighter; for audio, how the balance of its frequency bands changes with
+time.
 
 Legend: H W height and width, n samples.
 """
@@ -22,15 +23,15 @@ __all__ = ["Duplicates", "audio_fingerprint", "find_duplicates", "video_hash"]
 
 _SIDE = 8
 _FLAT = 2.0
-"""Pictures with a smaller standard deviation of brightness, of 255, tell nothing."""
+"""Frames with a smaller standard deviation of brightness, of 255, are not used."""
 
 _NOTHING = "-"
-_PICTURE_TOLERANCE, _SOUND_TOLERANCE = 0.10, 0.25
+_VIDEO_TOLERANCE, _AUDIO_TOLERANCE = 0.10, 0.25
 """Share of bits that may differ; half of them do in unrelated files."""
 
-_MIN_PICTURES = 2
+_MIN_FRAMES = 2
 _MIN_MOTION, _MOTION_FACTOR = 0.05, 4.0
-"""Without audio the pictures of a file must differ by that share of bits, and by so many times what
+"""Without audio the frames of a file must differ by that share of bits, and by so many times what
 they differ from the other file's: all views of one still scene are alike."""
 
 _SEGMENTS, _BANDS = 16, 9
@@ -40,12 +41,12 @@ _INAUDIBLE, _FAINTEST = 1e-4, 1e-6
 _MIN_HEARD = 8
 """Of 15 changes so many must lie within audio, not silence."""
 
-_PICTURE_BITS, _SOUND_BITS = _SIDE * _SIDE, _BANDS - 1
+_VIDEO_BITS, _AUDIO_BITS = _SIDE * _SIDE, _BANDS - 1
 _WORDS_PER_PIECE = 4
-"""Two prints are compared when half a picture, or so many changes of the audio, are equal."""
+"""Two fingerprints are compared when half a frame, or so many changes of the audio, are equal."""
 
 _COMMON = 500
-"""A piece that is found in more files than that tells nothing."""
+"""A piece that is found in more files than that is not used."""
 
 _LENGTH_TOLERANCE_SEC, _LENGTH_TOLERANCE = 0.1, 0.01
 
@@ -63,24 +64,24 @@ class Duplicates(NamedTuple):
     paths: tuple[str, ...]
 
 
-def video_hash(pictures: Iterable[NDArray[np.uint8] | None]) -> str:
-    """Take the print of pictures.
+def video_hash(frames: Iterable[NDArray[np.uint8] | None]) -> str:
+    """Compute the fingerprint of frames.
 
     Args:
-        pictures: Each uint8 (H, W, 3) of at least 9 pixels a side, or None.
+        frames: Each uint8 (H, W, 3) of at least 9 pixels a side, or None.
 
     Returns:
-        One word of 16 hexadecimal digits per picture; "-" for one that tells nothing. "" when none
-        tells anything.
+        One word of 16 hexadecimal digits per frame; "-" for a flat or missing one. "" if no
+        frame has a fingerprint.
     """
-    words = [_picture_word(picture) for picture in pictures]
+    words = [_frame_word(frame) for frame in frames]
     return " ".join(words) if any(word != _NOTHING for word in words) else ""
 
 
-def _picture_word(picture: NDArray[np.uint8] | None) -> str:
-    if picture is None or min(picture.shape[:2]) < _SIDE + 1:
+def _frame_word(frame: NDArray[np.uint8] | None) -> str:
+    if frame is None or min(frame.shape[:2]) < _SIDE + 1:
         return _NOTHING
-    gray = picture.mean(axis=2)  # (H, W)
+    gray = frame.mean(axis=2)  # (H, W)
     if gray.std() < _FLAT:
         return _NOTHING
     squares = np.array(
@@ -93,7 +94,7 @@ def _picture_word(picture: NDArray[np.uint8] | None) -> str:
 
 
 def audio_fingerprint(wave: NDArray[np.float32], rate_hz: int) -> str:
-    """Take the print of audio.
+    """Compute the fingerprint of audio.
 
     Args:
         wave: float32 (n,).
@@ -128,7 +129,7 @@ def find_duplicates(reports: Iterable[MediaReport]) -> list[Duplicates]:
     """Find files that are the same.
 
     Args:
-        reports: Of level "sample" or "full"; others tell nothing here.
+        reports: Of level "sample" or "full"; others have no fingerprints.
 
     Returns:
         Groups, those by bytes first. Groups by content are nearly certain, not proven: the files
@@ -152,42 +153,42 @@ class _Print:
 
     def __init__(self, report: MediaReport) -> None:
         self.path, self.length_sec = report.path, report.duration_sec
-        self.pictures = _words(report.video_hash)
-        self.sound = _words(report.audio_fingerprint)
-        self.has_sound = report.has_sound
+        self.frames = _words(report.video_hash)
+        self.audio = _words(report.audio_fingerprint)
+        self.has_audio = report.has_audio
 
     def pieces(self) -> Iterator[tuple[str, int, int]]:
         """Yield parts by which likely partners are found."""
-        for number, word in enumerate(self.pictures):
+        for number, word in enumerate(self.frames):
             if word is not None:
-                half = _PICTURE_BITS // 2
-                yield "picture", 2 * number, word & ((1 << half) - 1)
-                yield "picture", 2 * number + 1, word >> half
-        if self.pictures:
+                half = _VIDEO_BITS // 2
+                yield "frame", 2 * number, word & ((1 << half) - 1)
+                yield "frame", 2 * number + 1, word >> half
+        if self.frames:
             return
-        for number in range(0, len(self.sound) - _WORDS_PER_PIECE + 1, 2):
-            words = self.sound[number : number + _WORDS_PER_PIECE]
+        for number in range(0, len(self.audio) - _WORDS_PER_PIECE + 1, 2):
+            words = self.audio[number : number + _WORDS_PER_PIECE]
             if None not in words:
-                yield "sound", number, int("".join(f"{word:02x}" for word in words), 16)
+                yield "audio", number, int("".join(f"{word:02x}" for word in words), 16)
 
     def is_same(self, other: _Print) -> bool:
         """Whether two files hold the same content."""
         tolerance = max(_LENGTH_TOLERANCE_SEC, _LENGTH_TOLERANCE * self.length_sec)
         if abs(self.length_sec - other.length_sec) > tolerance:
             return False
-        if (self.has_sound, bool(self.pictures)) != (other.has_sound, bool(other.pictures)):
+        if (self.has_audio, bool(self.frames)) != (other.has_audio, bool(other.frames)):
             return False
-        looks_apart = _distance(self.pictures, other.pictures, _PICTURE_BITS, _MIN_PICTURES)
-        if self.pictures and looks_apart > _PICTURE_TOLERANCE:
+        looks_apart = _distance(self.frames, other.frames, _VIDEO_BITS, _MIN_FRAMES)
+        if self.frames and looks_apart > _VIDEO_TOLERANCE:
             return False
-        if self.sound and other.sound:
-            sounds_apart = _distance(self.sound, other.sound, _SOUND_BITS, _MIN_HEARD)
-            return sounds_apart <= _SOUND_TOLERANCE
-        return not self.has_sound and self._moves_more_than(looks_apart)
+        if self.audio and other.audio:
+            audio_apart = _distance(self.audio, other.audio, _AUDIO_BITS, _MIN_HEARD)
+            return audio_apart <= _AUDIO_TOLERANCE
+        return not self.has_audio and self._moves_more_than(looks_apart)
 
     def _moves_more_than(self, distance: float) -> bool:
-        known = [word for word in self.pictures if word is not None]
-        apart = [(a ^ b).bit_count() / _PICTURE_BITS for a, b in combinations(known, 2)]
+        known = [word for word in self.frames if word is not None]
+        apart = [(a ^ b).bit_count() / _VIDEO_BITS for a, b in combinations(known, 2)]
         least = max(_MIN_MOTION, _MOTION_FACTOR * distance)
         return bool(apart) and sum(apart) / len(apart) >= least
 

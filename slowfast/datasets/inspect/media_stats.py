@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.datasets.inspect.report import PictureFacts, SoundFacts
+from slowfast.datasets.inspect.report import AudioFacts, VideoFacts
 from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader
 
 __all__ = ["FrameStats", "decode_all", "listen", "sample_frames"]
@@ -44,22 +44,22 @@ class FrameStats(NamedTuple):
     """Frames looked at.
 
     Attributes:
-        pictures: uint8 (H, W, 3), small; one per place, None where nothing could be read.
+        frames: uint8 (H, W, 3), small; one per place, None where nothing could be read.
         fault: What the first place that could not be read raised, or None.
     """
 
-    pictures: list[NDArray[np.uint8] | None]
+    frames: list[NDArray[np.uint8] | None]
     fault: MediaError | None
 
     @property
     def num_lost(self) -> int:
         """Places where nothing could be read."""
-        return sum(picture is None for picture in self.pictures)
+        return sum(frame is None for frame in self.frames)
 
     @property
     def readable_share(self) -> float:
         """Share of the places where frames could be read, in [0, 1]."""
-        return 1 - self.num_lost / len(self.pictures)
+        return 1 - self.num_lost / len(self.frames)
 
 
 def sample_frames(reader: MediaReader, fps: float) -> FrameStats:
@@ -75,20 +75,20 @@ def sample_frames(reader: MediaReader, fps: float) -> FrameStats:
     start, end = reader.video_extent_sec
     step = 1.0 / (fps or _DEFAULT_FPS)
     span = max(0.0, end - start - _FRAMES_PER_PLACE * step)
-    pictures: list[NDArray[np.uint8] | None] = []
+    frames: list[NDArray[np.uint8] | None] = []
     fault: MediaError | None = None
     for place in range(_NUM_PLACES):
         first = start + span * place / (_NUM_PLACES - 1)
         times = first + (np.arange(_FRAMES_PER_PLACE) + 0.5) * step
         try:
-            pictures.append(reader.read_video(times, short_side=_LOOK_SIDE)[0])
+            frames.append(reader.read_video(times, short_side=_LOOK_SIDE)[0])
         except MediaError as error:
-            pictures.append(None)
+            frames.append(None)
             fault = fault or error
-    return FrameStats(pictures, fault)
+    return FrameStats(frames, fault)
 
 
-def decode_all(reader: MediaReader, facts: PictureFacts) -> PictureFacts:
+def decode_all(reader: MediaReader, facts: VideoFacts) -> VideoFacts:
     """Decode every frame of the video.
 
     Args:
@@ -96,7 +96,7 @@ def decode_all(reader: MediaReader, facts: PictureFacts) -> PictureFacts:
         facts: What is known of its video.
 
     Returns:
-        The same with the frames that are whole, those that are not, and when they are missing.
+        The same with the complete frames, those that are not, and when they are missing.
 
     Raises:
         MediaError: If the file goes away meanwhile.
@@ -116,8 +116,8 @@ def decode_all(reader: MediaReader, facts: PictureFacts) -> PictureFacts:
 
 
 def listen(
-    reader: MediaReader, facts: SoundFacts, *, everywhere: bool
-) -> tuple[SoundFacts, NDArray[np.float32]]:
+    reader: MediaReader, facts: AudioFacts, *, everywhere: bool
+) -> tuple[AudioFacts, NDArray[np.float32]]:
     """Listen to the audio: to all of it, or to pieces from its start to its end.
 
     Args:
@@ -127,7 +127,7 @@ def listen(
 
     Returns:
         The facts with what was heard, and what to take a fingerprint of: float32 (n,), the pieces
-        one after the other; of short audio, all that lies within the video.
+        one after the other; of short audio, all within the video.
     """
     info = reader.info
     start, end = info.audio_start_sec, info.audio_end_sec
@@ -194,7 +194,7 @@ class _Hearing:
         self._silent += int((blocks.max(axis=1) < _DIGITAL_SILENCE).sum())
         self._quiet += int((np.square(blocks).mean(axis=1) < _QUIET**2).sum())
 
-    def add_to(self, facts: SoundFacts) -> SoundFacts:
+    def add_to(self, facts: AudioFacts) -> AudioFacts:
         """Sum up."""
         blocks = max(1, self._blocks)
         share = self._read_sec / self._heard_sec if self._heard_sec else 0.0

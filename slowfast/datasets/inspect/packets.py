@@ -37,7 +37,7 @@ class PacketFacts(NamedTuple):
         longest_gap_sec: Longest time from one frame to the next.
         keyframe_sec: Longest time from one keyframe to the next, or to the end.
         keyframe_frames: Most frames from one keyframe to the next, or to the end.
-        end_sec: Where the last frame ends, on the file's clock.
+        end_sec: Where the last frame ends, in presentation time.
         jumps_back: Whether time starts again inside the file.
         is_cut_short: Whether the container lists frames behind the file's end.
     """
@@ -57,7 +57,7 @@ def walk_packets(path: str | Path, zero_sec: float, beat: Beat | None) -> Packet
 
     Args:
         path: The file.
-        zero_sec: Zero of the file's clock, on the container's clock.
+        zero_sec: Zero of the file's clock, in container time.
         beat: Called now and then.
 
     Returns:

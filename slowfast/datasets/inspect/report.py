@@ -1,4 +1,4 @@
-"""What the media checker found out about a file, and its form as a line of JSON."""
+"""The report of the media checker on a file, and its JSON form."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import Any
 
 from slowfast.datasets.media.error_codes import MediaProblem
 
-__all__ = ["MediaReport", "PictureFacts", "SoundFacts"]
+__all__ = ["AudioFacts", "MediaReport", "VideoFacts"]
 
 _FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PictureFacts:
+class VideoFacts:
     """The video track that is read.
 
-    Times are in seconds on the file's own clock (``MediaInfo``). What a level does not find out is
+    Times are in seconds of presentation time (``MediaInfo``). What a level does not find out is
     None.
 
     Attributes:
         codec: Name of the decoder.
-        width: Of the upright picture with square pixels.
-        height: Of the upright picture with square pixels.
-        fps: Mean frame rate, in Hz; 0 where the container does not tell.
+        width: Of the upright frame with square pixels.
+        height: Of the upright frame with square pixels.
+        fps: Mean frame rate, in Hz; 0 if the container does not state it.
         rotation: Degrees, counter-clockwise, that frames are turned to be upright.
         pixel_aspect: Width of a coded pixel by its height.
         start_sec: When the first frame appears.
-        end_sec: When the last one disappears, as the container tells.
+        end_sec: When the last one disappears, as stated by the container.
         num_tracks: Video tracks in the file, covers left out.
-        num_frames: Frames in the file; with level "full" only those that are whole.
+        num_frames: Frames in the file; with level "full" only complete ones.
         is_variable: Whether the time from frame to frame varies.
         longest_gap_sec: Longest time from one frame to the next.
         keyframe_sec: Longest time from one keyframe to the next.
         keyframe_frames: Most frames from one keyframe to the next.
-        readable_share: Share of the places looked at where frames could be read, in [0, 1].
+        readable_share: Fraction of the sampled positions where frames could be decoded, in [0, 1].
         damaged_frames: Frames that are damaged, or built upon such. Level "full" only.
         damaged_sec: From when to when frames are missing for it, the first few. Level "full" only.
-        contrast: Largest standard deviation of brightness within a picture looked at, of 255.
+        contrast: Largest standard deviation of brightness within a sampled frame, of 255.
     """
 
     codec: str
@@ -67,21 +67,21 @@ class PictureFacts:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SoundFacts:
-    """The audio track that is read; as PictureFacts. Levels are of the mix to one channel.
+class AudioFacts:
+    """The audio track that is read; as VideoFacts. Levels are of the mix to one channel.
 
     Attributes:
         codec: Name of the decoder.
         sample_rate_hz: Samples per second.
         channels: Channels.
         start_sec: When it starts.
-        end_sec: When it ends, as the container tells.
+        end_sec: When it ends, as stated by the container.
         num_tracks: Audio tracks in the file.
-        heard_sec: How much of it was listened to.
-        silent_share: Share of that which is digital silence, in [0, 1].
-        quiet_share: Share of that below -60 dB, in [0, 1]; holds the silent share.
+        heard_sec: Decoded length, in seconds.
+        silent_share: Fraction of it that is digital silence, in [0, 1].
+        quiet_share: Fraction of it below -60 dB, in [0, 1]; includes digital silence.
         peak: Largest absolute sample; 1 is full scale.
-        readable_share: Share of the places listened to that could be read, in [0, 1].
+        readable_share: Fraction of the sampled positions that could be decoded, in [0, 1].
     """
 
     codec: str
@@ -104,14 +104,14 @@ class SoundFacts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MediaReport:
-    """What is known about a file.
+    """The report on a file.
 
     Attributes:
         path: The file, as it was named.
         level: One of LEVELS.
         size_bytes: Size of the file; 0 where it cannot be looked up.
         modified_ns: When it was last changed; 0 where it cannot be looked up.
-        problems: What is wrong, the gravest first.
+        problems: The problems, the most severe first.
         container: FFmpeg's name of the format, or "".
         picture: The video track, or None.
         sound: The audio track, or None.
@@ -126,8 +126,8 @@ class MediaReport:
     modified_ns: int = 0
     problems: tuple[MediaProblem, ...] = ()
     container: str = ""
-    picture: PictureFacts | None = None
-    sound: SoundFacts | None = None
+    picture: VideoFacts | None = None
+    sound: AudioFacts | None = None
     file_hash: str = ""
     video_hash: str = ""
     audio_fingerprint: str = ""
@@ -143,8 +143,8 @@ class MediaReport:
         return frozenset(problem.code for problem in self.problems)
 
     @property
-    def has_sound(self) -> bool:
-        """Whether there is something to be heard, as far as was listened."""
+    def has_audio(self) -> bool:
+        """Whether there is audio that is not silent, in the parts that were decoded."""
         return self.sound is not None and "silent" not in self.codes
 
     @property
@@ -154,8 +154,8 @@ class MediaReport:
         return track.length_sec if track else 0.0
 
     @property
-    def sound_offset_sec(self) -> float | None:
-        """How much later than the picture the audio starts; None without both."""
+    def audio_offset_sec(self) -> float | None:
+        """Offset of the audio relative to the video, in seconds; None without both."""
         if self.picture is None or self.sound is None:
             return None
         return self.sound.start_sec - self.picture.start_sec
@@ -187,9 +187,9 @@ class MediaReport:
             if content["picture"] is not None:
                 parts = content["picture"]["damaged_sec"]
                 content["picture"]["damaged_sec"] = tuple((start, end) for start, end in parts)
-                content["picture"] = PictureFacts(**content["picture"])
+                content["picture"] = VideoFacts(**content["picture"])
             if content["sound"] is not None:
-                content["sound"] = SoundFacts(**content["sound"])
+                content["sound"] = AudioFacts(**content["sound"])
             return cls(**content)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a media report: {line[:60]!r} ({error})") from error

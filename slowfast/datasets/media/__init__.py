@@ -1,1 +1,1 @@
-"""Decoding: video and audio of a file on one clock. ``reader.open_media`` is the way in."""
+"""Decoding of video and audio on a shared PTS timeline; start at ``reader.open_media``."""

@@ -148,11 +148,11 @@ class AudioTrack:
         """Return a window of the audio.
 
         Args:
-            start_sec: Where it starts, on the reader's clock, in seconds; rounded to a multiple of
+            start_sec: Where it starts, in seconds of presentation time; rounded to a multiple of
                 ``1 / sample_rate_hz``.
             num_samples: N.
             sample_rate_hz: Wanted rate.
-            zero_sec: Zero of the reader's clock, on the container's clock.
+            zero_sec: Zero of the reader's clock, in container time.
 
         Returns:
             float32 (N,) in [-1, 1], zero outside of the track, and the share of the window that
@@ -164,18 +164,18 @@ class AudioTrack:
         origin_sec = self.span.start_sec - zero_sec
         first = _round(start_sec * sample_rate_hz) - _round(origin_sec * sample_rate_hz)
         rate = self._rate
-        sound = self._read(first, num_samples, sample_rate_hz)
+        window = self._read(first, num_samples, sample_rate_hz)
         if self._rate != rate:  # the container told a wrong one; decoding has shown the right one
-            sound = self._read(first, num_samples, sample_rate_hz)
+            window = self._read(first, num_samples, sample_rate_hz)
         start_sec = first / sample_rate_hz
         is_due = start_sec < self._length_sec and start_sec + num_samples / sample_rate_hz > 0
-        if not sound[1] and is_due and self._errors + self._source.errors:
+        if not window[1] and is_due and self._errors + self._source.errors:
             raise MediaError(
                 self._source.file.location.path,
-                f"damaged: it has no whole audio from {start_sec:.2f} s of its track on",
+                f"damaged: it has no complete audio from {start_sec:.2f} s of its track on",
                 "undecodable",
             )
-        return sound
+        return window
 
     def _read(self, first: int, num_samples: int, out_rate: int) -> tuple[FloatArray, float]:
         """Decode and resample what is needed for outputs ``first`` up to ``first + N``."""
@@ -187,8 +187,8 @@ class AudioTrack:
         reach = math.ceil(_FILTER_SAMPLES * max(1.0, rate / out_rate))
         steps = (low - reach) // step_in  # whole steps keep the phase of the resampler's filter
         block = steps * step_in
-        sound, is_decoded = self._decode(block, high + reach)
-        wave = _resample(sound, rate, out_rate)[first - steps * step_in * out_rate // rate :]
+        mix, is_decoded = self._decode(block, high + reach)
+        wave = _resample(mix, rate, out_rate)[first - steps * step_in * out_rate // rate :]
         wave = wave[:num_samples]
         out[: len(wave)] = np.clip(wave, -1.0, 1.0)
         return out, float(is_decoded[low - block : max(high, low + 1) - block].mean())
@@ -197,7 +197,7 @@ class AudioTrack:
         """Decode samples ``low`` up to ``high`` of the track, zeros where there are none."""
         if self._tick > _EXACT_TICK and self._grid is None:
             self._learn_grid()
-        sound, is_decoded = np.zeros(high - low, np.float32), np.zeros(high - low, bool)
+        mix, is_decoded = np.zeros(high - low, np.float32), np.zeros(high - low, bool)
         for number, run in enumerate(self._runs(self._pieces(low, high))):
             start = self._run_start(run, is_first=number == 0)
             edges = np.cumsum([start, *(piece.frame.samples for piece in run)])
@@ -207,9 +207,9 @@ class AudioTrack:
             samples = downmix([piece.frame for piece, keep in zip(run, kept, strict=True) if keep])
             start = int(edges[:-1][kept][0])
             begin, end = max(start, low), min(start + len(samples), high)
-            sound[begin - low : end - low] = samples[begin - start : end - start]
+            mix[begin - low : end - low] = samples[begin - start : end - start]
             is_decoded[begin - low : end - low] = True
-        return sound, is_decoded
+        return mix, is_decoded
 
     # Where decoded frames belong
 
@@ -363,11 +363,11 @@ def downmix(frames: list[AudioFrame]) -> FloatArray:
     return np.nan_to_num(mixed, copy=False, nan=0.0).clip(-_OVERSHOOT, _OVERSHOOT)
 
 
-def _resample(sound: FloatArray, rate: int, out_rate: int) -> FloatArray:
+def _resample(wave: FloatArray, rate: int, out_rate: int) -> FloatArray:
     """Resample mono audio; the first sample that comes out lies where the first went in."""
     if rate == out_rate:
-        return sound
-    frame = AudioFrame.from_ndarray(sound[np.newaxis], format="fltp", layout="mono")
+        return wave
+    frame = AudioFrame.from_ndarray(wave[np.newaxis], format="fltp", layout="mono")
     frame.sample_rate = rate
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=out_rate)
     parts = [

@@ -114,7 +114,7 @@ PROBLEMS: dict[str, ProblemKind] = {
         "note", "container without timestamps", "Nothing: frames are dated by their order."
     ),
     "several_tracks": ProblemKind("note", "several tracks of a kind", _NOTHING),
-    "small": ProblemKind("note", "small picture", "Nothing: crops are enlarged."),
+    "small": ProblemKind("note", "small picture", "Nothing: crops are upscaled."),
 }
 """By code."""
 

@@ -27,9 +27,9 @@ __all__ = [
 ]
 
 Beat = Callable[[], None]
-"""Called now and then, to show that work goes on."""
+"""Called regularly, to report progress."""
 
-_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_STILL_IMAGES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 """Tracks that FFmpeg lists as video and that hold a cover or thumbnails."""
 
 _MAX_SAMPLE_RATE_HZ = 1_000_000
@@ -175,12 +175,12 @@ class Span(NamedTuple):
 
     @property
     def start_sec(self) -> float:
-        """First instant, in seconds on the container's clock."""
+        """First instant, in seconds of container time."""
         return self.start / self.per_sec
 
     @property
     def end_sec(self) -> float:
-        """Last instant, in seconds on the container's clock."""
+        """Last instant, in seconds of container time."""
         return self.end / self.per_sec
 
 
@@ -236,7 +236,7 @@ def _usable_tracks(container: InputContainer, kind: str) -> list[Stream]:
 
 def _is_usable(stream: Any) -> bool:
     context = stream.codec_context
-    if context is None or not stream.time_base or stream.disposition & _PICTURES:
+    if context is None or not stream.time_base or stream.disposition & _STILL_IMAGES:
         return False
     if stream.type == "video":
         return context.width > 0 and context.height > 0
@@ -266,7 +266,7 @@ class MediaFile:
 
     Args:
         location: The file.
-        beat: Called for each packet that is read; None: nobody wants to know.
+        beat: Called for each packet that is read; None: no progress reports.
 
     Attributes:
         container: PyAV's container; a new object after ``reopen``.

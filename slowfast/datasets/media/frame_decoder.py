@@ -1,4 +1,4 @@
-"""From packets of a video track to whole frames in order of display, past damage."""
+"""From packets of a video track to complete frames in order of display, past damage."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Shown(NamedTuple):
 
 
 class FrameDecoder:
-    """Decodes the packets of a track, from wherever its source is, into whole frames.
+    """Decodes the packets of a track, from wherever its source is, into complete frames.
 
     Args:
         source: The packets.
@@ -91,7 +91,7 @@ class FrameDecoder:
         self.floor = self._last = _NEVER
 
     def next(self, window: Window | None) -> Shown | None:
-        """Return the next whole frame in order of display; None after the last.
+        """Return the next complete frame in order of display; None after the last.
 
         Args:
             window: Frames that are not shown in it may be left out; None: all are wanted.
@@ -116,7 +116,7 @@ class FrameDecoder:
         return self._ahead[-1].pts if self._ahead else default
 
     def _decode(self, packet: Packet | None, window: Window | None) -> None:
-        """Decode a packet, or flush the decoder, and queue the frames that are whole."""
+        """Decode a packet, or flush the decoder, and queue the complete frames."""
         context = self._source.context
         if self.order is not None and packet is not None:
             self.order.send(packet)

@@ -1,4 +1,4 @@
-"""A folder of extracted frames (``img_00001.jpg``, ...) as a video, with an audio file beside it.
+"""A folder of extracted frames (``img_00001.jpg``, ...) as a video, with an audio file next to it.
 
 Legend: T frames, N samples, H W height and width.
 """
@@ -26,7 +26,7 @@ class FrameFolder(Closing):
     """Numbered images as a video; reads as ``MediaReader`` does.
 
     Frame n is shown from (n - first) / fps on, so that a missing number holds the frame before it.
-    Audio is a file in the folder, or one beside it with the same name; both start together.
+    Audio is a file in the folder, or one next to it with the same name; both start together.
 
     Args:
         path: The folder.
@@ -52,12 +52,12 @@ class FrameFolder(Closing):
 
     @property
     def video_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the video, in seconds."""
+        """Start and end of the video, in seconds."""
         return 0.0, float(self._numbers[-1] + 1) / self._fps
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the audio, in seconds.
+        """Start and end of the audio, in seconds.
 
         Raises:
             MediaError: If there is no audio file.
@@ -101,7 +101,7 @@ class FrameFolder(Closing):
             sample_rate_hz: Wanted rate.
 
         Returns:
-            float32 (N,) in [-1, 1], and the share of the window that lies inside the track.
+            float32 (N,) in [-1, 1], and the share of the window that is inside the track.
         """
         audio = self._open_audio()
         if audio is None:
@@ -150,7 +150,7 @@ def _find_frames(folder: str) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _find_audio(folder: Path) -> Path | None:
-    """Return the audio file in a folder, or the one beside it that is called as it is."""
+    """Return the audio file in a folder, or the one next to it with the same name."""
     inside = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in AUDIO_SUFFIXES]
-    beside = [folder.with_name(folder.name + suffix) for suffix in sorted(AUDIO_SUFFIXES)]
-    return next((f for f in (*inside, *beside) if f.is_file() and not is_ignored(f.name)), None)
+    outside = [folder.with_name(folder.name + suffix) for suffix in sorted(AUDIO_SUFFIXES)]
+    return next((f for f in (*inside, *outside) if f.is_file() and not is_ignored(f.name)), None)

@@ -163,7 +163,7 @@ class PacketSource:
             target: Where reading has to start.
 
         Returns:
-            False when a keyframe is known to lie between, or might, the target being far off.
+            False when a keyframe is known to are between, or might, the target being far off.
         """
         entries = self.stream.index_entries
         found = entries.search_timestamp(target) if len(entries) else -1

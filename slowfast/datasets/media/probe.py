@@ -37,7 +37,7 @@ _TAILS_SEC = (1.0, 10.0, math.inf)
 class MediaInfo(NamedTuple):
     """Facts of a media file.
 
-    Times are in seconds on the file's own clock. Its zero is the first instant that the video or
+    Times are in seconds of presentation time. Its zero is the first instant that the video or
     the audio presents, whichever comes first; both are placed on it by their timestamps.
 
     Attributes:
@@ -58,7 +58,7 @@ class MediaInfo(NamedTuple):
         sample_rate_hz: Of the track, before resampling.
         channels: Of the track, before mixing.
         container: FFmpeg's name of the format.
-        zero_sec: Where the clock's zero lies on the container's own clock.
+        zero_sec: Where the clock's zero is in container time.
         num_video_tracks: Video tracks that could be read; one of them is.
         num_audio_tracks: Audio tracks that could be read; one of them is.
     """

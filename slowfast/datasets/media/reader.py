@@ -1,23 +1,23 @@
-"""The one place where media files are opened: frames and audio of a window, on one clock.
+"""Opens media files and reads windows of frames and audio, on a shared PTS timeline.
 
 >>> with open_media("clip.mp4") as reader:
 ...     times = frame_times(1.0, num_frames=16, sampling_rate=2, target_fps=30.0)
 ...     frames = reader.read_video(times, short_side=144)  # uint8 (16, 144, 192, 3)
 ...     audio, share = reader.read_audio(1.0, num_samples=24000, sample_rate_hz=24000)
 
-What holds of every file:
+Conventions for all files:
 
-* Time is in seconds on the file's own clock, whose zero is the first instant presented. Frames and
-  audio are placed by their timestamps, so late tracks, edit lists and containers that start at
-  1.4 s need no care. AVI and its like store decoding times only: there the n-th frame shown
-  appears at the n-th of them.
-* Pictures come upright and with square pixels: rotation metadata and sample aspect ratio are
-  honored (the height of coded frames is kept, their width is stretched). Mirroring is not.
-* Colors follow the file's matrix and range; where it names no matrix, BT.601, as FFmpeg does.
-* The first track that is marked default is read. Covers, thumbnails, subtitles are ignored. A still
-  image is not a video.
-* A fault of the file is a MediaError, whatever its nature; nothing else is raised for it. Frames
-  that a decoder reports as damaged are dropped, together with those that are built upon them.
+* Times are in seconds of presentation time (PTS), relative to the first frame or audio sample that
+  is presented. Frames and audio are placed by their timestamps, which covers streams with a
+  start-time offset, edit lists and containers that start at 1.4 s. AVI and similar formats store
+  only decoding times: there, the n-th displayed frame gets the n-th of these times.
+* Frames are returned upright and with square pixels: rotation metadata and sample aspect ratio are
+  applied (the height of coded frames stays, their width is scaled). Mirroring is not applied.
+* Colors are converted with the file's matrix and range; the default matrix is BT.601, as in FFmpeg.
+* The first track that is marked default is read. Covers, thumbnails and subtitles are ignored. A
+  still image is not a video.
+* Every fault of a file raises MediaError, and no other error. Frames that the decoder reports as
+  damaged are dropped, together with frames that refer to them.
 
 Legend: T frames, N samples, H W height and width.
 """
@@ -51,14 +51,14 @@ __all__ = ["MediaError", "MediaInfo", "MediaReader", "open_media", "probe_media"
 
 
 class MediaReader(Closing):
-    """An open media file. Use it in a ``with`` block; not for several threads at once.
+    """An open media file, to be used in a ``with`` block. It is not thread-safe.
 
-    One decoder thread per track. Windows of one kind are best read in ascending order, all of the
-    video before the audio: each change between the two costs a seek.
+    Each track has one decoder thread. Reading is fastest in ascending order of time, and all video
+    before the audio: each change between the two costs a seek.
 
     Args:
         location: The file.
-        beat: Called for each packet that is read, to show that work goes on.
+        beat: Called for each packet that is read, to report progress.
 
     Attributes:
         path: The file.
@@ -79,30 +79,31 @@ class MediaReader(Closing):
                 raise
 
     def close(self) -> None:
-        """Close the file; nothing can be read any more."""
+        """Close the file; it cannot be read afterwards."""
         self._is_open = False
         self._file.close()
 
     def read_video(
         self, times_sec: Sequence[float] | NDArray[np.floating], *, short_side: int | None = None
     ) -> NDArray[np.uint8]:
-        """Return the frame on display at each instant.
+        """Return the frame displayed at each time.
 
-        That is the last frame that starts at or before it (within half a millisecond); before the
-        video's start it is the first frame, after its end the last. Whether frames repeat or are
-        left out depends on timestamps alone, never on a frame rate.
+        That is the last frame that starts at or before it (within half a millisecond), the first
+        frame before the video's start, and the last frame after its end. Only timestamps decide
+        whether frames are repeated or skipped; the nominal frame rate is not used.
 
         Args:
-            times_sec: (T,), ascending, in seconds on the file's clock; T >= 1.
-            short_side: Frames are scaled to this short side, never up, in pixels; None: full size.
+            times_sec: (T,), ascending, in seconds of presentation time; T >= 1.
+            short_side: Short side that frames are downscaled to, in pixels; smaller frames keep
+                their size. None: full size.
 
         Returns:
             uint8 (T, H, W, 3), RGB.
 
         Raises:
-            MediaError: If there is no video, or if damage leaves no frame of the window. Of a
-                window that is damaged in part, the frames that are whole are repeated.
-            ValueError: If the instants are not ascending or there are none.
+            MediaError: If there is no video, or if no frame of the window can be decoded. In a
+                partly damaged window, the complete frames are repeated.
+            ValueError: If the times are not ascending or empty.
         """
         times = np.asarray(times_sec, np.float64)
         if times.ndim != 1 or not len(times) or not (np.diff(times, prepend=-np.inf) >= 0).all():
@@ -116,16 +117,16 @@ class MediaReader(Closing):
     def iter_video(
         self, *, short_side: int | None = None
     ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        """Yield every whole frame of the video, in order. Read nothing else in between.
+        """Yield every complete frame of the video, in order. Do not read anything else meanwhile.
 
         Args:
             short_side: As for ``read_video``.
 
         Yields:
-            When the frame appears, in seconds on the file's clock, and uint8 (H, W, 3), RGB.
+            Start of the frame, in seconds of presentation time, and uint8 (H, W, 3), RGB.
 
         Raises:
-            MediaError: If there is no video, or if the file goes away.
+            MediaError: If there is no video, or if the file disappears.
         """
         video = self._require_video()
         with translate_av_errors(self.path):
@@ -134,7 +135,7 @@ class MediaReader(Closing):
 
     @property
     def num_damaged_frames(self) -> int:
-        """Frames that reading has dropped so far, being damaged or built upon damaged ones."""
+        """Number of frames dropped so far, damaged or referring to damaged frames."""
         return 0 if self._video is None else self._video.num_damaged
 
     def read_audio(
@@ -142,20 +143,20 @@ class MediaReader(Closing):
     ) -> tuple[NDArray[np.float32], float]:
         """Return a window of the audio, mixed to one channel.
 
-        A window equals the same stretch of the whole track, decoded and resampled at once; so
-        windows that adjoin join without a seam.
+        A window equals the same section of the full track, decoded and resampled at once, so
+        consecutive windows join seamlessly.
 
         Args:
-            start_sec: Where it starts, in seconds on the file's clock; rounded to a sample.
+            start_sec: Start of the window, in seconds of presentation time; rounded to a sample.
             num_samples: N.
-            sample_rate_hz: Wanted rate.
+            sample_rate_hz: Sample rate of the output.
 
         Returns:
-            float32 (N,) in [-1, 1], zero outside of the track, and the share of the window that
-            lies inside the track, in [0, 1]. Zeros and 0 where there is no audio track.
+            float32 (N,) in [-1, 1], zero outside the track, and the fraction of the window inside
+            the track, in [0, 1]. Zeros and 0 if there is no audio track.
 
         Raises:
-            MediaError: If damage leaves nothing of a window inside the track.
+            MediaError: If nothing of a window inside the track can be decoded.
             ValueError: If the start is not finite or a number not positive.
         """
         if num_samples < 1 or sample_rate_hz < 1 or not math.isfinite(start_sec):
@@ -198,7 +199,7 @@ class MediaReader(Closing):
 
     @property
     def video_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the video, in seconds on the file's clock.
+        """Start and end of the video, in seconds of presentation time.
 
         As in ``info``, but nothing has to be decoded for it.
 
@@ -210,7 +211,7 @@ class MediaReader(Closing):
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """First and last instant of the audio, in seconds on the file's clock.
+        """Start and end of the audio, in seconds of presentation time.
 
         As in ``info``, but nothing has to be decoded for it.
 
@@ -225,7 +226,7 @@ class MediaReader(Closing):
 
     @functools.cached_property
     def info(self) -> MediaInfo:
-        """Facts of the file. The first call decodes the first frame, which alone tells rotation."""
+        """Properties of the file; the first call decodes the first frame to find its rotation."""
         self._check_open()
         facts: dict[str, Any] = {"container": self._file.container.format.name}
         with translate_av_errors(self.path):
@@ -260,33 +261,33 @@ class MediaReader(Closing):
 def open_media(
     path: str | Path, *, offset: int = 0, size: int | None = None, beat: Beat | None = None
 ) -> MediaReader:
-    """Open a media file, or one that lies inside another.
+    """Open a media file, or one that is a slice of another file.
 
     Args:
         path: The file.
-        offset: First byte of the media file in it, as for a member of a tar.
-        size: Its bytes; None: up to the end.
-        beat: Called for each packet that is read, to show that work goes on.
+        offset: Offset of the media file in ``path``, in bytes, for members of a tar.
+        size: Size of the media file, in bytes; None: to the end of ``path``.
+        beat: Called for each packet that is read, to report progress.
 
     Returns:
-        A reader, to be closed.
+        A reader; the caller closes it.
 
     Raises:
-        MediaError: If the file is missing, damaged or holds nothing that can be decoded.
+        MediaError: If the file is missing, damaged or has no stream that can be decoded.
     """
     return MediaReader(MediaLocation(Path(path), offset, size), beat)
 
 
 def probe_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaInfo:
-    """Open a media file, return its facts, and close it.
+    """Return the properties of a media file.
 
     Args:
         path: The file.
-        offset: First byte of the media file in it, as for a member of a tar.
-        size: Its bytes; None: up to the end.
+        offset: Offset of the media file in ``path``, in bytes, for members of a tar.
+        size: Size of the media file, in bytes; None: to the end of ``path``.
 
     Returns:
-        The facts.
+        The properties.
 
     Raises:
         MediaError: As ``open_media``.

@@ -65,7 +65,7 @@ class VideoTrack:
         self._fps = float(stream.average_rate or stream.guessed_rate or 0.0)
         self._period = max(1.0, span.per_sec / self._fps) if self._fps else 1.0
         aspect = float(stream.sample_aspect_ratio or 1.0)
-        self._picture = FrameConverter(stream.width, stream.height, aspect)
+        self._converter = FrameConverter(stream.width, stream.height, aspect)
         self._decoder = FrameDecoder(source, span.start, self._period)
         self._first_sec: float | None = None
         self.span = span
@@ -80,7 +80,7 @@ class VideoTrack:
         """Decode the first frame, once, to know the rotation and the true start.
 
         Returns:
-            When the first frame starts, in seconds on the container's clock.
+            When the first frame starts, in seconds of container time.
         """
         if self._first_sec is None:
             self._go_to_beginning()
@@ -91,12 +91,12 @@ class VideoTrack:
 
     def facts(self) -> dict[str, Any]:
         """Return what MediaInfo says of the track, its times left out."""
-        width, height = self._picture.size
+        width, height = self._converter.size
         return {
             "width": width,
             "height": height,
-            "rotation": 90 * (self._picture.quarter_turns or 0),
-            "pixel_aspect": self._picture.pixel_aspect,
+            "rotation": 90 * (self._converter.quarter_turns or 0),
+            "pixel_aspect": self._converter.pixel_aspect,
             "fps": self._fps,
             "video_codec": self._source.stream.codec_context.name,
         }
@@ -105,7 +105,7 @@ class VideoTrack:
         """Return the frame on display at each instant.
 
         Args:
-            times_sec: (T,), ascending, on the container's clock, in seconds; T >= 1.
+            times_sec: (T,), ascending, in seconds of container time; T >= 1.
             short_side: Frames are scaled to it, never up, in pixels; None: as they are.
 
         Returns:
@@ -128,13 +128,13 @@ class VideoTrack:
                 raise
 
     def read_all(self, short_side: int | None) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        """Yield every whole frame of the track, once, in order of display.
+        """Yield every complete frame of the track, once, in order of display.
 
         Args:
             short_side: As for ``read``.
 
         Yields:
-            When the frame appears, on the container's clock, in seconds, and uint8 (H, W, 3), RGB.
+            When the frame appears, in seconds of container time, and uint8 (H, W, 3), RGB.
         """
         if self._decoder.may_go_back and self._decoder.order is None:
             self._learn_order()
@@ -149,7 +149,7 @@ class VideoTrack:
                     if place < number:
                         continue
                     number, latest = number + 1, max(shown.pts, latest + 1)
-                    rgb = self._picture.to_rgb(shown.frame, short_side)
+                    rgb = self._converter.to_rgb(shown.frame, short_side)
                     yield latest / self.span.per_sec, rgb
             except TimesGoBackError:  # so late in the file; go on behind what was yielded
                 self._decoder.take_times_of_decoding()
@@ -187,7 +187,7 @@ class VideoTrack:
         slots: list[int] = []
         shown_until = -math.inf
         for slot, shown in self._frames_of(window):
-            image = self._picture.to_rgb(shown.frame, short_side)
+            image = self._converter.to_rgb(shown.frame, short_side)
             if out is None:
                 out = np.empty((len(window.limits), *image.shape), np.uint8)
             out[slot] = image
@@ -226,7 +226,7 @@ class VideoTrack:
         start, end = ((t - self.span.start) / self.span.per_sec for t in window.bounds)
         return MediaError(
             self._source.file.location.path,
-            f"damaged: it has no whole frame between {start:.2f} and {end:.2f} s of its video",
+            f"damaged: it has no complete frame between {start:.2f} and {end:.2f} s of its video",
             "undecodable",
         )
 
@@ -253,7 +253,7 @@ class VideoTrack:
         """Return the next frame in order of display, None after the last."""
         shown = self._decoder.next(window)
         if shown is not None:
-            self._picture.look_at(shown.frame)
+            self._converter.look_at(shown.frame)
         return shown
 
     # Going somewhere

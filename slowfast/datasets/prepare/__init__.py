@@ -1,1 +1,1 @@
-"""Checking, re-encoding and indexing whole folders: what ``tools/prepare_data.py`` does."""
+"""Checking, re-encoding and indexing folders of media files, for ``tools/prepare_data.py``."""

@@ -201,7 +201,7 @@ _COLUMNS: dict[str, Callable[[MediaReport], Any]] = {
     "channels": lambda r: r.sound and r.sound.channels,
     "sound_sec": lambda r: r.sound and round(r.sound.length_sec, 3),
     "sound_offset_sec": lambda r: (
-        None if r.sound_offset_sec is None else f"{r.sound_offset_sec:.3f}"
+        None if r.audio_offset_sec is None else f"{r.audio_offset_sec:.3f}"
     ),
     "silent_share": lambda r: r.sound and r.sound.silent_share,
 }

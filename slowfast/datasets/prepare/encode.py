@@ -62,16 +62,16 @@ class Copy(NamedTuple):
     Attributes:
         num_frames: Frames written.
         num_damaged: Frames of the original that were left out, being damaged.
-        lost_sound_sec: Audio of the original that could not be decoded; silent in the copy.
+        lost_audio_sec: Audio of the original that could not be decoded; silent in the copy.
         last_frame_sec: When the last frame appears; None without video.
-        sound_end_sec: When the audio ends; None without audio.
+        audio_end_sec: When the audio ends; None without audio.
     """
 
     num_frames: int
     num_damaged: int
-    lost_sound_sec: float
+    lost_audio_sec: float
     last_frame_sec: float | None
-    sound_end_sec: float | None
+    audio_end_sec: float | None
 
 
 def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Beat) -> Copy:
@@ -81,7 +81,7 @@ def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Bea
         source: The original; it is only read.
         target: The copy; its folder is created. A file there is replaced in the end.
         settings: What the copy is like.
-        beat: Called now and then, to show that work goes on.
+        beat: Called regularly, to report progress.
 
     Returns:
         What came of it.
@@ -97,8 +97,11 @@ def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Bea
             raise MediaError(
                 source, f"its time starts again after {restart_sec:.1f} s. {JOIN}", "restarts"
             )
-        with open_media(source, beat=beat) as pictures, open_media(source, beat=beat) as sounds:
-            copy = _write(pictures, sounds, temporary, settings, mark)
+        with (
+            open_media(source, beat=beat) as video_reader,
+            open_media(source, beat=beat) as audio_reader,
+        ):
+            copy = _write(video_reader, audio_reader, temporary, settings, mark)
         _verify(temporary, copy)
     return copy
 
@@ -115,27 +118,27 @@ def _write_target(target: Path) -> Iterator[Path]:
 
 
 def _write(
-    pictures: MediaReader,
-    sounds: MediaReader,
+    video_reader: MediaReader,
+    audio_reader: MediaReader,
     file: Path,
     settings: EncodeSettings,
     mark: str,
 ) -> Copy:
     """Write the copy. Each track has a reader of its own: a change between them costs a seek."""
-    info = pictures.info
+    info = video_reader.info
     options = {"movflags": "faststart"}
     with av.open(str(file), "w", format="mp4", options=options) as out:
         out.metadata["comment"] = mark
-        frames = pictures.iter_video(short_side=settings.short_side) if info.has_video else None
+        frames = video_reader.iter_video(short_side=settings.short_side) if info.has_video else None
         first = next(frames, None) if frames is not None else None
         if info.has_video and first is None:
-            raise MediaError(pictures.path, "damaged: it has no whole frame", "undecodable")
+            raise MediaError(video_reader.path, "damaged: it has no complete frame", "undecodable")
         video = _VideoWriter(out, first[1], info, settings) if first is not None else None
-        audio = _AudioWriter(out, sounds, info, settings) if info.has_audio else None
+        audio = _AudioWriter(out, audio_reader, info, settings) if info.has_audio else None
         if video is not None and first is not None and frames is not None:
             video.write(*first)
-            for start_sec, picture in frames:
-                video.write(start_sec, picture)
+            for start_sec, pixels in frames:
+                video.write(start_sec, pixels)
                 if audio is not None:
                     audio.write_until(start_sec)
             video.finish()
@@ -143,10 +146,10 @@ def _write(
             audio.finish()
     return Copy(
         num_frames=0 if video is None else video.num_frames,
-        num_damaged=pictures.num_damaged_frames,
-        lost_sound_sec=0.0 if audio is None else audio.lost_sec,
+        num_damaged=video_reader.num_damaged_frames,
+        lost_audio_sec=0.0 if audio is None else audio.lost_sec,
         last_frame_sec=None if video is None else video.last_sec,
-        sound_end_sec=None if audio is None else audio.end_sec,
+        audio_end_sec=None if audio is None else audio.end_sec,
     )
 
 
@@ -155,13 +158,13 @@ class _VideoWriter:
 
     Args:
         out: The container.
-        picture: The first frame, uint8 (H, W, 3).
+        pixels: The first frame, uint8 (H, W, 3).
         info: Facts of the original.
         settings: What the copy is like.
     """
 
     def __init__(
-        self, out: Any, picture: NDArray[np.uint8], info: MediaInfo, settings: EncodeSettings
+        self, out: Any, pixels: NDArray[np.uint8], info: MediaInfo, settings: EncodeSettings
     ) -> None:
         fps = info.fps if 0 < info.fps <= _MAX_FPS else _DEFAULT_FPS
         self._out, self._end_sec = out, info.video_end_sec
@@ -170,7 +173,7 @@ class _VideoWriter:
         self._stream = out.add_stream(
             "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
         )
-        height, width = picture.shape[:2]
+        height, width = pixels.shape[:2]
         self._size = width - width % 2, height - height % 2  # color is stored by twos
         context = self._stream.codec_context
         context.width, context.height = self._size
@@ -183,12 +186,12 @@ class _VideoWriter:
         self.num_frames = 0
         self.last_sec = 0.0
 
-    def write(self, start_sec: float, picture: NDArray[np.uint8]) -> None:
+    def write(self, start_sec: float, pixels: NDArray[np.uint8]) -> None:
         """Encode the frame before this one, whose length is known by now."""
         ticks = round(start_sec * _TICKS_PER_SEC)
         if self._waiting is not None:
             self._encode(ticks)
-        self._waiting = ticks, picture
+        self._waiting = ticks, pixels
 
     def finish(self) -> None:
         """Encode the last frame, which is shown to the end of the track."""
@@ -204,10 +207,10 @@ class _VideoWriter:
     def _encode(self, end: int) -> None:
         if self._waiting is None or end <= self._waiting[0]:
             return
-        start, picture = self._waiting
+        start, pixels = self._waiting
         width, height = self._size
         rgb = av.VideoFrame.from_ndarray(
-            np.ascontiguousarray(picture[:height, :width]), format="rgb24"
+            np.ascontiguousarray(pixels[:height, :width]), format="rgb24"
         )
         frame = rgb.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601)
         frame.pts, frame.time_base = start, Fraction(1, _TICKS_PER_SEC)
@@ -253,7 +256,7 @@ class _AudioWriter:
         return self._taken_to / self._rate if self._taken_to > self._first else None
 
     def write_until(self, instant_sec: float) -> None:
-        """Encode what sounds up to an instant, and a little more."""
+        """Encode the audio up to an instant, and a little more."""
         while self._read_to < min(self._last, instant_sec * self._rate):
             self._encode_chunk()
 
@@ -291,12 +294,12 @@ class _AudioWriter:
             self._take(np.concatenate([self._left, gap, kept]))
 
     def _take(self, wave: NDArray[np.float32]) -> None:
-        """Encode whole frames of what follows the last one; keep the rest for later."""
+        """Encode full AAC frames of what follows the last one; keep the rest for later."""
         first = self._taken_to - len(self._left)
-        whole = len(wave) // _AAC_FRAME * _AAC_FRAME
-        for start in range(0, whole, _AAC_FRAME):
+        length = len(wave) // _AAC_FRAME * _AAC_FRAME
+        for start in range(0, length, _AAC_FRAME):
             self._encode(first + start, wave[start : start + _AAC_FRAME])
-        self._left = wave[whole:]
+        self._left = wave[length:]
         self._taken_to = first + len(wave)
 
     def _encode(self, start: int, wave: NDArray[np.float32]) -> None:
@@ -321,7 +324,7 @@ def _verify(file: Path, copy: Copy) -> None:
         raise OSError(f"the copy cannot be read: {error.reason}") from error
     tracks = [
         ("video", info.video_end_sec, copy.last_frame_sec),
-        ("audio", info.audio_end_sec, copy.sound_end_sec),
+        ("audio", info.audio_end_sec, copy.audio_end_sec),
     ]
     for name, found, wanted in tracks:
         if wanted is not None and found < wanted - _LENGTH_TOLERANCE_SEC:

@@ -123,7 +123,7 @@ def _classes(names: Iterable[str], splits: Mapping[str, str]) -> dict[str, str]:
     """Find the class of each file: the folder below the split's, or the topmost one.
 
     Returns:
-        Class by relative path; empty when a file lies in no such folder.
+        Class by relative path; empty when a file is in no such folder.
     """
     depth = 1 if splits else 0
     classes = {}
@@ -156,7 +156,7 @@ def _why_not(report: MediaReport, group: str, settings: IndexSettings) -> str:
     """Say why a file is left out, "" if it is kept."""
     if not report.is_usable:
         return "unusable"
-    if settings.require_sound and not report.has_sound:
+    if settings.require_sound and not report.has_audio:
         return "without audio, or silent"
     if report.duration_sec < settings.min_sec:
         return f"shorter than {settings.min_sec:g} s"
@@ -167,7 +167,7 @@ def _why_not(report: MediaReport, group: str, settings: IndexSettings) -> str:
 
 def _why_nowhere(name: str, split: str | None, has_splits: bool) -> str:
     if has_splits and split is None:
-        return "beside the folders of the splits"
+        return "next to the folders of the splits"
     return "a line break in its name" if "\n" in name or "\r" in name else ""
 
 
@@ -214,12 +214,12 @@ def _remarks(
     if has_splits:
         yield "The splits are those of the folders train, val and test; nothing was drawn."
     if not class_names:
-        yield "No labels: the files do not all lie in folders of classes, or none were wanted."
+        yield "No labels: the files do not all are in folders of classes, or none were wanted."
     groups = _by_group(files)
     torn = [same for same in groups if len({file.split for file in same}) > 1]
     if torn:
         yield (
-            f"Duplicates lie in several splits ({len(torn)}), {_named(torn[0])} for "
+            f"Duplicates are in several splits ({len(torn)}), {_named(torn[0])} for "
             "example: testing on what was trained on flatters. See --drop-duplicates."
         )
     mixed = [same for same in groups if len({file.label for file in same}) > 1]

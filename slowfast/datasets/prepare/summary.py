@@ -126,7 +126,7 @@ def _statistics(reports: Sequence[MediaReport]) -> str:
             ),
             _line("silent", f"{silent} of {len(sounds)} audio tracks throughout"),
         ]
-    offsets = [report.sound_offset_sec for report in usable if report.sound_offset_sec is not None]
+    offsets = [report.audio_offset_sec for report in usable if report.audio_offset_sec is not None]
     if offsets:
         text = f"audio starts {min(offsets):+.3f} to {max(offsets):+.3f} s after the picture"
         lines.append(_line("offsets", f"{text}, median {statistics.median(offsets):+.3f} s"))

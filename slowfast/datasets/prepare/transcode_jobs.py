@@ -78,18 +78,18 @@ def check_folders(folder: Path, out: Path) -> None:
         out: Where the copies go.
 
     Raises:
-        UserError: If one of the two is, or lies in, the other.
+        UserError: If one of the two is, or is in, the other.
     """
     originals, copies = folder.resolve(), out.resolve()
     if copies == originals or copies.is_relative_to(originals):
         raise UserError(
-            f"--out: {out} is, or lies in, the folder of the originals ({folder}). Name a folder "
+            f"--out: {out} is, or is in, the folder of the originals ({folder}). Name a folder "
             "outside of it: originals are never touched."
         )
     if originals.is_relative_to(copies):
         raise UserError(
             f"--out: {out} holds the folder of the originals ({folder}). Name an empty folder "
-            "beside it: originals are never touched."
+            "next to it: originals are never touched."
         )
 
 
@@ -190,8 +190,8 @@ def _encode(plan: TranscodeJob, beat: Beat, *, settings: EncodeSettings) -> Tran
     lost = []
     if copy.num_damaged:
         lost.append(f"{copy.num_damaged} damaged frames left out")
-    if copy.lost_sound_sec > _LOST_SEC:
-        lost.append(f"{copy.lost_sound_sec:.1f} s of its audio could not be decoded")
+    if copy.lost_audio_sec > _LOST_SEC:
+        lost.append(f"{copy.lost_audio_sec:.1f} s of its audio could not be decoded")
     return TranscodeOutcome(plan, "encoded", "; ".join(lost), size, target.stat().st_size)
 
 
