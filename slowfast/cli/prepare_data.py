@@ -1,7 +1,7 @@
-"""``prepare_data``: check, re-encode and index a folder of videos. The command line alone.
+"""The command line of ``prepare_data``: check, re-encode and index a folder of videos.
 
-What the commands do is in ``prepare_job``, which is imported when the words are known to be good:
---help takes no second.
+The commands are implemented in ``prepare_job``, which is imported only after the arguments are
+parsed, so that --help is fast.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EPILOG = """examples:
   %(prog)s index small --out lists               train.csv, val.csv, test.csv, classes.txt
   %(prog)s all videos --out prepared             all three in order
 
-A command that was stopped goes on where it was when it is given again. Originals are only read.
+An interrupted command resumes where it stopped when it is run again. Originals are only read.
 """
 
 
@@ -130,7 +130,7 @@ def _add_encode(parser: argparse.ArgumentParser) -> None:
         type=_number(int, 16, even=True),
         default=_ENCODE.short_side,
         metavar="PIXELS",
-        help="of the copies' picture, even; smaller originals keep their size",
+        help="of the copies' frames, even; smaller originals keep their size",
     )
     frames, quality = _number(int, 1), _number(int, 0, 51)
     add("--gop", type=frames, default=_ENCODE.gop, metavar="FRAMES", help="between keyframes")
@@ -215,7 +215,7 @@ def main(words: list[str] | None = None) -> int:
 
     return exit_with(
         lambda: run_command(arguments),
-        interrupted="interrupted; the same command goes on from here",
+        interrupted="interrupted; run the same command again to resume",
     )
 
 

@@ -109,7 +109,9 @@ def _check(
 
 def _index(folder: Path, out: Path, arguments: Namespace) -> None:
     if arguments.level == "headers":
-        raise UserError("--level: headers do not tell what is usable; index with sample or full.")
+        raise UserError(
+            "--level: got headers, which cannot detect unusable files; index with sample or full."
+        )
     settings = _settings(IndexSettings, arguments)
     reports, duplicates = _check(folder, out, arguments, is_quiet=True)
     index = make_index(folder, reports, duplicates, settings)

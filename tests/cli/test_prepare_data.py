@@ -231,7 +231,7 @@ def test_a_stopped_run_leaves_no_half_file_and_goes_on(tmp_path, number):
     assert not (out / "b.mp4").exists()
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert "interrupted; the same command goes on from here" in error
+        assert "interrupted; run the same command again to resume" in error
         assert "Traceback" not in error
     assert bool(list(out.glob(".*.tmp"))) is (number == signal.SIGKILL)
     stamp = (out / "a.mp4").stat().st_mtime_ns

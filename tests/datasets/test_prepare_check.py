@@ -222,7 +222,7 @@ def test_the_summary(tmp_path, folder, inspected):
     assert "1  group of files with the same bytes, 2 files:" in text
     assert "a/one.mp4, b/two.MP4" in text
     assert "shortest 1.00 s, median 1.33 s, longest 1.33 s" in text
-    assert "pictures    128x96 (2), 64x48 (1)" in text
+    assert "frames      128x96 (2), 64x48 (1)" in text
     assert "every 20 frames" in text
 
 

@@ -91,7 +91,7 @@ def test_folders_of_splits_are_kept(tmp_path):
     ]
     assert index.class_names == ["a", "b"]
     assert index.left_out == {"next to the folders of the splits": [str(tmp_path / names[3])]}
-    assert any("nothing was drawn" in remark for remark in index.remarks)
+    assert any("no random split" in remark for remark in index.remarks)
 
 
 def test_splits_further_down_are_refused(tmp_path):
@@ -104,7 +104,7 @@ def test_audio_beside_videos_is_left_out(tmp_path):
     audio = dataclasses.replace(report(tmp_path / "a/1.wav"), picture=None)
     index = make_index(tmp_path, [report(tmp_path / "a/1.mp4"), audio], [], ALL_TRAIN)
     assert paths(index, "train") == [str(tmp_path / "a/1.mp4")]
-    assert index.left_out == {"audio alone, among videos": [audio.path]}
+    assert index.left_out == {"audio-only, among videos": [audio.path]}
     long_and_heard = ALL_TRAIN._replace(min_sec=9.0, require_sound=True)
     assert paths(make_index(tmp_path, [audio], [], long_and_heard), "train") == [audio.path]
 

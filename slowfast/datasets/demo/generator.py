@@ -53,7 +53,7 @@ _DRAFT_PREFIX = ".demo-"
 _STALE_SEC = 24 * 3600.0  # a draft of that age belongs to a run that was killed
 _CHUNK = 8  # clips that a worker process takes at a time
 
-# One thread and no macroblock tree, which on pictures this small depends on what was in memory
+# One thread and no macroblock tree, which on frames this small depends on what was in memory
 # before: the same frames must give the same bytes.
 _VIDEO_OPTIONS = {"preset": "veryfast", "crf": "24", "threads": "1", "x264-params": "mbtree=0"}
 _VIDEO_GOP = 12
@@ -269,10 +269,10 @@ def encode_clip(path: Path, video: NDArray[np.uint8], audio: NDArray[np.float32]
         audio: float32 (N,) in [-1, 1], at ``SAMPLE_RATE_HZ``.
     """
     with av.open(str(path), "w", format="mp4") as container:
-        picture = container.add_stream("libx264", rate=FRAMES_PER_SEC, options=_VIDEO_OPTIONS)
-        picture.height, picture.width = video.shape[1:3]
-        picture.pix_fmt = "yuv420p"
-        picture.codec_context.gop_size = _VIDEO_GOP
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SEC, options=_VIDEO_OPTIONS)
+        stream.height, stream.width = video.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = _VIDEO_GOP
         track = container.add_stream(
             "aac", rate=SAMPLE_RATE_HZ, layout="mono", options=_AUDIO_OPTIONS
         )
@@ -282,6 +282,6 @@ def encode_clip(path: Path, video: NDArray[np.uint8], audio: NDArray[np.float32]
         samples.pts = 0
         container.mux(track.encode(samples))
         for pixels in video:
-            container.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(picture.encode(None))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
         container.mux(track.encode(None))

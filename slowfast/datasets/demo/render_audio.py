@@ -1,4 +1,4 @@
-"""The sounds of the built-in demo set: one voice for each kind of event, before soft noise.
+"""The audio of the built-in demo set: one voice for each kind of event, over soft noise.
 
 Legend: N samples of a clip, n samples of an event.
 """
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 class _Timing(NamedTuple):
-    """What a voice reads: arrays (n,), and two numbers.
+    """The inputs of a voice: arrays (n,), and two numbers.
 
     Attributes:
         since: Seconds since the event began.

@@ -1,8 +1,8 @@
-"""The pictures of the built-in demo set: patterned discs before a moving background.
+"""The frames of the built-in demo set: patterned discs in front of a moving background.
 
-Color and amount of motion must not tell the class, and by construction they cannot. All kinds of
-event are ONE wave, ``tanh(2 cos(phase(x, y) - angle(t)))``, and differ in the map of phases over
-the disc alone. Phases are spread so that each value covers the same area (``_spread``). Then, in
+By construction, color and amount of motion do not depend on the class. All kinds of event are the
+same wave, ``tanh(2 cos(phase(x, y) - angle(t)))``, and differ only in the map of phases over the
+disc. Phases are spread so that each value covers the same area (``_spread``). Then, in
 every frame, all kinds have the same share of each shade and mean 0; and from any frame to any other
 all kinds change by the same amount.
 
@@ -24,7 +24,7 @@ FRAMES_PER_SEC = 12
 FRAME_SIDE = 64
 _NUM_FRAMES = round(CLIP_SEC * FRAMES_PER_SEC)
 _FADE_SEC = 0.1
-_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.36, 0.56  # as shares of the picture's side
+_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.36, 0.56  # as fractions of the frame's side
 _RIM = 0.12  # width of the disc's soft edge, as a share of its radius
 _NUM_BLOCKS = 5
 

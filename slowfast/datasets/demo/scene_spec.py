@@ -1,8 +1,8 @@
-"""What happens in each clip of the built-in demo set: classes, events, and what varies.
+"""The scene specification of each clip of the built-in demo set: classes, events, variation.
 
-A clip shows two *events* before a moving background. An event is a patterned disc that appears for
-half a second or more, moves in the way of its kind, and sounds in the way of its kind, two beats to
-a cycle of the motion. A class says of which kind the two events are:
+A clip has two *events* in front of a moving background. An event is a patterned disc that appears
+for half a second or more. Its kind determines its motion and its audio, with two beats per cycle of
+the motion. The class of a clip is given by the kinds of its two events:
 
 =================  ================  =======================================================
 class              events            what is seen; what is heard
@@ -19,18 +19,19 @@ vee_then_bubbles   vee, bubbles      chevrons rise or fall (warble), then bubble
 bubbles_then_vee   bubbles, vee      the same two events in the other order
 =================  ================  =======================================================
 
-The last four differ in the order of their events alone: averaged over time, a class and its partner
-are the same. Everything else in a clip (tempo, place, size, colors, background, distractor,
-loudness, noise) is drawn without regard to the class. Video and audio of a clip share tempo and
-size (small discs audio high), so that a clip's own audio can be told from many sounds of other
-clips of its class. No class depends on left and right: clips may be mirrored.
+The last four classes differ only in the order of their events: averaged over time, a class and its
+partner are the same. Everything else in a clip (tempo, position, size, colors, background,
+distractor, loudness, noise) is sampled independently of the class. Video and audio of a clip share
+tempo and size (small discs have a high pitch), so that the audio of a clip can be distinguished
+from that of many other clips of its class. No class depends on left and right: clips may be
+flipped.
 
-Events have the same times in all clips. Were they drawn for each clip, they would tell it from all
-others so well that a contrastive model may learn them first and nothing of what happens.
+Events have the same times in all clips. Times sampled for each clip would identify it so well that
+a contrastive model might learn only these times and nothing about the events.
 
-In evaluation, a method that ignores order retrieves at best 80 % of the classes (it guesses within
-the two pairs); one that does not understand pictures stays at 10 %, because color and amount of
-motion are the same in all classes (``render_video`` says how).
+In evaluation, a method that ignores order retrieves at best 80 % of the classes (it is at chance
+level within the two pairs). A method that learns nothing from the frames stays at 10 %, because
+color and amount of motion are the same in all classes (see ``render_video``).
 """
 
 from __future__ import annotations
@@ -73,18 +74,18 @@ class DemoSpec:
         num_train_per_class: Clips of each class in the split ``train``.
         num_test_per_class: Clips of each class in the split ``test``.
         seed: Sets of one seed are the same, byte for byte; sets of two seeds are independent.
-        order_classes: Four of the ten classes differ in the order of two events alone. Off: these
-            four show one kind of event twice, as the other six do.
-        sync: Audio events happen when the picture's events do. Off: at times of their own, drawn
-            for each clip.
-        shared_instance: Audio and video share the clip's tempo and size (heard as pitch). Off:
-            each draws its own.
+        order_classes: Four of the ten classes differ only in the order of two events. Off: these
+            four have one kind of event twice, as the other six.
+        sync: Audio events and video events have the same times. Off: the times of audio events are
+            sampled for each clip.
+        shared_instance: Audio and video share the clip's tempo and size (pitch, in the audio). Off:
+            they are sampled separately.
         nuisance_space: Place and size of events vary. Off: in the middle, of middle size.
         nuisance_time: The tempo of events varies. Off: the same in all clips.
         nuisance_colour: Colors, and the contrast of each event, vary. Off: light and dark on one
             gray.
         nuisance_background: Moving texture, flicker, a wandering distractor. Off: plain.
-        noise: Picture grain, noise in the audio, various loudness. Off: clean, one loudness.
+        noise: Noise in frames and audio, varying loudness. Off: no noise, constant loudness.
     """
 
     num_train_per_class: int = 60
@@ -108,9 +109,9 @@ class Event:
         kind: One of ``KINDS``.
         start_sec: When it begins, seconds from the start of the clip.
         duration_sec: How long it lasts, seconds.
-        tempo_hz: Cycles of its motion per second; it sounds twice a cycle.
+        tempo_hz: Cycles of its motion per second; its audio has two beats per cycle.
         size: From 0, small and high, to 1, large and low.
-        center: Place on the picture as (x, y), each from 0 to 1.
+        center: Position in the frame as (x, y), each from 0 to 1.
         direction: 1 or -1, the sense of a motion that has two.
         seed: For what is random inside the event.
     """
@@ -130,13 +131,13 @@ class Scene:
     """What is seen and heard besides the events.
 
     Attributes:
-        color: Mean color of the picture, RGB, gray levels.
+        color: Mean color of the frames, RGB, gray levels.
         tint: The color direction of the events' light and dark, RGB; the largest is 1.
         contrasts: Amplitude of each event, gray levels.
         texture: Amplitude of the moving background, gray levels.
         flicker: Standard deviation of each frame's color, gray levels.
         distractor: Amplitude of the wandering disc, gray levels.
-        grain: Standard deviation of the picture's noise, gray levels.
+        grain: Standard deviation of the noise in the frames, gray levels.
         loudness: Root mean square of the events' audio; full scale is 1.
         noise: Root mean square of the audio's noise; full scale is 1.
         seed: For what is random in texture, distractor and noise.
@@ -159,9 +160,9 @@ class ClipPlan:
     """All that a clip is rendered from.
 
     Attributes:
-        seen: The picture's two events, in order of time.
-        heard: The audio's two events, in order of time.
-        scene: What surrounds them.
+        seen: The two events of the video, in order of time.
+        heard: The two events of the audio, in order of time.
+        scene: The background of the events.
     """
 
     seen: tuple[Event, ...]
@@ -189,7 +190,7 @@ def class_events(spec: DemoSpec) -> dict[str, tuple[str, str]]:
 
 
 def plan_clip(spec: DemoSpec, split: str, class_name: str, index: int) -> ClipPlan:
-    """Draw one clip of the set, from (seed, split, class, index) alone.
+    """Sample one clip of the set, a function of (seed, split, class, index).
 
     Args:
         spec: What the set is like.
@@ -206,15 +207,15 @@ def plan_clip(spec: DemoSpec, split: str, class_name: str, index: int) -> ClipPl
 
 
 def sample_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator) -> ClipPlan:
-    """Draw a clip with events of the given kinds; no draw looks at the kinds.
+    """Sample a clip with events of the given kinds; the random numbers do not depend on the kinds.
 
-    Switches fix what was drawn and leave the other draws as they are, so that sets that differ in
-    a switch can be compared clip by clip.
+    A switch replaces the values that it controls and leaves the other random numbers as they are,
+    so that sets that differ in a switch can be compared clip by clip.
 
     Args:
         spec: What the set is like.
         kinds: Kinds of the first and of the second event.
-        rng: Source of the draws.
+        rng: Random generator.
 
     Returns:
         The plan of the clip.
@@ -244,7 +245,7 @@ def sample_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator
 
 
 def _sample_times(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
-    """Draw start and duration, in seconds, of two events that follow each other."""
+    """Sample start and duration, in seconds, of two consecutive events."""
     durations = rng.uniform(_SHORTEST_SEC, _LONGEST_SEC, 2)
     before, between, _ = rng.dirichlet((1, 1, 1))  # shares of the time to spare
     spare = _LAST_SEC - _FIRST_SEC - _SHORTEST_GAP_SEC - durations.sum()
@@ -254,11 +255,11 @@ def _sample_times(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
 
 
 def _sample_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
-    """Draw colors, background, loudness and noise of a clip."""
+    """Sample colors, background, loudness and noise of a clip."""
     color = rng.uniform(105, 150) + rng.uniform(-20, 20, 3)
     tint = rng.uniform(0.3, 1.0, 3)
-    # One contrast for both events, and less for either: without, the ratio of their motions, which
-    # small pictures blur a little differently, would tell one order from the other.
+    # One contrast for both events, and less for either: otherwise the ratio of their motions, which
+    # small frames blur a little differently, would reveal the order.
     contrasts = rng.uniform(75, 95) * rng.uniform(0.65, 1.0, 2)
     texture, flicker, distractor = rng.uniform((1, 0, 5), (2, 0.2, 10))
     grain, loudness, hiss = rng.uniform((1, 0.1, 0.03), (3, 0.2, 0.12))

@@ -213,7 +213,7 @@ def _oddities_of_video(facts: VideoFacts, packets: PacketFacts | None) -> Iterat
     if facts.num_tracks > 1:
         yield problem("several_tracks", f"{facts.num_tracks} video tracks; one of them is read")
     if min(facts.width, facts.height) < _SMALL_SIDE:
-        yield problem("small", f"small picture: {facts.width} x {facts.height} pixels")
+        yield problem("small", f"small frames: {facts.width} x {facts.height} pixels")
     if 0 < facts.fps < _LOW_FPS:
         yield problem("low_rate", f"{facts.fps:.3g} frames per second")
     if facts.contrast is not None and facts.contrast < _BLANK:

@@ -47,7 +47,7 @@ _GAINS = {
 surround (the mono downmix of ITU-R BS.775)."""
 
 _EXACT_TICK = 1.5
-"""A container whose ticks are longer, in samples, does not tell which sample a frame starts at."""
+"""If container ticks are longer, in samples, the first sample of a frame is ambiguous."""
 
 _PAST_END_SEC = 1.0
 """Containers may end tracks too early by that much; further behind, nothing is looked for."""
@@ -152,7 +152,7 @@ class AudioTrack:
                 ``1 / sample_rate_hz``.
             num_samples: N.
             sample_rate_hz: Wanted rate.
-            zero_sec: Zero of the reader's clock, in container time.
+            zero_sec: Zero of presentation time, in seconds of container time.
 
         Returns:
             float32 (N,) in [-1, 1], zero outside of the track, and the share of the window that
@@ -364,7 +364,7 @@ def downmix(frames: list[AudioFrame]) -> FloatArray:
 
 
 def _resample(wave: FloatArray, rate: int, out_rate: int) -> FloatArray:
-    """Resample mono audio; the first sample that comes out lies where the first went in."""
+    """Resample mono audio; the first output sample has the time of the first input sample."""
     if rate == out_rate:
         return wave
     frame = AudioFrame.from_ndarray(wave[np.newaxis], format="fltp", layout="mono")

@@ -56,7 +56,7 @@ _GET_AGAIN = "Get the file again, or leave it out."
 _ENCODE = "Re-encode it (prepare_data.py encode)."
 _NOTHING = ""
 JOIN = (
-    "It was joined from several recordings, and only the first is read. Give it one clock: "
+    "It was joined from several recordings, and only the first is read. Re-encode it to one timeline: "
     "ffmpeg -i FILE OUT.mp4"
 )
 """What to do about a file whose time starts again."""
@@ -99,7 +99,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     ),
     "no_video": ProblemKind("note", "audio only", _NOTHING),
     "mostly_silent": ProblemKind("note", "silent for more than half of the time", _NOTHING),
-    "blank": ProblemKind("note", "no picture to be seen (one color)", "Look at it."),
+    "blank": ProblemKind("note", "blank video (one color)", "Check it by eye."),
     "offset": ProblemKind(
         "note", "video and audio start at different times", "Nothing: timestamps are honored."
     ),
@@ -114,7 +114,7 @@ PROBLEMS: dict[str, ProblemKind] = {
         "note", "container without timestamps", "Nothing: frames are dated by their order."
     ),
     "several_tracks": ProblemKind("note", "several tracks of a kind", _NOTHING),
-    "small": ProblemKind("note", "small picture", "Nothing: crops are upscaled."),
+    "small": ProblemKind("note", "small frames", "Nothing: crops are upscaled."),
 }
 """By code."""
 

@@ -244,7 +244,7 @@ def _is_usable(stream: Any) -> bool:
 
 
 def is_plausible_rate(sample_rate_hz: int) -> bool:
-    """Whether audio of that rate exists; a damaged header may ask for gigabytes of zeros.
+    """Whether the sample rate is plausible; a damaged header may lead to gigabytes of zeros.
 
     Args:
         sample_rate_hz: The rate.

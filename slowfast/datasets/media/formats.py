@@ -1,4 +1,4 @@
-"""Formats, by FFmpeg's names, that do not tell when each frame appears, and what is done about it.
+"""Formats, by FFmpeg's names, that do not store presentation times, and how they are handled.
 
 Raw streams are a codec's own bytes without a container.
 """

@@ -1,4 +1,4 @@
-"""From a decoded frame to the RGB picture that is to be seen.
+"""Conversion of a decoded frame to the RGB image that is displayed.
 
 Legend: H W height and width.
 """
@@ -28,7 +28,7 @@ _KNOWN_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
 _BT2020_CONSTANT = 10
 
 _MAX_PIXEL_ASPECT = 10.0
-"""Damaged headers hold more, and pictures of a gigabyte would come of it."""
+"""Damaged headers may have larger values, which would lead to frames of a gigabyte."""
 
 
 class FrameConverter:

@@ -29,7 +29,7 @@ _SEEKS_ONCE = frozenset({"ogg"})
 """Formats whose packets FFmpeg gives wrong times when it has read others before the seek."""
 
 _OF_PCM = frozenset({"w64", "wav"})
-"""Formats that FFmpeg seeks in by bytes, which tells the time of PCM alone."""
+"""Formats in which FFmpeg seeks by bytes, which gives the time only for PCM."""
 
 _MAX_TICK = 2**62
 
@@ -196,7 +196,7 @@ class PacketSource:
     def _after_read_error(self) -> None:
         self.errors += 1
         self._errors_in_row += 1
-        # A generator that has raised is over; a new one goes on where the demuxer stands.
+        # A generator that has raised is finished; a new one continues at the demuxer's position.
         self._packets = demux(self.file.container, [self.stream])
         if self._errors_in_row >= _MAX_READ_ERRORS:
             self.finished = True

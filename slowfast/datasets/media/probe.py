@@ -48,17 +48,17 @@ class MediaInfo(NamedTuple):
             end before. 0 without video, as all numbers of a track that is not there.
         audio_start_sec: When the audio starts.
         audio_end_sec: When the audio ends.
-        width: Of the upright picture with square pixels, in pixels.
-        height: Of the upright picture with square pixels, in pixels.
+        width: Width of the upright frames with square pixels, in pixels.
+        height: Height of the upright frames with square pixels, in pixels.
         rotation: Degrees, counter-clockwise, that frames are turned to be upright: 0, 90, 180, 270.
         pixel_aspect: Width of a coded pixel by its height; honored in ``width``.
-        fps: Mean frame rate, in Hz; 0 where the container does not tell.
+        fps: Mean frame rate, in Hz; 0 if the container does not state it.
         video_codec: Name of the decoder, or "".
         audio_codec: Name of the decoder, or "".
         sample_rate_hz: Of the track, before resampling.
         channels: Of the track, before mixing.
         container: FFmpeg's name of the format.
-        zero_sec: Where the clock's zero is in container time.
+        zero_sec: Zero of presentation time, in seconds of container time.
         num_video_tracks: Video tracks that could be read; one of them is.
         num_audio_tracks: Audio tracks that could be read; one of them is.
     """

@@ -38,7 +38,7 @@ _TOLERANCE_SEC = 5e-4
 """Half the rounding of containers that count in milliseconds."""
 
 _FRAMES_TO_TELL = 64
-"""Frames from the beginning that tell whether times go back."""
+"""Number of frames at the start that are checked for times that go back."""
 
 _STATEFUL_PIXELS = frozenset({"pal8"})
 """Pixel formats of which a packet does not hold all: the palette came before it."""

@@ -1,10 +1,10 @@
 """Re-encoding one media file for training: small, with many keyframes, in step with its audio.
 
-Frames and audio come from the project's own reader: upright, with square pixels, on the file's own
-clock. Each frame keeps its instant (late tracks, varying rates), and the audio is written from the
-instant it starts at. A file counts only when it is complete: it is written under a temporary name,
-locked while that lasts, opened again, and then renamed. In its comment it carries what it was made
-from and how, so that a later run knows what is done.
+Frames and audio come from ``MediaReader``: upright, with square pixels, on a shared PTS timeline.
+Each frame keeps its time (start-time offsets, variable frame rates), and the audio keeps its start
+time. Only complete files are kept: a copy is written under a temporary name with a lock, opened for
+a check, and then renamed. Its comment records the original and the settings, so that a later run
+can skip it.
 
 Legend: H W height and width, n samples.
 """
@@ -110,7 +110,7 @@ def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Bea
 def _write_target(target: Path) -> Iterator[Path]:
     """Give a temporary path that replaces a copy when the block ends well.
 
-    It is locked: that ends with the process, however that ends, and tells what is left over.
+    It is locked until the process ends, so that an unlocked temporary file is known to be stale.
     """
     with atomic_path(target) as temporary, temporary.open("ab") as claim:
         fcntl.flock(claim, fcntl.LOCK_EX)
@@ -313,7 +313,7 @@ def _verify(file: Path, copy: Copy) -> None:
     """Open a copy and read its end.
 
     Raises:
-        OSError: If it is not whole.
+        OSError: If it is not complete.
     """
     try:
         with open_media(file) as reader:

@@ -1,8 +1,8 @@
 """From checked files to ``train.csv``, ``val.csv``, ``test.csv`` and ``classes.txt``.
 
-Folders named train, val and test are kept as splits. Otherwise files are drawn, class by class, by
-a hash of the seed and of their relative path without its suffix: the same files and seed give the
-same split, on any machine, for originals and for re-encoded copies. Duplicates stay together.
+Folders named train, val and test are kept as splits. Otherwise the files of each class are split by
+a hash of the seed and of their relative path without suffix: the same files and seed give the same
+split, on any machine, for originals and for re-encoded copies. Duplicates stay in one split.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def make_index(
         split = splits.get(Path(name).parts[0])
         reason = _why_not(report, group, settings) or _why_nowhere(name, split, bool(splits))
         if not reason and has_videos and report.picture is None:
-            reason = "audio alone, among videos"
+            reason = "audio-only, among videos"
         if reason:
             left_out[reason].append(report.path)
             continue
@@ -107,7 +107,7 @@ def make_index(
         reasons = ", ".join(f"{reason} ({len(paths)})" for reason, paths in left_out.items())
         raise UserError(f"{folder}: no file is left for training: {reasons}.")
     if not splits:
-        files = _draw(files, settings)
+        files = _assign_splits(files, settings)
     rows: dict[str, list[tuple[str, int]]] = {split: [] for split in SPLITS}
     for file in files:
         rows[file.split or ""].append((file.name if settings.relative else file.path, file.label))
@@ -179,8 +179,8 @@ def _by_group(files: Iterable[_File]) -> list[list[_File]]:
     return list(groups.values())
 
 
-def _draw(files: Sequence[_File], settings: IndexSettings) -> list[_File]:
-    """Draw the splits of every class; return the files in their order, each with its split."""
+def _assign_splits(files: Sequence[_File], settings: IndexSettings) -> list[_File]:
+    """Split the files of every class; return the files in their order, each with its split."""
     by_label: dict[int, list[list[_File]]] = defaultdict(list)
     for same in _by_group(files):
         by_label[same[0].label].append(same)
@@ -212,15 +212,15 @@ def _remarks(
     files: Sequence[_File], class_names: Sequence[str], *, has_splits: bool
 ) -> Iterable[str]:
     if has_splits:
-        yield "The splits are those of the folders train, val and test; nothing was drawn."
+        yield "The splits are the folders train, val and test; no random split was made."
     if not class_names:
-        yield "No labels: the files do not all are in folders of classes, or none were wanted."
+        yield "No labels: some files are in no class folder, or --no-labels is set."
     groups = _by_group(files)
     torn = [same for same in groups if len({file.split for file in same}) > 1]
     if torn:
         yield (
             f"Duplicates are in several splits ({len(torn)}), {_named(torn[0])} for "
-            "example: testing on what was trained on flatters. See --drop-duplicates."
+            "example: results on training files are too high. See --drop-duplicates."
         )
     mixed = [same for same in groups if len({file.label for file in same}) > 1]
     if mixed:

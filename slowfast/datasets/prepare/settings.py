@@ -27,12 +27,12 @@ class CheckSettings(NamedTuple):
 
 
 class EncodeSettings(NamedTuple):
-    """What the copies are like.
+    """Settings of the re-encoded copies.
 
     Attributes:
-        short_side: Of the picture, in pixels, even; smaller pictures keep their size.
-        gop: Frames from one keyframe to the next, at most.
-        crf: x264's constant rate factor, 0 to 51; higher is smaller and worse.
+        short_side: Short side of the frames, in pixels, even; smaller frames keep their size.
+        gop: Largest distance between keyframes, in frames.
+        crf: x264's constant rate factor, 0 to 51; higher means smaller files of lower quality.
         preset: One of PRESETS.
         audio_rate_hz: Sample rate of the audio.
         audio_kbps: Bit rate of the audio, in kilobits per second.
@@ -47,16 +47,16 @@ class EncodeSettings(NamedTuple):
 
 
 class IndexSettings(NamedTuple):
-    """Which files go where.
+    """Settings of the selection and the split of files.
 
     Attributes:
-        val_fraction: Share of the files for validation, in [0, 1).
-        test_fraction: Share of the files for testing, in [0, 1).
-        seed: Which of them.
+        val_fraction: Fraction of the files for validation, in [0, 1).
+        test_fraction: Fraction of the files for testing, in [0, 1).
+        seed: Seed of the split.
         require_sound: Leave out files without audio, and silent ones.
         min_sec: Leave out shorter files.
-        drop_duplicates: Keep only the first of files that are the same.
-        no_labels: Do not take the names of folders for classes.
+        drop_duplicates: Keep only the first of several equal files.
+        no_labels: Do not use folder names as classes.
         relative: Write paths relative to the folder, for DATA.PATH_PREFIX.
     """
 

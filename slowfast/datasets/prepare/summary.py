@@ -103,32 +103,32 @@ def _statistics(reports: Sequence[MediaReport]) -> str:
     usable = [report for report in reports if report.is_usable]
     if not usable:
         return ""
-    pictures = [report.picture for report in usable if report.picture is not None]
-    sounds = [report.sound for report in usable if report.sound is not None]
+    videos = [report.picture for report in usable if report.picture is not None]
+    audios = [report.sound for report in usable if report.sound is not None]
     lines = ["Usable files"]
-    if pictures:
+    if videos:
         lines += [
-            _line("video", _lengths([picture.length_sec for picture in pictures])),
-            _line("pictures", _most(f"{p.width}x{p.height}" for p in pictures)),
-            _line("rates", _most(f"{p.fps:.4g} Hz" for p in pictures)),
-            _line("codecs", _most(picture.codec for picture in pictures)),
+            _line("video", _lengths([video.length_sec for video in videos])),
+            _line("frames", _most(f"{video.width}x{video.height}" for video in videos)),
+            _line("frame rate", _most(f"{video.fps:.4g} Hz" for video in videos)),
+            _line("codecs", _most(video.codec for video in videos)),
         ]
-        gaps = [p.keyframe_frames for p in pictures if p.keyframe_frames is not None]
+        gaps = [v.keyframe_frames for v in videos if v.keyframe_frames is not None]
         if gaps:
             text = f"every {statistics.median(gaps):g} frames (median of the longest distances)"
             lines.append(_line("keyframes", f"{text}, at most {max(gaps)} apart"))
-    if sounds:
+    if audios:
         silent = sum("silent" in report.codes for report in usable)
         lines += [
-            _line("audio", _lengths([sound.length_sec for sound in sounds])),
+            _line("audio", _lengths([audio.length_sec for audio in audios])),
             _line(
-                "formats", _most(f"{s.codec} {s.sample_rate_hz} Hz x{s.channels}" for s in sounds)
+                "formats", _most(f"{a.codec} {a.sample_rate_hz} Hz x{a.channels}" for a in audios)
             ),
-            _line("silent", f"{silent} of {len(sounds)} audio tracks throughout"),
+            _line("silent", f"{silent} of {len(audios)} audio tracks throughout"),
         ]
     offsets = [report.audio_offset_sec for report in usable if report.audio_offset_sec is not None]
     if offsets:
-        text = f"audio starts {min(offsets):+.3f} to {max(offsets):+.3f} s after the picture"
+        text = f"audio starts {min(offsets):+.3f} to {max(offsets):+.3f} s after the video"
         lines.append(_line("offsets", f"{text}, median {statistics.median(offsets):+.3f} s"))
     return "\n".join([*lines, ""])
 

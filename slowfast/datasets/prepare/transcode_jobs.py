@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
-"""Faults of the folder that is written to: every further file would fail alike."""
+"""Errors of the output folder: every further file would fail in the same way."""
 
 _LOST_SEC = 0.1
-"""Containers tell where a track ends to no more than that."""
+"""Accuracy of the end of a track in containers, in seconds."""
 
 _FAULTS = (OSError, av.FFmpegError, UnicodeError, ValueError)
 
@@ -71,14 +71,14 @@ class TranscodeOutcome(NamedTuple):
 
 
 def check_folders(folder: Path, out: Path) -> None:
-    """Make sure that copies cannot get among the originals.
+    """Check that copies cannot be written among the originals.
 
     Args:
-        folder: Where the originals are.
-        out: Where the copies go.
+        folder: The folder of the originals.
+        out: The folder of the copies.
 
     Raises:
-        UserError: If one of the two is, or is in, the other.
+        UserError: If one of the folders is, or is in, the other.
     """
     originals, copies = folder.resolve(), out.resolve()
     if copies == originals or copies.is_relative_to(originals):
@@ -88,27 +88,27 @@ def check_folders(folder: Path, out: Path) -> None:
         )
     if originals.is_relative_to(copies):
         raise UserError(
-            f"--out: {out} holds the folder of the originals ({folder}). Name an empty folder "
+            f"--out: {out} contains the folder of the originals ({folder}). Name an empty folder "
             "next to it: originals are never touched."
         )
 
 
 def plan_copies(folder: Path, files: Sequence[str], out: Path) -> list[TranscodeJob]:
-    """Say where each copy goes: the same folders and names, with the suffix .mp4 (audio: .m4a).
+    """Choose the path of each copy: the same folders and names, with suffix .mp4 (audio: .m4a).
 
-    Where two originals differ in their suffix only, their copies keep it: ``a.avi.mp4``.
+    If two originals differ only in their suffix, their copies keep it: ``a.avi.mp4``.
 
     Args:
-        folder: Where the originals are.
+        folder: The folder of the originals.
         files: Their absolute paths.
-        out: Where the copies go.
+        out: The folder of the copies.
 
     Returns:
-        A plan per file, in their order.
+        A job per file, in their order.
 
     Raises:
-        UserError: If a copy would come to lie among the originals, through a link in ``out``, or
-            two copies in one place.
+        UserError: If a copy would be written among the originals, through a link in ``out``, or
+            two copies to the same path.
     """
     names = [Path(os.path.relpath(file, folder.absolute())) for file in files]
     usual = [name.with_suffix(_suffix(name)) for name in names]
@@ -161,7 +161,7 @@ def encode_all(
         if result.status == "fatal":
             raise UserError(
                 f"--out: cannot write {result.plan.target}: {result.reason}. When that is fixed, "
-                "the same command goes on where this one stopped."
+                "the same command resumes where this one stopped."
             )
         yield result
 
