@@ -143,7 +143,7 @@ def read_csv_lines(file: Path) -> Iterator[tuple[str, list[str]]]:
     """Read a csv; lines that are empty or start with ``#`` are left out.
 
     Args:
-        file: The csv; space behind its commas does not count.
+        file: The csv; spaces after its commas are ignored.
 
     Yields:
         ``file:line``, and the stripped values.

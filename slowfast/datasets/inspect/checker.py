@@ -1,4 +1,4 @@
-"""The media checker: what is in a file, what is wrong with it, and what to do about that.
+"""The media checker: the content of a file, its problems, and their remedies.
 
 >>> report = inspect_media("clip.mp4")
 >>> report.is_usable, report.duration_sec, report.audio_offset_sec
@@ -6,12 +6,12 @@
 >>> for problem in report.problems:
 ...     print(problem.severity, problem.reason, problem.remedy)
 
-Files are read by the loader's own reader, so what is found here is what training will meet. A bad
-file is a report, never an exception. Levels:
+Files are read by the reader of the loader, so the checker finds the problems that training would
+have. A bad file gives a report, never an exception. Levels:
 
 * "headers": what the container declares; one frame is decoded. Milliseconds.
 * "sample": also the packets of the full file (frame rate, keyframes, where it ends), frames at
-  five places up to the very end, audio up to a minute, and prints to find duplicates by.
+  five positions up to the end, audio up to a minute, and fingerprints to find duplicates.
 * "full": also every frame and every sample.
 """
 
@@ -46,7 +46,7 @@ __all__ = ["inspect_media"]
 _HASH_BLOCK = 1 << 20
 
 _USABLE_SHARE = 0.25
-"""A track of which less can be read makes a file unusable."""
+"""A file is unusable if less than this fraction of a track can be read."""
 
 _AUDIO_LOST_SEC, _AUDIO_LOST = 0.1, 0.02
 _TRUNCATED_SEC = 0.5
@@ -60,7 +60,7 @@ _BLANK = 1.0
 
 
 class _Evidence(NamedTuple):
-    """What was found out next to the facts that are reported; None what was not looked for."""
+    """Findings that are not part of the report; None if they were not computed."""
 
     packets: PacketFacts | None = None
     seen: FrameStats | None = None
@@ -69,18 +69,18 @@ class _Evidence(NamedTuple):
 def inspect_media(
     path: str | Path, *, level: str = "sample", beat: Beat | None = None
 ) -> MediaReport:
-    """Find out what is in a media file and what is wrong with it.
+    """Check a media file.
 
     Args:
         path: The file.
-        level: One of LEVELS: how closely to look.
+        level: One of LEVELS.
         beat: Called regularly, to report progress; None: no progress reports.
 
     Returns:
-        The report. A file that cannot be used, or is not there, has a problem of severity "error".
+        The report. A file that is unusable or missing has a problem of severity "error".
 
     Raises:
-        ValueError: If there is no such level.
+        ValueError: If the level does not exist.
     """
     if level not in LEVELS:
         raise ValueError(f"level: got {level!r}; expected one of {', '.join(LEVELS)}.")
@@ -101,20 +101,20 @@ def _inspect(report: MediaReport, beat: Beat | None) -> MediaReport:
     evidence, wave = _Evidence(), np.zeros(0, np.float32)
     with open_media(report.path, beat=beat) as reader:
         info = reader.info
-        picture = _video_facts(info) if info.has_video else None
-        sound = _audio_facts(info) if info.has_audio else None
-        if is_close and picture is not None:
+        video = _video_facts(info) if info.has_video else None
+        audio = _audio_facts(info) if info.has_audio else None
+        if is_close and video is not None:
             packets = walk_packets(reader.path, info.zero_sec, beat)
             evidence = _Evidence(packets, sample_frames(reader, info.fps))
-            picture = _with_evidence(picture, evidence)
-            picture = decode_all(reader, picture) if is_full else picture
-        if is_close and sound is not None:
-            sound, wave = listen(reader, sound, everywhere=is_full)
+            video = _with_evidence(video, evidence)
+            video = decode_all(reader, video) if is_full else video
+        if is_close and audio is not None:
+            audio, wave = listen(reader, audio, everywhere=is_full)
     report = dataclasses.replace(
         report,
         container=info.container,
-        picture=picture,
-        sound=sound,
+        picture=video,
+        sound=audio,
         file_hash=_hash(report.path, beat) if is_close else "",
         video_hash=video_hash(evidence.seen.frames) if evidence.seen else "",
         audio_fingerprint=audio_fingerprint(wave, info.sample_rate_hz) if len(wave) else "",
@@ -195,7 +195,7 @@ def _damage_of_video(facts: VideoFacts, evidence: _Evidence) -> Iterator[MediaPr
             yield problem("damaged", f"its video cannot be decoded at {where}")
     if facts.damaged_frames:
         where = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in facts.damaged_sec[:3])
-        text = f"{facts.damaged_frames} damaged frames next to {facts.num_frames} whole ones"
+        text = f"{facts.damaged_frames} damaged frames, {facts.num_frames} complete ones"
         yield problem("damaged", f"{text} ({where})" if where else text)
     if packets is None:
         return
@@ -253,20 +253,20 @@ def _problems_of_audio(facts: AudioFacts) -> Iterator[MediaProblem]:
         yield problem("mostly_silent", f"silent for {facts.silent_share:.0%} of the time")
 
 
-def _problems_of_both(picture: VideoFacts, sound: AudioFacts) -> Iterator[MediaProblem]:
-    offset = sound.start_sec - picture.start_sec
+def _problems_of_both(video: VideoFacts, audio: AudioFacts) -> Iterator[MediaProblem]:
+    offset = audio.start_sec - video.start_sec
     if abs(offset) > _OFFSET_SEC:
         first = "later" if offset > 0 else "earlier"
         yield problem("offset", f"its audio starts {abs(offset):.2f} s {first} than its video")
-    apart = sound.end_sec - picture.end_sec
+    apart = audio.end_sec - video.end_sec
     if abs(apart) > _ENDS_APART_SEC:
         first = "later" if apart > 0 else "earlier"
         yield problem("ends_apart", f"its audio ends {abs(apart):.2f} s {first} than its video")
-    both = min(sound.end_sec, picture.end_sec) - max(sound.start_sec, picture.start_sec)
-    if both < 0.5 * picture.length_sec:
+    both = min(audio.end_sec, video.end_sec) - max(audio.start_sec, video.start_sec)
+    if both < 0.5 * video.length_sec:
         yield problem(
             "sound_covers_little",
-            f"audio during {max(0.0, both):.2f} s of {picture.length_sec:.2f} s of video",
+            f"audio during {max(0.0, both):.2f} s of {video.length_sec:.2f} s of video",
         )
 
 

@@ -39,7 +39,7 @@ _LOW_HZ, _HIGH_HZ = 200.0, 3600.0
 _FRAME_SEC = 0.04
 _INAUDIBLE, _FAINTEST = 1e-4, 1e-6
 _MIN_HEARD = 8
-"""Of 15 changes so many must lie within audio, not silence."""
+"""Of 15 changes, this many must be in audio that is not silent."""
 
 _VIDEO_BITS, _AUDIO_BITS = _SIDE * _SIDE, _BANDS - 1
 _WORDS_PER_PIECE = 4

@@ -1,4 +1,4 @@
-"""What the packets of a video track tell the media checker, without decoding them."""
+"""Statistics of the packets of a video track, without decoding, for the media checker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _JUMP_BACK_SEC = 1.0
 
 
 class PacketFacts(NamedTuple):
-    """What the packets of a video track tell, without decoding.
+    """Statistics of the packets of a video track, without decoding.
 
     Attributes:
         num_frames: Packets that hold a frame to be shown.
@@ -39,7 +39,7 @@ class PacketFacts(NamedTuple):
         keyframe_frames: Most frames from one keyframe to the next, or to the end.
         end_sec: Where the last frame ends, in presentation time.
         jumps_back: Whether time starts again inside the file.
-        is_cut_short: Whether the container lists frames behind the file's end.
+        is_cut_short: Whether the container lists frames after the end of the file.
     """
 
     num_frames: int
@@ -57,11 +57,11 @@ def walk_packets(path: str | Path, zero_sec: float, beat: Beat | None) -> Packet
 
     Args:
         path: The file.
-        zero_sec: Zero of the file's clock, in container time.
+        zero_sec: Zero of presentation time, in seconds of container time.
         beat: Called now and then.
 
     Returns:
-        What they tell; None when there is no packet.
+        The statistics; None if there is no packet.
 
     Raises:
         MediaError: If the file cannot be opened.

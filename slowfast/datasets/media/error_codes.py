@@ -1,7 +1,7 @@
-"""What can be wrong with a media file, in words: one vocabulary for loader, checker and tools.
+"""The problems of media files, shared by loader, checker and tools.
 
-Each problem has a code, a severity, a reason in plain language and a remedy. The loader records the
-reason in ``bad_media.csv``; the checker (``inspect``) reports all four.
+Each problem has a code, a severity, a reason and a remedy. The loader records the reason in
+``bad_media.csv``; the checker (``inspect``) reports all four.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ __all__ = [
 ]
 
 SEVERITIES = ("error", "warning", "note")
-"""Unusable; usable with care; good to know. The gravest first."""
+"""Unusable; usable with care; good to know. The most severe first."""
 
 
 class ProblemKind(NamedTuple):
-    """One entry of the vocabulary.
+    """A kind of problem.
 
     Attributes:
         severity: One of SEVERITIES.
-        title: What is wrong, for a table of counts.
-        remedy: What to do about it; "" when there is nothing to do.
+        title: Short description, for a table of counts.
+        remedy: What to do about it; "" if there is nothing to do.
     """
 
     severity: str
@@ -37,13 +37,13 @@ class ProblemKind(NamedTuple):
 
 
 class MediaProblem(NamedTuple):
-    """Something wrong with a file.
+    """A problem of a file.
 
     Attributes:
         code: Key of PROBLEMS.
         severity: One of SEVERITIES.
         reason: What is wrong with this file, in one line.
-        remedy: What to do about it; "" when there is nothing to do.
+        remedy: What to do about it; "" if there is nothing to do.
     """
 
     code: str
@@ -56,8 +56,8 @@ _GET_AGAIN = "Get the file again, or leave it out."
 _ENCODE = "Re-encode it (prepare_data.py encode)."
 _NOTHING = ""
 JOIN = (
-    "It was joined from several recordings, and only the first is read. Re-encode it to one timeline: "
-    "ffmpeg -i FILE OUT.mp4"
+    "It was joined from several recordings, and only the first is read. Re-encode it to one "
+    "timeline: ffmpeg -i FILE OUT.mp4"
 )
 """What to do about a file whose time starts again."""
 
@@ -101,17 +101,17 @@ PROBLEMS: dict[str, ProblemKind] = {
     "mostly_silent": ProblemKind("note", "silent for more than half of the time", _NOTHING),
     "blank": ProblemKind("note", "blank video (one color)", "Check it by eye."),
     "offset": ProblemKind(
-        "note", "video and audio start at different times", "Nothing: timestamps are honored."
+        "note", "video and audio start at different times", "Nothing: timestamps are used."
     ),
     "ends_apart": ProblemKind("note", "video and audio end at different times", _NOTHING),
     "short": ProblemKind("note", "shorter than a second", "Leave it out with --min-sec."),
     "variable_rate": ProblemKind(
-        "note", "variable frame rate", "Nothing: frames are taken by their timestamps."
+        "note", "variable frame rate", "Nothing: frames are read by their timestamps."
     ),
     "low_rate": ProblemKind("note", "few frames per second", "Nothing: frames are repeated."),
     "sparse_keyframes": ProblemKind("note", "keyframes far apart: slow to read", _ENCODE),
     "no_timestamps": ProblemKind(
-        "note", "container without timestamps", "Nothing: frames are dated by their order."
+        "note", "container without timestamps", "Nothing: frames get times from their order."
     ),
     "several_tracks": ProblemKind("note", "several tracks of a kind", _NOTHING),
     "small": ProblemKind("note", "small frames", "Nothing: crops are upscaled."),
@@ -120,27 +120,27 @@ PROBLEMS: dict[str, ProblemKind] = {
 
 
 def problem(code: str, detail: str = "") -> MediaProblem:
-    """Name a problem of a file.
+    """Build a problem of a file.
 
     Args:
         code: Key of PROBLEMS.
-        detail: What is wrong with this very file; "": the title says it.
+        detail: What is wrong with this file; "": the title of the kind.
 
     Returns:
         The problem.
 
     Raises:
-        KeyError: If there is no such code.
+        KeyError: If the code does not exist.
     """
     kind = PROBLEMS[code]
     return MediaProblem(code, kind.severity, detail or kind.title, kind.remedy)
 
 
 def worker_crash_message(exit_code: int | None) -> str:
-    """Say that a file has killed the process that decoded it.
+    """Return the reason for a file that killed the process that decoded it.
 
     Args:
-        exit_code: Of the process; negative: the signal.
+        exit_code: Exit code of the process; negative: the signal.
 
     Returns:
         One line.
@@ -149,11 +149,11 @@ def worker_crash_message(exit_code: int | None) -> str:
 
 
 def timeout_message(limit_sec: float, setting: str) -> str:
-    """Say that a file was given up because it took too long.
+    """Return the reason for a file whose decoding took too long.
 
     Args:
-        limit_sec: The limit.
-        setting: The key or option that sets it.
+        limit_sec: The time limit, in seconds.
+        setting: The config key or option of the limit.
 
     Returns:
         One line.

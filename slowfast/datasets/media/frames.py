@@ -19,24 +19,25 @@ from slowfast.utils.io import Closing
 
 __all__ = ["FrameFolder"]
 
-_SLACK_SEC = 5e-4  # as of MediaReader.read_video
+_SLACK_SEC = 5e-4  # the same tolerance as in MediaReader.read_video
 
 
 class FrameFolder(Closing):
-    """Numbered images as a video; reads as ``MediaReader`` does.
+    """Numbered images as a video, with the interface of ``MediaReader``.
 
-    Frame n is shown from (n - first) / fps on, so that a missing number holds the frame before it.
-    Audio is a file in the folder, or one next to it with the same name; both start together.
+    Frame n is displayed from (n - first) / fps on; if a number is missing, the frame before it is
+    repeated. Audio is a file in the folder, or one next to it with the same name; video and audio
+    start together.
 
     Args:
         path: The folder.
         fps: Frame rate, in Hz.
 
     Attributes:
-        path: As given.
+        path: The folder.
 
     Raises:
-        MediaError: If it holds no numbered images, or those of several videos.
+        MediaError: If the folder has no numbered images, or those of several videos.
     """
 
     def __init__(self, path: str | Path, fps: float) -> None:
@@ -70,11 +71,12 @@ class FrameFolder(Closing):
     def read_video(
         self, times_sec: NDArray[np.floating], *, short_side: int | None = None
     ) -> NDArray[np.uint8]:
-        """Return the frame on display at each instant.
+        """Return the frame displayed at each time.
 
         Args:
             times_sec: (T,), ascending, in seconds.
-            short_side: Frames are scaled to this short side, never up, in pixels; None: full size.
+            short_side: Short side that frames are downscaled to, in pixels; smaller frames keep
+                their size. None: full size.
 
         Returns:
             uint8 (T, H, W, 3), RGB.
@@ -93,15 +95,15 @@ class FrameFolder(Closing):
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
     ) -> tuple[NDArray[np.float32], float]:
-        """Return a window of the audio; zeros and 0 where there is none.
+        """Return a window of the audio; zeros and 0 if there is no audio.
 
         Args:
-            start_sec: Where it starts, in seconds.
+            start_sec: Start of the window, in seconds.
             num_samples: N.
-            sample_rate_hz: Wanted rate.
+            sample_rate_hz: Sample rate of the output.
 
         Returns:
-            float32 (N,) in [-1, 1], and the share of the window that is inside the track.
+            float32 (N,) in [-1, 1], and the fraction of the window that is inside the track.
         """
         audio = self._open_audio()
         if audio is None:

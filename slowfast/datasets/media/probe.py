@@ -1,4 +1,4 @@
-"""What a media file holds, and from when to when."""
+"""Properties of a media file, and start and end of its tracks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["MediaInfo", "track_spans"]
 _WITH_TABLE = frozenset(
     "aiff ape asf avi caf flac gif matroska mov nut ogg rm tta voc w64 wav wv xwma".split()
 )
-"""Formats that store how long a track lasts, by FFmpeg's names (mp4 is one with mov)."""
+"""Formats that store the duration of a track, by FFmpeg's names (mov includes mp4)."""
 
 _PADDING_SEC = 0.1
 """The encoder's padding at an MP3's end is shorter; a header that knows it leaves it out."""
@@ -31,36 +31,36 @@ _PADDING_SEC = 0.1
 _MIN_BYTES = 10_000
 
 _TAILS_SEC = (1.0, 10.0, math.inf)
-"""Packets are looked at from so long before the file's end, in turn, to find a track's end."""
+"""How long before the end of the file packets are read, in turn, to find the end of a track."""
 
 
 class MediaInfo(NamedTuple):
-    """Facts of a media file.
+    """Properties of a media file.
 
-    Times are in seconds of presentation time. Its zero is the first instant that the video or
-    the audio presents, whichever comes first; both are placed on it by their timestamps.
+    Times are in seconds of presentation time, relative to the first frame or audio sample,
+    whichever comes first. Video and audio share this timeline.
 
     Attributes:
-        has_video: Whether there is a video track; covers and thumbnails are none.
+        has_video: Whether there is a video track; covers and thumbnails do not count.
         has_audio: Whether there is an audio track.
-        video_start_sec: When the first frame appears.
-        video_end_sec: When the last frame disappears, as the container tells; a damaged file may
-            end before. 0 without video, as all numbers of a track that is not there.
-        audio_start_sec: When the audio starts.
-        audio_end_sec: When the audio ends.
+        video_start_sec: Start of the first frame.
+        video_end_sec: End of the last frame, as stated by the container; a damaged file may end
+            earlier. All numbers of a missing track are 0.
+        audio_start_sec: Start of the audio.
+        audio_end_sec: End of the audio.
         width: Width of the upright frames with square pixels, in pixels.
         height: Height of the upright frames with square pixels, in pixels.
-        rotation: Degrees, counter-clockwise, that frames are turned to be upright: 0, 90, 180, 270.
-        pixel_aspect: Width of a coded pixel by its height; honored in ``width``.
+        rotation: Counterclockwise rotation that makes frames upright, in degrees: 0, 90, 180, 270.
+        pixel_aspect: Width of a coded pixel divided by its height; already applied to ``width``.
         fps: Mean frame rate, in Hz; 0 if the container does not state it.
         video_codec: Name of the decoder, or "".
         audio_codec: Name of the decoder, or "".
-        sample_rate_hz: Of the track, before resampling.
-        channels: Of the track, before mixing.
+        sample_rate_hz: Sample rate of the track, before resampling.
+        channels: Number of channels of the track, before mixing.
         container: FFmpeg's name of the format.
         zero_sec: Zero of presentation time, in seconds of container time.
-        num_video_tracks: Video tracks that could be read; one of them is.
-        num_audio_tracks: Audio tracks that could be read; one of them is.
+        num_video_tracks: Number of readable video tracks; one of them is read.
+        num_audio_tracks: Number of readable audio tracks; one of them is read.
     """
 
     has_video: bool
@@ -85,18 +85,18 @@ class MediaInfo(NamedTuple):
 
     @property
     def duration_sec(self) -> float:
-        """When the longer of the two tracks ends."""
+        """End of the longer of the two tracks, in seconds."""
         return max(self.video_end_sec, self.audio_end_sec)
 
 
 def track_spans(file: MediaFile) -> dict[int, Span]:
-    """Find from when to when the chosen tracks last.
+    """Find start and end of the selected tracks.
 
-    What the container declares is taken. Where that is nothing, or only a guess, the packets at the
-    file's end tell.
+    The times that the container declares are used. If it declares none, or only an estimate, the
+    packets at the end of the file are read.
 
     Args:
-        file: The open file; it is not moved.
+        file: The open file; its position does not change.
 
     Returns:
         A span per track index. A track without any packet has none.

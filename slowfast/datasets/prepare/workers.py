@@ -1,8 +1,8 @@
-"""Worker processes that outlive bad files: one that hangs or kills its process costs itself only.
+"""A pool of worker processes that survives bad files: a hang or crash only affects its own task.
 
-A thread for each process gives it one task at a time. A task that shows no sign of life for too
-long is ended together with its process, one whose process dies is noted, and the next task starts
-a new process.
+Each process has a thread that sends it one task at a time. If a task makes no progress for too
+long, its process is killed; if a process dies, its task is reported as crashed. The next task
+starts a new process.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _NO_TASK = object()
 
 
 class TaskResult(NamedTuple):
-    """A task that has come to its end.
+    """The result of a task.
 
     Attributes:
-        task: As given.
-        value: What the function returned; None after a failure.
-        code: "", or why there is no value: "hangs", "crashes" or "raises".
-        reason: In words; "" without a failure.
+        task: The task.
+        value: Return value of the function; None after a failure.
+        code: Kind of failure: "hangs", "crashes" or "raises"; "" without a failure.
+        reason: Description of the failure; "" without a failure.
     """
 
     task: Any
@@ -60,15 +60,15 @@ def run_tasks(
 ) -> Generator[TaskResult]:
     """Call a function for every task, in worker processes.
 
-    Close the iterator to end the processes early: a task that is being worked on is told to stop
-    by SystemExit, so that it can clean up.
+    Close the iterator to stop early: running tasks are stopped by SystemExit, so that they can
+    clean up.
 
     Args:
-        function: Called with a task and a ``Beat``, in a new Python process that imports it. What
-            it raises is reported; the others go on.
-        tasks: Anything that can be pickled; taken from as processes become free.
-        num_processes: Worker processes; 0: one per core.
-        timeout_sec: A task without a beat for so long is given up; 0: never.
+        function: Called with a task and a ``Beat``, in a new Python process that imports it. Its
+            exceptions are reported; other tasks continue.
+        tasks: Objects that can be pickled; consumed as processes become free.
+        num_processes: Number of worker processes; 0: one per core.
+        timeout_sec: Timeout of a task without a beat, in seconds; 0: none.
 
     Yields:
         Each task when it is done, in no particular order.
