@@ -10,6 +10,7 @@ from slowfast.models import rehearsal
 from slowfast.models.rehearsal import rehearse
 
 SMALL = "StiCA/small_pretrain.yaml"
+IDEAS = ("MODEL.POOLING", "transformer", "MODEL.FEATURE_AUG", "feature_crop")
 
 
 def load(name, *words):
@@ -55,7 +56,7 @@ def test_what_works_is_not_reported(name, monkeypatch):
     ],
 )
 def test_what_cannot_work_is_named_with_its_key(words, key, message):
-    cfg = load(SMALL, *words)
+    cfg = load(SMALL, *IDEAS, *words)
     (problem,) = rehearse(cfg, cfg.TRAIN.BATCH_SIZE, sample_shapes(cfg))
     assert problem.key == key
     assert message in problem.message
