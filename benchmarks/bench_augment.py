@@ -25,12 +25,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from slowfast.datasets import functional as view_module
-from slowfast.datasets.color import ColorJitter, ColorParams, color_matrix
-from slowfast.datasets.crop import Box, RandomResizedCrop
-from slowfast.datasets.functional import Blur, ViewParams, apply_view, crop_resize, use_one_thread
-from slowfast.datasets.preprocess import VideoPreprocess
-from slowfast.datasets.transform import TrainTransform
+from slowfast.datasets.preprocess.batch import VideoPreprocess
+from slowfast.datasets.views import functional as view_module
+from slowfast.datasets.views.color import ColorJitter, ColorParams, color_matrix
+from slowfast.datasets.views.crop import Box, RandomResizedCrop
+from slowfast.datasets.views.functional import (
+    Blur,
+    ViewParams,
+    apply_view,
+    crop_resize,
+    use_one_thread,
+)
+from slowfast.datasets.views.transform import TrainTransform
 
 OUT = Path(__file__).parent / "results" / "augment.json"
 NUM_FRAMES, HEIGHT, WIDTH, SIZE, VIEWS = 30, 144, 192, 112, 2

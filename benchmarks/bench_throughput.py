@@ -31,10 +31,10 @@ from torch import Tensor
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import CfgNode, UserError, load_config
-from slowfast.datasets.audio import sec_to_num_samples
 from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.decoding.audio_clip import sec_to_num_samples
 from slowfast.datasets.loader import construct_train_loader
-from slowfast.datasets.preprocess import build_preprocess
+from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.precision import Precision
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.optimizer import construct_optimizer

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from slowfast.config import CfgNode
 from slowfast.datasets.loader import construct_loader
-from slowfast.datasets.preprocess import build_preprocess
+from slowfast.datasets.preprocess.batch import build_preprocess
 
 COLUMNS = {
     "source": "nearest clip is of the same recording",

@@ -16,7 +16,7 @@ from slowfast.cli.train_job import run_training
 from slowfast.config import CfgNode, LoadedConfig, Problem, keys, load_config
 from slowfast.config.load import Change, is_demo
 from slowfast.config.projects import import_project
-from slowfast.datasets.views import sample_shapes
+from slowfast.datasets.views.sample_views import sample_shapes
 from slowfast.models.rehearsal import rehearse
 from slowfast.utils import distributed
 from slowfast.utils.env import choose_device, num_local_processes

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slowfast.config import CfgNode
-from slowfast.datasets.audio_clip import MIN_VALID_AUDIO, load_audio_clip
-from slowfast.datasets.clip_reader import ClipReader, open_row
-from slowfast.datasets.decode_cache import DecodedFiles
-from slowfast.datasets.labels import take_per_class
-from slowfast.datasets.manifest import Manifest, VideoRecord
-from slowfast.datasets.rows import EvalDataset, TrainDataset
-from slowfast.datasets.sampling import even_clip_starts, random_clip_start
+from slowfast.datasets.annotations.labels import take_per_class
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
+from slowfast.datasets.base import EvalDataset, TrainDataset
+from slowfast.datasets.decoding.audio_clip import MIN_VALID_AUDIO, load_audio_clip
+from slowfast.datasets.decoding.clip_reader import ClipReader, open_row
+from slowfast.datasets.decoding.decode_cache import DecodedFiles
+from slowfast.datasets.views.sampling import even_clip_starts, random_clip_start
 from slowfast.utils.random import STREAM_AUG_SEED, STREAM_CLIP, sample_rng
 
 __all__ = ["AudioEvalDataset", "AudioSettings", "AudioTrainDataset", "build_audio_dataset"]

@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from slowfast.config import CfgNode
-from slowfast.datasets.catalog.split_files import require_fold
+from slowfast.datasets.annotations.split_files import require_fold
 from slowfast.utils.registry import Registry
 
 __all__ = ["DATASET_REGISTRY", "SPLITS", "build_dataset", "has_split"]

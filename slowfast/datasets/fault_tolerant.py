@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
+from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.bad_media import BadMedia
-from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.media.reader import MediaError
+from slowfast.datasets.decoding.reader import MediaError
 from slowfast.datasets.sampler import Key
 from slowfast.utils.random import STREAM_REPLACEMENT, sample_rng
 

@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
+from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.bad_media import BadMediaLog
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.collate import LoadedBatch, collate
+from slowfast.datasets.decoding.error_codes import timeout_message, worker_crash_message
 from slowfast.datasets.fault_tolerant import FaultTolerantDataset, Heartbeat
-from slowfast.datasets.functional import use_one_thread
-from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.media.error_codes import timeout_message, worker_crash_message
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
+from slowfast.datasets.views.functional import use_one_thread
 from slowfast.utils import distributed
 from slowfast.utils.launch import local_world_size
 

@@ -11,23 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slowfast.config import CfgNode
-from slowfast.datasets.audio_clip import load_audio_clip
-from slowfast.datasets.clip_reader import ClipReader, open_row
-from slowfast.datasets.decode_cache import DecodedFiles
-from slowfast.datasets.labels import take_per_class
-from slowfast.datasets.manifest import Manifest, VideoRecord
-from slowfast.datasets.rows import EvalDataset, TrainDataset
-from slowfast.datasets.sampling import (
-    clip_duration_sec,
-    even_clip_starts,
-    frame_times,
-)
-from slowfast.datasets.transform import (
-    EvalTransform,
-    build_test_transform,
-    build_val_transform,
-)
-from slowfast.datasets.views import (
+from slowfast.datasets.annotations.labels import take_per_class
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
+from slowfast.datasets.base import EvalDataset, TrainDataset
+from slowfast.datasets.decoding.audio_clip import load_audio_clip
+from slowfast.datasets.decoding.clip_reader import ClipReader, open_row
+from slowfast.datasets.decoding.decode_cache import DecodedFiles
+from slowfast.datasets.views.sample_views import (
     AUDIO,
     SampleViews,
     ViewSpec,
@@ -35,6 +25,16 @@ from slowfast.datasets.views import (
     build_views,
     stack_labels,
     view_rng,
+)
+from slowfast.datasets.views.sampling import (
+    clip_duration_sec,
+    even_clip_starts,
+    frame_times,
+)
+from slowfast.datasets.views.transform import (
+    EvalTransform,
+    build_test_transform,
+    build_val_transform,
 )
 from slowfast.utils.random import STREAM_AUG_SEED, sample_rng
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from slowfast.config import CfgNode
 from slowfast.datasets.loader import construct_loader
-from slowfast.datasets.preprocess import build_preprocess
+from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.features import FeatureTable, extract_features
 from slowfast.engine.precision import Precision
 from slowfast.engine.protocols import PROTOCOL_REGISTRY

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
-from slowfast.datasets.labels import check_labels
+from slowfast.datasets.annotations.labels import check_labels
 from slowfast.datasets.loader import construct_train_loader, local_batch_size
-from slowfast.datasets.preprocess import build_preprocess
+from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.data_parallel import distribute, synchronized
 from slowfast.engine.grad_cache import backward_in_chunks
 from slowfast.engine.precise_bn import update_bn_stats

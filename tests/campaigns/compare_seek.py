@@ -25,9 +25,9 @@ from av.stream import Disposition
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from reference.plain_decode import decode_audio
 
-from slowfast.datasets.files import VIDEO_SUFFIXES, media_files
+from slowfast.datasets.annotations.files import VIDEO_SUFFIXES, media_files
+from slowfast.datasets.decoding.reader import MediaError, open_media
 from slowfast.datasets.inspect.checker import inspect_media
-from slowfast.datasets.media.reader import MediaError, open_media
 
 SIDE = 16
 LENGTH = 8

@@ -13,8 +13,8 @@ from helpers import worker_targets
 from helpers.media_files import Audio, Video, write_media
 
 from slowfast.cli.prepare_data import main, parse_arguments
-from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.media.reader import probe_media
+from slowfast.datasets.annotations.layouts import load_manifest
+from slowfast.datasets.decoding.reader import probe_media
 from slowfast.datasets.prepare import check as prepare_check
 from slowfast.datasets.prepare import transcode_jobs as prepare_copies
 

@@ -6,11 +6,11 @@ import pytest
 from helpers.data_files import data_cfg, listed, touch
 
 from slowfast.config import UserError
-from slowfast.datasets.catalog.annotations import (
+from slowfast.datasets.annotations.file_index import MediaIndex
+from slowfast.datasets.annotations.match import (
     Annotation,
     entries_to_manifest,
 )
-from slowfast.datasets.catalog.media_index import MediaIndex
 
 NAMES = [f"c/{number:02d}.avi" for number in range(20)]
 ENTRIES = [

@@ -6,7 +6,8 @@ import torch
 from reference import logfbank as oracle
 
 from slowfast.config import get_cfg
-from slowfast.datasets.audio import (
+from slowfast.datasets.decoding.audio_clip import sec_to_num_samples
+from slowfast.datasets.preprocess.spectrogram import (
     LOG_FLOOR,
     LogFilterbank,
     LogMelSpectrogram,
@@ -14,7 +15,6 @@ from slowfast.datasets.audio import (
     logfbank_filterbank,
     mel_filterbank,
     num_time_frames,
-    sec_to_num_samples,
 )
 
 SMALL = {"sample_rate_hz": 4000, "window_sec": 0.02, "hop_sec": 0.01}  # 80 and 40 samples

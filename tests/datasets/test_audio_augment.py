@@ -2,7 +2,11 @@ import pytest
 import torch
 
 from slowfast.config import get_cfg
-from slowfast.datasets.audio_augment import SpecAugment, build_spec_augment, volume_jitter
+from slowfast.datasets.preprocess.audio_augment import (
+    SpecAugment,
+    build_spec_augment,
+    volume_jitter,
+)
 
 
 def distinct(batch=4, bands=12, steps=20):

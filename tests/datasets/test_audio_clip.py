@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from helpers.media_files import Audio, Video, write_media
 
-from slowfast.datasets.audio_clip import load_audio_clip, load_audio_looped
-from slowfast.datasets.clip_reader import open_row
-from slowfast.datasets.manifest import VideoRecord
-from slowfast.datasets.media.reader import open_media
+from slowfast.datasets.annotations.manifest import VideoRecord
+from slowfast.datasets.decoding.audio_clip import load_audio_clip, load_audio_looped
+from slowfast.datasets.decoding.clip_reader import open_row
+from slowfast.datasets.decoding.reader import open_media
 
 RATE = 16000
 PCM = Audio("pcm_s16le", RATE, "mono", {})

@@ -6,12 +6,12 @@ import torch
 from helpers.data_files import data_cfg, write
 from helpers.media_files import Audio, Video, write_media
 
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioSettings, AudioTrainDataset
 from slowfast.datasets.catalog.video_folder import audio_folder
+from slowfast.datasets.decoding.reader import MediaError, open_media
 from slowfast.datasets.loader import construct_loader, construct_train_loader
-from slowfast.datasets.manifest import Manifest, VideoRecord
-from slowfast.datasets.media.reader import MediaError, open_media
-from slowfast.datasets.preprocess import build_preprocess
+from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.utils.random import STREAM_CLIP, sample_rng
 
 RATE = 16000

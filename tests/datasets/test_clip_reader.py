@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from helpers.media_files import Audio, Video, read_numbers, write_media
 
-from slowfast.datasets.clip_reader import TrimmedReader, open_row
-from slowfast.datasets.manifest import VideoRecord
-from slowfast.datasets.media.reader import MediaError, MediaReader, open_media
+from slowfast.datasets.annotations.manifest import VideoRecord
+from slowfast.datasets.decoding.clip_reader import TrimmedReader, open_row
+from slowfast.datasets.decoding.reader import MediaError, MediaReader, open_media
 
 RATE = 16000
 

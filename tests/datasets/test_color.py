@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from reference import augment as oracle
 
-from slowfast.datasets.color import GRAY_WEIGHTS, ColorJitter, ColorParams, color_matrix
+from slowfast.datasets.views.color import GRAY_WEIGHTS, ColorJitter, ColorParams, color_matrix
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slowfast.config import ParameterError
-from slowfast.datasets.crop import RandomResizedCrop, ShortSideCrop, check_range
+from slowfast.datasets.views.crop import RandomResizedCrop, ShortSideCrop, check_range
 
 
 def draw_many(sampler, height, width, count=4000):

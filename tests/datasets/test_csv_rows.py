@@ -6,10 +6,10 @@ import pytest
 from helpers.data_files import listed, touch, write
 
 from slowfast.config import UserError
-from slowfast.datasets.csv_rows import CsvFormat, parse_sec, read_classes, read_csv
-from slowfast.datasets.files import MEDIA_SUFFIXES
-from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.manifest import VideoRecord
+from slowfast.datasets.annotations.csv_rows import CsvFormat, parse_sec, read_classes, read_csv
+from slowfast.datasets.annotations.files import MEDIA_SUFFIXES
+from slowfast.datasets.annotations.layouts import load_manifest
+from slowfast.datasets.annotations.manifest import VideoRecord
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from slowfast.config import get_cfg
-from slowfast.datasets.clip_reader import open_row
-from slowfast.datasets.decode_cache import DecodedFiles
+from slowfast.datasets.annotations.manifest import VideoRecord
+from slowfast.datasets.decoding.clip_reader import open_row
+from slowfast.datasets.decoding.decode_cache import DecodedFiles
+from slowfast.datasets.decoding.reader import MediaError
 from slowfast.datasets.demo.generator import generate_demo
 from slowfast.datasets.demo.scene_spec import DemoSpec
-from slowfast.datasets.manifest import VideoRecord
-from slowfast.datasets.media.reader import MediaError
 from tests.helpers.media_files import Video, write_media
 
 RATE = 16000
@@ -72,7 +72,7 @@ def test_a_kept_file_is_not_decoded_again_until_it_changes(tmp_path, clip, monke
         opened.append(path)
         raise MediaError(str(path), "opened")
 
-    monkeypatch.setattr("slowfast.datasets.decode_cache.open_media", refuse)
+    monkeypatch.setattr("slowfast.datasets.decoding.decode_cache.open_media", refuse)
     kept.open(row).close()
     assert not opened
     os.utime(copy, (1, 1))
@@ -119,11 +119,11 @@ def test_what_is_missing_damaged_or_large_is_not_kept(tmp_path, clip, monkeypatc
     kept = files(tmp_path)
     with pytest.raises(MediaError, match=r"gone\.mp4"):
         kept.open(VideoRecord(str(tmp_path / "gone.mp4")))
-    monkeypatch.setattr("slowfast.datasets.decode_cache._LARGEST_BYTES", 1000)
+    monkeypatch.setattr("slowfast.datasets.decoding.decode_cache._LARGEST_BYTES", 1000)
     with kept.open(VideoRecord(str(clip))) as reader:
         assert len(reader.read_video(np.array([0.0, 1.0]), short_side=40)) == 2
-    monkeypatch.setattr("slowfast.datasets.decode_cache._LARGEST_BYTES", 10**9)
-    monkeypatch.setattr("slowfast.datasets.decode_cache._LONGEST_SEC", 1.0)
+    monkeypatch.setattr("slowfast.datasets.decoding.decode_cache._LARGEST_BYTES", 10**9)
+    monkeypatch.setattr("slowfast.datasets.decoding.decode_cache._LONGEST_SEC", 1.0)
     kept.open(VideoRecord(str(clip))).close()
     assert not list((tmp_path / "decoded").rglob("*.npz"))
 

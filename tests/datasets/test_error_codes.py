@@ -6,15 +6,15 @@ import wave
 import pytest
 from helpers.media_kinds import KINDS, make_kind
 
-from slowfast.datasets.media.error_codes import (
+from slowfast.datasets.decoding.error_codes import (
     PROBLEMS,
     SEVERITIES,
     problem,
     timeout_message,
     worker_crash_message,
 )
-from slowfast.datasets.media.file import translate_av_errors
-from slowfast.datasets.media.reader import MediaError, open_media
+from slowfast.datasets.decoding.file import translate_av_errors
+from slowfast.datasets.decoding.reader import MediaError, open_media
 
 
 def fault_of(path):

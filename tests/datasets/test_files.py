@@ -6,7 +6,7 @@ import pytest
 from helpers.data_files import touch
 
 from slowfast.config import UserError
-from slowfast.datasets.files import (
+from slowfast.datasets.annotations.files import (
     AUDIO_SUFFIXES,
     VIDEO_SUFFIXES,
     class_folders,

@@ -6,13 +6,18 @@ import pytest
 from helpers.data_files import data_cfg, listed, touch
 from helpers.media_files import Audio, numbered_frame, read_numbers, write_media
 
+from slowfast.datasets.annotations.files import (
+    MEDIA_SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_frame_folder,
+    media_files,
+)
+from slowfast.datasets.annotations.layouts import load_manifest
+from slowfast.datasets.annotations.manifest import VideoRecord
 from slowfast.datasets.catalog.video_folder import video_folder
-from slowfast.datasets.clip_reader import open_row
-from slowfast.datasets.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, is_frame_folder, media_files
-from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.manifest import VideoRecord
-from slowfast.datasets.media.frames import FrameFolder
-from slowfast.datasets.media.reader import MediaError
+from slowfast.datasets.decoding.clip_reader import open_row
+from slowfast.datasets.decoding.frames import FrameFolder
+from slowfast.datasets.decoding.reader import MediaError
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from reference import augment as oracle
 
-from slowfast.datasets.color import ColorParams
-from slowfast.datasets.crop import Box
-from slowfast.datasets.functional import (
+from slowfast.datasets.views.color import ColorParams
+from slowfast.datasets.views.crop import Box
+from slowfast.datasets.views.functional import (
     Blur,
     ViewParams,
     apply_view,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from slowfast.config import UserError
-from slowfast.datasets.labels import check_labels, take_per_class
-from slowfast.datasets.manifest import Manifest, VideoRecord
+from slowfast.datasets.annotations.labels import check_labels, take_per_class
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 
 LABELS = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 0]
 

@@ -6,9 +6,9 @@ import pytest
 from helpers.data_files import listed, names, touch, write
 
 from slowfast.config import UserError
-from slowfast.datasets.csv_rows import CsvFormat
-from slowfast.datasets.files import MEDIA_SUFFIXES, media_files
-from slowfast.datasets.layouts import find_layout, load_manifest
+from slowfast.datasets.annotations.csv_rows import CsvFormat
+from slowfast.datasets.annotations.files import MEDIA_SUFFIXES, media_files
+from slowfast.datasets.annotations.layouts import find_layout, load_manifest
 
 
 @pytest.fixture(autouse=True)

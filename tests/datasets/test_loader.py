@@ -14,9 +14,9 @@ from torch.utils.data import Dataset
 from slowfast.config import UserError
 from slowfast.datasets import loader as loader_module
 from slowfast.datasets.bad_media import BadMedia, BadMediaLog
+from slowfast.datasets.decoding.reader import MediaError
 from slowfast.datasets.fault_tolerant import FaultTolerantDataset, Heartbeat
 from slowfast.datasets.loader import LoaderSettings, ResilientLoader
-from slowfast.datasets.media.reader import MediaError
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from helpers.data_files import listed
 
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord, share_manifest
 from slowfast.datasets.fault_tolerant import FaultTolerantDataset
-from slowfast.datasets.manifest import Manifest, VideoRecord, share_manifest
 
 PLAIN = [VideoRecord("a.mp4", 1), VideoRecord("ü b.mp4", 0), VideoRecord("c.mp4")]
 PARTS = [

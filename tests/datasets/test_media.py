@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from helpers.media_files import X264, Audio, Video, read_numbers, write_media
 
-from slowfast.datasets.media import frame_decoder, packets
-from slowfast.datasets.media.reader import MediaError, MediaReader, open_media, probe_media
+from slowfast.datasets.decoding import frame_decoder, packets
+from slowfast.datasets.decoding.reader import MediaError, MediaReader, open_media, probe_media
 
 RATE = 24000
 

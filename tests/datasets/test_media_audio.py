@@ -4,7 +4,7 @@ import pytest
 from helpers.media_files import Audio, Video, write_many_channels, write_media
 from reference.plain_decode import decode_audio
 
-from slowfast.datasets.media.reader import open_media, probe_media
+from slowfast.datasets.decoding.reader import open_media, probe_media
 
 RATE = 24000
 NOISE = 0.3 * np.random.default_rng(0).standard_normal((2, 88200)).astype(np.float32)

@@ -3,8 +3,8 @@
 import pytest
 from helpers.data_files import touch
 
-from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.files import MEDIA_SUFFIXES
+from slowfast.datasets.annotations.file_index import MediaIndex
+from slowfast.datasets.annotations.files import MEDIA_SUFFIXES
 
 
 @pytest.fixture

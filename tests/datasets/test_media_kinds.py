@@ -6,7 +6,7 @@ from helpers.media_files import read_numbers
 from helpers.media_kinds import KINDS, make_kind
 from reference.plain_decode import decode_audio, decode_video, shown_at
 
-from slowfast.datasets.media.reader import MediaError, open_media, probe_media
+from slowfast.datasets.decoding.reader import MediaError, open_media, probe_media
 
 pytestmark = pytest.mark.av
 

@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
+from slowfast.datasets.decoding.reader import MediaError, open_media
 from slowfast.datasets.inspect.checker import inspect_media
-from slowfast.datasets.media.reader import MediaError, open_media
 
 
 def write_stream(path, codec, container, pixels="yuv420p"):

@@ -13,8 +13,8 @@ from helpers.media_files import Video, numbered_frame, write_media
 from helpers.media_kinds import MPEG4
 from reference.plain_decode import decode_video
 
+from slowfast.datasets.decoding.reader import open_media
 from slowfast.datasets.inspect.packets import walk_packets
-from slowfast.datasets.media.reader import open_media
 
 FPS, FRAMES, WINDOWS, LENGTH = 25, 75, 20, 5
 

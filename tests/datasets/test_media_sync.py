@@ -5,7 +5,7 @@ import pytest
 from helpers.media_events import RATE, find_click, find_flash
 from helpers.media_files import Audio, Video, remux, write_media
 
-from slowfast.datasets.media.reader import open_media
+from slowfast.datasets.decoding.reader import open_media
 
 EVENT_FRAME = 40
 EVENT_SEC = EVENT_FRAME / 30

@@ -12,9 +12,9 @@ from helpers.media_files import Audio, Video, write_media
 from helpers.worker_targets import run_here
 
 from slowfast.config import UserError
+from slowfast.datasets.decoding.error_codes import problem
 from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.inspect.duplicates import find_duplicates
-from slowfast.datasets.media.error_codes import problem
 from slowfast.datasets.prepare import check as prepare_check
 from slowfast.datasets.prepare.check import (
     REPORT,

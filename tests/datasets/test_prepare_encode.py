@@ -10,8 +10,8 @@ from helpers.media_events import find_click, find_flash
 from helpers.media_files import Audio, Video, read_numbers, remux, write_media
 from helpers.media_kinds import make_kind
 
+from slowfast.datasets.decoding.reader import MediaError, open_media, probe_media
 from slowfast.datasets.inspect.checker import inspect_media
-from slowfast.datasets.media.reader import MediaError, open_media, probe_media
 from slowfast.datasets.prepare import encode as prepare_encode
 from slowfast.datasets.prepare.encode import encode_media
 from slowfast.datasets.prepare.settings import EncodeSettings

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 
 from slowfast.config import UserError
-from slowfast.datasets.csv_rows import CsvFormat
+from slowfast.datasets.annotations.csv_rows import CsvFormat
+from slowfast.datasets.annotations.layouts import load_manifest
+from slowfast.datasets.decoding.error_codes import problem
 from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import AudioFacts, MediaReport, VideoFacts
-from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.media.error_codes import problem
 from slowfast.datasets.prepare.index import make_index, write_index
 from slowfast.datasets.prepare.settings import IndexSettings
 

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from slowfast.config import get_cfg
-from slowfast.datasets.audio import LogFilterbank, LogMelSpectrogram
-from slowfast.datasets.audio_augment import SpecAugment
-from slowfast.datasets.preprocess import (
+from slowfast.datasets.preprocess.audio_augment import SpecAugment
+from slowfast.datasets.preprocess.batch import (
     AudioPreprocess,
     BatchPreprocess,
     VideoPreprocess,
     build_preprocess,
     check_preparation,
 )
+from slowfast.datasets.preprocess.spectrogram import LogFilterbank, LogMelSpectrogram
 
 MEAN, STD = [0.4, 0.45, 0.5], [0.2, 0.225, 0.25]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from slowfast.datasets.manifest import Manifest, VideoRecord
-from slowfast.datasets.rows import EvalDataset, TrainDataset
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
+from slowfast.datasets.base import EvalDataset, TrainDataset
 
 MANIFEST = Manifest.from_rows(
     [VideoRecord("a.mp4"), VideoRecord("b.tar", offset=512, size=9), VideoRecord("c.mp4")], []

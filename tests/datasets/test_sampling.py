@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slowfast.datasets import sampling
-from slowfast.datasets.sampling import (
+from slowfast.datasets.views import sampling
+from slowfast.datasets.views.sampling import (
     clip_duration_sec,
     frame_times,
     random_clip_start,

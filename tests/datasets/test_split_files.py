@@ -4,7 +4,7 @@ import pytest
 from helpers.data_files import data_cfg, touch, write
 
 from slowfast.config import UserError
-from slowfast.datasets.catalog.split_files import (
+from slowfast.datasets.annotations.split_files import (
     data_root,
     find_split_dir,
     read_csv_lines,

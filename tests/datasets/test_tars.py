@@ -8,9 +8,9 @@ import pytest
 from helpers.data_files import touch
 
 from slowfast.config import UserError
-from slowfast.datasets import tars
-from slowfast.datasets.files import MEDIA_SUFFIXES
-from slowfast.datasets.layouts import find_layout, load_manifest
+from slowfast.datasets.annotations import tars
+from slowfast.datasets.annotations.files import MEDIA_SUFFIXES
+from slowfast.datasets.annotations.layouts import find_layout, load_manifest
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,8 @@ import pytest
 from reference import augment as oracle
 
 from slowfast.config import get_cfg
-from slowfast.datasets.crop import RandomResizedCrop, ShortSideCrop
-from slowfast.datasets.transform import (
+from slowfast.datasets.views.crop import RandomResizedCrop, ShortSideCrop
+from slowfast.datasets.views.transform import (
     EvalTransform,
     TrainTransform,
     build_test_transform,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from helpers.synthetic import synthetic_cfg
 
+from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.build import build_dataset, has_split
 from slowfast.datasets.catalog.video_folder import video_folder
+from slowfast.datasets.decoding.reader import MediaError, open_media
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_loader, construct_train_loader
-from slowfast.datasets.manifest import Manifest
-from slowfast.datasets.media.reader import MediaError, open_media
 from slowfast.datasets.video_dataset import ClipSettings, build_video_dataset
 
 

@@ -10,14 +10,20 @@ from helpers.data_files import write
 from helpers.synthetic import synthetic_cfg
 
 from slowfast.config import ConfigError, UserError
-from slowfast.datasets import views as views_module
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.crop import RandomResizedCrop
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_train_loader
-from slowfast.datasets.preprocess import build_preprocess
-from slowfast.datasets.transform import TrainTransform
-from slowfast.datasets.views import VIEW_REGISTRY, Reverse, SampleViews, ViewSpec, sample_shapes
+from slowfast.datasets.preprocess.batch import build_preprocess
+from slowfast.datasets.views import sample_views as views_module
+from slowfast.datasets.views.crop import RandomResizedCrop
+from slowfast.datasets.views.sample_views import (
+    VIEW_REGISTRY,
+    Reverse,
+    SampleViews,
+    ViewSpec,
+    sample_shapes,
+)
+from slowfast.datasets.views.transform import TrainTransform
 from slowfast.utils.registry import Registry
 
 LARGE = TrainTransform(RandomResizedCrop(scale=(0.5, 1.0)), size=16)

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from slowfast.config import get_cfg
-from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.annotations.manifest import Manifest
 
 
 def touch(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from slowfast.datasets.media.reader import open_media
+from slowfast.datasets.decoding.reader import open_media
 
 RATE = 24000
 

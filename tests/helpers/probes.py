@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from slowfast.config import get_cfg
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.manifest import Manifest, VideoRecord
 from slowfast.engine.features import FeatureTable
 from slowfast.utils.random import STREAM_VIEW, sample_rng
 

@@ -11,7 +11,7 @@ import torch
 from slowfast.config import load_config
 from slowfast.config.load import is_demo
 from slowfast.config.paths import shipped_configs
-from slowfast.datasets.preprocess import build_preprocess
+from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.optimizer import construct_optimizer
 

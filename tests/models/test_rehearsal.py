@@ -5,7 +5,7 @@ import torch
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import load_config
-from slowfast.datasets.views import sample_shapes
+from slowfast.datasets.views.sample_views import sample_shapes
 from slowfast.models import rehearsal
 from slowfast.models.rehearsal import rehearse
 

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.catalog.annotations import Annotation, entries_to_manifest
-from slowfast.datasets.catalog.dataset import CatalogDataset
-from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.catalog.split_files import (
+from slowfast.datasets.annotations.file_index import MediaIndex
+from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest
+from slowfast.datasets.annotations.match import Annotation, entries_to_manifest
+from slowfast.datasets.annotations.split_files import (
     data_root,
     find_split_dir,
     read_csv_lines,
     require_split,
 )
-from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
-from slowfast.datasets.manifest import NO_LABEL, Manifest
+from slowfast.datasets.annotations.youtube import match_by_youtube_segment, segment_entry
+from slowfast.datasets.catalog.dataset import CatalogDataset
 
 __all__ = ["audioset"]
 

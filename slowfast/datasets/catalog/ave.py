@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.catalog.annotations import Annotation
+from slowfast.datasets.annotations.match import Annotation
+from slowfast.datasets.annotations.split_files import read_lines
 from slowfast.datasets.catalog.dataset import ListedDataset
-from slowfast.datasets.catalog.split_files import read_lines
 
 __all__ = ["ave"]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from slowfast.config import CfgNode
+from slowfast.datasets.annotations.file_index import MediaIndex
+from slowfast.datasets.annotations.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
+from slowfast.datasets.annotations.manifest import Manifest
+from slowfast.datasets.annotations.match import Annotation, Locate, entries_to_manifest
+from slowfast.datasets.annotations.split_files import data_root, find_split_dir, require_split
 from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.catalog.annotations import Annotation, Locate, entries_to_manifest
-from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.catalog.split_files import data_root, find_split_dir, require_split
-from slowfast.datasets.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
-from slowfast.datasets.manifest import Manifest
 from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["CatalogDataset", "ListedDataset"]

@@ -9,18 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
-from slowfast.datasets.catalog.annotations import Annotation, check_disjoint
-from slowfast.datasets.catalog.dataset import ListedDataset
-from slowfast.datasets.catalog.split_files import (
+from slowfast.datasets.annotations.files import MEDIA_SUFFIXES, media_files
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord, share_manifest
+from slowfast.datasets.annotations.match import Annotation, check_disjoint
+from slowfast.datasets.annotations.split_files import (
     data_root,
     find_split_dir,
     read_lines,
     require_fold,
     require_split,
 )
+from slowfast.datasets.catalog.dataset import ListedDataset
 from slowfast.datasets.catalog.video_folder import manifest_from_cfg, splits_from_cfg
-from slowfast.datasets.files import MEDIA_SUFFIXES, media_files
-from slowfast.datasets.manifest import Manifest, VideoRecord, share_manifest
 
 __all__ = ["dcase2014"]
 

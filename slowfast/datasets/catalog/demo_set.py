@@ -7,10 +7,10 @@ import os
 import time
 
 from slowfast.config import CfgNode
+from slowfast.datasets.annotations.layouts import load_manifest
+from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.catalog.dataset import CatalogDataset
 from slowfast.datasets.demo.generator import generate_demo, spec_from_cfg
-from slowfast.datasets.layouts import load_manifest
-from slowfast.datasets.manifest import Manifest
 from slowfast.utils.io import cache_dir
 
 __all__ = ["demo"]

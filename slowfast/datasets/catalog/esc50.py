@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.catalog.annotations import Annotation, check_disjoint
+from slowfast.datasets.annotations.match import Annotation, check_disjoint
+from slowfast.datasets.annotations.split_files import read_csv_lines, require_fold
 from slowfast.datasets.catalog.dataset import ListedDataset
-from slowfast.datasets.catalog.split_files import read_csv_lines, require_fold
 
 __all__ = ["esc10", "esc50"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.catalog.annotations import Annotation, check_disjoint
+from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest
+from slowfast.datasets.annotations.match import Annotation, check_disjoint
+from slowfast.datasets.annotations.split_files import read_json_file, read_lines
 from slowfast.datasets.catalog.dataset import ListedDataset
-from slowfast.datasets.catalog.split_files import read_json_file, read_lines
-from slowfast.datasets.manifest import NO_LABEL, Manifest
 
 __all__ = ["ssv2", "ssv2_test"]
 

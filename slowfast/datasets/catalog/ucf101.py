@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.catalog.annotations import Annotation, check_disjoint
+from slowfast.datasets.annotations.match import Annotation, check_disjoint
+from slowfast.datasets.annotations.split_files import read_lines, require_fold
 from slowfast.datasets.catalog.dataset import ListedDataset
-from slowfast.datasets.catalog.split_files import read_lines, require_fold
 
 __all__ = ["ucf101"]
 

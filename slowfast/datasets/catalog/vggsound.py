@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.catalog.annotations import Annotation, Locate, check_disjoint
+from slowfast.datasets.annotations.file_index import MediaIndex
+from slowfast.datasets.annotations.match import Annotation, Locate, check_disjoint
+from slowfast.datasets.annotations.split_files import read_csv_lines
+from slowfast.datasets.annotations.youtube import match_by_youtube_segment, segment_entry
 from slowfast.datasets.catalog.dataset import ListedDataset
-from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.catalog.split_files import read_csv_lines
-from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 
 __all__ = ["vggsound"]
 

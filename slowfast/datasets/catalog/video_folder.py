@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from slowfast.config import CfgNode
+from slowfast.datasets.annotations.csv_rows import CsvFormat
+from slowfast.datasets.annotations.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
+from slowfast.datasets.annotations.layouts import find_layout, load_manifest
+from slowfast.datasets.annotations.manifest import Manifest
+from slowfast.datasets.annotations.split_files import data_root
 from slowfast.datasets.catalog.dataset import CatalogDataset
-from slowfast.datasets.catalog.kinetics_lists import is_official, official_manifest
-from slowfast.datasets.catalog.split_files import data_root
-from slowfast.datasets.csv_rows import CsvFormat
-from slowfast.datasets.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
-from slowfast.datasets.layouts import find_layout, load_manifest
-from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.catalog.kinetics import is_official, official_manifest
 
 __all__ = ["audio_folder", "manifest_from_cfg", "splits_from_cfg", "video_folder"]
 

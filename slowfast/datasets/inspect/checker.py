@@ -26,6 +26,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from slowfast.datasets.decoding.error_codes import SEVERITIES, MediaProblem, problem
+from slowfast.datasets.decoding.file import Beat, translate_av_errors
+from slowfast.datasets.decoding.formats import DECODE_TIMES_ONLY
+from slowfast.datasets.decoding.reader import MediaError, MediaInfo, open_media
 from slowfast.datasets.inspect import LEVELS
 from slowfast.datasets.inspect.duplicates import audio_fingerprint, video_hash
 from slowfast.datasets.inspect.media_stats import (
@@ -36,10 +40,6 @@ from slowfast.datasets.inspect.media_stats import (
 )
 from slowfast.datasets.inspect.packets import PacketFacts, walk_packets
 from slowfast.datasets.inspect.report import AudioFacts, MediaReport, VideoFacts
-from slowfast.datasets.media.error_codes import SEVERITIES, MediaProblem, problem
-from slowfast.datasets.media.file import Beat, translate_av_errors
-from slowfast.datasets.media.formats import DECODE_TIMES_ONLY
-from slowfast.datasets.media.reader import MediaError, MediaInfo, open_media
 
 __all__ = ["inspect_media"]
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slowfast.datasets.decoding.reader import MediaError, MediaInfo, MediaReader
 from slowfast.datasets.inspect.report import AudioFacts, VideoFacts
-from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader
 
 __all__ = ["FrameStats", "decode_all", "listen", "sample_frames"]
 

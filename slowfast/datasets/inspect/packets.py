@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slowfast.datasets.media.file import (
+from slowfast.datasets.decoding.file import (
     Beat,
     MediaFile,
     MediaLocation,
     ticks_per_sec,
     translate_av_errors,
 )
-from slowfast.datasets.media.packets import PacketSource
+from slowfast.datasets.decoding.packets import PacketSource
 
 __all__ = ["PacketFacts", "find_restart", "walk_packets"]
 

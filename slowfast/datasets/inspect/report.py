@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from slowfast.datasets.media.error_codes import MediaProblem
+from slowfast.datasets.decoding.error_codes import MediaProblem
 
 __all__ = ["AudioFacts", "MediaReport", "VideoFacts"]
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config import UserError
-from slowfast.datasets.files import MEDIA_SUFFIXES, media_files, walk_files
+from slowfast.datasets.annotations.files import MEDIA_SUFFIXES, media_files, walk_files
+from slowfast.datasets.decoding.error_codes import SEVERITIES, problem
+from slowfast.datasets.decoding.file import Beat
 from slowfast.datasets.inspect import LEVELS
 from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.inspect.report import MediaReport
-from slowfast.datasets.media.error_codes import SEVERITIES, problem
-from slowfast.datasets.media.file import Beat
 from slowfast.datasets.prepare.settings import CheckSettings
 from slowfast.datasets.prepare.workers import TaskResult, progress_bar, run_tasks
 from slowfast.utils.io import atomic_path, write_csv

@@ -24,15 +24,15 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
-from slowfast.datasets.inspect.packets import find_restart
-from slowfast.datasets.media.error_codes import JOIN
-from slowfast.datasets.media.file import (
+from slowfast.datasets.decoding.error_codes import JOIN
+from slowfast.datasets.decoding.file import (
     Beat,
     MediaLocation,
     open_container,
     translate_av_errors,
 )
-from slowfast.datasets.media.reader import MediaError, MediaInfo, MediaReader, open_media
+from slowfast.datasets.decoding.reader import MediaError, MediaInfo, MediaReader, open_media
+from slowfast.datasets.inspect.packets import find_restart
 from slowfast.datasets.prepare.settings import EncodeSettings
 from slowfast.utils.io import atomic_path
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import UserError
-from slowfast.datasets.files import SPLITS, find_splits, unsplit
+from slowfast.datasets.annotations.files import SPLITS, find_splits, unsplit
+from slowfast.datasets.annotations.manifest import NO_LABEL
 from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import MediaReport
-from slowfast.datasets.manifest import NO_LABEL
 from slowfast.datasets.prepare.settings import IndexSettings
 from slowfast.utils.io import atomic_path, read_json, write_json
 

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from slowfast.datasets.decoding.error_codes import PROBLEMS, SEVERITIES
 from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import MediaReport
-from slowfast.datasets.media.error_codes import PROBLEMS, SEVERITIES
 
 __all__ = ["format_bytes", "how_many", "summarize"]
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import av
 
 from slowfast.config import UserError
-from slowfast.datasets.files import AUDIO_SUFFIXES
-from slowfast.datasets.media.file import Beat
-from slowfast.datasets.media.reader import MediaError
+from slowfast.datasets.annotations.files import AUDIO_SUFFIXES
+from slowfast.datasets.decoding.file import Beat
+from slowfast.datasets.decoding.reader import MediaError
 from slowfast.datasets.prepare.encode import (
     encode_media,
     expected_provenance_tag,

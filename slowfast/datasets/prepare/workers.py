@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from tqdm import tqdm
 
-from slowfast.datasets.media.error_codes import timeout_message, worker_crash_message
-from slowfast.datasets.media.file import Beat
+from slowfast.datasets.decoding.error_codes import timeout_message, worker_crash_message
+from slowfast.datasets.decoding.file import Beat
 
 __all__ = ["TaskResult", "progress_bar", "run_tasks"]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from helpers.probes import Given, blob_tables, make_table, probe_cfg
 
-from slowfast.datasets.labels import take_per_class
-from slowfast.datasets.manifest import Manifest, VideoRecord
+from slowfast.datasets.annotations.labels import take_per_class
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 from slowfast.engine.protocols.few_shot import few_shot, sample_k_shot
 from slowfast.engine.protocols.probe import remap_labels
 

@@ -9,10 +9,10 @@ import av
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from slowfast.datasets.media.display_order import DisplayOrder
-from slowfast.datasets.media.formats import DECODE_TIMES_ONLY
-from slowfast.datasets.media.packets import PacketSource
-from slowfast.datasets.media.window import Window
+from slowfast.datasets.decoding.display_order import DisplayOrder
+from slowfast.datasets.decoding.formats import DECODE_TIMES_ONLY
+from slowfast.datasets.decoding.packets import PacketSource
+from slowfast.datasets.decoding.window import Window
 
 __all__ = ["FrameDecoder", "Shown", "TimesGoBackError"]
 

@@ -9,7 +9,7 @@ import av
 from av.packet import Packet
 from av.stream import Stream
 
-from slowfast.datasets.media.file import (
+from slowfast.datasets.decoding.file import (
     MediaFile,
     MediaLocation,
     Span,

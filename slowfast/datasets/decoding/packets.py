@@ -14,8 +14,8 @@ import av
 from av.codec.context import ThreadType
 from av.packet import Packet
 
-from slowfast.datasets.media.file import MediaFile, demux, ticks_per_sec
-from slowfast.datasets.media.formats import WALKED
+from slowfast.datasets.decoding.file import MediaFile, demux, ticks_per_sec
+from slowfast.datasets.decoding.formats import WALKED
 
 __all__ = ["PacketSource"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.annotations.manifest import Manifest
 
 __all__ = ["EvalDataset", "ManifestDataset", "TrainDataset"]
 

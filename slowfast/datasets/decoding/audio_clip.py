@@ -5,19 +5,32 @@ Legend: A clips, N samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.datasets.audio import sec_to_num_samples
-from slowfast.datasets.clip_reader import ClipReader
-from slowfast.datasets.media.reader import MediaError
+from slowfast.datasets.decoding.clip_reader import ClipReader
+from slowfast.datasets.decoding.reader import MediaError
 
-__all__ = ["MIN_VALID_AUDIO", "load_audio_clip", "load_audio_looped"]
+__all__ = ["MIN_VALID_AUDIO", "load_audio_clip", "load_audio_looped", "sec_to_num_samples"]
 
 MIN_VALID_AUDIO = 0.5
 """Fraction of a window that must overlap the audio stream for its audio to be valid."""
+
+
+def sec_to_num_samples(sec: float, sample_rate_hz: int) -> int:
+    """Convert a duration to samples, rounding half up.
+
+    Args:
+        sec: Duration in seconds.
+        sample_rate_hz: Samples per second.
+
+    Returns:
+        The number of samples.
+    """
+    return math.floor(sec * sample_rate_hz + 0.5)
 
 
 def load_audio_clip(

@@ -18,9 +18,9 @@ from av.audio.frame import AudioFrame
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from slowfast.datasets.media.file import MediaError, Span, is_plausible_rate
-from slowfast.datasets.media.formats import COUNTED_AUDIO
-from slowfast.datasets.media.packets import PacketSource
+from slowfast.datasets.decoding.file import MediaError, Span, is_plausible_rate
+from slowfast.datasets.decoding.formats import COUNTED_AUDIO
+from slowfast.datasets.decoding.packets import PacketSource
 
 __all__ = ["AudioTrack", "downmix"]
 

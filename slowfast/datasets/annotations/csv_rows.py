@@ -22,9 +22,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slowfast.config import UserError
-from slowfast.datasets.csv_dialect import Dialect, as_integer, find_dialect, read_lines, split_row
-from slowfast.datasets.files import MEDIA_SUFFIXES, split_of
-from slowfast.datasets.manifest import NO_LABEL, TO_END, VideoRecord
+from slowfast.datasets.annotations.csv_dialect import (
+    Dialect,
+    as_integer,
+    find_dialect,
+    read_lines,
+    split_row,
+)
+from slowfast.datasets.annotations.files import MEDIA_SUFFIXES, split_of
+from slowfast.datasets.annotations.manifest import NO_LABEL, TO_END, VideoRecord
 from slowfast.utils.registry import nearest
 
 __all__ = ["CsvFormat", "parse_sec", "read_classes", "read_csv", "read_table", "splits_in"]

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.datasets.files import AUDIO_SUFFIXES, FRAME_NAME, is_ignored
-from slowfast.datasets.media.file import MediaError, translate_av_errors
-from slowfast.datasets.media.reader import MediaReader, open_media
+from slowfast.datasets.annotations.files import AUDIO_SUFFIXES, FRAME_NAME, is_ignored
+from slowfast.datasets.decoding.file import MediaError, translate_av_errors
+from slowfast.datasets.decoding.reader import MediaReader, open_media
 from slowfast.utils.io import Closing
 
 __all__ = ["FrameFolder"]

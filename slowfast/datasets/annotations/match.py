@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord, share_manifest
 from slowfast.datasets.bad_media import record_missing
-from slowfast.datasets.manifest import Manifest, VideoRecord, share_manifest
 from slowfast.utils import distributed
 
 __all__ = ["Annotation", "Locate", "check_disjoint", "entries_to_manifest"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from slowfast.datasets.catalog.annotations import Annotation
-from slowfast.datasets.files import VIDEO_SUFFIXES, media_files
-from slowfast.datasets.manifest import VideoRecord
+from slowfast.datasets.annotations.files import VIDEO_SUFFIXES, media_files
+from slowfast.datasets.annotations.manifest import VideoRecord
+from slowfast.datasets.annotations.match import Annotation
 
 __all__ = ["MediaIndex"]
 

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from slowfast.config import ConfigValueError, UserError
-from slowfast.datasets.csv_rows import parse_label
-from slowfast.datasets.files import is_ignored, split_of, split_within
-from slowfast.datasets.manifest import NO_LABEL, Manifest, VideoRecord
+from slowfast.datasets.annotations.csv_rows import parse_label
+from slowfast.datasets.annotations.files import is_ignored, split_of, split_within
+from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest, VideoRecord
 from slowfast.utils.io import cache_dir
 
 __all__ = ["index_tars", "tars_in", "tars_of_split"]

@@ -33,18 +33,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.datasets.media.audio import AudioTrack
-from slowfast.datasets.media.file import (
+from slowfast.datasets.decoding.audio import AudioTrack
+from slowfast.datasets.decoding.file import (
     Beat,
     MediaError,
     MediaFile,
     MediaLocation,
     translate_av_errors,
 )
-from slowfast.datasets.media.formats import WITHOUT_TIMES
-from slowfast.datasets.media.packets import PacketSource
-from slowfast.datasets.media.probe import MediaInfo, track_spans
-from slowfast.datasets.media.video import VideoTrack
+from slowfast.datasets.decoding.formats import WITHOUT_TIMES
+from slowfast.datasets.decoding.packets import PacketSource
+from slowfast.datasets.decoding.probe import MediaInfo, track_spans
+from slowfast.datasets.decoding.video import VideoTrack
 from slowfast.utils.io import Closing
 
 __all__ = ["MediaError", "MediaInfo", "MediaReader", "open_media", "probe_media"]

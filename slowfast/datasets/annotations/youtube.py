@@ -7,10 +7,10 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 
-from slowfast.datasets.catalog.annotations import Annotation, Locate
-from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.manifest import VideoRecord
-from slowfast.datasets.media.reader import MediaError, probe_media
+from slowfast.datasets.annotations.file_index import MediaIndex
+from slowfast.datasets.annotations.manifest import VideoRecord
+from slowfast.datasets.annotations.match import Annotation, Locate
+from slowfast.datasets.decoding.reader import MediaError, probe_media
 
 __all__ = ["match_by_youtube_segment", "segment_entry"]
 

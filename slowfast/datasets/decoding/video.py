@@ -20,11 +20,11 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from slowfast.datasets.media.file import MediaError, Span
-from slowfast.datasets.media.frame_convert import FrameConverter
-from slowfast.datasets.media.frame_decoder import FrameDecoder, Shown, TimesGoBackError
-from slowfast.datasets.media.packets import PacketSource
-from slowfast.datasets.media.window import Window
+from slowfast.datasets.decoding.file import MediaError, Span
+from slowfast.datasets.decoding.frame_convert import FrameConverter
+from slowfast.datasets.decoding.frame_decoder import FrameDecoder, Shown, TimesGoBackError
+from slowfast.datasets.decoding.packets import PacketSource
+from slowfast.datasets.decoding.window import Window
 
 __all__ = ["VideoTrack"]
 

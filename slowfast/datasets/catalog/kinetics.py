@@ -12,12 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
-from slowfast.datasets.catalog.annotations import Annotation, entries_to_manifest
-from slowfast.datasets.catalog.media_index import MediaIndex
-from slowfast.datasets.catalog.split_files import data_root
-from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
-from slowfast.datasets.csv_dialect import as_integer
-from slowfast.datasets.csv_rows import (
+from slowfast.datasets.annotations.csv_dialect import as_integer
+from slowfast.datasets.annotations.csv_rows import (
     CLASSES_FILE,
     CsvFormat,
     parse_label,
@@ -25,8 +21,12 @@ from slowfast.datasets.csv_rows import (
     read_classes,
     read_table,
 )
-from slowfast.datasets.layouts import Layout, pick_split
-from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.annotations.file_index import MediaIndex
+from slowfast.datasets.annotations.layouts import Layout, pick_split
+from slowfast.datasets.annotations.manifest import Manifest
+from slowfast.datasets.annotations.match import Annotation, entries_to_manifest
+from slowfast.datasets.annotations.split_files import data_root
+from slowfast.datasets.annotations.youtube import match_by_youtube_segment, segment_entry
 
 __all__ = ["is_official", "official_manifest"]
 

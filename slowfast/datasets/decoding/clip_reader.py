@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.datasets.manifest import TO_END, VideoRecord
-from slowfast.datasets.media.frames import FrameFolder
-from slowfast.datasets.media.reader import MediaError, open_media
+from slowfast.datasets.annotations.manifest import TO_END, VideoRecord
+from slowfast.datasets.decoding.frames import FrameFolder
+from slowfast.datasets.decoding.reader import MediaError, open_media
 from slowfast.utils.io import Closing
 
 __all__ = ["ClipReader", "TrimmedReader", "open_row"]

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slowfast.config.problems import ParameterError, keys
+from slowfast.datasets.decoding.audio_clip import sec_to_num_samples
 
 __all__ = [
     "LOG_FLOOR",
@@ -31,7 +32,6 @@ __all__ = [
     "logfbank_filterbank",
     "mel_filterbank",
     "num_time_frames",
-    "sec_to_num_samples",
 ]
 
 # Added to every energy before the logarithm: the power of the rounding noise of 16-bit audio,
@@ -40,19 +40,6 @@ LOG_FLOOR = 1e-10
 
 _INT16_SCALE = 32768.0
 _PARITY_FFT_SIZE = 1024
-
-
-def sec_to_num_samples(sec: float, sample_rate_hz: int) -> int:
-    """Convert a duration to samples, rounding half up.
-
-    Args:
-        sec: Duration in seconds.
-        sample_rate_hz: Samples per second.
-
-    Returns:
-        The number of samples.
-    """
-    return math.floor(sec * sample_rate_hz + 0.5)
 
 
 def num_time_frames(num_samples: int, window: int, hop: int) -> int:

@@ -20,10 +20,10 @@ import numpy as np
 from fvcore.common.config import CfgNode
 from numpy.typing import NDArray
 
-from slowfast.datasets.clip_reader import ClipReader, TrimmedReader, open_row
-from slowfast.datasets.manifest import TO_END, VideoRecord
-from slowfast.datasets.media.file import translate_av_errors
-from slowfast.datasets.media.reader import MediaError, MediaReader, open_media
+from slowfast.datasets.annotations.manifest import TO_END, VideoRecord
+from slowfast.datasets.decoding.clip_reader import ClipReader, TrimmedReader, open_row
+from slowfast.datasets.decoding.file import translate_av_errors
+from slowfast.datasets.decoding.reader import MediaError, MediaReader, open_media
 from slowfast.utils.io import Closing, atomic_path, cache_dir
 
 __all__ = ["DecodedFile", "DecodedFiles"]

@@ -1,8 +1,8 @@
 """Spatial transforms of training and evaluation, from the uint8 frames of a clip to uint8 views.
 
 They run in the data workers. A training view is first sampled (``ViewParams``, from the random
-generator of the view) and then applied (``datasets/functional.py``). Validation and testing are
-deterministic. ``datasets/preprocess.py`` normalizes the frames later, on the device.
+generator of the view) and then applied (``views/functional.py``). Validation and testing are
+deterministic. ``datasets/preprocess/batch.py`` normalizes the frames later, on the device.
 
 Legend: T frames, H W height and width, S side of the square crop, K spatial crops.
 """
@@ -14,9 +14,15 @@ from fvcore.common.config import CfgNode
 
 from slowfast.config.checks import register_check
 from slowfast.config.problems import ConfigValueError, ParameterError, Problem, keys
-from slowfast.datasets.color import ColorJitter
-from slowfast.datasets.crop import Box, CropSampler, RandomResizedCrop, ShortSideCrop, check_range
-from slowfast.datasets.functional import (
+from slowfast.datasets.views.color import ColorJitter
+from slowfast.datasets.views.crop import (
+    Box,
+    CropSampler,
+    RandomResizedCrop,
+    ShortSideCrop,
+    check_range,
+)
+from slowfast.datasets.views.functional import (
     Blur,
     Frames,
     ViewParams,

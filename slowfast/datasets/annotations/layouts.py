@@ -16,8 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import ConfigValueError, UserError
-from slowfast.datasets.csv_rows import CLASSES_FILE, CsvFormat, read_classes, read_csv, splits_in
-from slowfast.datasets.files import (
+from slowfast.datasets.annotations.csv_rows import (
+    CLASSES_FILE,
+    CsvFormat,
+    read_classes,
+    read_csv,
+    splits_in,
+)
+from slowfast.datasets.annotations.files import (
     MEDIA_SUFFIXES,
     SPLITS,
     VIDEO_SUFFIXES,
@@ -28,8 +34,8 @@ from slowfast.datasets.files import (
     subfolders,
     unsplit,
 )
-from slowfast.datasets.manifest import NO_LABEL, Manifest, VideoRecord, share_manifest
-from slowfast.datasets.tars import index_tars, tars_in, tars_of_split
+from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest, VideoRecord, share_manifest
+from slowfast.datasets.annotations.tars import index_tars, tars_in, tars_of_split
 
 __all__ = ["Layout", "find_layout", "load_manifest", "pick_split"]
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.config.problems import ParameterError
-from slowfast.datasets.color import ColorParams, color_matrix
-from slowfast.datasets.crop import Box
+from slowfast.datasets.views.color import ColorParams, color_matrix
+from slowfast.datasets.views.crop import Box
 
 __all__ = [
     "AREA_FROM_FACTOR",

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from slowfast.config import ConfigValueError
-from slowfast.datasets.manifest import Manifest
+from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.utils.random import STREAM_SUBSET, sample_rng
 
 __all__ = ["check_labels", "take_per_class"]

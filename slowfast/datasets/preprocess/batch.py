@@ -18,8 +18,12 @@ from torch import Tensor, nn
 
 from slowfast.config.checks import register_check
 from slowfast.config.problems import ConfigValueError, ParameterError, Problem, keys
-from slowfast.datasets.audio import Spectrogram, build_spectrogram
-from slowfast.datasets.audio_augment import SpecAugment, build_spec_augment, volume_jitter
+from slowfast.datasets.preprocess.audio_augment import (
+    SpecAugment,
+    build_spec_augment,
+    volume_jitter,
+)
+from slowfast.datasets.preprocess.spectrogram import Spectrogram, build_spectrogram
 from slowfast.utils.random import STREAM_AUDIO_CLIP, spawn_seeds
 
 __all__ = [

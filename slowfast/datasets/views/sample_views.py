@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from slowfast.config import CfgNode, ConfigValueError, Problem, register_check
 from slowfast.config.projects import find_missing
-from slowfast.datasets.sampling import random_clip_start
-from slowfast.datasets.transform import TrainTransform, build_train_transform
+from slowfast.datasets.views.sampling import random_clip_start
+from slowfast.datasets.views.transform import TrainTransform, build_train_transform
 from slowfast.utils.random import STREAM_CLIP, STREAM_TIME, STREAM_VIEW, sample_rng
 from slowfast.utils.registry import Registry
 

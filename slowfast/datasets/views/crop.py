@@ -1,7 +1,7 @@
 """Samplers of the crop box of a training view.
 
-A sampler returns a box in pixels of the source; ``datasets/transform.py`` resizes the box to the
-crop size. A new sampler is a class with a method ``sample``.
+A sampler returns a box in pixels of the source; ``views/transform.py`` resizes the box to the crop
+size. A new sampler is a class with a method ``sample``.
 """
 
 from __future__ import annotations

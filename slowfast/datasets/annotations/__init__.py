@@ -1,0 +1,1 @@
+"""What there is: files with labels and windows, from csv files, folders, tars, official splits."""

@@ -1,0 +1,1 @@
+"""From a file to frames and samples on one timeline. ``reader.open_media`` is the entry point."""
