@@ -6,7 +6,7 @@ from helpers.media_files import Audio, write_media
 
 from slowfast.datasets.annotations.file_index import MediaIndex
 from slowfast.datasets.annotations.manifest import VideoRecord
-from slowfast.datasets.annotations.youtube import match_by_youtube_segment, segment_entry
+from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 
 PCM = Audio("pcm_s16le", 8000, "mono", {})
 ENTRY = segment_entry("-x_Y1", 30.0, 40.0, label=3, where="list.csv:1")

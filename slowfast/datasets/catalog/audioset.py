@@ -15,8 +15,8 @@ from slowfast.datasets.annotations.split_files import (
     read_csv_lines,
     require_split,
 )
-from slowfast.datasets.annotations.youtube import match_by_youtube_segment, segment_entry
 from slowfast.datasets.catalog.dataset import CatalogDataset
+from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 
 __all__ = ["audioset"]
 

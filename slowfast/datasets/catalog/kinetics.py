@@ -26,7 +26,7 @@ from slowfast.datasets.annotations.layouts import Layout, pick_split
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.annotations.match import Annotation, entries_to_manifest
 from slowfast.datasets.annotations.split_files import data_root
-from slowfast.datasets.annotations.youtube import match_by_youtube_segment, segment_entry
+from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 
 __all__ = ["is_official", "official_manifest"]
 

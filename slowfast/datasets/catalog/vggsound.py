@@ -9,8 +9,8 @@ from slowfast.config import CfgNode, UserError
 from slowfast.datasets.annotations.file_index import MediaIndex
 from slowfast.datasets.annotations.match import Annotation, Locate, check_disjoint
 from slowfast.datasets.annotations.split_files import read_csv_lines
-from slowfast.datasets.annotations.youtube import match_by_youtube_segment, segment_entry
 from slowfast.datasets.catalog.dataset import ListedDataset
+from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 
 __all__ = ["vggsound"]
 
