@@ -56,7 +56,7 @@ def test_a_few_missing_files_are_left_out_with_one_warning_and_a_record(root, ca
     assert str(root / NAMES[7]) not in dict(listed(manifest))
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "1 of the 20 files of the train split (5.0%) are not there" in record.getMessage()
+    assert "1 of the 20 files of the train split (5.0%) are missing" in record.getMessage()
     assert records(root) == [
         {
             "split": "train",
