@@ -73,8 +73,8 @@ def test_too_many_missing_files(root):
         (root / name).unlink()
     with pytest.raises(
         UserError,
-        match=r"DATA.MAX_BAD_FRACTION: 2 of the 20 files of the train split \(10.0%\) are not "
-        r"there, allowed are 5.0%; e.g. \S*c/03.avi, \S*c/04.avi. Expected: CLASS/file.avi",
+        match=r"DATA.MAX_BAD_FRACTION: 2 of the 20 files of the train split \(10.0%\) are "
+        r"missing, allowed are 5.0%; e.g. \S*c/03.avi, \S*c/04.avi. Expected: CLASS/file.avi",
     ):
         build(root)
     assert len(build(root, fraction=0.1)) == 18
