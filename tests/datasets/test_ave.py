@@ -40,7 +40,7 @@ def test_a_video_of_two_splits_is_named(root, caplog):
     write(root / "testSet.txt", "Truck&RUhOCu3LNXM&good&0&9")
     ave(data_cfg(root), "train")
     assert "1 videos of" in caplog.text
-    assert "are in testSet.txt, too, such as RUhOCu3LNXM" in caplog.text
+    assert "are also in testSet.txt, e.g. RUhOCu3LNXM" in caplog.text
 
 
 def test_wrong_lines(root):

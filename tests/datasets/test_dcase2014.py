@@ -78,7 +78,7 @@ def test_class_folders(tmp_path):
     [
         ("bus01.wav", r"fold1_train.txt:1: expected a file, a tab and its class, got 'bus01.wav'"),
         ("bus02.wav\tbus", r"fold1_evaluate.txt:1: bus02.wav is listed already, at \S*train.txt:1"),
-        ("bus01.wav\tpark", r"fold1_evaluate.txt:1: the class 'bus' is not in the list to train"),
+        ("bus01.wav\tpark", r"fold1_evaluate.txt:1: the class 'bus' is not in the training list"),
     ],
 )
 def test_wrong_lists(tmp_path, train, message):

@@ -71,8 +71,8 @@ def test_class_folders_with_a_table(tmp_path, header):
     ("lines", "message"),
     [
         (["name,fold,category", "a.wav,1,dog"], r"esc50.csv:1: expected a header with the columns"),
-        ([HEADER, "a.wav,one,0,dog,True,1,A"], r"esc50.csv:2: expected 7 cells .* a fold from 1"),
-        ([HEADER, "a.wav,1,0,dog"], r"esc50.csv:2: expected 7 cells as in the header"),
+        ([HEADER, "a.wav,one,0,dog,True,1,A"], r"esc50.csv:2: expected 7 values .* a fold from 1"),
+        ([HEADER, "a.wav,1,0,dog"], r"esc50.csv:2: expected 7 values as in the header"),
         ([HEADER, SOUNDS[0], "a.wav,1,7,dog,True,1,A"], r"esc50.csv:3: class dog is number 7 here"),
         (
             [HEADER, *SOUNDS, SOUNDS[0].replace("wav,1", "wav,2")],
@@ -80,7 +80,7 @@ def test_class_folders_with_a_table(tmp_path, header):
         ),
         (
             [HEADER, SOUNDS[0], "a.wav,1,0,cat,True,1,A"],
-            r"two classes of the table have one number",
+            r"two classes of the table have the same target",
         ),
     ],
 )
