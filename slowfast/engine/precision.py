@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from slowfast.config import CfgNode
 from slowfast.utils.env import choose_dtype
 
-__all__ = ["Precision", "clip_gradients"]
+__all__ = ["Precision"]
 
 logger = logging.getLogger(__name__)
 
@@ -125,24 +125,3 @@ class Precision:
                 self.scaler.get_scale(),
             )
         return stepped
-
-
-def clip_gradients(
-    model: nn.Module, *, clip_value: float | None, clip_norm: float | None
-) -> Tensor:
-    """Clip the gradients of a model.
-
-    Args:
-        model: The model with gradients.
-        clip_value: SOLVER.CLIP_GRAD_VAL.
-        clip_norm: SOLVER.CLIP_GRAD_L2NORM.
-
-    Returns:
-        The global L2 norm of the gradient before clipping, a scalar.
-    """
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    limit = float("inf") if clip_norm is None else clip_norm
-    norm = nn.utils.clip_grad_norm_(parameters, limit)
-    if clip_value is not None:
-        nn.utils.clip_grad_value_(parameters, clip_value)
-    return norm

@@ -21,12 +21,13 @@ from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.data_parallel import distribute, synchronized
 from slowfast.engine.grad_cache import backward_in_chunks
 from slowfast.engine.precise_bn import update_bn_stats
-from slowfast.engine.precision import Precision, clip_gradients
+from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.complexity import describe_complexity
 from slowfast.models.method import DatasetInfo, Progress, call_hook, detached, without_media
 from slowfast.models.optimizer import (
+    clip_gradients,
     construct_optimizer,
     get_epoch_lr,
     load_optimizer_state,
@@ -147,10 +148,12 @@ class Trainer:
 
     def _step(self, batches: Iterator[dict[str, Tensor]]) -> tuple[dict[str, Tensor], Tensor]:
         """Take one optimizer step; gradients of its batches are averaged (models/method.py)."""
+        # 1. The method prepares the epoch and the step.
         progress = self._progress()
         if self.iteration == 0:
             self._call("before_epoch", progress)
         self._call("before_step", progress)
+        # 2. Each batch: preprocess, forward, loss, backward.
         total: dict[str, Tensor] = {}
         kept: list[tuple[Any, dict[str, Tensor]]] = []
         for micro in range(self.accumulate):
@@ -161,16 +164,18 @@ class Trainer:
             kept.append((detached(outputs), without_media(batch)))
             for name, value in losses.items():
                 total[name] = total.get(name, 0.0) + value.detach() / self.accumulate
+        # 3. Gradients: unscale, let the method change them, clip.
         self.precision.unscale(self.optimizer)
         self._call("after_backward", progress)
+        solver = self.cfg.SOLVER
         grad_norm = clip_gradients(
-            self.model,
-            clip_value=self.cfg.SOLVER.CLIP_GRAD_VAL,
-            clip_norm=self.cfg.SOLVER.CLIP_GRAD_L2NORM,
+            self.model, clip_value=solver.CLIP_GRAD_VAL, clip_norm=solver.CLIP_GRAD_L2NORM
         )
+        # 4. The optimizer steps.
         stepped = self.precision.step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
         progress = progress._replace(stepped=stepped)
+        # 5. The method updates banks and queues, then moving averages.
         for outputs, batch in kept:
             self._call("after_batch", outputs, batch, progress)
         self._call("after_step", progress)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from fvcore.common.config import CfgNode
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from slowfast.config.problems import ConfigValueError
@@ -22,6 +22,7 @@ from slowfast.utils.lr_policy import get_lr_at_epoch
 
 __all__ = [
     "OPTIMIZERS",
+    "clip_gradients",
     "construct_optimizer",
     "get_epoch_lr",
     "load_optimizer_state",
@@ -259,3 +260,24 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
             group[key] = value
     if changes:
         logger.info("the configuration has changed since: %s", ", ".join(changes))
+
+
+def clip_gradients(
+    model: nn.Module, *, clip_value: float | None, clip_norm: float | None
+) -> Tensor:
+    """Clip the gradients of a model.
+
+    Args:
+        model: The model with gradients.
+        clip_value: SOLVER.CLIP_GRAD_VAL.
+        clip_norm: SOLVER.CLIP_GRAD_L2NORM.
+
+    Returns:
+        The global L2 norm of the gradient before clipping, a scalar.
+    """
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    limit = float("inf") if clip_norm is None else clip_norm
+    norm = nn.utils.clip_grad_norm_(parameters, limit)
+    if clip_value is not None:
+        nn.utils.clip_grad_value_(parameters, clip_value)
+    return norm
