@@ -182,7 +182,7 @@ def test_a_damaged_file_is_not_loaded(run, folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--max-mb", "0.01"], "--max-mb: tiny-net.pyth holds 0."),
+        (["--max-mb", "0.01"], "--max-mb: tiny-net.pyth has 0."),
         (["--results", "nowhere"], "--results: no nowhere/results.json"),
         (["TEST.PROTOCOL", "['knn']"], "Did you mean 'TEST.PROTOCOLS'?"),
         (["TEST.BATCH_SIZE"], "overrides come in pairs"),
@@ -210,7 +210,7 @@ def test_no_run(tmp_path, capsys):
     assert main(["--checkpoint", str(tmp_path / "x.pyth"), *words]) == 2
     assert "has no model_state" in capsys.readouterr().err
     assert main(["--results", str(tmp_path), *words]) == 2
-    assert "holds no weights yet" in capsys.readouterr().err
+    assert "has no weights yet" in capsys.readouterr().err
     assert main(["--checkpoint", str(tmp_path), "--out", str(tmp_path / "A b"), *FACTS]) == 2
     assert "--out: 'A b' names the weights" in capsys.readouterr().err
     assert main(["--verify", "tiny-nett"]) == 2

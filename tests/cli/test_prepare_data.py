@@ -143,7 +143,7 @@ def test_index_relative(tmp_path, videos, capsys):
         (["check", "{videos}", "--out", "{videos}/cat/1.avi"], "--out: "),
         (["encode", "{videos}", "--out", "{videos}"], "originals are never touched"),
         (["all", "{videos}", "--out", "{tmp}"], "originals are never touched"),
-        (["index", "{videos}", "--out", "{tmp}/o", "--level", "headers"], "--level: headers"),
+        (["index", "{videos}", "--out", "{tmp}/o", "--level", "headers"], "--level: got headers"),
         (["check", "{videos}", "--out", "/dev/null/x"], "Not a directory"),
     ],
 )

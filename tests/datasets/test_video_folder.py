@@ -66,7 +66,7 @@ def test_classes_in_an_order_of_ones_own(root):
     assert [label for _, label in names(manifest_from_cfg(data_cfg(root), "train"))] == [0, 1]
     write(root / "classes.txt", "jumping")
     with pytest.raises(
-        UserError, match=r"train.csv:3: 'air drumming, loud' is no class of classes"
+        UserError, match=r"train.csv:3: 'air drumming, loud' is not a class of classes"
     ):
         manifest_from_cfg(data_cfg(root), "train")
 

@@ -264,7 +264,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     path = find_last_checkpoint(tmp_path / "a")
     words = ("MODEL.MODEL_NAME", "X3D", "MODEL.ARCH", "x3d", "TRAIN.CHECKPOINT_EPOCH_RESET", True)
     with pytest.raises(
-        UserError, match=r"TRAIN.CHECKPOINT_FILE_PATH: .* no key of the checkpoint matches"
+        UserError, match=r"TRAIN.CHECKPOINT_FILE_PATH: no key of the checkpoint matches"
     ):
         start(tmp_path / "b", path, *words)
 
@@ -277,7 +277,7 @@ EXPLODES = ("SOLVER.BASE_LR", 50.0, "TRAIN.KILL_LOSS_EXPLOSION_FACTOR", 1.5)
     [
         (("SOLVER.BASE_LR", 1e20), r"the loss is (nan|inf).*Lower SOLVER.BASE_LR"),
         (EXPLODES, r"(KILL_LOSS_EXPLOSION_FACTOR|the loss is)"),
-        (("TRAIN.BATCH_SIZE", 64), r"TRAIN.BATCH_SIZE: one step takes 64 clips"),
+        (("TRAIN.BATCH_SIZE", 64), r"TRAIN.BATCH_SIZE: one step uses 64 clips"),
     ],
 )
 def test_what_stops_a_run(tmp_path, words, message):

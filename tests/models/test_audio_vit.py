@@ -104,7 +104,7 @@ def test_layers_are_numbered_and_positions_spared():
 @pytest.mark.parametrize(
     ("section", "key", "words"),
     [
-        ({"PATCH_KERNEL": [16]}, "PATCH_KERNEL", "expected mel bins and steps"),
+        ({"PATCH_KERNEL": [16]}, "PATCH_KERNEL", "expected mel bins and time frames"),
         ({"PATCH_STRIDE": [16, 0]}, "PATCH_STRIDE", "each at least 1"),
         ({"POSITIONS": "learnt"}, "POSITIONS", "Did you mean 'learned'?"),
         ({"DEPTH": 0}, "DEPTH", "at least 1"),

@@ -108,8 +108,8 @@ def test_large_mean_does_not_cancel():
 @pytest.mark.parametrize(
     ("shape", "groups", "message"),
     [
-        ((7, 3), 2, "equal blocks"),
-        ((8, 3, 2), 2, "equal blocks"),
+        ((7, 3), 2, "rows divisible by groups"),
+        ((8, 3, 2), 2, "rows divisible by groups"),
         ((2, 3), 2, r"TRAIN\.BATCH_SIZE: got 1 row"),
     ],
 )

@@ -29,7 +29,7 @@ def test_other_backbones_are_not_checked():
         ({"DEPTH": 0}, "DEPTH", "at least 1"),
         ({"POOL_Q_STRIDE": [[1, 2, 2]]}, "POOL_Q_STRIDE", "strides in time, height and width"),
         ({"POOL_Q_STRIDE": [[16, 1, 2, 2]]}, "POOL_Q_STRIDE", "a block from 0 to 15"),
-        ({"POOL_KV_STRIDE": [[1, 0, 2, 2]]}, "POOL_KV_STRIDE", "above 0"),
+        ({"POOL_KV_STRIDE": [[1, 0, 2, 2]]}, "POOL_KV_STRIDE", "all > 0"),
         ({"DIM_MUL": [[1, 2.0, 2.0]]}, "DIM_MUL", "a factor"),
         ({"POOL_KVQ_KERNEL": [3, 3]}, "POOL_KVQ_KERNEL", "time, height and width"),
         ({"PATCH_KERNEL": [7, 7]}, "PATCH_KERNEL", "expected time, height and width"),

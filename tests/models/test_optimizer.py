@@ -107,7 +107,7 @@ def test_lars():
     ("model", "solver", "message"),
     [
         (_Model().requires_grad_(False), {}, "no trainable parameter.*MODEL.DETACH_FINAL_FC"),
-        (nn.Linear(2, 2), {"LAYER_DECAY": 0.5}, "LAYER_DECAY: got 0.5, but Linear does not"),
+        (nn.Linear(2, 2), {"LAYER_DECAY": 0.5}, "LAYER_DECAY: got 0.5, but Linear has no"),
         (
             *(_Model(), {"OPTIMIZING_METHOD": "mt_adamw"}),
             "SOLVER.OPTIMIZING_METHOD: got 'mt_adamw'.*use adamw",

@@ -101,7 +101,7 @@ def test_the_zoo_by_name(row):
 
 
 def test_the_wrong_network_for_a_row_is_told_the_right_config(row):
-    message = r"TEST.X: .* no key of the checkpoint matches .* zoo://test_r3d is for --cfg Kinetics"
+    message = r"TEST.X: no key of the checkpoint matches .* zoo://test_r3d is for --cfg Kinetics"
     with pytest.raises(UserError, match=message):
         load_weights(small_resnet(), "zoo://test_r3d", key="TEST.X")
 

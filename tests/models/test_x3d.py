@@ -102,8 +102,8 @@ def test_groups_instead_of_channelwise_convolutions():
     ("words", "message"),
     [
         (["RESNET.STRIDE_1X1", True], r"RESNET.STRIDE_1X1: got True, but X3D strides"),
-        (["X3D.WIDTH_FACTOR", 0.0], r"X3D.WIDTH_FACTOR: got 0.0, expected more than 0"),
-        (["X3D.DIM_C5", -1], r"X3D.DIM_C5: got -1, expected more than 0"),
+        (["X3D.WIDTH_FACTOR", 0.0], r"X3D.WIDTH_FACTOR: got 0.0, expected a number > 0"),
+        (["X3D.DIM_C5", -1], r"X3D.DIM_C5: got -1, expected a number > 0"),
     ],
 )
 def test_impossible_settings_are_named(words, message):

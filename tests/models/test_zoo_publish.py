@@ -68,7 +68,7 @@ def test_all_weights_count_for_the_limit(tmp_path):
         write_weights(tmp_path / name / f"{name}.pyth", content, 0.5)
     write_weights(tmp_path / "b" / "b.pyth", content, 0.5)  # its old size does not count
     before = (tmp_path / "b" / "b.pyth").read_bytes()
-    with pytest.raises(UserError, match=r"--max-mb: b.pyth holds 0.20 MB .* 0.20 MB, .* than 0.3"):
+    with pytest.raises(UserError, match=r"--max-mb: b.pyth has 0.20 MB .* 0.20 MB, .* than 0.3"):
         write_weights(tmp_path / "b" / "b.pyth", content, 0.3)
     assert (tmp_path / "b" / "b.pyth").read_bytes() == before
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["b.pyth"]
@@ -101,5 +101,5 @@ def test_a_configuration_without_places():
         "TEST": {"CHECKPOINT_FILE_PATH": ""},
         "AVA": {"LISTS": ["", "b.csv"], "FRAME_DIR": ""},
     }
-    with pytest.raises(UserError, match="holds no configuration"):
+    with pytest.raises(UserError, match="has no configuration"):
         portable_config("", "tiny")

@@ -17,28 +17,31 @@ SPLIT = remap_labels(Given(None), LABEL, LABEL)
 
 def test_k_videos_of_each_class_are_drawn():
     for k in (1, 2, 3):
-        rows = sample_k_shot(SPLIT, k, seed=1, draw=0)
+        rows = sample_k_shot(SPLIT, k, seed=1, episode=0)
         assert LABEL[rows].tolist() == [0] * k + [5] * k + [9] * k
         assert len(set(rows.tolist())) == 3 * k
 
 
-def test_draws_differ_and_repeat():
-    draws, again, other = (
-        [tuple(sample_k_shot(SPLIT, 2, seed=seed, draw=draw).tolist()) for draw in range(8)]
+def test_episodes_differ_and_repeat():
+    episodes, again, other = (
+        [
+            tuple(sample_k_shot(SPLIT, 2, seed=seed, episode=episode).tolist())
+            for episode in range(8)
+        ]
         for seed in (1, 1, 2)
     )
-    assert len(set(draws)) > 4
-    assert draws == again != other
+    assert len(set(episodes)) > 4
+    assert episodes == again != other
 
 
-def test_the_first_draw_is_the_one_that_training_takes():
+def test_the_first_episode_is_the_one_that_training_takes():
     manifest = Manifest.from_rows(
         [VideoRecord(str(i), label) for i, label in enumerate(LABEL.tolist())], []
     )
     for k, seed in ((1, 4), (2, 4), (3, 7)):
         taken = take_per_class(manifest, k, seed=seed)
         paths = [taken.path(i) for i in range(len(taken))]
-        rows = sorted(sample_k_shot(SPLIT, k, seed=seed, draw=0).tolist())
+        rows = sorted(sample_k_shot(SPLIT, k, seed=seed, episode=0).tolist())
         assert paths == [str(i) for i in rows]  # and so it has the properties tested there
 
 

@@ -51,7 +51,7 @@ def test_the_test_split_is_never_looked_at_to_choose(protocol, caplog):
             protocol(Given(make_table(test.features, label), gallery), probe_cfg())
         choices.append(caplog.messages)
     assert choices[0] == choices[1]
-    assert f"{protocol.__name__}: chose" in choices[0][0]
+    assert f"{protocol.__name__}: selected" in choices[0][0]
     assert "in validation" in choices[0][0]
 
 

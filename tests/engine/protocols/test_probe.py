@@ -57,7 +57,7 @@ def test_labels_are_needed(protocol):
 @pytest.mark.parametrize("protocol", LABELLED)
 def test_the_feature_is_needed(protocol):
     test, gallery = blob_tables()
-    with pytest.raises(UserError, match=r"PROBE.FEATURE: .*'audio'.*gives: video.*FEATURE video"):
+    with pytest.raises(UserError, match=r"PROBE.FEATURE: .*'audio'.*it has: video.*FEATURE video"):
         PROTOCOL_REGISTRY.get(protocol)(Given(test, gallery), probe_cfg(FEATURE="audio"))
     sound = Given(*blob_tables(name="audio"))
     with pytest.raises(UserError, match=r"'video'.*gives: audio\); set PROBE.FEATURE audio"):

@@ -42,7 +42,5 @@ def test_several_positives_of_a_sample_are_left_out():
 
 @pytest.mark.parametrize(("rows", "count"), [(1, 4), (3, 0)])
 def test_errors(rows, count):
-    with pytest.raises(
-        ValueError, match=f"got {count} samples from {rows} rows, 1 of them excluded"
-    ):
+    with pytest.raises(ValueError, match=f"got {count} samples from {rows} rows, 1 excluded"):
         uniform_negatives(SEEDS, torch.zeros(40, dtype=torch.int64), rows, count)
