@@ -1,6 +1,6 @@
 """Audio of an audio track in a given window, as one channel at the wanted rate, to the sample.
 
-A window is decoded with enough of what lies before it that it equals the same stretch of the whole
+A window is decoded with enough audio before it that it equals the same section of the full
 track decoded and resampled from its start: bit for bit where codec and container keep exact time,
 see ``AudioTrack``.
 

@@ -47,7 +47,7 @@ class FrameDecoder:
 
     Attributes:
         num_damaged: Frames that were dropped so far, being damaged or built upon damaged ones.
-        order: Where the container stores decoding times only, what tells when frames appear.
+        order: Presentation times, if the container stores only decoding times.
         may_go_back: Whether the container's times, which are taken without ``order``, may not be
             those at which frames appear: there are B-frames.
         shown_later: Whether some packet was shown later than it was decoded.
@@ -154,7 +154,7 @@ class FrameDecoder:
             self._last = shown_at
             self._ahead.append(Shown(shown_at, frame))
         elif self.flushed and self.shown_later and self._is_within_reorder(shown_at):
-            # The last packets lack the ones behind them, from which FFmpeg tells their times.
+            # FFmpeg derives times from the packets that follow, which the last packets lack.
             self._last += round(self._period)
             self._ahead.append(Shown(self._last, frame))
         elif self._goes_back(shown_at):

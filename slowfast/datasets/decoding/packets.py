@@ -173,7 +173,7 @@ class PacketSource:
         return is_whole or target - position <= ticks_per_sec(self.stream)
 
     def is_cut_short(self) -> bool:
-        """Whether the container lists samples that lie behind the file's end."""
+        """Whether the container lists samples after the end of the file."""
         entries = self.stream.index_entries
         if not len(entries):
             return False

@@ -288,10 +288,10 @@ class VideoTrack:
             self._decoder.order.restart(at_beginning=True)
 
     def _lands_before(self, window: Window) -> bool:
-        """Decode the first frame after a seek and check it: whole, and early enough.
+        """Decode the first frame after a seek and check it: complete, and early enough.
 
         Frames that come out of the decoder before the keyframe's own are dropped: in an open group
-        of pictures they refer to frames before the keyframe, which were not decoded.
+        of pictures (GOPs) they refer to frames before the keyframe, which were not decoded.
         """
         target, order = window.target, self._decoder.order
         packet = self._next_keyframe(target)

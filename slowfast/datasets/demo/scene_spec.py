@@ -128,7 +128,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is seen and heard besides the events.
+    """Background, colors, loudness and noise of a clip.
 
     Attributes:
         color: Mean color of the frames, RGB, gray levels.

@@ -80,7 +80,7 @@ def find_restart(path: str | Path, beat: Beat) -> float | None:
         beat: Called now and then.
 
     Returns:
-        How much of a track precedes it, in seconds; None where time only goes on.
+        How much of a track precedes it, in seconds; None if times only increase.
 
     Raises:
         MediaError: If the file cannot be opened.
