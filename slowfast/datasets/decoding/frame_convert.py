@@ -41,7 +41,7 @@ class FrameConverter:
 
     Attributes:
         pixel_aspect: As given; 1 where that cannot be true.
-        quarter_turns: Turns by 90 degrees, counter-clockwise; None before the first frame.
+        quarter_turns: Turns by 90 degrees, counter-clockwise; None before ``look_at``.
     """
 
     def __init__(self, width: int, height: int, pixel_aspect: float) -> None:

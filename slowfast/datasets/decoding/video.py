@@ -291,7 +291,7 @@ class VideoTrack:
         """Decode the first frame after a seek and check it: complete, and early enough.
 
         Frames that come out of the decoder before the keyframe's own are dropped: in an open group
-        of pictures (GOPs) they refer to frames before the keyframe, which were not decoded.
+        of pictures (GOP) they refer to frames before the keyframe, which were not decoded.
         """
         target, order = window.target, self._decoder.order
         packet = self._next_keyframe(target)
