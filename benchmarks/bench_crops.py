@@ -103,7 +103,7 @@ class Parts:
         self.map = torch.randn(BATCH * VIEWS, CHANNELS, STEPS, SIDE, SIDE).requires_grad_()
         self.seed = torch.arange(BATCH)
         size = (STEPS, SIDE, SIDE)
-        self.boxes = self.crop.draw([size], self.seed, BATCH * VIEWS)
+        self.boxes = self.crop.sample([size], self.seed, BATCH * VIEWS)
         self.weight = torch.randn(10 * VIEWS * BATCH, cfg.STICA.EMBED_DIM)
 
     def run(self, way: Callable[[], Tensor]) -> list[Tensor]:

@@ -1,9 +1,10 @@
-"""The two towers of AVID-CMA (Morgado et al., CVPR 2021), so that its published weights load.
+"""The two encoders of AVID-CMA (Morgado et al., CVPR 2021), to load its published weights.
 
-Their R(2+1)D is not that of Tran et al.: its stem is one convolution over space and time with a
-pooling behind, and a block's two halves have as many channels as the block.
+Their R(2+1)D is not that of Tran et al.: its stem is one convolution over space and time followed
+by max pooling, and the factorized convolutions of a block have as many channels as the block.
 
-Legend: B batch, C channels, T frames, T' H' W' feature map, F mel bins, S spectrogram steps.
+Legend: B batch, C channels, T frames, T' H' W' feature map, F mel bins, S time frames of the
+spectrogram.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ __all__ = ["AvidConv2d", "AvidR2plus1d", "avid_cma", "avid_conv2d_10", "avid_r2p
 
 Norm = Callable[[int], nn.Module]
 
-_TOWERS = {"video_model.": "backbone.", "audio_model.": "audio_backbone."}
+_ENCODERS = {"video_model.": "backbone.", "audio_model.": "audio_backbone."}
 
 
 class _Block3d(nn.Module):
-    """Space, time, space, time, and a shortcut."""
+    """Residual block: convolutions over space, time, space, time, and a shortcut."""
 
     def __init__(self, dim_in: int, dim_out: int, *, stride: int, norm: Norm) -> None:
         super().__init__()
@@ -75,8 +76,8 @@ class _Block2d(nn.Module):
         return self.relu(self.bn2(self.conv2(x)))
 
 
-class _MaxOverCells(nn.Module):
-    """The largest value of each channel anywhere in the map: what AVID does by itself."""
+class _GlobalMaxPool(nn.Module):
+    """Maximum of each channel over the full feature map: AVID's native pooling."""
 
     reads_space = True
 
@@ -91,7 +92,7 @@ class _MaxOverCells(nn.Module):
 
 
 class AvidR2plus1d(nn.Module):
-    """AVID's video tower, without pooling and projection.
+    """AVID's video encoder, without pooling and projection.
 
     Args:
         width: Channels of the first stage; doubled by each of the others. 64 as published.
@@ -129,11 +130,11 @@ class AvidR2plus1d(nn.Module):
 
     def native_pooling(self) -> nn.Module:
         """Build the pooling that AVID's projection and classifiers read."""
-        return _MaxOverCells(self.out_channels[0])
+        return _GlobalMaxPool(self.out_channels[0])
 
 
 class AvidConv2d(nn.Module):
-    """AVID's audio tower, without pooling and projection.
+    """AVID's audio encoder, without pooling and projection.
 
     Args:
         width: Channels of the first stage. 64 as published.
@@ -167,34 +168,34 @@ class AvidConv2d(nn.Module):
 
 @BACKBONE_REGISTRY.register()
 def avid_r2plus1d_18(cfg: CfgNode) -> AvidR2plus1d:
-    """Build AVID's video tower. Read: RESNET.WIDTH_PER_GROUP."""
+    """Build AVID's video encoder. Read: RESNET.WIDTH_PER_GROUP."""
     return AvidR2plus1d(width=cfg.RESNET.WIDTH_PER_GROUP, norm=get_norm(cfg, dims=3))
 
 
 @BACKBONE_REGISTRY.register()
 def avid_conv2d_10(cfg: CfgNode) -> AvidConv2d:
-    """Build AVID's audio tower. Read: AUDIO.WIDTH."""
+    """Build AVID's audio encoder. Read: AUDIO.WIDTH."""
     return AvidConv2d(width=cfg.AUDIO.WIDTH, norm=get_norm(cfg, dims=2))
 
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def avid_cma(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename AVID's and AVID-CMA's keys; the projection heads keep theirs, and so are left out.
+    """Rename AVID's and AVID-CMA's keys; those of the projection heads stay and match no parameter.
 
-    Their spectrograms are (S, F), ours (F, S): the audio tower's kernels are turned.
+    Their spectrograms are (S, F), ours (F, S): the audio encoder's kernels are transposed.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        The renamed one, or None when the keys are not of this format.
+        The renamed state dict, or None when the keys are not of this format.
     """
     if "video_model.conv2x.0.spt_conv1.weight" not in state_dict:
         return None
     renamed = {}
     for key, value in state_dict.items():
-        tower = next((theirs for theirs in _TOWERS if key.startswith(theirs)), "")
-        is_turned = tower == "audio_model." and value.dim() == 4
-        tensor = value.transpose(2, 3).contiguous() if is_turned else value
-        renamed[_TOWERS.get(tower, "") + key.removeprefix(tower)] = tensor
+        encoder = next((theirs for theirs in _ENCODERS if key.startswith(theirs)), "")
+        is_transposed = encoder == "audio_model." and value.dim() == 4
+        tensor = value.transpose(2, 3).contiguous() if is_transposed else value
+        renamed[_ENCODERS.get(encoder, "") + key.removeprefix(encoder)] = tensor
     return renamed

@@ -1,4 +1,4 @@
-"""What a YAML names ``StiCA`` and ``stica``: the paper's, or the released code's (STICA.COMPAT)."""
+"""Registers ``StiCA`` and ``stica``: the paper's version or the released code's (STICA.COMPAT)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["build_stica_loss", "build_stica_model"]
 
 @MODEL_REGISTRY.register_as("StiCA")
 def build_stica_model(cfg: CfgNode) -> nn.Module:
-    """Build the model that STICA.COMPAT names.
+    """Build the model that STICA.COMPAT selects.
 
     Args:
         cfg: The configuration.
@@ -30,7 +30,7 @@ def build_stica_model(cfg: CfgNode) -> nn.Module:
 
 @LOSS_REGISTRY.register_as("stica")
 def build_stica_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
-    """Build the loss that STICA.COMPAT names.
+    """Build the loss that STICA.COMPAT selects.
 
     Args:
         cfg: The configuration.

@@ -1,7 +1,7 @@
 """Weights of the published GDT and StiCA models under this project's names.
 
-StiCA's own weights were never published; GDT, its parent, has the same two towers and heads. Both
-save ``{"state_dict": {"module." + key: tensor}}``.
+StiCA's own weights were never published; GDT, its predecessor, has the same two encoders and heads.
+Both save ``{"state_dict": {"module." + key: tensor}}``.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _POOLING = "pooling.pathways.0."
 _LAYER = r"video_pooling\.2\.transformer\.(\d+)\."
 _TO_LAYER = _POOLING + r"layers.\1."
 _HEADS = {"mlp_v": "head_video", "mlp_a": "head_audio"}
-_HEAD_PARTS = {"2": "linear1", "4": "norm", "8": "linear2"}
+_HEAD_LAYERS = {"2": "linear1", "4": "norm", "8": "linear2"}
 
-# Pattern of a whole key -> our key. The first that matches is used.
+# Pattern of a full key -> our key. The first match is used.
 _RENAMED = {
     r"video_network\.base\.(.+)": r"backbone.\1",
     r"audio_network\.base\.(?!fc\.)(.+)": r"audio_backbone.\1",
@@ -37,27 +37,27 @@ _RENAMED = {
     _LAYER + r"norm([12])\.(.+)": _TO_LAYER + r"norm\2.\3",
     r"video_pooling\.2\.pos_embs\.0\.weight": _POOLING + "positions.table.weight",
     **{
-        rf"{theirs}\.block_forward\.{number}\.(.+)": rf"{ours}.{part}.\1"
+        rf"{theirs}\.block_forward\.{number}\.(.+)": rf"{ours}.{layer}.\1"
         for theirs, ours in _HEADS.items()
-        for number, part in _HEAD_PARTS.items()
+        for number, layer in _HEAD_LAYERS.items()
     },
 }
-# Pattern of a whole key -> why it is left out.
+# Pattern of a full key -> why it is skipped.
 _SKIPPED = {
-    r"audio_network\.base\.fc\..+": "dead weight: nothing there ever used this layer",
+    r"audio_network\.base\.fc\..+": "unused: the published code never calls this layer",
     r"video_pooling\.2\.pos_ids": "a constant: 0, 1, 2, ...",
 }
 _UNKNOWN = "not a key of this format"
 
 
 class Conversion(NamedTuple):
-    """What became of every key.
+    """Outcome of the conversion for every key.
 
     Attributes:
         state: Our key -> tensor.
         used: Their key -> our key.
         skipped: Their key -> why it is left out.
-        missed: Keys that were expected and that the checkpoint does not have.
+        missed: Expected keys that the checkpoint does not have.
     """
 
     state: dict[str, Tensor]
@@ -71,10 +71,10 @@ def convert(state_dict: Mapping[str, Tensor], expected: Iterable[str] = ()) -> C
 
     Args:
         state_dict: Their state dict, with or without ``module.`` in front of each key.
-        expected: Keys of a model of ours, to learn which of them are missed.
+        expected: Keys of our model, to report which of them are missing.
 
     Returns:
-        Renamed tensors and the account of every key.
+        Renamed tensors and the outcome for every key.
     """
     state: dict[str, Tensor] = {}
     used: dict[str, str] = {}
@@ -102,15 +102,15 @@ def _rename(key: str) -> str | None:
 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def gdt_stica(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Convert the published GDT and StiCA format; log every key that is left out, with its reason.
+    """Convert the published GDT and StiCA format; log every skipped key with its reason.
 
-    Which keys of a model stay without a value is the loader's to report: it knows the model.
+    The loader, which knows the model, reports the keys of the model that get no value.
 
     Args:
         state_dict: Any state dict.
 
     Returns:
-        Renamed, or None when the keys are not of that format.
+        The renamed state dict, or None when the keys are not of that format.
     """
     if not any(key.removeprefix("module.").startswith("video_network.base.") for key in state_dict):
         return None

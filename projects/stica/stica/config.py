@@ -9,8 +9,7 @@ from slowfast.config.problems import Problem
 
 __all__ = ["CROP_KINDS", "add_config", "check_config"]
 
-# The four kinds of crop: name of the slot family, key of its section. The order is the order of
-# slots everywhere.
+# The four kinds of crop: name, key of its section. Crops are in this order everywhere.
 CROP_KINDS = {
     "space_large": "SPACE_LARGE",
     "space_small": "SPACE_SMALL",
@@ -41,13 +40,13 @@ def add_config(cfg: CfgNode) -> None:
 def _add_feature_crop(cfg: CfgNode) -> None:
     # Crops of the final feature map: MODEL.FEATURE_AUG feature_crop. Numbers and sizes are those of
     # the released launch script ("2 large, 4 small in space, 2 large, 1 small in time").
-    # The size of a crop is the whole number nearest to SCALE times the axis (halves up), at least 1
-    # and at most the axis less 1, so that every crop can move, whatever the map: 6/7 and 4/7 are 6
-    # and 4 cells of 7, 3 and 2 of 4, 9 and 6 of 10; 3/4 and 2/4 are 3 and 2 steps of 4, 6 and 4 of
-    # 8. SCALE 1.0 is the whole axis: views are compared without being cropped. NUM is per view.
+    # The size of a crop is the integer nearest to SCALE times the axis (halves round up), at least
+    # 1 and at most the axis minus 1, so that every crop can move, whatever the size of the map: 6/7
+    # and 4/7 are 6 and 4 spatial positions of 7, 3 and 2 of 4, 9 and 6 of 10; 3/4 and 2/4 are 3 and
+    # 2 time steps of 4, 6 and 4 of 8. SCALE 1.0 is the full axis: no crop. NUM is per view.
     cfg.FEATURE_CROP = CfgNode()
     cfg.FEATURE_CROP.SPACE_LARGE = CfgNode()
-    # Large crops in space: all time steps of a part of the cells. Queries and keys.
+    # Large crops in space: a box of spatial positions, all time steps. Queries and keys.
     cfg.FEATURE_CROP.SPACE_LARGE.NUM = 2
     # Their height and width, as a fraction of the map's. Released: 6 of 7.
     cfg.FEATURE_CROP.SPACE_LARGE.SCALE = 6 / 7
@@ -57,7 +56,7 @@ def _add_feature_crop(cfg: CfgNode) -> None:
     # Released: 4 of 7.
     cfg.FEATURE_CROP.SPACE_SMALL.SCALE = 4 / 7
     cfg.FEATURE_CROP.TIME_LARGE = CfgNode()
-    # Large crops in time: all cells of some consecutive time steps. Queries and keys.
+    # Large crops in time: some consecutive time steps, all spatial positions. Queries and keys.
     cfg.FEATURE_CROP.TIME_LARGE.NUM = 2
     # Their length as a fraction of the map's time steps. Released: 3 of 4, 6 of 8.
     cfg.FEATURE_CROP.TIME_LARGE.SCALE = 3 / 4
@@ -66,33 +65,33 @@ def _add_feature_crop(cfg: CfgNode) -> None:
     cfg.FEATURE_CROP.TIME_SMALL.NUM = 1
     # Released: 2 of 4, 4 of 8.
     cfg.FEATURE_CROP.TIME_SMALL.SCALE = 2 / 4
-    # Draw positions for every sample and view. False: one draw per view for the whole global batch,
-    # as released; it follows from the smallest aug_seed of all processes.
+    # Sample positions for every sample and view. False: once per view for the global batch, as
+    # released, from the smallest aug_seed of all processes.
     cfg.FEATURE_CROP.PER_SAMPLE = True
-    # Draw among all valid positions. False: all but the last along each axis, as released; a crop
-    # that is one cell short of the map then never moves.
+    # Sample among all valid positions. False: all but the last along each axis, as released; a crop
+    # that is one position shorter than the map then never moves.
     cfg.FEATURE_CROP.LAST_POSITION = True
-    # The weight of crops in a classifier is the core's key; a YAML that says it here is told so.
+    # The weight of crops in a classifier is a key of the framework; the old name raises an error.
     cfg.register_renamed_key("FEATURE_CROP.WEIGHT", "MODEL.FEATURE_AUG_WEIGHT")
 
 
 def _add_temporal_transformer(cfg: CfgNode) -> None:
-    # Late temporal attention: MODEL.POOLING transformer. Sizes of the released code; read-out,
-    # positions and projections are our decisions (PAPER_TO_CODE.md).
+    # Late temporal attention: MODEL.POOLING transformer. Sizes are those of the released code; the
+    # class token, positions and projections are our decisions (PAPER_TO_CODE.md).
     cfg.TEMPORAL_TRANSFORMER = CfgNode()
     # Encoder layers, at least 1.
     cfg.TEMPORAL_TRANSFORMER.LAYERS = 2
     # Attention heads; must divide the backbone's channels.
     cfg.TEMPORAL_TRANSFORMER.HEADS = 4
-    # Hidden width of the feed-forward part over the backbone's channels.
+    # Hidden width of the feed-forward network over the backbone's channels.
     cfg.TEMPORAL_TRANSFORMER.FFN_RATIO = 4.0
     # Probability of dropout on attention weights and on both residual branches.
     cfg.TEMPORAL_TRANSFORMER.DROPOUT = 0.0
-    # The vector of a clip: "cls" (a learned token), "mean" (of the steps) or "first" (the first
-    # step; released).
+    # Pooling of the time steps: "cls" (a learned class token), "mean" (of the steps) or "first"
+    # (the first step; released).
     cfg.TEMPORAL_TRANSFORMER.READOUT = "cls"
-    # Positional embedding: "learned", "sinusoidal" or "none" (released). A crop in time keeps the
-    # positions it had on the full map.
+    # Positional embedding: "learned", "sinusoidal" or "none" (released). A crop in time keeps its
+    # positions on the full feature map.
     cfg.TEMPORAL_TRANSFORMER.POSITIONS = "learned"
     # Rows of the learned table, in time steps of the feature map (not frames).
     cfg.TEMPORAL_TRANSFORMER.MAX_STEPS = 64
@@ -103,27 +102,28 @@ def _add_temporal_transformer(cfg: CfgNode) -> None:
 
 def _add_stica(cfg: CfgNode) -> None:
     cfg.STICA = CfgNode()
-    # Temperature of the cross-modal term. Released: fixed at 0.1.
+    # Temperature of the cross-modal loss. Released: fixed at 0.1.
     cfg.STICA.TEMPERATURE_CROSS = 0.1
-    # Temperature of the within-modal terms. Released: 0.5.
+    # Temperature of the within-modal losses. Released: 0.5.
     cfg.STICA.TEMPERATURE_WITHIN = 0.5
-    # Weight w of the within-modal terms: total = (1 - w) cross-modal + w within-modal. Released:
-    # 0.5. A term that has nothing to compare is left out together with its weight.
+    # Weight w of the within-modal losses: total = (1 - w) cross-modal + w within-modal. Released:
+    # 0.5. A loss without inputs is left out together with its weight.
     cfg.STICA.WITHIN_WEIGHT = 0.5
-    # Epochs of cross-modal learning alone before the within-modal losses count; ours. Until then
-    # nothing is cropped, and training is the same as with MODEL.FEATURE_AUG none.
+    # Epochs of training with the cross-modal loss only, before the within-modal losses are added;
+    # ours. Until then nothing is cropped, and training is as with MODEL.FEATURE_AUG none.
     cfg.STICA.WITHIN_START_EPOCH = 0.0
-    # Crops that the within-modal terms compare. "all": every crop of one view with every large crop
-    # of the other, both ways. "released": the last large crops of both views, and small crops of
-    # the second view with large ones of the first.
+    # Crops that the within-modal losses compare. "all": every crop of one view with every large
+    # crop of the other, both ways. "released": the last large crops of both views, and small crops
+    # of the second view with large ones of the first.
     cfg.STICA.PAIRS = "all"
     # What crops are contrasted with: "video" (large crops of the other view; paper, released) or
-    # "audio" (the clip's audio, as whole clips are, at TEMPERATURE_CROSS; ours: crops are then
-    # further views of the cross-modal term, and no term asks that two clips of one kind differ in
-    # what only the video shows). WITHIN_WEIGHT is their weight in either case.
+    # "audio" (the clip's audio, as for full clips, at TEMPERATURE_CROSS; ours: crops are then
+    # further views of the cross-modal loss, and no loss separates clips that differ only in the
+    # video). WITHIN_WEIGHT is their weight in either case.
     cfg.STICA.CROP_KEYS = "video"
-    # Projection head of the crops: "shared" (that of the whole clips, which meet the audio; paper,
-    # released) or "own" (another one, so that the two terms meet in the pooled features only).
+    # Projection head of the crops: "shared" (the head of the full clips, which are compared with
+    # audio; paper, released) or "own" (a separate one, so that the two losses share only the pooled
+    # features).
     cfg.STICA.WITHIN_HEAD = "shared"
     # Dimensions of the embeddings. Released: 256.
     cfg.STICA.EMBED_DIM = 256
@@ -131,30 +131,30 @@ def _add_stica(cfg: CfgNode) -> None:
     cfg.STICA.HEAD_DIM = 512
     # Dropout before each linear layer of the heads. Released: 0.3.
     cfg.STICA.HEAD_DROPOUT = 0.3
-    # Batch statistics of the head: "group" (of each crop slot and view by itself, as if each were
-    # a call; released) or "joint" (of all rows of the call). They are taken over all processes
-    # when BN.NORM_TYPE is sync_batchnorm.
+    # Batch statistics of the head: "group" (separate for each crop and view, as if each were a call
+    # of its own; released) or "joint" (over all rows of the call). They are computed over all
+    # processes when BN.NORM_TYPE is sync_batchnorm.
     cfg.STICA.HEAD_BN = "group"
-    # "": this project's decisions. "released": the released code's behavior, which then goes
-    # before every other key of model and loss (stica/released.py).
+    # "": this project's decisions. "released": the released code's behavior, which overrides every
+    # other key of model and loss (stica/released.py).
     cfg.STICA.COMPAT = ""
 
 
 @register_check
 def check_config(cfg: CfgNode) -> list[Problem]:
-    """Find mistakes in StiCA's sections.
+    """Check StiCA's sections.
 
     Args:
-        cfg: A merged configuration. Without StiCA's sections there is nothing to find.
+        cfg: A merged configuration. Without StiCA's sections nothing is checked.
 
     Returns:
-        Every problem, one record each.
+        Every problem found.
     """
     if "STICA" not in cfg:
         return []
     problems = [*_check_ranges(cfg), *_check_choices(cfg)]
     if cfg.MODEL.MODEL_NAME == "StiCA":
-        problems += [*_check_model(cfg), *_check_terms(cfg)]
+        problems += [*_check_model(cfg), *_check_losses(cfg)]
     return problems
 
 
@@ -202,8 +202,8 @@ def _check_ranges(cfg: CfgNode) -> list[Problem]:
         ranges[f"FEATURE_CROP.{section}.NUM"] = (kind.NUM >= 0, "0 or more")
         ranges[f"FEATURE_CROP.{section}.SCALE"] = (
             0 < kind.SCALE <= 1,
-            "a fraction of the map, above 0 and at most 1 (the whole map); NUM 0 switches the "
-            "crop off",
+            "a fraction of the map, above 0 and at most 1 (the full feature map); NUM 0 disables "
+            "the crop",
         )
     return [
         Problem(key, f"got {_value(cfg, key)!r}, expected {expected}")
@@ -214,8 +214,8 @@ def _check_ranges(cfg: CfgNode) -> list[Problem]:
 
 def _value(cfg: CfgNode, key: str) -> object:
     node = cfg
-    for part in key.split("."):
-        node = node[part]
+    for name in key.split("."):
+        node = node[name]
     return node
 
 
@@ -229,7 +229,7 @@ def _check_model(cfg: CfgNode) -> list[Problem]:
     if cfg.MODEL.FEATURE_AUG not in ("none", "feature_crop"):
         got = f"got {cfg.MODEL.FEATURE_AUG!r}"
         problems.append(
-            Problem("MODEL.FEATURE_AUG", f"{got}; StiCA knows 'feature_crop' and 'none'")
+            Problem("MODEL.FEATURE_AUG", f"{got}; StiCA supports 'feature_crop' and 'none'")
         )
     if cfg.MODEL.HEAD in ("linear", "mlp"):
         got = f"got {cfg.MODEL.HEAD!r}"
@@ -240,14 +240,14 @@ def _check_model(cfg: CfgNode) -> list[Problem]:
         problems.append(
             Problem(
                 "MODEL.POOLING",
-                "got 'native'; StiCA pools crops of the feature map, for which a backbone has no "
-                "way of its own: set 'transformer' or 'avg'",
+                "got 'native'; StiCA pools crops of the feature map, which a backbone's native "
+                "pooling does not support: set 'transformer' or 'avg'",
             )
         )
     return problems
 
 
-def _check_terms(cfg: CfgNode) -> list[Problem]:
+def _check_losses(cfg: CfgNode) -> list[Problem]:
     weight, crops = cfg.STICA.WITHIN_WEIGHT, cfg.FEATURE_CROP
     has_within = cfg.MODEL.FEATURE_AUG == "feature_crop" and weight > 0
     problems = []
@@ -278,8 +278,8 @@ def _check_terms(cfg: CfgNode) -> list[Problem]:
                 "STICA.WITHIN_START_EPOCH",
                 f"got {start:g} with AUDIO.ENABLE {cfg.AUDIO.ENABLE}, STICA.WITHIN_WEIGHT "
                 f"{weight:g} and STICA.WITHIN_HEAD {cfg.STICA.WITHIN_HEAD!r}; until then every "
-                "part must learn from the cross-modal loss: set 0.0, or AUDIO.ENABLE True, a "
-                "weight below 1 and the head 'shared'",
+                "module must get gradients from the cross-modal loss: set 0.0, or AUDIO.ENABLE "
+                "True, a weight below 1 and the head 'shared'",
             )
         )
     if cfg.DATA.TRAIN_CROP_NUM_TEMPORAL > 1:
@@ -303,7 +303,7 @@ def _check_terms(cfg: CfgNode) -> list[Problem]:
             Problem(
                 "STICA.WITHIN_WEIGHT",
                 f"got {weight} with AUDIO.ENABLE {cfg.AUDIO.ENABLE} and MODEL.FEATURE_AUG "
-                f"{cfg.MODEL.FEATURE_AUG!r}: no term of the loss is left. Set AUDIO.ENABLE True "
+                f"{cfg.MODEL.FEATURE_AUG!r}: no loss is left to train with. Set AUDIO.ENABLE True "
                 "and a weight below 1, or MODEL.FEATURE_AUG feature_crop with large crops and a "
                 "weight above 0",
             )

@@ -1,8 +1,8 @@
-"""Feature crops: many crops of a clip for the price of one backbone pass.
+"""Feature crops: many crops of a clip at the cost of one backbone pass.
 
 StiCA crops the backbone's last feature map instead of the input (the paper's "feature crops"). A
-crop in space averages some cells of every time step; a crop in time keeps some consecutive time
-steps. This file is geometry only: sizes, positions, masked averages.
+crop in space averages a box of spatial positions at every time step; a crop in time keeps some
+consecutive time steps. This file is geometry only: sizes, positions, masked averages.
 
 Legend: B batch, V views, N = B * V rows of feature maps (row ``b * V + v``), K crops, C channels,
 T' H' W' feature map, L token steps.
@@ -42,7 +42,7 @@ class CropKind(NamedTuple):
 
     Attributes:
         num: Crops per view.
-        scale: Extent over the axis, 0 < scale <= 1; 1 is the whole map.
+        scale: Extent as a fraction of the axis, 0 < scale <= 1; 1 is the full feature map.
     """
 
     num: int
@@ -50,13 +50,13 @@ class CropKind(NamedTuple):
 
 
 class Boxes(NamedTuple):
-    """Where the crops of every row lie, on one pathway's map. Ends are excluded.
+    """Position of every crop of every row, on one pathway's feature map. Ends are excluded.
 
     Attributes:
         space: int64 (N, K, 4): first and last row, first and last column; large crops first.
         time: int64 (N, K, 2): first and last time step; large crops first.
-        longest: Steps of the longest crop in time, 0 without any. A plain number, so that nothing
-            waits for the device to tell how long the padded tokens are.
+        longest: Steps of the longest crop in time, 0 without any. A Python int, so that the length
+            of the padded tokens is known without a device synchronization.
     """
 
     space: Tensor
@@ -68,14 +68,14 @@ class FeatureCrop(nn.Module):
     """Large and small crops of the feature map, in space and in time.
 
     Args:
-        space_large: Kind of the large crops in space, which queries are compared with.
+        space_large: Kind of the large crops in space; these are also keys.
         space_small: Kind of the small crops in space.
         time_large: Kind of the large crops in time.
         time_small: Kind of the small crops in time.
-        per_sample: Draw positions for every sample. Otherwise one draw per view serves the global
-            batch.
-        last_position: Draw among all valid positions. Otherwise the last one of each axis is left
-            out, as in the released code, and a crop that is one cell short of the map never moves.
+        per_sample: Sample positions for every sample. Otherwise each view of the global batch
+            shares one set of positions.
+        last_position: Sample among all valid positions. Otherwise the last one of each axis is left
+            out, as in the released code, and a crop one position shorter than the map never moves.
     """
 
     def __init__(
@@ -100,47 +100,47 @@ class FeatureCrop(nn.Module):
                 raise ParameterError(
                     name,
                     f"got NUM {kind.num}, SCALE {kind.scale}; expected NUM >= 0 and "
-                    "0 < SCALE <= 1 (1 is the whole map). NUM 0 switches this kind off.",
+                    "0 < SCALE <= 1 (1 is the full feature map). NUM 0 disables this kind.",
                 )
         self.per_sample, self.last_position = per_sample, last_position
 
     def forward(self, maps: Sequence[Tensor], aug_seed: Tensor) -> list[CropGroup]:
-        """Crop every row of every pathway's map.
+        """Crop every row of every pathway's feature map.
 
         Pathways of different size are cropped by the same fractions at the same relative places:
         exactly, where the shortest length of an axis divides the others, else to the nearest step.
 
         Args:
             maps: One float (N, C, T', H', W') per pathway; N = B * V, row ``b * V + v``.
-            aug_seed: int64 (B,). Positions are a function of it and of the view's number alone.
+            aug_seed: int64 (B,). Positions depend only on it and on the view index.
 
         Returns:
             The crops in space as one group, then those in time as another; a group without crops
-            is left out. In time, the steps that small crops lack are padding.
+            is left out. In time, shorter crops are padded.
 
         Raises:
             ValueError: If a map is too small to be cropped.
         """
-        boxes = self.draw([m.shape[2:] for m in maps], aug_seed, maps[0].shape[0])
+        boxes = self.sample([m.shape[2:] for m in maps], aug_seed, maps[0].shape[0])
         names = crop_names({name: kind.num for name, kind in self.kinds.items()})
         space = tuple(name for name in names if name.startswith("space"))
         time = names[len(space) :]
         pairs = list(zip(maps, boxes, strict=True))
-        sample = torch.arange(maps[0].shape[0], device=maps[0].device)
+        row = torch.arange(maps[0].shape[0], device=maps[0].device)
         groups = []
         if space:
             tokens = [space_tokens(m, b.space) for m, b in pairs]
-            groups.append(CropGroup(space, tokens, sample.repeat(len(space))))
+            groups.append(CropGroup(space, tokens, row.repeat(len(space))))
         if time:
             tokens = [time_tokens(m, b.time, b.longest) for m, b in pairs]
-            groups.append(CropGroup(time, tokens, sample.repeat(len(time))))
+            groups.append(CropGroup(time, tokens, row.repeat(len(time))))
         return groups
 
-    def draw(self, sizes: Sequence[Sequence[int]], aug_seed: Tensor, rows: int) -> list[Boxes]:
-        """Draw positions, each uniform over all valid ones (but the last: ``last_position``).
+    def sample(self, sizes: Sequence[Sequence[int]], aug_seed: Tensor, rows: int) -> list[Boxes]:
+        """Sample positions uniformly over all valid ones (without the last: ``last_position``).
 
-        With ``per_sample`` False, the smallest seed of all processes stands for every sample: that
-        depends neither on the order of the batch nor on how it is spread over processes.
+        With ``per_sample`` False, the smallest seed of all processes is used for every sample. It
+        depends neither on the order of the batch nor on how it is split over processes.
 
         Args:
             sizes: (T', H', W') of each pathway.
@@ -162,44 +162,44 @@ class FeatureCrop(nn.Module):
         if not self.per_sample:
             aug_seed = gather_no_gradient(aug_seed.min().reshape(1)).min().expand(batch)
         shortest = [min(axis) for axis in zip(*sizes, strict=True)]
-        # Cells that are one cell of the coarsest pathway: 32 steps beside 4 are cropped in blocks
-        # of 8, so that both pathways see the same seconds.
+        # Positions per position of the coarsest pathway: with 32 and 4 steps, the 32 are cropped in
+        # blocks of 8, so that the crops of both pathways cover the same seconds.
         blocks = [
             [n // s if n % s == 0 else 1 for n, s in zip(size, shortest, strict=True)]
             for size in sizes
         ]
         return [
-            self._draw_pathway(size, block, aug_seed, rows // batch)
+            self._sample_pathway(size, block, aug_seed, rows // batch)
             for size, block in zip(sizes, blocks, strict=True)
         ]
 
-    def _draw_pathway(
+    def _sample_pathway(
         self, size: Sequence[int], block: Sequence[int], aug_seed: Tensor, views: int
     ) -> Boxes:
-        """Place the windows of one pathway; equal numbers underlie every pathway's positions."""
+        """Sample the windows of one pathway; all pathways use the same random numbers."""
         steps, height, width = (n // b for n, b in zip(size, block, strict=True))
-        space = [  # (height, width) of every slot
+        space = [  # (height, width) of every crop
             (crop_size(height, k.scale, key), crop_size(width, k.scale, key))
-            for key, k in self._slots("space")
+            for key, k in self._crops("space")
         ]
-        time = [crop_size(steps, k.scale, key) for key, k in self._slots("time")]
-        sides = [window for slot in space for window in slot] + time  # n windows
+        time = [crop_size(steps, k.scale, key) for key, k in self._crops("time")]
+        sides = [window for crop in space for window in crop] + time  # n windows
         axes = [height, width] * len(space) + [steps] * len(time)
         windows = torch.tensor(sides, dtype=torch.int64, device=aug_seed.device)
         high = torch.tensor(axes, dtype=torch.int64, device=aug_seed.device) - windows
-        high = (high + int(self.last_position)).clamp(min=1)  # the whole has one position
+        high = (high + int(self.last_position)).clamp(min=1)  # a full-size crop has one position
         starts = torch.stack(  # (B, V, n)
             [randint(aug_seed, STREAM_CROPS + v, high.numel(), high) for v in range(views)], dim=1
         )
         spans = torch.stack([starts, starts + windows], dim=-1).flatten(0, 1)  # (N, n, 2)
-        cells = [*block[1:]] * len(space) + [block[0]] * len(time)
-        spans = spans * torch.tensor(cells, dtype=torch.int64, device=aug_seed.device)[:, None]
+        units = [*block[1:]] * len(space) + [block[0]] * len(time)
+        spans = spans * torch.tensor(units, dtype=torch.int64, device=aug_seed.device)[:, None]
         space_spans, time_spans = spans.split([2 * len(space), len(time)], dim=1)
         rows, longest = spans.shape[0], max(time, default=0) * block[0]
         return Boxes(space_spans.reshape(rows, len(space), 4), time_spans, longest)
 
-    def _slots(self, axis: str) -> list[tuple[str, CropKind]]:
-        """List the config key and kind of every slot of an axis."""
+    def _crops(self, axis: str) -> list[tuple[str, CropKind]]:
+        """List the config key and kind of every crop along an axis."""
         return [
             (f"FEATURE_CROP.{CROP_KINDS[name]}", kind)
             for name, kind in self.kinds.items()
@@ -211,19 +211,19 @@ class FeatureCrop(nn.Module):
 def crop_size(axis: int, scale: float, key: str) -> int:
     """Size of a crop along an axis of the feature map.
 
-    The whole number nearest to ``scale * axis`` (halves up), at least 1 and at most ``axis - 1``;
-    a scale of 1 is the whole axis.
+    The integer nearest to ``scale * axis`` (halves round up), at least 1 and at most ``axis - 1``;
+    a scale of 1 is the full axis.
 
     Args:
-        axis: Length of the axis, in cells or steps.
+        axis: Length of the axis, in spatial positions or time steps.
         scale: Fraction of it.
-        key: Config section of the crop, for the message.
+        key: Config section of the crop, for the error message.
 
     Returns:
-        The size, in cells or steps.
+        The size, in spatial positions or time steps.
 
     Raises:
-        ValueError: If the axis is a single cell or step, and the crop is not the whole.
+        ValueError: If the axis has length 1 and ``scale`` is below 1.
     """
     if scale == 1:
         return axis
@@ -232,20 +232,20 @@ def crop_size(axis: int, scale: float, key: str) -> int:
         unit, remedy = (
             ("time step", "Use more frames (DATA.NUM_FRAMES)")
             if is_time
-            else ("cell along an axis", "Use larger images (DATA.TRAIN_CROP_SIZE)")
+            else ("spatial position along an axis", "Use larger images (DATA.TRAIN_CROP_SIZE)")
         )
         raise ConfigValueError(
             key,
-            f"got a feature map of {axis} {unit}; a crop that is neither empty nor the "
-            f"whole needs at least 2. {remedy}, or switch these crops off ({key}.NUM 0).",
+            f"got a feature map of {axis} {unit}; a crop smaller than the full feature map "
+            f"needs at least 2. {remedy}, or disable these crops ({key}.NUM 0).",
         )
-    # Products such as 0.7 * 45 = 31.499999999999996 are halves too.
+    # The small constant rounds products such as 0.7 * 45 = 31.499999999999996 up, too.
     nearest = math.floor(scale * axis + 0.5 + 1e-9)
     return min(max(nearest, 1), axis - 1)
 
 
 def crop_names(counts: dict[str, int]) -> tuple[str, ...]:
-    """Name the crop slots, such as ``space_large_0``.
+    """Name the crops, such as ``space_large_0``.
 
     Args:
         counts: Number of crops of each kind.
@@ -257,7 +257,7 @@ def crop_names(counts: dict[str, int]) -> tuple[str, ...]:
 
 
 def space_tokens(feature_map: Tensor, boxes: Tensor) -> Tokens:
-    """Average the cells inside each box, at every time step: one small matrix product.
+    """Average the spatial positions in each box, at every time step, by one matrix product.
 
     Args:
         feature_map: float (N, C, T', H', W').
@@ -273,15 +273,15 @@ def space_tokens(feature_map: Tensor, boxes: Tensor) -> Tokens:
     masks = inside_row[..., :, None] & inside_column[..., None, :]  # (N, K, H', W')
     weights = masks.flatten(2).to(feature_map.dtype)  # (N, K, H'W')
     weights = weights / weights.sum(dim=-1, keepdim=True)
-    cells = feature_map.reshape(rows, channels * steps, height * width)
-    means = torch.bmm(cells, weights.transpose(1, 2))  # (N, C T', K)
+    flat = feature_map.reshape(rows, channels * steps, height * width)
+    means = torch.bmm(flat, weights.transpose(1, 2))  # (N, C T', K)
     values = means.reshape(rows, channels, steps, num).permute(3, 0, 2, 1)  # (K, N, T', C)
     positions = torch.arange(steps, device=feature_map.device).expand(num * rows, steps)
     return Tokens(values.flatten(0, 1), torch.ones_like(positions, dtype=torch.bool), positions)
 
 
 def time_tokens(feature_map: Tensor, boxes: Tensor, longest: int) -> Tokens:
-    """Keep the steps inside each box, averaged over space.
+    """Keep the time steps inside each box, averaged over space.
 
     Args:
         feature_map: float (N, C, T', H', W').
@@ -289,8 +289,8 @@ def time_tokens(feature_map: Tensor, boxes: Tensor, longest: int) -> Tokens:
         longest: Steps of the longest crop, L.
 
     Returns:
-        Tokens of K * N rows (row ``k * N + n``) and L steps; shorter crops end in padding of zeros.
-        ``positions`` are the steps of the full map.
+        Tokens of K * N rows (row ``k * N + n``) and L steps; shorter crops are padded with zeros.
+        ``positions`` are time steps of the full feature map.
     """
     steps = feature_map.shape[2]
     means = feature_map.mean(dim=(3, 4)).transpose(1, 2)  # (N, T', C)
@@ -318,7 +318,7 @@ def feature_crop(cfg: CfgNode) -> FeatureCrop:
         cfg: The configuration.
 
     Returns:
-        The augmentation.
+        The module.
     """
     section = cfg.FEATURE_CROP
     kinds = {

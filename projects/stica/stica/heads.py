@@ -18,7 +18,7 @@ __all__ = ["ProjectionHead", "stica_projection"]
 class ProjectionHead(nn.Module):
     """Dropout, linear, batch norm, ReLU, dropout, linear, L2 normalization.
 
-    One head serves the whole clip and every crop of it.
+    Full clips and crops share one head.
 
     Args:
         dim_in: C.
@@ -26,7 +26,7 @@ class ProjectionHead(nn.Module):
         dim_out: D.
         norm: Batch norm of ``dim_hidden`` features, called with (x, groups).
         dropout: Probability of dropout before each linear layer.
-        joint: Take batch statistics over all rows, whatever ``groups`` says.
+        joint: Compute batch statistics over all rows and ignore ``groups``.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class ProjectionHead(nn.Module):
         """Embed.
 
         Args:
-            x: float (N, C); rows are ``groups`` equal blocks, such as one crop slot each.
-            groups: Number of blocks, each with batch statistics of its own.
+            x: float (N, C); rows are ``groups`` equal blocks, for example one per crop.
+            groups: Number of blocks; batch statistics are separate for each.
 
         Returns:
             float (N, D), rows of length 1.

@@ -1,11 +1,12 @@
-"""StiCA's objective: cross-modal and within-modal noise-contrastive terms.
+"""StiCA's objective: cross-modal and within-modal noise-contrastive (InfoNCE) losses.
 
-A video's own audio is told from other sounds, and crops of one view from the other view's crops of
-other videos. Every pair of slots is one :func:`slowfast.models.losses.info_nce.info_nce`; here all
-pairs of an axis share one gathering of keys and one matrix product.
+The cross-modal loss contrasts a video's own audio with the audio of other videos; the within-modal
+loss contrasts crops of two views of a video with crops of other videos. Every pair of a query crop
+and a key crop is one :func:`slowfast.models.losses.info_nce.info_nce`; here all pairs of an axis
+share one gathering of keys and one matrix product.
 
 Legend: B batch of one process, V views, K large and S small crops, D embedding, N keys after
-gathering, Q query slots, P key slots.
+gathering, Q query crops, P key crops.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ __all__ = [
 def multi_crop_info_nce(
     query: Tensor, key: Tensor, temperature: float, valid: Tensor | None = None
 ) -> Tensor:
-    """Average the noise-contrastive loss over all pairs of a query slot and a key slot.
+    """Average the noise-contrastive loss over all pairs of a query crop and a key crop.
 
     ``NCE(q, k) = -1/B sum_i log( exp(q_i . k_i / t) / sum_j exp(q_i . k_j / t) )``; j runs over the
     samples of all processes. Keys get no gradient. While gradients are recorded, the mean over
-    processes is the loss of the joint batch; otherwise each process is by itself.
+    processes is the loss of the global batch; otherwise each process uses its own batch only.
 
     Args:
         query: float (Q, B, D), rows of length 1.
@@ -57,12 +58,12 @@ def multi_crop_info_nce(
     keys = gather(key.transpose(0, 1).contiguous())  # (N, P, D)
     row = torch.arange(batch, device=query.device)
     target = row + (distributed.rank() * batch if joint else 0)
-    # Half precision holds about 3 digits: too few for logits of +-1/t.
+    # Half precision has about 3 digits: too few for logits of +-1/t.
     with torch.autocast(query.device.type, enabled=False):
         wide = torch.promote_types(query.dtype, torch.float32)
         logits = torch.einsum("qbd,npd->bnqp", query.to(wide), keys.to(wide)) / temperature
         if valid is not None:
-            # A row's own key stays, so that rows that do not count are finite too.
+            # A row's own key stays, so that the losses of invalid rows are finite, too.
             own = torch.arange(keys.shape[0], device=query.device) == target[:, None]  # (B, N)
             is_key = gather(valid) | own
             logits = logits.masked_fill(~is_key[:, :, None, None], float("-inf"))
@@ -74,13 +75,13 @@ def multi_crop_info_nce(
 def cross_modal_loss(
     video: Tensor, audio: Tensor, temperature: float, valid: Tensor | None = None
 ) -> Tensor:
-    """Tell a video's own audio from other sounds, and an audio's own video from other videos.
+    """Contrast a video's own audio with other audio, and an audio's own video with other videos.
 
-    The cross-modal term of StiCA, which it shares with its parent GDT: the mean over views of
+    The cross-modal loss of StiCA, the same as that of its predecessor GDT: the mean over views of
     ``1/2 NCE(video, audio) + 1/2 NCE(audio, video)``.
 
     Args:
-        video: float (V, B, D), whole clips, or V crops.
+        video: float (V, B, D), full clips, or V crops.
         audio: float (B, D).
         temperature: STICA.TEMPERATURE_CROSS.
         valid: bool (B,), samples with audio; None: all.
@@ -103,9 +104,9 @@ def within_modal_loss(
 ) -> Tensor:
     """Compare crops of one view with the large crops of the other, along one axis.
 
-    The within-modal term of StiCA: the mean of ``NCE(query, key)`` over all ordered pairs of
-    different views, all crops of the first (large and small) as queries and all large crops of the
-    second as keys.
+    The within-modal loss of StiCA: the mean of ``NCE(query, key)`` over all ordered pairs of
+    different views. All crops of the first view (large and small) are queries, all large crops of
+    the second view are keys.
 
     Args:
         large: float (V, K, B, D), V >= 2.
@@ -140,31 +141,31 @@ def within_modal_loss(
             1 + count
         )
     crops = torch.cat([large, small], dim=1)  # (V, K + S, B, D)
-    terms = [
+    losses = [
         multi_crop_info_nce(crops[view], large[other], temperature, valid)
         for view in range(views)
         for other in range(views)
         if other != view
     ]
-    return torch.stack(terms).mean()
+    return torch.stack(losses).mean()
 
 
-def valid_rows(batch: Mapping[str, Any], *, with_sound: bool) -> Tensor | None:
-    """Say which samples of a batch count.
+def valid_rows(batch: Mapping[str, Any], *, with_audio: bool) -> Tensor | None:
+    """Return the mask of the samples that enter the loss.
 
     Args:
         batch: ``valid`` bool (B,) and ``audio_valid`` bool (B, A), both optional.
-        with_sound: Only samples whose audio is there.
+        with_audio: Only samples that have audio.
 
     Returns:
-        bool (B,), or None when all count.
+        bool (B,), or None for all samples.
     """
     valid = batch.get("valid")
-    sound = batch.get("audio_valid") if with_sound else None
-    if sound is None:
+    audio_valid = batch.get("audio_valid") if with_audio else None
+    if audio_valid is None:
         return valid
-    has_sound = sound[:, 0]  # in training a sample has one audio clip
-    return has_sound if valid is None else has_sound & valid
+    has_audio = audio_valid[:, 0]  # in training a sample has one audio clip
+    return has_audio if valid is None else has_audio & valid
 
 
 def stica_loss(
@@ -180,32 +181,33 @@ def stica_loss(
     """Compute StiCA's total loss.
 
     ``total = (1 - w) cross + w within``, where ``within`` is the mean over the axes (space, time)
-    that have large crops. A term without embeddings is left out together with its weight, so that
-    what is left has weight 1. With ``crop_keys`` "audio" (ours, not the paper's) every crop is
-    contrasted with the audio as whole clips are, and ``crops`` takes the place of ``within``.
+    that have large crops. A loss without embeddings is left out together with its weight, and the
+    weights of the others are normalized to sum to 1. With ``crop_keys`` "audio" (ours, not the
+    paper's) every crop is contrasted with the audio, as full clips are, and ``crops`` replaces
+    ``within``.
 
     Args:
         outputs: Embeddings of the model.
         batch: See ``valid_rows``.
-        temperature_cross: Temperature of the cross-modal term.
-        temperature_within: Temperature of the within-modal terms.
+        temperature_cross: Temperature of the cross-modal loss.
+        temperature_within: Temperature of the within-modal losses.
         within_weight: w, 0 to 1.
         pairs: See ``within_modal_loss``.
         crop_keys: STICA.CROP_KEYS, "video" or "audio".
 
     Returns:
-        ``loss`` and, of the terms that are there, ``loss_cross``, ``loss_within`` or
-        ``loss_crops``, ``loss_space`` and ``loss_time``, detached.
+        ``loss`` and, where present and detached, ``loss_cross``, ``loss_within`` or
+        ``loss_crops``, ``loss_space`` and ``loss_time``.
 
     Raises:
-        ValueError: If no term is left.
+        ValueError: If no loss is left.
     """
-    terms: dict[str, Tensor] = {}
+    losses: dict[str, Tensor] = {}
     weighted: list[tuple[float, Tensor]] = []
     if outputs.video is not None and outputs.audio is not None:
-        valid = valid_rows(batch, with_sound=True)
+        valid = valid_rows(batch, with_audio=True)
         cross = cross_modal_loss(outputs.video, outputs.audio, temperature_cross, valid)
-        terms["loss_cross"] = cross
+        losses["loss_cross"] = cross
         weighted.append((1 - within_weight, cross))
     axes = {
         "loss_space": (outputs.space_large, outputs.space_small),
@@ -213,7 +215,7 @@ def stica_loss(
     }
     axes = {name: crops for name, crops in axes.items() if crops[0].shape[1] > 0}
     if crop_keys == "audio" and outputs.audio is not None:
-        title, valid = "loss_crops", valid_rows(batch, with_sound=True)
+        title, valid = "loss_crops", valid_rows(batch, with_audio=True)
         of_axes = {
             name: cross_modal_loss(
                 torch.cat(crops, dim=1).flatten(0, 1), outputs.audio, temperature_cross, valid
@@ -221,25 +223,25 @@ def stica_loss(
             for name, crops in axes.items()
         }
     else:
-        title, valid = "loss_within", valid_rows(batch, with_sound=False)
+        title, valid = "loss_within", valid_rows(batch, with_audio=False)
         of_axes = {
             name: within_modal_loss(*crops, temperature_within, valid, pairs=pairs)
             for name, crops in axes.items()
         }
     if of_axes:
-        terms[title] = torch.stack(list(of_axes.values())).mean()
-        weighted.append((within_weight, terms[title]))
-        terms |= of_axes
+        losses[title] = torch.stack(list(of_axes.values())).mean()
+        weighted.append((within_weight, losses[title]))
+        losses |= of_axes
     total_weight = sum(weight for weight, _ in weighted)
     if total_weight == 0:
         raise ConfigValueError(
             "STICA.WITHIN_WEIGHT",
-            f"got {within_weight}, and the model's outputs leave no term of "
-            "the loss. Set AUDIO.ENABLE True with a weight below 1, or MODEL.FEATURE_AUG "
+            f"got {within_weight}, and the model's outputs leave no loss to compute. "
+            "Set AUDIO.ENABLE True with a weight below 1, or MODEL.FEATURE_AUG "
             "feature_crop with large crops and a weight above 0.",
         )
-    total = torch.stack([weight / total_weight * term for weight, term in weighted]).sum()
-    return {"loss": total, **{name: term.detach() for name, term in terms.items()}}
+    total = torch.stack([weight / total_weight * loss for weight, loss in weighted]).sum()
+    return {"loss": total, **{name: loss.detach() for name, loss in losses.items()}}
 
 
 def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
@@ -249,7 +251,7 @@ def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
         cfg: The configuration.
 
     Returns:
-        ``(outputs, batch) -> terms``.
+        ``(outputs, batch) -> losses``.
     """
     return partial(
         stica_loss,

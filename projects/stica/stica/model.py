@@ -1,7 +1,7 @@
-"""The StiCA model: two views through one backbone, many crops of its maps, one audio branch.
+"""The StiCA model: one backbone for two views, crops of its feature maps, and one audio branch.
 
 Legend: B batch, V views, A audio clips, K crops, C channels, D embedding, T frames, T' H' W'
-feature map, F mel bins, S spectrogram steps.
+feature map, F mel bins, S time frames of the spectrogram.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ __all__ = [
 
 
 class STiCAOutputs(NamedTuple):
-    """Embeddings that the loss reads, rows of length 1. Crops may be of number 0.
+    """Embeddings that the loss reads, rows of length 1. The number of crops K may be 0.
 
     Attributes:
-        video: float (V, B, D), whole clips; None when nothing is compared with them.
+        video: float (V, B, D), full clips; None when nothing is compared with them.
         audio: float (B, D); None without an audio branch.
         space_large: float (V, K, B, D), large crops in space.
         space_small: float (V, K, B, D), small crops in space.
@@ -53,18 +53,18 @@ class STiCAOutputs(NamedTuple):
 
 
 class SpaceTimeCropAttend(Method):
-    """StiCA: crops of feature maps within the video, whole clips against the audio.
+    """StiCA: contrasts crops of feature maps between views, and full clips with the audio.
 
     Args:
         backbone: ``(N, 3, T, H, W) -> BackboneOutput``.
-        pooling: One ``Tokens`` per pathway -> (N, C); one for whole maps and crops.
+        pooling: One ``Tokens`` per pathway -> (N, C); shared by full feature maps and crops.
         head_video: ``(x, groups) -> (N, D)``, rows of length 1.
         feature_aug: ``(maps, aug_seed) -> list[CropGroup]``; None for no crops.
-        audio_backbone: ``(N, 1, F, S) -> BackboneOutput``; None for no audio. Whole clips are
-            embedded only to be compared with audio, so without it they are left out in training.
+        audio_backbone: ``(N, 1, F, S) -> BackboneOutput``; None for no audio. Full clips are only
+            compared with audio, so without it they are not embedded in training.
         head_audio: As ``head_video``, for the audio.
-        head_crops: As ``head_video``, for the crops; None: crops pass ``head_video``, too.
-        crops_from_epoch: Epochs of training without crops at first, STICA.WITHIN_START_EPOCH.
+        head_crops: As ``head_video``, for the crops; None: crops use ``head_video``, too.
+        crops_from_epoch: Epoch from which training uses crops, STICA.WITHIN_START_EPOCH.
     """
 
     output_batch_dims: ClassVar[Mapping[str, int | None]] = {
@@ -96,15 +96,15 @@ class SpaceTimeCropAttend(Method):
         self.is_cropping = feature_aug is not None
 
     def before_step(self, progress: Progress) -> None:
-        """Crop from an epoch on; see ``Method``."""
+        """Enable crops from ``crops_from_epoch`` on; see ``Method``."""
         has_begun = progress.epoch_float >= self.crops_from_epoch
         self.is_cropping = self.feature_aug is not None and has_begun
 
     def forward(self, batch: Mapping[str, Any]) -> STiCAOutputs:
-        """Embed exactly what the loss compares.
+        """Compute the embeddings that the loss compares.
 
-        All views pass the backbone in one call, whole clips and crops pass the pooling in one call
-        per token length and the head in a single call.
+        All views pass the backbone in one call. Full clips and crops pass the pooling in one call
+        per token length, and the head in a single call.
 
         Args:
             batch: ``video`` float, normalized, (B, V, 3, T, H, W); with crops ``aug_seed`` int64
@@ -124,11 +124,10 @@ class SpaceTimeCropAttend(Method):
                 "StiCA: got no audio and no crops, so there is nothing to compare. Set "
                 "AUDIO.ENABLE True, or MODEL.FEATURE_AUG feature_crop with FEATURE_CROP.*.NUM > 0."
             )
-        pooled = pool_groups(self.pooling, groups)  # (slots * B * V, C)
-        slots = len(names)
-        # Views apart, so that each view of each slot is a block of its own for batch norm.
-        blocks = pooled.unflatten(0, (slots, batch_size, views)).transpose(1, 2)
-        embedded = self._project(blocks, names).transpose(0, 1)  # (V, slots, B, D)
+        pooled = pool_groups(self.pooling, groups)  # (crops * B * V, C)
+        # Views before samples, so that batch norm has one group per view of each crop.
+        blocks = pooled.unflatten(0, (len(names), batch_size, views)).transpose(1, 2)
+        embedded = self._project(blocks, names).transpose(0, 1)  # (V, crops, B, D)
         crops = {
             kind: embedded[:, [i for i, name in enumerate(names) if name.startswith(kind)]]
             for kind in CROP_KINDS
@@ -139,25 +138,25 @@ class SpaceTimeCropAttend(Method):
         return STiCAOutputs(embedded[:, 0], audio, **crops)
 
     def _project(self, blocks: Tensor, names: list[str]) -> Tensor:
-        """Embed slots: float (slots, V, B, C) -> (slots, V, B, D), each head in one call."""
-        wholes = len(names) if self.head_crops is None else names.count("full")
+        """Embed crops: float (crops, V, B, C) -> (crops, V, B, D), each head in one call."""
+        split = len(names) if self.head_crops is None else names.count("full")
         embedded = []
-        for head, part in ((self.head_video, blocks[:wholes]), (self.head_crops, blocks[wholes:])):
-            if head is not None and len(part):
-                rows = head(part.flatten(0, 2), groups=part.shape[0] * part.shape[1])
-                embedded.append(rows.unflatten(0, part.shape[:3]))
+        for head, inputs in ((self.head_video, blocks[:split]), (self.head_crops, blocks[split:])):
+            if head is not None and len(inputs):
+                rows = head(inputs.flatten(0, 2), groups=inputs.shape[0] * inputs.shape[1])
+                embedded.append(rows.unflatten(0, inputs.shape[:3]))
         return torch.cat(embedded)
 
     def embed(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Compute features and embeddings of whole clips and their audio, for evaluation.
+        """Compute features and embeddings of full clips and their audio, for evaluation.
 
         Args:
-            batch: ``video`` (B, V, 3, T, H, W), ``audio`` (B, A, 1, F, S), or both; without a
+            batch: ``video`` (B, V, 3, T, H, W), ``audio`` (B, A, 1, F, S), or both; without an
                 audio branch ``audio`` is not read.
 
         Returns:
-            Of pictures ``video`` (B, V, C) pooled features and ``video_embedding`` (B, V, D), rows
-            of length 1; of audio ``audio`` (B, A, C) and ``audio_embedding`` (B, A, D).
+            For video, pooled features ``video`` (B, V, C) and ``video_embedding`` (B, V, D), rows
+            of length 1; for audio, ``audio`` (B, A, C) and ``audio_embedding`` (B, A, D).
         """
         features: dict[str, Tensor] = {}
         if "video" in batch:
@@ -174,18 +173,18 @@ class SpaceTimeCropAttend(Method):
         return features
 
     def full_group(self, maps: list[Tensor]) -> CropGroup:
-        """Present whole maps as one more slot.
+        """Return the uncropped feature maps as a group of one crop.
 
         Args:
             maps: One float (N, C, T', H', W') per pathway.
 
         Returns:
-            A group of one slot.
+            The group.
         """
         return full_group(maps, reads_space=getattr(self.pooling, "reads_space", False))
 
     def embed_audio(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the audio's features, averaged over bands and steps, and its embedding.
+        """Compute audio features, averaged over mel bins and time frames, and their embeddings.
 
         Args:
             audio: float log-mel, (N, 1, F, S).
@@ -205,18 +204,18 @@ class SpaceTimeCropAttend(Method):
         return features, self.head_audio(features)
 
     def no_weight_decay(self) -> set[str]:
-        """Name the backbone's parameters that it wants without weight decay."""
+        """Return the names of the backbone's parameters that get no weight decay."""
         names: set[str] = getattr(self.backbone, "no_weight_decay", set)()
         return {f"backbone.{name}" for name in names}
 
 
 def uses_audio(cfg: CfgNode) -> bool:
-    """Say whether the cross-modal term counts; without it an audio branch would get no gradient."""
+    """Return whether there is a cross-modal loss; without it the audio branch gets no gradient."""
     return cfg.AUDIO.ENABLE and cfg.STICA.WITHIN_WEIGHT < 1
 
 
 def uses_crops(cfg: CfgNode) -> bool:
-    """Say whether the within-modal terms count."""
+    """Return whether there are within-modal losses."""
     return cfg.MODEL.FEATURE_AUG != "none" and cfg.STICA.WITHIN_WEIGHT > 0
 
 
@@ -224,7 +223,8 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
     """Build the model with this project's decisions.
 
     Args:
-        cfg: Read: MODEL.ARCH, POOLING, FEATURE_AUG, HEAD, STICA, AUDIO, and what those parts read.
+        cfg: Read: MODEL.ARCH, POOLING, FEATURE_AUG, HEAD, STICA, AUDIO, and the keys of these
+            components.
 
     Returns:
         The model.
@@ -241,7 +241,7 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
     crops = head_crops = None
     if uses_crops(cfg):
         crops = FEATURE_AUG_REGISTRY.get(cfg.MODEL.FEATURE_AUG)(cfg)
-        # Without audio the crops are all there is, and one head is enough.
+        # Without audio only crops are embedded, and one head is enough.
         if cfg.STICA.WITHIN_HEAD == "own" and audio_backbone is not None:
             head_crops = build_head(pooling.dim_out, dim, cfg)
     return SpaceTimeCropAttend(

@@ -30,11 +30,11 @@ __all__ = [
     "transformer",
 ]
 
-# Of the released layers (as BERT's). Variances of tokens are far larger, also in float16, where
+# As in the released layers (and BERT). Variances of tokens are far larger, also in float16, where
 # layer norm computes in float32.
 LAYER_NORM_EPS = 1e-12
-# Standard deviation of initial weights at the published width; at others it keeps the size of a
-# layer's output: 0.02 in a layer of 64 channels would all but switch the attention off.
+# Standard deviation of initial weights at the published width. At other widths it is scaled to keep
+# the scale of a layer's output: 0.02 in a layer of 64 channels would almost disable attention.
 INIT_STD, INIT_DIM = 0.02, 512
 
 
@@ -77,11 +77,11 @@ class SelfAttention(nn.Module):
             mask: bool (N, L), True for valid steps.
 
         Returns:
-            float (N, L, C); nothing in it depends on the other steps' values.
+            float (N, L, C); it does not depend on the values of invalid steps.
         """
         query, key, value = (
-            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, M, L, C / M)
-            for part in (self.query, self.key, self.value)
+            project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, M, L, C / M)
+            for project in (self.query, self.key, self.value)
         )
         attended = F.scaled_dot_product_attention(
             query,
@@ -99,7 +99,7 @@ class EncoderLayer(nn.Module):
     Args:
         dim: C.
         heads: Attention heads.
-        ffn_ratio: Hidden width of the feed-forward part over C.
+        ffn_ratio: Hidden width of the feed-forward network over C.
         dropout: Probability of dropout on attention weights and on both residual branches.
         value_projection: As in ``SelfAttention``.
     """
@@ -138,7 +138,7 @@ class EncoderLayer(nn.Module):
 
 
 class LearnedPositions(nn.Module):
-    """A learned vector for each time step of the full map.
+    """A learned vector for each time step of the full feature map.
 
     Args:
         max_steps: Rows of the table, in time steps.
@@ -153,7 +153,7 @@ class LearnedPositions(nn.Module):
         """Look the steps up.
 
         Args:
-            positions: int64 (N, L), steps of the full map.
+            positions: int64 (N, L), steps of the full feature map.
 
         Returns:
             float (N, L, C).
@@ -186,7 +186,7 @@ class SinusoidalPositions(nn.Module):
         """Compute the steps' vectors: sines in the first half of the channels, then cosines.
 
         Args:
-            positions: int64 (N, L), steps of the full map.
+            positions: int64 (N, L), steps of the full feature map.
 
         Returns:
             float32 (N, L, C).
@@ -209,7 +209,7 @@ def _read_first(x: Tensor, mask: Tensor) -> Tensor:
     return torch.take_along_dim(x, first[:, None, None], dim=1).squeeze(1)
 
 
-# How the steps become one vector. The class token stands before them, so it is the first one.
+# Pooling of the time steps to one vector. The class token is prepended, so it is the first step.
 READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cls": _read_first,
     "mean": _read_mean,
@@ -218,16 +218,16 @@ READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class TemporalTransformer(nn.Module):
-    """Transformer over time steps, of any number, read out as one vector.
+    """Transformer over any number of time steps, pooled to one vector.
 
     Args:
         dim: C.
         layers: Encoder layers, in order.
         positions: Maps positions (N, L) to embeddings (N, L, C) that are added; None: none.
-        readout: "cls", "mean" or "first".
+        readout: Pooling of the time steps: "cls", "mean" or "first".
 
     Raises:
-        ValueError: If the read-out is unknown.
+        ValueError: If ``readout`` is unknown.
     """
 
     def __init__(
@@ -252,7 +252,7 @@ class TemporalTransformer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights, class token and positions from N(0, 0.02 sqrt(512 / C)); biases are 0."""
+        """Sample weights, class token and positions from N(0, 0.02 sqrt(512 / C)); zero biases."""
         std = INIT_STD * (INIT_DIM / self.dim) ** 0.5
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
@@ -266,12 +266,12 @@ class TemporalTransformer(nn.Module):
         """Pool each row over its valid steps.
 
         Args:
-            tokens: N rows of at most L steps. Padding may hold anything, even NaN.
+            tokens: N rows of at most L steps. Padding may have any value, even NaN.
 
         Returns:
             float (N, C).
         """
-        # A weight of zero does not silence NaN or inf: clear the padding first.
+        # 0 * NaN is NaN: clear the padding first.
         x = tokens.values.masked_fill(~tokens.mask[..., None], 0.0)  # (N, L, C)
         mask = tokens.mask
         if self.positions is not None:

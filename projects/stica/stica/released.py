@@ -1,17 +1,18 @@
-"""STICA.COMPAT released: the published code's behavior, quirk by quirk, and nothing else.
+"""STICA.COMPAT released: exactly the behavior of the published code, including its quirks.
 
-What differs from the rest of this package (PAPER_TO_CODE.md has the reasons):
+Differences from the rest of this package (PAPER_TO_CODE.md has the reasons):
 
-* Crop positions exclude the last valid one, so large crops of 7 cells or 4 steps never move; one
-  draw per view serves the whole global batch; sizes are 6 and 4 of 7 cells, 3 and 2 of 4 steps (6
-  and 4 of more).
-* Tokens are stretched to 4 steps (8 if the map has not 4); no positions, no value and output
-  projections, read-out at the first step.
-* Each view passes the backbone by itself, the audio passes its tower once per view.
+* Crop positions exclude the last valid one, so large crops of 7 spatial positions or 4 time steps
+  never move. Positions are sampled once per view for the global batch. Sizes are 6 and 4 of 7
+  spatial positions, 3 and 2 of 4 time steps (6 and 4 of more).
+* Tokens are resized to 4 steps (8 if the map does not have 4). There are no positions and no value
+  and output projections, and pooling takes the first step.
+* Each view passes the backbone separately; the audio passes its encoder once per view.
 * Lists of small crops are multiplied by the number of large ones twice, and all are embedded.
 * The loss compares fixed pairs in one direction (``released_loss``).
 
-With equal weights, inputs and boxes all is as published (tests/projects/stica/test_released.py).
+With equal weights, inputs and boxes, outputs and losses equal those of the published code
+(tests/projects/stica/test_released.py).
 
 Legend: B batch, V = 2 views, K crops, C channels, D embedding, T' H' W' feature map, L token steps.
 """
@@ -58,16 +59,16 @@ __all__ = [
 ]
 
 COMPAT = "released"
-# The cross-modal temperature could not be changed there.
+# The published code fixes the cross-modal temperature.
 TEMPERATURE_CROSS = 0.1
-# Crops in cells of a 7 x 7 map, and in steps by the map's number of steps.
+# Crop sizes: spatial positions of a 7 x 7 map, and time steps by the map's number of steps.
 MAP_SIDE = 7
 SPACE_SIZES = {"space_large": 6, "space_small": 4}
 TIME_SIZES_OF_FOUR = {"time_large": 3, "time_small": 2}
 TIME_SIZES_OF_MORE = {"time_large": 6, "time_small": 4}
 
-# Keys of other layers that the published run depends on. A check cannot set them, so it demands
-# them; configs/StiCA/released.yaml has them all.
+# Keys of other sections that the published run depends on. A check cannot set them, so it requires
+# them; configs/StiCA/released.yaml sets them all.
 RELEASED_SETTINGS: dict[str, Any] = {
     "AUDIO.PSF_COMPAT": True,
     "AUDIO.NUM_MEL": 257,
@@ -80,7 +81,7 @@ RELEASED_SETTINGS: dict[str, Any] = {
 
 
 class ReleasedBoxes(NamedTuple):
-    """Crops of one view, shared by the whole batch. Ends are excluded.
+    """Crops of one view, shared by all samples of the batch. Ends are excluded.
 
     Attributes:
         space_large: [row0, row1, col0, col1] of each large crop in space.
@@ -98,12 +99,12 @@ class ReleasedBoxes(NamedTuple):
 def sample_boxes(
     counts: Mapping[str, int], size: Sequence[int], aug_seed: Tensor, view: int
 ) -> ReleasedBoxes:
-    """Draw the crops of one view as the published code does, exclusive upper bounds included.
+    """Sample the crops of one view as the published code does, with its exclusive upper bounds.
 
     Args:
-        counts: Number of crops of each kind; small ones are drawn once per large one.
+        counts: Number of crops of each kind; small ones are sampled once per large one.
         size: (T', H', W') of the map.
-        aug_seed: int64 (B,); the smallest of all processes decides.
+        aug_seed: int64 (B,); the smallest of all processes is used.
         view: 0 or 1.
 
     Returns:
@@ -116,29 +117,29 @@ def sample_boxes(
     if (height, width) != (MAP_SIDE, MAP_SIDE):
         raise ConfigValueError(
             "STICA.COMPAT",
-            f"got a feature map of {height} x {width} cells; 'released' crops 7 x 7 "
+            f"got a feature map of {height} x {width}; 'released' crops 7 x 7 "
             "maps only. Set DATA.TRAIN_CROP_SIZE 112 with r2plus1d_18, or STICA.COMPAT ''.",
         )
     windows = _windows(steps)
-    slots: list[str] = []
+    crops: list[str] = []
     for kind in CROP_KINDS:
         times = counts[kind.replace("small", "large")] if kind.endswith("small") else 1
-        slots += [kind] * (counts[kind] * times)
-    axes = [(MAP_SIDE, MAP_SIDE) if kind.startswith("space") else (steps,) for kind in slots]
-    # Positions lie below size - window, so the last valid one is never drawn.
-    highs = [n - windows[kind] for kind, lengths in zip(slots, axes, strict=True) for n in lengths]
+        crops += [kind] * (counts[kind] * times)
+    axes = [(MAP_SIDE, MAP_SIDE) if kind.startswith("space") else (steps,) for kind in crops]
+    # Positions are below size - window, so the last valid one is never sampled.
+    highs = [n - windows[kind] for kind, lengths in zip(crops, axes, strict=True) for n in lengths]
     seed = gather_no_gradient(aug_seed.min().reshape(1)).min().reshape(1)
     high = torch.tensor(highs, dtype=torch.int64, device=seed.device)
     starts = iter(randint(seed, STREAM_CROPS + view, len(highs), high)[0].tolist())
     boxes: dict[str, list[list[int]]] = {kind: [] for kind in CROP_KINDS}
-    for kind, lengths in zip(slots, axes, strict=True):
+    for kind, lengths in zip(crops, axes, strict=True):
         firsts = [next(starts) for _ in lengths]
         boxes[kind].append([end for first in firsts for end in (first, first + windows[kind])])
     return ReleasedBoxes(**boxes)
 
 
 def _windows(steps: int) -> dict[str, int]:
-    """Return the size of each kind of crop, in cells or steps."""
+    """Return the size of each kind of crop, in spatial positions or time steps."""
     time = TIME_SIZES_OF_FOUR if steps == 4 else TIME_SIZES_OF_MORE
     if steps <= time["time_large"]:
         raise ConfigValueError(
@@ -154,12 +155,12 @@ class ReleasedStiCA(SpaceTimeCropAttend):
 
     Args:
         backbone: As in ``SpaceTimeCropAttend``, with one pathway.
-        pooling: As there.
-        head_video: As there.
+        pooling: As in ``SpaceTimeCropAttend``.
+        head_video: As in ``SpaceTimeCropAttend``.
         counts: Number of crops of each kind.
-        stretches: Stretch tokens to a fixed number of steps (with attention only).
-        audio_backbone: As there.
-        head_audio: As there.
+        resizes: Resize tokens to a fixed number of steps (with attention only).
+        audio_backbone: As in ``SpaceTimeCropAttend``.
+        head_audio: As in ``SpaceTimeCropAttend``.
     """
 
     output_batch_dims: ClassVar[Mapping[str, int | None]] = {
@@ -174,7 +175,7 @@ class ReleasedStiCA(SpaceTimeCropAttend):
         head_video: nn.Module,
         *,
         counts: Mapping[str, int],
-        stretches: bool,
+        resizes: bool,
         audio_backbone: nn.Module | None = None,
         head_audio: nn.Module | None = None,
     ) -> None:
@@ -182,7 +183,7 @@ class ReleasedStiCA(SpaceTimeCropAttend):
             backbone, pooling, head_video, audio_backbone=audio_backbone, head_audio=head_audio
         )
         self.counts = dict(counts)
-        self.stretches = stretches
+        self.resizes = resizes
 
     def forward(
         self, batch: Mapping[str, Any], boxes: Sequence[ReleasedBoxes] | None = None
@@ -191,7 +192,7 @@ class ReleasedStiCA(SpaceTimeCropAttend):
 
         Args:
             batch: As in ``SpaceTimeCropAttend``, with V = 2.
-            boxes: Crops of each view, instead of drawing them.
+            boxes: Crops of each view; None: they are sampled.
 
         Returns:
             The embeddings; ``audio`` is (V, B, D), small crops are those that the loss reads.
@@ -206,50 +207,50 @@ class ReleasedStiCA(SpaceTimeCropAttend):
             else:
                 box = ReleasedBoxes([], [], [], [])
             views.append(self._embed_view(feature_map, box))
-        full, *crops = (torch.stack(parts) for parts in zip(*views, strict=True))
+        full, *crops = (torch.stack(embedded) for embedded in zip(*views, strict=True))
         if self.audio_backbone is None:
             return STiCAOutputs(None, None, *crops)
         audio = [self.embed_audio(batch["audio"][:, 0])[1] for _ in views]
         return STiCAOutputs(full[:, 0], torch.stack(audio), *crops)
 
     def full_group(self, maps: list[Tensor]) -> CropGroup:
-        """Present whole maps as one more slot, stretched as crops are.
+        """Return the uncropped feature maps as a group of one crop, resized as crops are.
 
         Args:
             maps: One float (N, C, T', H', W').
 
         Returns:
-            A group of one slot.
+            The group.
         """
         group = full_group(maps)
         values, steps = group.tokens[0].values, maps[0].shape[2]
-        return group._replace(tokens=[self._stretch(values, steps)])
+        return group._replace(tokens=[self._resize(values, steps)])
 
     def _embed_view(self, feature_map: Tensor, boxes: ReleasedBoxes) -> list[Tensor]:
-        """Embed the whole map and all crops: (calls, B, D) of each kind, whole first."""
+        """Embed the full feature map and all crops: (calls, B, D) of each kind, full map first."""
         repeats = {"space_small": len(boxes.space_large), "time_small": len(boxes.time_large)}
-        slots = {kind: list(getattr(boxes, kind)) * repeats.get(kind, 1) for kind in CROP_KINDS}
+        crops = {kind: list(getattr(boxes, kind)) * repeats.get(kind, 1) for kind in CROP_KINDS}
         steps = feature_map.shape[2]
-        tokens = [self._stretch(feature_map.mean(dim=(3, 4)).transpose(1, 2), steps)]
+        tokens = [self._resize(feature_map.mean(dim=(3, 4)).transpose(1, 2), steps)]
         for kind in CROP_KINDS:
-            tokens += [self._crop(feature_map, box) for box in slots[kind]]
+            tokens += [self._crop(feature_map, box) for box in crops[kind]]
         rows = torch.arange(feature_map.shape[0], device=feature_map.device)
         groups = [CropGroup(("",), [token], rows) for token in tokens]
         pooled = pool_groups(self.pooling, groups)  # (calls * B, C)
         embedded = self.head_video(pooled, groups=len(tokens)).unflatten(0, (len(tokens), -1))
-        full, *parts = embedded.split([1, *(len(slots[kind]) for kind in CROP_KINDS)])
-        return [full, *(p[: self.counts[k]] for p, k in zip(parts, CROP_KINDS, strict=True))]
+        full, *kinds = embedded.split([1, *(len(crops[kind]) for kind in CROP_KINDS)])
+        return [full, *(e[: self.counts[k]] for e, k in zip(kinds, CROP_KINDS, strict=True))]
 
     def _crop(self, feature_map: Tensor, box: Sequence[int]) -> Tokens:
         """Cut one crop, in space (4 numbers) or in time (2)."""
-        part = feature_map[:, :, box[0] : box[1]]
+        cropped = feature_map[:, :, box[0] : box[1]]
         if len(box) == 4:
-            part = feature_map[..., box[0] : box[1], box[2] : box[3]]
-        return self._stretch(part.mean(dim=(3, 4)).transpose(1, 2), feature_map.shape[2])
+            cropped = feature_map[..., box[0] : box[1], box[2] : box[3]]
+        return self._resize(cropped.mean(dim=(3, 4)).transpose(1, 2), feature_map.shape[2])
 
-    def _stretch(self, values: Tensor, steps: int) -> Tokens:
-        """Stretch (B, L, C) to 4 steps, or 8 if the whole map has not 4, by adaptive averaging."""
-        if self.stretches:
+    def _resize(self, values: Tensor, steps: int) -> Tokens:
+        """Resize (B, L, C) to 4 steps (8 unless the full map has 4) by adaptive average pooling."""
+        if self.resizes:
             length = 4 if steps == 4 else 8
             values = F.adaptive_avg_pool1d(values.transpose(1, 2), length).transpose(1, 2)
         positions = torch.arange(values.shape[1], device=values.device).expand(values.shape[:2])
@@ -265,9 +266,9 @@ def released_loss(
 ) -> dict[str, Tensor]:
     """Compute the published loss.
 
-    ``LL``: the second large crops of both views, both ways. ``SL``: every small crop of view 2 as a
-    query for every large crop of view 1. Time likewise. Their sum is divided by the number of
-    terms; views are compared with audio both ways.
+    In space, and in the same way in time: the second large crops of both views are compared in both
+    directions, and every small crop of view 2 is a query for every large crop of view 1. The sum is
+    divided by the number of pairs. Views are compared with audio in both directions.
 
     Args:
         outputs: Of ``ReleasedStiCA``.
@@ -276,8 +277,8 @@ def released_loss(
         within_weight: STICA.WITHIN_WEIGHT, w.
 
     Returns:
-        ``loss`` = (1 - w) ``loss_cross`` + w ``loss_within``, the two views' cross-modal terms, and
-        the four sums of crop terms; all but ``loss`` detached.
+        ``loss`` = (1 - w) ``loss_cross`` + w ``loss_within``, the cross-modal loss of each view,
+        and the four sums of crop losses; all but ``loss`` detached.
     """
     gather = torch.is_grad_enabled()
 
@@ -303,20 +304,20 @@ def released_loss(
         )
         count += int(num_large > 1) + num_large * num_small
     within = torch.stack(list(sums.values())).sum() / max(count, 1)
-    terms = {"loss": within_weight * within, "loss_within": within, **sums}
+    losses = {"loss": within_weight * within, "loss_within": within, **sums}
     if outputs.video is not None and outputs.audio is not None:
         cross = [
             both_ways(a, v, TEMPERATURE_CROSS)
             for v, a in zip(outputs.video, outputs.audio, strict=True)
         ]
-        terms["loss_cross"] = torch.stack(cross).mean()
-        terms["loss"] = terms["loss"] + (1 - within_weight) * terms["loss_cross"]
-        terms |= {f"loss_cross_view{i}": term for i, term in enumerate(cross)}
-    return {name: t if name == "loss" else t.detach() for name, t in terms.items()}
+        losses["loss_cross"] = torch.stack(cross).mean()
+        losses["loss"] = losses["loss"] + (1 - within_weight) * losses["loss_cross"]
+        losses |= {f"loss_cross_view{i}": loss for i, loss in enumerate(cross)}
+    return {name: x if name == "loss" else x.detach() for name, x in losses.items()}
 
 
 def build_released_model(cfg: CfgNode) -> ReleasedStiCA:
-    """Build the published model; TEMPORAL_TRANSFORMER gives only LAYERS and HEADS.
+    """Build the published model; of TEMPORAL_TRANSFORMER only LAYERS and HEADS are read.
 
     Args:
         cfg: The configuration.
@@ -327,8 +328,8 @@ def build_released_model(cfg: CfgNode) -> ReleasedStiCA:
     backbone = BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
     dim = backbone.out_channels[0]
     section = cfg.TEMPORAL_TRANSFORMER
-    stretches = cfg.MODEL.POOLING == "transformer"
-    if stretches:
+    resizes = cfg.MODEL.POOLING == "transformer"
+    if resizes:
         layers = [
             EncoderLayer(dim, section.HEADS, value_projection=False) for _ in range(section.LAYERS)
         ]
@@ -339,7 +340,7 @@ def build_released_model(cfg: CfgNode) -> ReleasedStiCA:
     audio_backbone = head_audio = None
     if uses_audio(cfg):
         audio_backbone = BACKBONE_REGISTRY.get(cfg.AUDIO.ARCH)(cfg)
-        # Unlike the other convolutions, the replaced first one kept torch's own initial weights.
+        # Unlike the other convolutions, the replaced first one keeps PyTorch's default init.
         audio_backbone.conv1.reset_parameters()
         head_audio = _head(audio_backbone.out_channels[0], cfg)
     used = uses_crops(cfg)
@@ -349,7 +350,7 @@ def build_released_model(cfg: CfgNode) -> ReleasedStiCA:
         pooling,
         _head(dim, cfg),
         counts=counts,
-        stretches=stretches,
+        resizes=resizes,
         audio_backbone=audio_backbone,
         head_audio=head_audio,
     )
@@ -371,7 +372,7 @@ def build_released_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
         cfg: The configuration.
 
     Returns:
-        ``(outputs, batch) -> terms``.
+        ``(outputs, batch) -> losses``.
     """
     return partial(
         released_loss,
@@ -382,7 +383,7 @@ def build_released_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
 
 @register_check
 def check_released(cfg: CfgNode) -> list[Problem]:
-    """Demand the keys of other layers that belong to the published behavior.
+    """Require the values of other sections' keys that the published behavior depends on.
 
     Args:
         cfg: A merged configuration.
@@ -393,8 +394,8 @@ def check_released(cfg: CfgNode) -> list[Problem]:
     if "STICA" not in cfg or cfg.STICA.COMPAT != COMPAT or cfg.MODEL.MODEL_NAME != "StiCA":
         return []
     problems = []
-    wanted = dict(RELEASED_SETTINGS, **{"BN.WEIGHT_DECAY": cfg.SOLVER.WEIGHT_DECAY})
-    for key, value in wanted.items():
+    required = dict(RELEASED_SETTINGS, **{"BN.WEIGHT_DECAY": cfg.SOLVER.WEIGHT_DECAY})
+    for key, value in required.items():
         section, name = key.split(".")
         if cfg[section][name] != value:
             message = f"got {cfg[section][name]!r}; STICA.COMPAT released needs {value!r}"

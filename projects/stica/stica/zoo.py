@@ -1,8 +1,8 @@
-"""Weights of StiCA's relatives, and small ones of ours. StiCA's own were never released.
+"""Weights of methods related to StiCA, and small ones of ours. StiCA's own were never released.
 
-Its authors' page has said "soon" since 2021. GDT (Patrick et al., 2020) is its parent and has the
-same two encoders and heads; AVID-CMA (Morgado et al., CVPR 2021) has encoders of its own, which
-``stica.avid`` builds. What is in ``projects/stica/weights`` was trained here. To have StiCA's
+Its authors' page has said "soon" since 2021. GDT (Patrick et al., 2020) is its predecessor and has
+the same two encoders and heads; AVID-CMA (Morgado et al., CVPR 2021) has other encoders, which
+``stica.avid`` builds. The weights in ``projects/stica/weights`` were trained here. To get StiCA's
 weights, train them with ``configs/StiCA/R2plus1D_pretrain.yaml``.
 """
 
@@ -23,7 +23,7 @@ def gdt() -> Iterator[ZooEntry]:
     """List GDT's files.
 
     Yields:
-        Rows.
+        Entries.
     """
     for data, top1, note in (
         ("K400", 90.9, "Both encoders and their heads: for StiCA's pretrain YAMLs, too."),
@@ -50,7 +50,7 @@ def avid_cma() -> Iterator[ZooEntry]:
     """List AVID's and AVID-CMA's files.
 
     Yields:
-        Rows.
+        Entries.
     """
     for name, file, data, top1 in (
         ("avid_k400", "AVID_Kinetics_Cross-N1024", "Kinetics-400", 86.9),
@@ -68,8 +68,8 @@ def avid_cma() -> Iterator[ZooEntry]:
             top1=top1,
             metric="after fine-tuning on UCF-101",
             source="github.com/facebookresearch/AVID-CMA, README.md",
-            note="The audio encoder loads too (AUDIO.ARCH avid_conv2d_10), but AUDIO makes another "
-            "spectrogram than it was trained on.",
+            note="The audio encoder loads, too (AUDIO.ARCH avid_conv2d_10), but AUDIO computes "
+            "another spectrogram than the one it was trained on.",
         )
 
 
@@ -78,6 +78,6 @@ def small() -> Iterator[ZooEntry]:
     """List the small weights that come with this project.
 
     Yields:
-        One row per folder of ``projects/stica/weights``.
+        One entry per folder of ``projects/stica/weights``.
     """
     yield from packaged_rows("stica_weights")

@@ -41,7 +41,7 @@ def test_every_published_key_has_its_place(cfg, published, prefix):
     conversion = convert(_state(shapes, prefix), model.state_dict())
     assert conversion.missed == []
     assert set(conversion.skipped) == {f"{prefix}{key}" for key in DEAD}
-    assert all("dead weight" in reason for reason in conversion.skipped.values())
+    assert all("unused" in reason for reason in conversion.skipped.values())
     assert set(conversion.used) == {f"{prefix}{key}" for key in shapes} - set(conversion.skipped)
     own = model.state_dict()
     assert {k: v.shape for k, v in conversion.state.items()} == {k: v.shape for k, v in own.items()}
@@ -81,7 +81,7 @@ def test_registered_and_logged(caplog):
         renamed = CHECKPOINT_FORMAT_REGISTRY.get("gdt_stica")(state)
     assert set(renamed) == {"backbone.stem.0.weight"}
     assert "1 keys used, 1 skipped" in caplog.text
-    assert "skipped module.audio_network.base.fc.bias (dead weight" in caplog.text
+    assert "skipped module.audio_network.base.fc.bias (unused" in caplog.text
     assert CHECKPOINT_FORMAT_REGISTRY.get("gdt_stica")({"stem.0.weight": torch.ones(1)}) is None
 
 

@@ -91,11 +91,11 @@ def test_each_mistake_is_one_problem_that_names_its_key(cfg, key, value, message
         ["STICA.WITHIN_WEIGHT", 1.0, "MODEL.FEATURE_AUG", "none"],
     ],
 )
-def test_no_term_left(cfg, values):
+def test_no_loss_left(cfg, values):
     cfg.merge_from_list(values)
     problem = _only_problem(cfg)
     assert problem.key == "STICA.WITHIN_WEIGHT"
-    assert "no term of the loss is left" in problem.message
+    assert "no loss is left to train with" in problem.message
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_crops_that_begin_later_need_the_cross_modal_loss_before(cfg, key, value
         cfg.STICA[key] = value
     problem = _only_problem(cfg)
     assert problem.key == "STICA.WITHIN_START_EPOCH"
-    assert "must learn from the cross-modal loss" in problem.message
+    assert "must get gradients from the cross-modal loss" in problem.message
 
 
 def test_one_view_is_enough_without_crops(cfg):

@@ -64,7 +64,7 @@ def test_size_of_a_crop(axis, scale, expected):
 @pytest.mark.parametrize("height", [2, 4, 7, 10])
 @pytest.mark.parametrize("width", [3, 5, 7, 10])
 def test_every_position_in_space_is_drawn_and_every_cell_reached(height, width):
-    boxes = FeatureCrop(**KINDS).draw([(4, height, width)], SEEDS, len(SEEDS))[0].space
+    boxes = FeatureCrop(**KINDS).sample([(4, height, width)], SEEDS, len(SEEDS))[0].space
     for slot, scale in enumerate([6 / 7] * 2 + [4 / 7] * 4):
         for axis, size in enumerate((height, width)):
             window = crop_size(size, scale, "FEATURE_CROP.X")
@@ -75,7 +75,7 @@ def test_every_position_in_space_is_drawn_and_every_cell_reached(height, width):
 
 @pytest.mark.parametrize("steps", range(2, 16))
 def test_every_position_in_time_is_drawn_and_every_step_reached(steps):
-    boxes = FeatureCrop(**KINDS).draw([(steps, 7, 7)], SEEDS, len(SEEDS))[0]
+    boxes = FeatureCrop(**KINDS).sample([(steps, 7, 7)], SEEDS, len(SEEDS))[0]
     for slot, scale in enumerate([0.75, 0.75, 0.5]):
         window = crop_size(steps, scale, "FEATURE_CROP.X")
         first = boxes.time[:, slot, 0]
@@ -87,7 +87,7 @@ def test_every_position_in_time_is_drawn_and_every_step_reached(steps):
 def test_positions_are_equally_likely():
     seeds = torch.arange(20000)
     crops = _only(space_small=CropKind(1, 4 / 7), time_large=CropKind(1, 0.75))
-    boxes = crops.draw([(4, 7, 7)], seeds, len(seeds))[0]
+    boxes = crops.sample([(4, 7, 7)], seeds, len(seeds))[0]
     # Each of n positions: expected N / n, standard deviation below sqrt(N / n); 5 of them.
     for first, count in ((boxes.space[:, 0, 0], 4), (boxes.space[:, 0, 2], 4)):
         drawn = torch.bincount(first, minlength=count).double()
@@ -97,7 +97,7 @@ def test_positions_are_equally_likely():
 
 
 def test_rows_columns_slots_views_and_samples_draw_independently():
-    boxes = FeatureCrop(**KINDS).draw([(8, 7, 7)], SEEDS, 2 * len(SEEDS))[0]
+    boxes = FeatureCrop(**KINDS).sample([(8, 7, 7)], SEEDS, 2 * len(SEEDS))[0]
     firsts = torch.cat([boxes.space[..., 0], boxes.space[..., 2], boxes.time[..., 0]], dim=1)
     by_view = firsts.view(len(SEEDS), 2, -1).flatten(1).double()  # (B, V * numbers)
     correlation = torch.corrcoef(by_view.T)
@@ -107,19 +107,19 @@ def test_rows_columns_slots_views_and_samples_draw_independently():
 def test_a_draw_depends_on_the_seed_and_the_view_only():
     crops, size = FeatureCrop(**KINDS), [(4, 7, 7)]
     seeds = torch.tensor([5, 9, 2**62])
-    whole = crops.draw(size, seeds, 6)[0]
-    alone = crops.draw(size, seeds[1:2], 2)[0]
+    whole = crops.sample(size, seeds, 6)[0]
+    alone = crops.sample(size, seeds[1:2], 2)[0]
     assert torch.equal(whole.space[2:4], alone.space)
     assert torch.equal(whole.time[2:4], alone.time)
-    one_view = crops.draw(size, seeds, 3)[0]
+    one_view = crops.sample(size, seeds, 3)[0]
     assert torch.equal(whole.space[::2], one_view.space)
 
 
 def test_one_draw_for_the_batch_follows_from_its_smallest_seed():
     crops = FeatureCrop(**KINDS, per_sample=False)
-    boxes = crops.draw([(4, 7, 7)], torch.tensor([7, 3, 11]), 6)[0]
-    shuffled = crops.draw([(4, 7, 7)], torch.tensor([11, 7, 3]), 6)[0]
-    alone = FeatureCrop(**KINDS).draw([(4, 7, 7)], torch.tensor([3]), 2)[0]
+    boxes = crops.sample([(4, 7, 7)], torch.tensor([7, 3, 11]), 6)[0]
+    shuffled = crops.sample([(4, 7, 7)], torch.tensor([11, 7, 3]), 6)[0]
+    alone = FeatureCrop(**KINDS).sample([(4, 7, 7)], torch.tensor([3]), 2)[0]
     for view in (0, 1):
         assert torch.equal(boxes.space[view::2], alone.space[view : view + 1].expand(3, -1, -1))
     assert torch.equal(boxes.space, shuffled.space)
@@ -128,24 +128,26 @@ def test_one_draw_for_the_batch_follows_from_its_smallest_seed():
 
 
 def test_pathways_of_different_size_are_cropped_at_the_same_places():
-    wide, narrow = FeatureCrop(**KINDS).draw([(4, 14, 14), (4, 7, 7)], SEEDS, len(SEEDS))
+    wide, narrow = FeatureCrop(**KINDS).sample([(4, 14, 14), (4, 7, 7)], SEEDS, len(SEEDS))
     center = [box.space.view(-1, 6, 2, 2).double().mean(-1) for box in (wide, narrow)]
     assert (center[0] / 14 - center[1] / 7).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("steps", [(2, 16), (4, 32), (8, 32), (16, 64), (7, 7)])
-def test_pathways_of_different_length_are_cropped_to_the_same_seconds_and_cells(steps):
+def test_pathways_of_different_length_are_cropped_to_the_same_seconds_and_positions(steps):
     """SlowFast's maps: however few the slow pathway's steps, the fast one keeps the same part."""
-    slow, fast = FeatureCrop(**KINDS).draw([(steps[0], 7, 6), (steps[1], 7, 6)], SEEDS, len(SEEDS))
+    slow, fast = FeatureCrop(**KINDS).sample(
+        [(steps[0], 7, 6), (steps[1], 7, 6)], SEEDS, len(SEEDS)
+    )
     assert torch.equal(slow.time * (steps[1] // steps[0]), fast.time)
     assert torch.equal(slow.space, fast.space)
     assert fast.longest == int((fast.time[..., 1] - fast.time[..., 0]).max())
-    alone = FeatureCrop(**KINDS).draw([(steps[0], 7, 6)], SEEDS, len(SEEDS))[0]
+    alone = FeatureCrop(**KINDS).sample([(steps[0], 7, 6)], SEEDS, len(SEEDS))[0]
     assert torch.equal(slow.time, alone.time)  # the other pathway changes nothing
 
 
 def test_lengths_that_do_not_divide_are_cropped_to_the_nearest_step():
-    slow, fast = FeatureCrop(**KINDS).draw([(7, 7, 7), (30, 7, 7)], SEEDS, len(SEEDS))
+    slow, fast = FeatureCrop(**KINDS).sample([(7, 7, 7), (30, 7, 7)], SEEDS, len(SEEDS))
     assert (slow.time[:, 0, 1] - slow.time[:, 0, 0]).unique().tolist() == [5]  # 0.71
     assert (fast.time[:, 0, 1] - fast.time[:, 0, 0]).unique().tolist() == [23]  # 0.77
 
@@ -153,7 +155,7 @@ def test_lengths_that_do_not_divide_are_cropped_to_the_nearest_step():
 def test_space_tokens_are_the_oracles():
     feature_map = _randn(3, 5, 4, 7, 6)
     crops = FeatureCrop(**KINDS)
-    boxes = crops.draw([(4, 7, 6)], torch.tensor([1, 2, 3]), 3)[0].space
+    boxes = crops.sample([(4, 7, 6)], torch.tensor([1, 2, 3]), 3)[0].space
     tokens = space_tokens(feature_map, boxes)
     assert tokens.values.shape == (18, 4, 5)
     for slot in range(6):
@@ -168,7 +170,7 @@ def test_space_tokens_are_the_oracles():
 @pytest.mark.parametrize("steps", [2, 3, 4, 8, 15])
 def test_time_tokens_are_the_oracles(steps):
     feature_map = _randn(3, 5, steps, 3, 2)
-    boxes = FeatureCrop(**KINDS).draw([(steps, 3, 2)], torch.tensor([1, 2, 3]), 3)[0]
+    boxes = FeatureCrop(**KINDS).sample([(steps, 3, 2)], torch.tensor([1, 2, 3]), 3)[0]
     tokens = time_tokens(feature_map, boxes.time, boxes.longest)
     for slot in range(3):
         for row in range(3):
@@ -280,8 +282,8 @@ def test_built_from_the_configuration(cfg):
 
 def test_without_the_last_position_large_crops_stand_still():
     crops = FeatureCrop(**KINDS, last_position=False)
-    boxes = crops.draw([(4, 7, 7)], torch.arange(200), 200)[0]
+    boxes = crops.sample([(4, 7, 7)], torch.arange(200), 200)[0]
     large, small = boxes.space[:, : KINDS["space_large"].num], boxes.space[:, -1]
     assert torch.equal(large.unique(dim=0).unique(dim=1), torch.tensor([[[0, 6, 0, 6]]]))
-    assert small[:, 0].unique().tolist() == [0, 1, 2]  # 4 of 7 cells: 3 would be the last
+    assert small[:, 0].unique().tolist() == [0, 1, 2]  # 4 of 7 positions: 3 would be the last
     assert boxes.time[:, 0].unique(dim=0).tolist() == [[0, 3]]

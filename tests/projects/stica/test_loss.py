@@ -167,7 +167,7 @@ def test_half_precision_embeddings_are_compared_in_float32(loss):
 def test_nothing_to_compare(loss):
     with pytest.raises(ValueError, match=r"DATA\.TRAIN_CROP_NUM_SPATIAL: got 1 view"):
         within_modal_loss(_unit(1, 2, B), _unit(1, 0, B), 0.5)
-    with pytest.raises(ValueError, match=r"STICA\.WITHIN_WEIGHT: got 0\.5.*no term"):
+    with pytest.raises(ValueError, match=r"STICA\.WITHIN_WEIGHT: got 0\.5.*no loss"):
         loss(_outputs((0, 0, 0, 0), audio=False), {})
 
 

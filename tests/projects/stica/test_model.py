@@ -154,7 +154,7 @@ def test_steps_of_training_agree_with_the_oracle(cfg, frames, side, within_head,
 def _oracle_loss(model, batch):
     """Crop by crop and sample by sample, from the maps on."""
     maps = model.backbone(batch["video"].flatten(0, 1)).maps[0]
-    boxes = model.feature_aug.draw([maps.shape[2:]], batch["aug_seed"], B * V)[0]
+    boxes = model.feature_aug.sample([maps.shape[2:]], batch["aug_seed"], B * V)[0]
     pooling = dict(model.pooling.pathways[0].named_parameters())
     head = dict(model.head_video.named_parameters())
     head_crops = dict((model.head_crops or model.head_video).named_parameters())

@@ -317,7 +317,7 @@ def _small_without_sound(released):
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [((4, 8, 8), "8 x 8 cells; 'released' crops 7 x 7"), ((6, 7, 7), "6 time steps")],
+    [((4, 8, 8), "8 x 8; 'released' crops 7 x 7"), ((6, 7, 7), "6 time steps")],
 )
 def test_maps_that_the_published_code_cannot_crop(size, message):
     with pytest.raises(ValueError, match=message):
