@@ -212,7 +212,7 @@ def test_no_run(tmp_path, capsys):
     assert main(["--results", str(tmp_path), *words]) == 2
     assert "has no weights yet" in capsys.readouterr().err
     assert main(["--checkpoint", str(tmp_path), "--out", str(tmp_path / "A b"), *FACTS]) == 2
-    assert "--out: 'A b' names the weights" in capsys.readouterr().err
+    assert "--out: 'A b' is the name of the weights" in capsys.readouterr().err
     assert main(["--verify", "tiny-nett"]) == 2
     assert "unknown zoo row 'tiny-nett'" in capsys.readouterr().err
     assert main(["--verify", "torchvision_r3d_18"]) == 2

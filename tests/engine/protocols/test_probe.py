@@ -60,7 +60,7 @@ def test_the_feature_is_needed(protocol):
     with pytest.raises(UserError, match=r"PROBE.FEATURE: .*'audio'.*it has: video.*FEATURE video"):
         PROTOCOL_REGISTRY.get(protocol)(Given(test, gallery), probe_cfg(FEATURE="audio"))
     sound = Given(*blob_tables(name="audio"))
-    with pytest.raises(UserError, match=r"'video'.*gives: audio\); set PROBE.FEATURE audio"):
+    with pytest.raises(UserError, match=r"'video'.*it has: audio\); set PROBE.FEATURE audio"):
         PROTOCOL_REGISTRY.get(protocol)(sound, probe_cfg())
     nothing = Given(*blob_tables(name="scores"))
     with pytest.raises(UserError, match=r"it has: none.*this model has no features"):
