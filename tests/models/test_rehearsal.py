@@ -44,7 +44,11 @@ def test_what_works_is_not_reported(name, monkeypatch):
     ("words", "key", "message"),
     [
         (("DATA.NUM_FRAMES", 8), "FEATURE_CROP.TIME_LARGE", "feature map of 1 time step"),
-        (("DATA.TRAIN_CROP_SIZE", 16), "FEATURE_CROP.SPACE_LARGE", "feature map of 1 spatial position"),
+        (
+            ("DATA.TRAIN_CROP_SIZE", 16),
+            "FEATURE_CROP.SPACE_LARGE",
+            "feature map of 1 spatial position",
+        ),
         (("TRAIN.BATCH_SIZE", 1), "TRAIN.BATCH_SIZE", "got 1 row for batch statistics"),
         (("SOLVER.LAYER_DECAY", 0.5), "SOLVER.LAYER_DECAY", "has no num_layers and layer_id"),
         (("TEMPORAL_TRANSFORMER.HEADS", 5), "TEMPORAL_TRANSFORMER.HEADS", "a divisor of 64"),

@@ -59,7 +59,19 @@ def test_the_page_has_the_faces_tables():
     assert tables((EVIDENCE / "grid_ablation.md").read_text(encoding="utf-8"))[0] in RESULTS
 
 
-@pytest.mark.parametrize("name", [*SWEEPS, "grid_ablation"])
+def test_the_page_has_the_tables_of_the_spoken_words():
+    assert tables((EVIDENCE / "words_crops.md").read_text(encoding="utf-8"))[0] in RESULTS
+    rows = json.loads((EVIDENCE / "words_memorization.json").read_text(encoding="utf-8"))
+    assert {row["seed"] for row in rows} == {101, 102, 103}
+    for arm in {row["arm"] for row in rows}:
+        shares = [
+            [v for k, v in r.items() if k not in ("arm", "seed")] for r in rows if r["arm"] == arm
+        ]
+        means = [f"{100 * sum(column) / len(column):.1f} %" for column in zip(*shares, strict=True)]
+        assert f"| {' | '.join(means)} |" in RESULTS
+
+
+@pytest.mark.parametrize("name", [*SWEEPS, "grid_ablation", "words_crops"])
 def test_every_run_has_finished_and_none_names_a_machine(name):
     text = (EVIDENCE / f"{name}.json").read_text(encoding="utf-8")
     assert {run["state"] for run in json.loads(text)["runs"]} == {"finished"}
