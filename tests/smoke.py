@@ -60,11 +60,11 @@ def demo_is_refused(folder: Path) -> None:
     assert "DATA.PATH_TO_DATA_DIR: is empty" in text, text
     words = [*TINY, "OUTPUT_DIR", str(folder / "own")]
     text = run([*RUN, "--cfg", PRETRAIN, *words], status=2, cwd=ROOT)
-    assert "holds checkpoints of real training" in text, text
+    assert "holds checkpoints of training on real data" in text, text
 
 
 def own_videos(folder: Path) -> None:
-    """A plain folder of videos without labels; stopped by Ctrl-C, gone on with the same command."""
+    """A plain folder of videos without labels; stopped by Ctrl-C, resumed with the same command."""
     videos = folder / "videos"
     videos.mkdir()
     for number, path in enumerate(sorted((folder / "cache").rglob("*.mp4"))):
