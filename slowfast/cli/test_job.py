@@ -55,9 +55,7 @@ def _load(model: nn.Module, cfg: CfgNode) -> bool:
     named = cfg.TEST.CHECKPOINT_FILE_PATH
     last = find_last_checkpoint(Path(cfg.OUTPUT_DIR), cfg.TASK)
     if not named and last is not None:
-        load_weights(
-            model, last, key="OUTPUT_DIR"
-        )  # a checkpoint of this framework, so no conversion
+        load_weights(model, last, key="OUTPUT_DIR")  # our own checkpoint: no conversion
         return False
     section, key = (cfg.TEST, "TEST") if named else (cfg.TRAIN, "TRAIN")
     path = section.CHECKPOINT_FILE_PATH

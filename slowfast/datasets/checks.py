@@ -27,6 +27,7 @@ _POSITIVE = (
     *("AUDIO.CLIP_SEC", "LOG_PERIOD", "NUM_SHARDS", "NUM_CPU_PROCESSES"),
 )
 _NOT_NEGATIVE = ("DATA.FOLD", "DATA.TRAIN_VIDEOS_PER_CLASS")
+_RESERVED = ("label", "index", "valid", "view", "clip_start_sec", "aug_seed")
 _ONLY = {
     "DATA.MULTI_LABEL": (False, "several labels per video are not implemented"),
     "DATA.ENSEMBLE_METHOD": ("sum", "other ways to combine views are not implemented"),
@@ -55,7 +56,7 @@ def check_names(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_audio_only(cfg: CfgNode) -> list[Problem]:
-    """Find audio-only datasets where AUDIO.ENABLE is False.
+    """Find settings that an audio-only dataset cannot follow.
 
     Args:
         cfg: The merged configuration.
@@ -68,6 +69,16 @@ def check_audio_only(cfg: CfgNode) -> list[Problem]:
         if DATASET_REGISTRY.capability(name, "audio_only") and not cfg.AUDIO.ENABLE:
             message = f"got False, but the dataset {name} is audio-only; use True."
             return [Problem("AUDIO.ENABLE", message)]
+    name = cfg.TRAIN.DATASET.lower()
+    if not cfg.TRAIN.ENABLE or name not in DATASET_REGISTRY:
+        return []
+    if DATASET_REGISTRY.capability(name, "audio_only"):
+        for key, only in {"TRAIN_CROP_NUM_TEMPORAL": 1, "TRAIN_VIEWS": "clips"}.items():
+            if cfg.DATA[key] != only:
+                message = (
+                    f"got {cfg.DATA[key]!r}, but the dataset {name} is audio-only; use {only!r}."
+                )
+                return [Problem(f"DATA.{key}", message)]
     return []
 
 
@@ -92,6 +103,10 @@ def check_data(cfg: CfgNode) -> list[Problem]:
     for key, (only, why) in _ONLY.items():
         if _value(cfg, key) != only:
             problems.append(Problem(key, f"got {_value(cfg, key)!r}: {why}; use {only!r}."))
+    for name in cfg.DATA.ROW_FIELDS:
+        if name in _RESERVED or name.startswith(("video", "audio")):
+            message = f"got {name!r}, which a sample has already; rename the column of the csv."
+            problems.append(Problem("DATA.ROW_FIELDS", message))
     if cfg.DATA.ON_DECODE_ERROR not in ("resample", "raise"):
         hint = nearest(cfg.DATA.ON_DECODE_ERROR, ("resample", "raise"))
         problems.append(

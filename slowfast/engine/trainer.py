@@ -24,7 +24,7 @@ from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
 from slowfast.models.build import LOSS_REGISTRY, build_model
-from slowfast.models.complexity import describe_complexity
+from slowfast.models.complexity import describe_complexity, describe_model
 from slowfast.models.method import DatasetInfo, Progress, call_hook, detached, without_media
 from slowfast.models.optimizer import (
     clip_gradients,
@@ -43,7 +43,7 @@ from slowfast.utils import checkpoint as cu
 from slowfast.utils import distributed
 from slowfast.utils.random import rng_state, set_rng_state
 
-__all__ = ["Trainer", "TrainingStoppedError", "describe_model"]
+__all__ = ["Trainer", "TrainingStoppedError"]
 
 logger = logging.getLogger(__name__)
 
@@ -375,24 +375,6 @@ class Trainer:
             return False
         flag = distributed.all_reduce_sum(torch.tensor([float(self.signal_received > 0)]))
         return bool(flag.item() > 0)
-
-
-def describe_model(model: nn.Module) -> str:
-    """List a model's components and their parameters.
-
-    Args:
-        model: Any model.
-
-    Returns:
-        One line: all parameters, trainable ones, and those of each component, in millions.
-    """
-    components = {
-        name: sum(p.numel() for p in m.parameters()) for name, m in model.named_children()
-    }
-    total = sum(p.numel() for p in model.parameters())
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    listed = ", ".join(f"{name} {count / 1e6:.2f}" for name, count in components.items() if count)
-    return f"{total / 1e6:.2f} M parameters, {trained / 1e6:.2f} M trained ({listed})"
 
 
 @contextlib.contextmanager

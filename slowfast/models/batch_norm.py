@@ -312,10 +312,10 @@ class SplitBatchNorm2d(_SplitBatchNorm, nn.BatchNorm2d):
 class SplitBatchNorm3d(_SplitBatchNorm, nn.BatchNorm3d):
     """``nn.BatchNorm3d`` per split of the rows, as on that many processes without synchronization.
 
-    For methods whose queries and keys must not share statistics (MoCo, section 3.3), on one
-    process. The state dict is that of the ordinary layer; running statistics are those of one call
-    per split. Splits are consecutive rows: the views of a sample stay together. (PySlowFast's
-    SubBatchNorm takes every S-th row, and keeps the statistics of the splits apart.)
+    For methods whose queries and keys must not share statistics (He et al., CVPR 2020, section
+    3.3), on one process. The state dict is that of the ordinary layer; running statistics are those
+    of one call per split. Splits are consecutive rows: the views of a sample stay together.
+    (PySlowFast's SubBatchNorm takes every S-th row, and keeps the statistics of the splits apart.)
     """
 
 

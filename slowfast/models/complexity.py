@@ -11,13 +11,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from slowfast.config import CfgNode
 from slowfast.models.build import build_model
 from slowfast.models.rehearsal import clip_batch
 
-__all__ = ["Complexity", "count_complexity", "describe_complexity"]
+__all__ = ["Complexity", "count_complexity", "describe_complexity", "describe_model"]
 
 
 class Complexity(NamedTuple):
@@ -80,3 +81,21 @@ def describe_complexity(cfg: CfgNode) -> str:
         f"{giga:.{1 if giga >= 10 else 2}f} G multiply-adds for a clip of {work.frames} frames of "
         f"{work.side} pixels"
     )
+
+
+def describe_model(model: nn.Module) -> str:
+    """List a model's components and their parameters.
+
+    Args:
+        model: Any model.
+
+    Returns:
+        One line: all parameters, trainable ones, and those of each component, in millions.
+    """
+    components = {
+        name: sum(p.numel() for p in m.parameters()) for name, m in model.named_children()
+    }
+    total = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    listed = ", ".join(f"{name} {count / 1e6:.2f}" for name, count in components.items() if count)
+    return f"{total / 1e6:.2f} M parameters, {trained / 1e6:.2f} M trained ({listed})"

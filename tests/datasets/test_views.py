@@ -189,8 +189,16 @@ def test_each_audio_view_of_a_clip_is_augmented_on_its_own(make):
         ([], "got the clips []"),
         ([ViewSpec(transform=LARGE), ViewSpec(transform=SMALL)], "the same size"),
         ([ViewSpec()], "expected a transform"),
-        ([ViewSpec(field="audio", transform=LARGE)], "transform and num_frames are for video"),
-        ([ViewSpec(field="label", transform=LARGE)], "field: got 'label'; expected video, video_"),
+        ([ViewSpec(field="video_small", transform=SMALL)], "got the fields ['video_small']"),
+        ([ViewSpec(transform=LARGE, shift_sec=(0.5, 0.1))], "shift_sec: got (0.5, 0.1)"),
+        (
+            [ViewSpec(transform=LARGE), ViewSpec(field="audio", transform=LARGE)],
+            "transform and num_frames are for video",
+        ),
+        (
+            [ViewSpec(transform=LARGE), ViewSpec(field="label", transform=LARGE)],
+            "field: got 'label'; expected video, video_",
+        ),
     ],
 )
 def test_views_that_do_not_fit_together(views, message):
@@ -204,6 +212,13 @@ def test_views_that_do_not_fit_together(views, message):
         (("DATA.TRAIN_VIEWS", "clip"), "DATA.TRAIN_VIEWS: unknown"),
         (("DATA.TRAIN_VIEWS", "clip"), "Did you mean 'clips'?"),
         (("DATA.TRAIN_CLIP_DISTANCE_SEC", "[2,1]"), "DATA.TRAIN_CLIP_DISTANCE_SEC: got [2, 1]"),
+        (("DATA.TRAIN_CLIP_DISTANCE_SEC", "[2]"), "DATA.TRAIN_CLIP_DISTANCE_SEC: got [2]"),
+        (("DATA.ROW_FIELDS", "['label']"), "DATA.ROW_FIELDS: got 'label', which a sample has"),
+        (("DATA.ROW_FIELDS", "['video_id']"), "DATA.ROW_FIELDS: got 'video_id'"),
+        (
+            ("TRAIN.DATASET", "audio_folder", "DATA.TRAIN_CROP_NUM_TEMPORAL", "2"),
+            "DATA.TRAIN_CROP_NUM_TEMPORAL: got 2, but the dataset audio_folder is audio-only",
+        ),
         (
             ("DATA.NUM_FRAMES", "3"),
             "NUM_FRAMES: got 3, but a view of DATA.TRAIN_VIEWS 'mine' has 4",
@@ -213,7 +228,8 @@ def test_views_that_do_not_fit_together(views, message):
 )
 def test_mistakes_of_a_configuration_name_their_key(make, words, message):
     views = [ViewSpec(transform=LARGE, num_frames=4), ViewSpec(field="audio")]
-    mine = () if "clip" in words else ("DATA.TRAIN_VIEWS", "mine")
+    is_default = "clip" in words or "DATA.TRAIN_CLIP_DISTANCE_SEC" in words
+    mine = () if is_default else ("DATA.TRAIN_VIEWS", "mine")
     make(views=SampleViews(views))
     with pytest.raises(ConfigError) as caught:
         make(*mine, *words)

@@ -39,12 +39,7 @@ from slowfast.utils.distributed import gather_no_gradient
 from slowfast.utils.random import STREAM_CROPS, randint
 from stica.config import CROP_KINDS
 from stica.heads import ProjectionHead
-from stica.model import (
-    SpaceTimeCropAttend,
-    STiCAOutputs,
-    uses_audio,
-    uses_crops,
-)
+from stica.model import SpaceTimeCropAttend, STiCAOutputs, uses_audio, uses_crops
 from stica.pooling import EncoderLayer, TemporalTransformer
 
 __all__ = [

@@ -110,7 +110,7 @@ def _add_views(cfg: CfgNode) -> None:
     cfg.DATA.SSL_COLOR_HUE = 0.1
     # Probability that a view is converted to grayscale.
     cfg.DATA.COLOR_RND_GRAYSCALE = 0.0
-    # MoCo v2 augmentation: jitter with SSL_JITTER_PROB, blur with SSL_BLUR_PROB. Without it a view
+    # Jitter with SSL_JITTER_PROB and blur with SSL_BLUR_PROB (arXiv 2003.04297). Without it a view
     # is always jittered and never blurred.
     cfg.DATA.SSL_MOCOV2_AUG = False
     # Probability of color jitter under SSL_MOCOV2_AUG.

@@ -9,6 +9,7 @@ Legend: B batch, C clips, V views of a field, A audio views, T frames, S side, N
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.config import CfgNode, ConfigValueError, Problem, register_check
+from slowfast.config import (
+    CfgNode,
+    ConfigValueError,
+    ParameterError,
+    Problem,
+    keys,
+    register_check,
+)
 from slowfast.config.projects import find_missing
 from slowfast.datasets.views.sampling import random_clip_start
 from slowfast.datasets.views.transform import TrainTransform, build_train_transform
@@ -117,26 +125,30 @@ class SampleViews:
     Attributes:
         views: The views, in the order in which they are stacked in their fields.
         distance_sec: [lowest, highest] distance between the starts of any two clips, in seconds. If
-            a video is too short for the lowest distance, its clips are as far apart as possible.
+            a video is too short for the lowest distance, its clips are as far apart as possible;
+            if three or more clips cannot satisfy both bounds, the highest one holds.
 
     Raises:
         ValueError: If the views are inconsistent.
     """
 
     views: Sequence[ViewSpec]
-    distance_sec: tuple[float, float] = (0.0, math.inf)
+    distance_sec: Sequence[float] = (0.0, math.inf)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.distance_sec[0] <= self.distance_sec[1]:
-            raise ValueError(
-                f"distance_sec: got {self.distance_sec}; expected 0 <= lowest <= highest, in "
-                "seconds."
+        if len(self.distance_sec) != 2 or not 0 <= self.distance_sec[0] <= self.distance_sec[1]:
+            raise ParameterError(
+                "distance_sec",
+                f"got {self.distance_sec}; expected [lowest, highest] in seconds, 0 <= lowest <= "
+                "highest.",
             )
         if sorted({view.clip for view in self.views}) != list(range(self.num_clips)):
             raise ValueError(
                 f"views: got the clips {[view.clip for view in self.views]}; expected consecutive "
                 "indices from 0."
             )
+        if "video" not in self.fields:
+            raise ValueError(f"views: got the fields {list(self.fields)}; expected video, too.")
         for name, views in self.fields.items():
             self._check_field(name, views)
 
@@ -145,7 +157,7 @@ class SampleViews:
         """Number of clips, C."""
         return 1 + max((view.clip for view in self.views), default=0)
 
-    @property
+    @functools.cached_property
     def fields(self) -> dict[str, list[tuple[int, ViewSpec]]]:
         """The views of each field, each with its index in ``views``."""
         found: dict[str, list[tuple[int, ViewSpec]]] = {}
@@ -232,6 +244,9 @@ class SampleViews:
         return [begin + step * int(place) for place in rng.permutation(self.num_clips)]
 
     def _check_field(self, name: str, views: list[tuple[int, ViewSpec]]) -> None:
+        shifts = [view.shift_sec for _, view in views if view.shift_sec[0] > view.shift_sec[1]]
+        if shifts:
+            raise ValueError(f"shift_sec: got {shifts[0]}; expected (lowest, highest), in seconds.")
         if name == AUDIO:
             wrong = [view for _, view in views if view.transform or view.num_frames]
             if wrong:
@@ -323,8 +338,8 @@ def clips(cfg: CfgNode) -> SampleViews:
     ]
     if cfg.AUDIO.ENABLE:
         views += [ViewSpec(field=AUDIO, clip=clip) for clip in numbers]
-    low, high = data.TRAIN_CLIP_DISTANCE_SEC or (0.0, math.inf)
-    return SampleViews(views, (float(low), float(high)))
+    with keys(distance_sec="DATA.TRAIN_CLIP_DISTANCE_SEC"):
+        return SampleViews(views, data.TRAIN_CLIP_DISTANCE_SEC or (0.0, math.inf))
 
 
 @register_check
@@ -337,12 +352,9 @@ def check_train_views(cfg: CfgNode) -> list[Problem]:
     Returns:
         At most one problem.
     """
-    name, low_high = cfg.DATA.TRAIN_VIEWS, cfg.DATA.TRAIN_CLIP_DISTANCE_SEC
+    name = cfg.DATA.TRAIN_VIEWS
     if problem := find_missing("DATA.TRAIN_VIEWS", VIEW_REGISTRY, name, cfg.PROJECTS):
         return [problem]
-    if low_high and (len(low_high) != 2 or not 0 <= low_high[0] <= low_high[1]):
-        message = f"got {low_high}; expected [lowest, highest] in seconds, 0 <= lowest <= highest."
-        return [Problem("DATA.TRAIN_CLIP_DISTANCE_SEC", message)]
     if min(cfg.DATA.TRAIN_CROP_NUM_TEMPORAL, cfg.DATA.TRAIN_CROP_NUM_SPATIAL) < 1:
         return []  # reported by check_data
     try:

@@ -1,12 +1,12 @@
 """Components of contrastive methods, used as submodules.
 
-    EmaEncoder           ema.py           a momentum copy of an encoder (MoCo, BYOL)
-    FeatureQueue         feature_queue.py the last K keys (MoCo, SwAV)
-    MemoryBank           memory_bank.py   one row per video (NPID, CMC, AVID)
-    PartitionConstant    partition.py     the normalization of NCE (NPID, CMC, AVID)
+    EmaEncoder           ema.py           a momentum copy of an encoder
+    FeatureQueue         feature_queue.py the last K keys
+    MemoryBank           memory_bank.py   one row per video
+    PartitionConstant    partition.py     the normalization of NCE
     uniform_negatives    negatives.py     bank rows sampled as negatives
-    sinkhorn             sinkhorn.py      balanced assignments to prototypes (SwAV)
-    shuffle_rows         shuffle.py       shuffled rows of all processes (MoCo)
+    sinkhorn             sinkhorn.py      balanced assignments to prototypes
+    shuffle_rows         shuffle.py       shuffled rows of all processes
 
 The losses are in ``models/losses``: ``info_nce``, ``nt_xent`` and ``nce_loss``. Batch norm with
 statistics per split of a batch is ``BN.NORM_TYPE sub_batchnorm``. All state is in buffers that are

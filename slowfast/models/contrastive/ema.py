@@ -38,7 +38,7 @@ class EmaEncoder(nn.Module):
     the encoder that is trained. The first ``before_step`` copies parameters and buffers, so that
     weights loaded before training are in the copy, too. From then on only the parameters are
     averaged. The copy has its own buffers, such as running statistics of batch norm: it normalizes
-    by the statistics of its own batches, as in MoCo and BYOL.
+    by the statistics of its own batches, as both papers do.
 
     The average covers about 1 / (1 - momentum) steps: a run of 1000 steps needs 0.99 rather than
     the 0.999 of ImageNet.
@@ -112,8 +112,8 @@ class EmaEncoder(nn.Module):
     def after_step(self, encoder: nn.Module, progress: Progress) -> None:
         """Update the parameters: ``p <- m p + (1 - m) p_encoder``; not after a skipped step.
 
-        The next step then encodes its keys with the average of the weights up to this step, as in
-        MoCo, which averages at the beginning of a step.
+        The next step then encodes its keys with the average of the weights up to this step, as if
+        the average were taken at its beginning (He et al.).
 
         Args:
             encoder: The trained encoder.

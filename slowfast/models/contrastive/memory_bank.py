@@ -1,7 +1,7 @@
 """A memory bank with one moving-average embedding per video (Wu et al., CVPR 2018, section 3.1).
 
-Used by NPID, CMC (Tian et al., ECCV 2020) and AVID (Morgado et al., CVPR 2021). CMC and AVID have
-one bank per view or modality.
+With several views or modalities, each has a bank of its own (Tian et al., ECCV 2020; Morgado et
+al., CVPR 2021).
 
 Legend: B rows of one process, N rows of the bank, D embedding.
 """

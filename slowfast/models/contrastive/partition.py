@@ -16,9 +16,10 @@ __all__ = ["PartitionConstant"]
 class PartitionConstant(nn.Module):
     """The mean of ``exp(score)``, estimated once or as a moving average; stored as a logarithm.
 
-    NPID and CMC write Z = N * mean over a bank of N rows. They average over positives and negatives
-    of the first batch; AVID over the negatives only. The caller selects the scores. A
-    constant from an untypical first batch (a warm start) stays wrong; a moving average adapts.
+    The papers write Z = N * mean over a bank of N rows, and average over positives and negatives of
+    the first batch (Wu et al.; Tian et al., ECCV 2020) or over the negatives only (Morgado et al.,
+    CVPR 2021). The caller selects the scores. A constant from an untypical first batch (a warm
+    start) stays wrong; a moving average adapts.
 
     Call it in ``forward`` and pass the result to the loss; :meth:`update` it in
     ``after_batch`` with the same scores.

@@ -36,7 +36,7 @@ def info_nce(
     processes, as in data-parallel training, is the loss of the global batch, even if valid counts
     differ.
 
-    With ``negatives``, these replace the keys of the other rows: MoCo's loss
+    With ``negatives``, these replace the keys of the other rows
     (He et al., CVPR 2020, equation 1). With ``positive_mask`` a query may have several positives,
     over which ``-log softmax`` is averaged (Khosla et al., NeurIPS 2020, equation 2). With both,
     keys that are not positives are ignored.
@@ -99,8 +99,8 @@ def nt_xent(
 ) -> Tensor:
     """Classify the other views of a sample among all views of a batch (Chen et al., ICML 2020).
 
-    Equation 1 of SimCLR, averaged over all views. With more than two views each other view of the
-    sample is a positive. The published code sums two halves, which is twice this.
+    Equation 1 of the paper, averaged over all views. With more than two views each other view of
+    the sample is a positive. The published code sums two halves, which is twice this.
 
     Args:
         embedding: float (B, V, D), of length 1 if the similarity is to be the cosine.

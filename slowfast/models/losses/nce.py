@@ -28,9 +28,9 @@ def nce_loss(
 
     ``-log h(s_i) - sum_k log(1 - h(s_ik))`` with ``h(s) = e^s / (e^s + K a)``, averaged over valid
     rows, where ``a = Z / N`` is the mean of ``e^s``: ``h`` is the probability that a row is data
-    and not one of K uniform samples. NPID, CMC and AVID differ only in the scores that a is
+    and not one of K uniform samples. The papers differ only in the scores that a is
     estimated from (:class:`~slowfast.models.contrastive.partition.PartitionConstant`). With several
-    positives their losses are averaged (CMA: Morgado et al., CVPR 2021).
+    positives their losses are averaged (Morgado et al., CVPR 2021).
 
     Args:
         positive: float (B,) or (B, E), similarities divided by the temperature.
