@@ -1,6 +1,6 @@
 """What augmentation costs: the uint8 pipeline against the same thing in float torch.
 
-Both make the two views of a sample (decoded frames in, crops out) from the same drawn parameters,
+Both make the two views of a sample (decoded frames in, crops out) from the same sampled parameters,
 in one process, on one thread, interleaved, so that the ratio holds even where the machine's speed
 wanders. Measured as process time; a few seconds in all. Writes ``results/augment.json``.
 
@@ -40,7 +40,7 @@ from slowfast.datasets.views.transform import TrainTransform
 
 OUT = Path(__file__).parent / "results" / "augment.json"
 NUM_FRAMES, HEIGHT, WIDTH, SIZE, VIEWS = 30, 144, 192, 112, 2
-GREY = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+GRAY = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
     use_one_thread()
     torch.set_num_threads(1)
     frames = make_frames()
-    samples = [draw_sample(seed) for seed in range(args.repeats)]
+    samples = [sample_views(seed) for seed in range(args.repeats)]
     result = {
         "environment": environment(),
         "setting": {
@@ -95,19 +95,19 @@ def cpu_name() -> str:
 
 
 def make_frames() -> np.ndarray:
-    """Make a moving picture with the spectrum of natural ones (amplitude ~ 1 / frequency)."""
+    """Make a moving image with the spectrum of natural ones (amplitude ~ 1 / frequency)."""
     rng = np.random.default_rng(0)
     fy, fx = np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH)[None]
     envelope = 1 / np.maximum(np.hypot(fy, fx), 1 / WIDTH)
     phase = np.exp(2j * np.pi * rng.random((3, HEIGHT, WIDTH // 2 + 1)))
-    picture = np.fft.irfft2(envelope * phase, s=(HEIGHT, WIDTH)).transpose(1, 2, 0)
-    picture = 128 + 50 * picture / picture.std()
-    still = np.clip(picture, 0, 255).astype(np.uint8)
+    frame = np.fft.irfft2(envelope * phase, s=(HEIGHT, WIDTH)).transpose(1, 2, 0)
+    frame = 128 + 50 * frame / frame.std()
+    still = np.clip(frame, 0, 255).astype(np.uint8)
     return np.stack([np.roll(still, 2 * t, axis=1) for t in range(NUM_FRAMES)])
 
 
-def draw_sample(seed: int) -> list[ViewParams]:
-    """Draw both views of a sample with StiCA's settings."""
+def sample_views(seed: int) -> list[ViewParams]:
+    """Sample both views of a sample with StiCA's settings."""
     transform = TrainTransform(
         RandomResizedCrop(scale=(0.14, 1.0), aspect=(3 / 4, 4 / 3)),
         size=SIZE,
@@ -138,9 +138,9 @@ def naive_view(frames: np.ndarray, params: ViewParams) -> Tensor:
 def naive_color(clip: Tensor, color: ColorParams) -> Tensor:
     """Apply brightness, contrast and saturation one after the other, clamping in between."""
     clip = (clip * color.brightness).clamp(0, 1)
-    mean = (clip * GREY).sum(1, keepdim=True).mean()
+    mean = (clip * GRAY).sum(1, keepdim=True).mean()
     clip = (clip * color.contrast + (1 - color.contrast) * mean).clamp(0, 1)
-    gray = (clip * GREY).sum(1, keepdim=True)
+    gray = (clip * GRAY).sum(1, keepdim=True)
     return (clip * color.saturation + (1 - color.saturation) * gray).clamp(0, 1)
 
 

@@ -1,14 +1,14 @@
 """What crops cost in a training step: N feature crops against N input crops, in time and memory.
 
 A feature crop is cut from the map of the one pass through the backbone; an input crop is one more
-pass, over a small (4/7 of the side) or a whole clip, pooled and projected by the same modules. The
+pass, over a small (4/7 of the side) or a full clip, pooled and projected by the same modules. The
 ways alternate within each round, between two steps without crops, so that ratios hold even where
 the machine's speed wanders. Also measured: which share of a step each part takes. Clips are
 reduced so that all of it takes a few minutes on two cores; ``--full`` takes those of the configs.
 
     python benchmarks/bench_crop_cost.py [--device cuda --full] [KEY VALUE ...]
 
-Writes ``results/crop_cost.json``, and beside it the same as ``.png`` and ``.md``.
+Writes ``results/crop_cost.json``, and next to it the same as ``.png`` and ``.md``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from crop_cost.cases import BACKBONES, COUNTS, Backbone, Setting, Step, list_ways
 from crop_cost.measure import MEMORY_METHOD, compare
-from crop_cost.report import draw, write_table
+from crop_cost.report import plot, write_table
 from crop_cost.shares import measure_shares
 from stica.config import CROP_KINDS
 
@@ -50,7 +50,7 @@ def main() -> None:
     out = args.out or (QUICK_OUT if args.quick else OUT)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    draw(content, out.with_suffix(".png"))
+    plot(content, out.with_suffix(".png"))
     write_table(content, out.with_suffix(".md"))
     print(out.with_suffix(".md").read_text(encoding="utf-8"))
 
@@ -67,7 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="seconds: tiny models, few crops")
-    parser.add_argument("--out", type=Path, help="the JSON; .png and .md are written beside it")
+    parser.add_argument("--out", type=Path, help="the JSON; .png and .md are written next to it")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="of the configs")
     args = parser.parse_intermixed_args()
     unknown = set(args.backbones.split(",")) - set(BACKBONES)

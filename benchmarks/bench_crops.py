@@ -3,7 +3,7 @@
 Both start from the same feature maps and boxes and end in the same embeddings and gradients
 (checked before measuring): average or transformer, projection head, forward and backward. The two
 ways alternate in one run, so that their ratio holds even where the machine's speed wanders. Also
-measured: crops in time padded to the whole map's length and pooled in one call with the rest.
+measured: crops in time padded to the length of the full map and pooled in one call with the rest.
 Writes ``results/crops.json``; less than a minute.
 
     python benchmarks/bench_crops.py [--repeats 7] [--threads 2] [--out FILE]
@@ -48,8 +48,8 @@ def main() -> None:
             "batch": BATCH,
             "views": VIEWS,
             "map": [CHANNELS, STEPS, SIDE, SIDE],
-            "crops_per_view": "2 large + 4 small in space, 2 large + 1 small in time, the whole",
-            "measured": "crop + pool + head, forward and backward, wall ms of the whole batch",
+            "crops_per_view": "2 large + 4 small in space, 2 large + 1 small in time, the full map",
+            "measured": "crop + pool + head, forward and backward, wall ms of the full batch",
             "repeats": args.repeats,
         },
         "results": {name: compare(name, args.repeats) for name in ("avg", "transformer")},
@@ -121,7 +121,7 @@ class Parts:
         return self._embed(pool_groups(self.pooling, groups))
 
     def padded(self) -> Tensor:
-        """One pooling call: crops in time are padded to the length of the whole."""
+        """One pooling call: crops in time are padded to the length of the full map."""
         groups = [full_group([self.map]), *self.crop([self.map], self.seed, self.boxes)]
         tokens = [_pad(group.tokens[0], STEPS) for group in groups]
         joined = Tokens(*(torch.cat(field) for field in zip(*tokens, strict=True)))
@@ -140,7 +140,7 @@ class Parts:
         return torch.cat(blocks)
 
     def _slice(self, maps: Tensor, slot: int, view: int) -> tuple[Tensor, int]:
-        """Cut one crop of a view: slot 0 is the whole, then space, then time."""
+        """Cut one crop of a view: slot 0 is the full map, then space, then time."""
         first = 0
         if 1 <= slot < 7:
             row0, row1, col0, col1 = self.boxes[0].space[view, slot - 1].tolist()

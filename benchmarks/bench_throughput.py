@@ -155,8 +155,8 @@ class TrainingStep:
         batch = self.prepare(self.batch)
         with self.precision.autocast():
             outputs = self.model(batch)
-            terms = self.criterion(outputs, batch)
-        self.precision.scaler.scale(terms["loss"]).backward()
+            losses = self.criterion(outputs, batch)
+        self.precision.scaler.scale(losses["loss"]).backward()
         self.precision.step(
             self.optimizer,
             self.model,

@@ -1,10 +1,10 @@
-"""Draws docs/method.png, the figure of StiCA in the README.
+"""Plots docs/method.png, the figure of StiCA in the README.
 
 python docs/method_figure.py            write it
 python docs/method_figure.py --check    fail when the script was changed and the figure was not
 
-The same version of matplotlib draws the same pixels; with another one --check does not compare.
-What is drawn is configs/StiCA/R2plus1D_pretrain.yaml: a map of 4 x 7 x 7 and, for each view, two
+The same version of matplotlib renders the same pixels; with another one --check does not compare.
+It shows configs/StiCA/R2plus1D_pretrain.yaml: a map of 4 x 7 x 7 and, for each view, two
 large and one small crop in time, two large and four small ones in space. Units are inches, the
 origin is the lower left corner.
 """
@@ -31,10 +31,10 @@ TARGET = Path(__file__).parent / "method.png"
 SOFTWARE = f"matplotlib {matplotlib.__version__}"
 WIDTH, HEIGHT, DPI = 16.0, 8.5, 100
 
-INK, LINE, GREY, CARD = "#1F2933", "#6B7785", "#E6EAEF", "#FFFFFF"
+INK, LINE, GRAY, CARD = "#1F2933", "#6B7785", "#E6EAEF", "#FFFFFF"
 FULL, SPACE, TIME, AUDIO = "#2563A8", "#1E8A72", "#D9741A", "#8A4FB0"
 
-STEPS, CELLS = 4, 7  # the map: T', and H' = W'
+STEPS, SIDE = 4, 7  # the map: T', and H' = W'
 SMALL, LARGE = 16, 17.5  # points; 1600 pixels are shown 800 wide
 
 # Rows and columns.
@@ -48,7 +48,7 @@ class Crop(NamedTuple):
 
     top: int = 0
     left: int = 0
-    size: int = CELLS
+    size: int = SIDE
     first: int = 0
     last: int = STEPS
 
@@ -95,7 +95,7 @@ def network(ax: Axes, x: float, y: float, width: float, heights: Sequence[float]
     left, right = x - width / 2, x + width / 2
     begin, end = heights[0] / 2, heights[1] / 2
     corners = [(left, y - begin), (left, y + begin), (right, y + end), (right, y - end)]
-    ax.add_patch(Polygon(corners, fc=GREY, ec=LINE, lw=2, joinstyle="round"))
+    ax.add_patch(Polygon(corners, fc=GRAY, ec=LINE, lw=2, joinstyle="round"))
 
 
 def scene(step: int) -> np.ndarray:
@@ -139,12 +139,12 @@ def feature_map(ax: Axes, x: float, y: float, crop: Crop, color: str) -> None:
         ax: Where to draw.
         x: Left end.
         y: Middle.
-        crop: Cells to fill.
+        crop: Positions to fill.
         color: Of the filled positions.
     """
 
     def corner(step: int, row: float, column: float) -> tuple[float, float]:
-        across, down = column / CELLS, row / CELLS
+        across, down = column / SIDE, row / SIDE
         return x + 0.4 * step + 0.46 * across, y + 0.6 - 0.92 * down - 0.28 * across
 
     def area(step: int, row: int, column: int, size: int) -> list[tuple[float, float]]:
@@ -153,17 +153,17 @@ def feature_map(ax: Axes, x: float, y: float, crop: Crop, color: str) -> None:
 
     for step in range(STEPS):
         inside = crop.first <= step < crop.last
-        ax.add_patch(Polygon(area(step, 0, 0, CELLS), fc="white", ec="none"))
+        ax.add_patch(Polygon(area(step, 0, 0, SIDE), fc="white", ec="none"))
         if inside:
             covered = area(step, crop.top, crop.left, crop.size)
             ax.add_patch(Polygon(covered, fc=tint(color, 0.62), ec="none"))
         edge = color if inside else "#A9B4C0"
-        for index in range(CELLS + 1):
-            for ends in (((index, 0), (index, CELLS)), ((0, index), (CELLS, index))):
+        for index in range(SIDE + 1):
+            for ends in (((index, 0), (index, SIDE)), ((0, index), (SIDE, index))):
                 (x0, y0), (x1, y1) = (corner(step, *end) for end in ends)
                 ax.plot([x0, x1], [y0, y1], color=edge, lw=0.6, alpha=0.6)
-        ax.add_patch(Polygon(area(step, 0, 0, CELLS), fill=False, ec=edge, lw=1.4))
-        if inside and crop.size < CELLS:
+        ax.add_patch(Polygon(area(step, 0, 0, SIDE), fill=False, ec=edge, lw=1.4))
+        if inside and crop.size < SIDE:
             ax.add_patch(Polygon(covered, fill=False, ec=color, lw=2.2))
 
 
@@ -268,7 +268,7 @@ def video_rows(ax: Axes) -> None:
 def video_encoder(ax: Axes) -> None:
     """Draw transformer and head, which the rows share, and the arrows to the embeddings."""
     bottom, top = Y_FULL - 0.8, Y_TIME + 0.8
-    look = {"fc": GREY, "ec": LINE, "lw": 2, "zorder": 1}
+    look = {"fc": GRAY, "ec": LINE, "lw": 2, "zorder": 1}
     rounded(ax, (X_TRANSFORMER - 0.62, bottom), (1.24, top - bottom), radius=0.15, **look)
     middle = (bottom + top) / 2
     network(ax, X_HEAD, middle, 0.6, (top - bottom, top - bottom - 0.8))
@@ -288,9 +288,9 @@ def audio_row(ax: Axes) -> None:
     ax.plot(0.5 + 1.6 * x, y + wave, color=AUDIO, lw=1.3)
     text(ax, X_VIEWS, y - 0.68, "audio")
     arrow(ax, (2.3, y), (2.62, y))
-    bands, time = np.mgrid[0:20, 0:34]
+    bins, time = np.mgrid[0:20, 0:34]
     hit = sum(np.exp(-(((time / 33 - c) / 0.08) ** 2)) for c in (0.15, 0.5, 0.85))
-    mel = hit * np.exp(-bands / 9) + 0.12 * np.sin(bands * 1.7 + time * 0.9) ** 2
+    mel = hit * np.exp(-bins / 9) + 0.12 * np.sin(bins * 1.7 + time * 0.9) ** 2
     colors = matplotlib.colors.LinearSegmentedColormap.from_list("audio", ["white", AUDIO])
     extent = (2.75, 4.35, y - 0.45, y + 0.45)
     ax.imshow(mel, extent=extent, cmap=colors, origin="lower", aspect="auto", vmin=0, vmax=1)
@@ -360,7 +360,7 @@ def render() -> bytes:
 
 
 def check() -> int:
-    """Say whether the figure is what this script draws.
+    """Say whether the figure is what this script renders.
 
     Returns:
         Exit status: 0, or 1 where it is not.
@@ -369,10 +369,10 @@ def check() -> int:
         sys.stderr.write(f"{TARGET.name} is missing: run python docs/method_figure.py\n")
         return 1
     if f"Software\0{SOFTWARE}".encode() not in TARGET.read_bytes():
-        sys.stdout.write(f"{TARGET.name}: drawn by another matplotlib, not compared\n")
+        sys.stdout.write(f"{TARGET.name}: rendered by another matplotlib, not compared\n")
         return 0
-    kept, drawn = imread(TARGET), imread(io.BytesIO(render()))
-    if kept.shape != drawn.shape or not np.array_equal(kept, drawn):
+    kept, rendered = imread(TARGET), imread(io.BytesIO(render()))
+    if kept.shape != rendered.shape or not np.array_equal(kept, rendered):
         sys.stderr.write(f"{TARGET.name} is stale: run python docs/method_figure.py\n")
         return 1
     sys.stdout.write(f"{TARGET.name} is up to date\n")

@@ -164,8 +164,8 @@ def _group_of(entry: Callable[[], ZooEntry]) -> str:
 
 def _facts(rows: list[ZooEntry]) -> str:
     sources = "; ".join(dict.fromkeys(row.source for row in rows))
-    licences = "; ".join(dict.fromkeys(row.licence for row in rows))
-    return f"Sources: {sources}. Licenses: {licences}.\n"
+    licenses = "; ".join(dict.fromkeys(row.license for row in rows))
+    return f"Sources: {sources}. Licenses: {licenses}.\n"
 
 
 def _table(rows: list[ZooEntry], counted: dict[str, dict[str, int]]) -> str:
@@ -213,7 +213,7 @@ def own_section(rows: list[ZooEntry], counted: dict[str, dict[str, int]]) -> str
         place = f"{folder}/{row.name}"
         megabytes = find_package_file(row.url).stat().st_size / 1e6
         lines.append(
-            f"| `{row.name}` | {row.data} | {row.licence} | {work['parameters'] / 1e6:.2f} "
+            f"| `{row.name}` | {row.data} | {row.license} | {work['parameters'] / 1e6:.2f} "
             f"| {cost} | [{place}]({place}/README.md), {megabytes:.2f} MB, SHA-256 "
             f"`{row.published_hash[:12]}...` | {'; '.join(_headline(row))} |"
         )
@@ -225,15 +225,15 @@ def own_section(rows: list[ZooEntry], counted: dict[str, dict[str, int]]) -> str
 def _headline(row: ZooEntry) -> list[str]:
     """Format the stored results that a row names; all where it names none."""
     wanted = [name for name in row.metric.split(", ") if name]
-    cells = []
+    texts = []
     for record in read_package_results(row).get("records", []):
         if wanted and record["metric"] not in wanted:
             continue
         percent = [100 * value for value in (record["value"], *(record["interval"] or ()))]
         interval = f" [{percent[1]:.1f}, {percent[2]:.1f}]" if record["interval"] else ""
         level = "" if record["chance"] is None else f", chance {100 * record['chance']:.1f}"
-        cells.append(f"{record['metric']} {percent[0]:.1f} %{interval}{level}")
-    return cells or ["not yet"]
+        texts.append(f"{record['metric']} {percent[0]:.1f} %{interval}{level}")
+    return texts or ["not yet"]
 
 
 def _quote(word: str) -> str:

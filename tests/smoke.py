@@ -1,4 +1,4 @@
-"""What a user types, in miniature: demo, own videos, stop and go on, the wheel elsewhere.
+"""What a user types, in miniature: demo, own videos, stop and resume, the wheel elsewhere.
 
 python tests/smoke.py
 """

@@ -171,8 +171,8 @@ class Step:
         """Run forward and backward, with the gradients unset before, as in the training loop."""
         self.model.zero_grad(set_to_none=True)
         with self.precision.autocast():
-            terms = self.criterion(self.model(self.batch), self.batch)
-        terms["loss"].backward()
+            losses = self.criterion(self.model(self.batch), self.batch)
+        losses["loss"].backward()
 
 
 def _load(setting: Setting, words: Sequence[str] = ()) -> CfgNode:

@@ -1,4 +1,4 @@
-"""The measured costs as a picture and as a table, from ``crop_cost.json`` alone."""
+"""The measured costs as an image and as a table, from ``crop_cost.json`` alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from crop_cost.shares import PARTS
 
-__all__ = ["draw", "write_table"]
+__all__ = ["plot", "write_table"]
 
 Row = dict[str, Any]
 # Colors of Okabe and Ito, told apart by color-blind readers; markers differ too.
@@ -23,8 +23,8 @@ STYLES: dict[str, dict[str, Any]] = {
 QUANTITIES = {"time_ratio": "time of a step", "memory_ratio": "peak memory of a step"}
 
 
-def draw(content: dict[str, Any], path: Path) -> None:
-    """Draw time and memory, relative to no crops, against the number of crops.
+def plot(content: dict[str, Any], path: Path) -> None:
+    """Plot time and memory, relative to no crops, against the number of crops.
 
     Args:
         content: What ``crop_cost.json`` holds.
@@ -36,7 +36,7 @@ def draw(content: dict[str, Any], path: Path) -> None:
     grid = figure.subplots(len(results), len(QUANTITIES), squeeze=False)
     for axes, result in zip(grid, results.values(), strict=True):
         for axis, (key, quantity) in zip(axes, QUANTITIES.items(), strict=True):
-            _draw_panel(axis, result, key)
+            _plot_panel(axis, result, key)
             axis.set_title(f"{_size(result)}: {quantity}", loc="left", fontsize=10)
             axis.set_ylabel("times the step without crops")
         axes[0].legend(frameon=False, fontsize=9, loc="upper left")
@@ -45,7 +45,7 @@ def draw(content: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def _draw_panel(axis: Axes, result: dict[str, Any], key: str) -> None:
+def _plot_panel(axis: Axes, result: dict[str, Any], key: str) -> None:
     ticks = sorted({row["crops"] for row in result["rows"]})
     axis.plot([0, ticks[-1]], [1, 1], color="#999999", linewidth=1, linestyle="--", zorder=0)
     highest = 1.0
@@ -116,12 +116,12 @@ def _cost_table(result: dict[str, Any]) -> list[str]:
     ]
     for number in sorted({row["crops"] for row in result["rows"]} - {0}):
         found = {name: {row["crops"]: row for row in rows} for name, rows in series.items()}
-        cells = [_cell(found[name].get(number), key) for name, key in columns]
-        lines.append(f"| {number} | {' | '.join(cells)} |")
+        texts = [_field(found[name].get(number), key) for name, key in columns]
+        lines.append(f"| {number} | {' | '.join(texts)} |")
     return lines
 
 
-def _cell(row: Row | None, key: str) -> str:
+def _field(row: Row | None, key: str) -> str:
     return "" if row is None else f"×{row[key]:.2f}"
 
 
@@ -130,13 +130,13 @@ def _share_table(content: dict[str, Any]) -> list[str]:
     titles = [f"{r['title']}, {r['shares']['crops_per_view']} crops" for r in results]
     lines = [f"| share of a step | {' | '.join(titles)} |", f"|---|{'--:|' * len(titles)}"]
     for name, title in PARTS.items():
-        cells = [f"{100 * r['shares']['parts'][name]['share']:.1f} %" for r in results]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+        texts = [f"{100 * r['shares']['parts'][name]['share']:.1f} %" for r in results]
+        lines.append(f"| {title} | {' | '.join(texts)} |")
     return lines
 
 
 def _series(result: dict[str, Any]) -> dict[str, list[Row]]:
-    """Sort the rows with crops into lines of the picture."""
+    """Sort the rows with crops into lines of the plot."""
     series: dict[str, list[Row]] = {name: [] for name in STYLES}
     for row in result["rows"]:
         if row["source"] == "feature":

@@ -23,7 +23,7 @@ __all__ = ["PARTS", "measure_shares"]
 PARTS = {
     "backbone": "backbone",
     "audio": "audio branch",
-    "whole": "pooling and heads, whole clips",
+    "full": "pooling and heads, full clips",
     "crops": "crops, their pooling and head",
     "loss": "loss",
 }
@@ -52,12 +52,12 @@ def measure_shares(step: Step, repeats: int) -> dict[str, Any]:
         crops take is the difference of the model's end with and without them, within a round.
     """
     calls = _calls(step)
-    for name in ("whole", "end", "loss"):  # warm up; the backbones are warm
+    for name in ("full", "end", "loss"):  # warm up; the backbones are warm
         calls[name]()
     rounds: list[dict[str, float]] = []
     for _ in range(repeats):
         ms = {name: time_ms(call, step.device) for name, call in calls.items()}
-        ms["crops"] = max(0.0, ms.pop("end") - ms["whole"])
+        ms["crops"] = max(0.0, ms.pop("end") - ms["full"])
         rounds.append(ms)
     medians = {name: statistics.median(ms[name] for ms in rounds) for name in PARTS}
     total = sum(medians.values())
@@ -73,9 +73,9 @@ def measure_shares(step: Step, repeats: int) -> dict[str, Any]:
 def _calls(step: Step) -> dict[str, Callable[[], object]]:
     """Make a call of each part; ``end`` is all between backbones and loss."""
     model, batch = step.model, step.batch
-    video, sound = batch["video"].flatten(0, 1), batch["audio"][:, 0]
+    video, audio = batch["video"].flatten(0, 1), batch["audio"][:, 0]
     with torch.no_grad(), step.precision.autocast():
-        maps, sound_maps = model.backbone(video).maps, model.audio_backbone(sound).maps
+        maps, audio_maps = model.backbone(video).maps, model.audio_backbone(audio).maps
 
     def end_of_model(crops: nn.Module | None) -> nn.Module:
         return SpaceTimeCropAttend(
@@ -83,18 +83,18 @@ def _calls(step: Step) -> dict[str, Callable[[], object]]:
             model.pooling,
             model.head_video,
             feature_aug=crops,
-            audio_backbone=_Given(sound_maps),
+            audio_backbone=_Given(audio_maps),
             head_audio=model.head_audio,
         )
 
-    whole, end = end_of_model(None), end_of_model(step.own_crops)
+    full, end = end_of_model(None), end_of_model(step.own_crops)
     with torch.no_grad(), step.precision.autocast():
         outputs = end(batch)
     leaves = type(outputs)(*(x.detach().requires_grad_() for x in outputs))
     forward = {
         "backbone": lambda: model.backbone(video).maps,
-        "audio": lambda: model.audio_backbone(sound).maps,
-        "whole": lambda: whole(batch),
+        "audio": lambda: model.audio_backbone(audio).maps,
+        "full": lambda: full(batch),
         "end": lambda: end(batch),
         "loss": lambda: [step.criterion(leaves, batch)["loss"]],
     }

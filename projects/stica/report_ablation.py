@@ -5,10 +5,10 @@ r"""What the ablation says: the paper's claims as paired differences, a table an
     python projects/stica/report_ablation.py output/sweeps/demo_ablation/sweep.json \
         --out docs/evidence/demo_ablation
 
-Every claim is a contrast: a weighted sum of cells, taken for each seed, with its mean over seeds
+Every claim is a contrast: a weighted sum of variants, taken for each seed, with its mean over seeds
 and 95 % Student t interval. A claim is seen where the interval lies above zero. With the results of
-demo_controls.yaml, demo_released.yaml and demo_r2plus1d.yaml beside those of the ablation, the
-contrasts of their cells are told, too.
+demo_controls.yaml, demo_released.yaml and demo_r2plus1d.yaml next to those of the ablation, the
+contrasts of their variants are reported, too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from slowfast.config.renamed import translate_sweep
 from slowfast.utils.statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ CROPS = {
     "+both": "+ both",
 }
 POOLINGS = {"avg": "average", "transformer": "transformer"}
-READOUTS = {
+SUMMARIES = {
     "transformer+both": "cls",
     "transformer_mean+both": "mean",
     "transformer_first+both": "first",
 }
-ABLATION = {pooling + crops for pooling in POOLINGS for crops in CROPS} | set(READOUTS)
+ABLATION = {pooling + crops for pooling in POOLINGS for crops in CROPS} | set(SUMMARIES)
 
 
 class Contrast(NamedTuple):
@@ -46,7 +47,7 @@ class Contrast(NamedTuple):
 
     Attributes:
         claim: What is claimed.
-        weights: Cell -> weight.
+        weights: Variant -> weight.
     """
 
     claim: str
@@ -58,9 +59,9 @@ _FULL = "transformer+both"
 
 def _main_effect(with_crops: str) -> dict[str, float]:
     return {
-        cell: weight / 2
+        variant: weight / 2
         for pooling in POOLINGS
-        for cell, weight in ((pooling + with_crops, 1.0), (pooling, -1.0))
+        for variant, weight in ((pooling + with_crops, 1.0), (pooling, -1.0))
     }
 
 
@@ -106,8 +107,8 @@ CONTROLS = (
     Contrast("R(2+1)D: all of it", {"r2plus1d-transformer+both": 1.0, "r2plus1d-avg": -1.0}),
 )
 RELEASED = tuple(
-    Contrast(decision, {_FULL: 1.0, f"released-{cell}": -1.0})
-    for decision, cell in (
+    Contrast(decision, {_FULL: 1.0, f"released-{variant}": -1.0})
+    for decision, variant in (
         ("crops at all positions, not all but the last", "bounds"),
         ("crops sampled for each sample, not once", "shared_draw"),
         ("pairs of the paper, not of the code", "pairing"),
@@ -120,7 +121,7 @@ GROUPS = {
     "control": CONTROLS,
     "as described, not as released": RELEASED,
 }
-"""What is told of the runs: title -> contrasts."""
+"""What is reported: title -> contrasts."""
 
 
 def main() -> None:
@@ -141,11 +142,11 @@ def main() -> None:
         parser.error(str(error))
     parts = []
     for metric, (values, chance) in measured.items():
-        parts += [f"**`{metric}`**", cell_table(values, chance)]
+        parts += [f"**`{metric}`**", variant_table(values, chance)]
         parts += [table for title in GROUPS if (table := contrast_table(values, title))]
     text = "\n\n".join(parts) + "\n"
     args.out.with_suffix(".md").write_text(text, encoding="utf-8")
-    draw(measured, args.out.with_suffix(".png"))
+    plot(measured, args.out.with_suffix(".png"))
     sys.stdout.write(text)
 
 
@@ -157,10 +158,10 @@ def read_values(paths: Sequence[Path], metric: str) -> tuple[dict[str, dict[int,
         metric: Its name.
 
     Returns:
-        cell -> seed -> value, and the value of chance.
+        variant -> seed -> value, and the value of chance.
 
     Raises:
-        ValueError: If no run measured it, a file is missing, or two sweeps have a cell of
+        ValueError: If no run measured it, a file is missing, or two sweeps have a variant of
             the same name.
     """
     values: dict[str, dict[int, float]] = defaultdict(dict)
@@ -168,17 +169,17 @@ def read_values(paths: Sequence[Path], metric: str) -> tuple[dict[str, dict[int,
     for path in paths:
         if not path.is_file():
             raise ValueError(f"{path}: there is no such file; tools/sweep_net.py ends with it.")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = translate_sweep(json.loads(path.read_text(encoding="utf-8")))
         before = set(values)
         for run in content["runs"]:
             if metric in run["metrics"]:
-                cell, value = next(iter(run["cell"].values())), run["metrics"][metric]
-                if cell in before:
+                (variant, *_), value = run["variant"].values(), run["metrics"][metric]
+                if variant in before:
                     raise ValueError(
-                        f"{path}: got another cell {cell!r}, expected each in one sweep only; "
-                        "name a sweep once."
+                        f"{path}: got another variant {variant!r}, expected each in one sweep "
+                        "only; name a sweep once."
                     )
-                values[cell][run["seed"]] = value["value"] if isinstance(value, dict) else value
+                values[variant][run["seed"]] = value["value"] if isinstance(value, dict) else value
         found = [r["chance"] for r in content["results"] if r["metric"] == metric]
         chance = found[0] if chance is None and found else chance
     if chance is None:
@@ -190,24 +191,24 @@ def read_values(paths: Sequence[Path], metric: str) -> tuple[dict[str, dict[int,
 
 
 def contrast(values: dict[str, dict[int, float]], weights: dict[str, float]) -> list[float]:
-    """Compute a contrast for each seed that all its cells have.
+    """Compute a contrast for each seed that all its variants have.
 
     Args:
-        values: cell -> seed -> value.
-        weights: cell -> weight.
+        values: variant -> seed -> value.
+        weights: variant -> weight.
 
     Returns:
         One number per seed.
     """
-    seeds = set.intersection(*(set(values.get(cell, {})) for cell in weights))
-    return [sum(w * values[cell][seed] for cell, w in weights.items()) for seed in sorted(seeds)]
+    seeds = set.intersection(*(set(values.get(variant, {})) for variant in weights))
+    return [sum(w * values[name][seed] for name, w in weights.items()) for seed in sorted(seeds)]
 
 
-def cell_table(values: dict[str, dict[int, float]], chance: float) -> str:
-    """Tabulate mean and interval of the cells, in Markdown.
+def variant_table(values: dict[str, dict[int, float]], chance: float) -> str:
+    """Tabulate mean and interval of the variants, in Markdown.
 
     Args:
-        values: cell -> seed -> value.
+        values: variant -> seed -> value.
         chance: Value of chance.
 
     Returns:
@@ -215,11 +216,11 @@ def cell_table(values: dict[str, dict[int, float]], chance: float) -> str:
     """
     lines = [f"| (chance {chance:.1%}) | {' | '.join(CROPS.values())} |", "|---|--:|--:|--:|--:|"]
     for pooling, name in POOLINGS.items():
-        cells = (_show(values.get(pooling + crops, {}).values()) for crops in CROPS)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    for cell, name in list(READOUTS.items())[1:]:
+        texts = (_show(values.get(pooling + crops, {}).values()) for crops in CROPS)
+        lines.append(f"| {name} | {' | '.join(texts)} |")
+    for variant, name in list(SUMMARIES.items())[1:]:
         lines.append(
-            f"| transformer, {name} token |  |  |  | {_show(values.get(cell, {}).values())} |"
+            f"| transformer, {name} token |  |  |  | {_show(values.get(variant, {}).values())} |"
         )
     return "\n".join(lines)
 
@@ -228,11 +229,11 @@ def contrast_table(values: dict[str, dict[int, float]], title: str) -> str:
     """Tabulate the contrasts of one group, in Markdown.
 
     Args:
-        values: cell -> seed -> value.
+        values: variant -> seed -> value.
         title: One of ``GROUPS``.
 
     Returns:
-        The table; empty if no contrast has all its cells in two seeds.
+        The table; empty if no contrast has all its variants in two seeds.
     """
     lines = [
         f"| {title} | difference (points) | 95 % interval | seeds | seen |",
@@ -260,12 +261,12 @@ def _measured_contrasts(
     return [(name, found) for name, found, _ in measured]
 
 
-def draw(measured: dict[str, tuple[dict[str, dict[int, float]], float]], path: Path) -> None:
-    """Draw, for each metric, cells with intervals and single runs, and the contrasts beside them.
+def plot(measured: dict[str, tuple[dict[str, dict[int, float]], float]], path: Path) -> None:
+    """Plot, for each metric, variants with intervals and single runs, and their contrasts.
 
     Args:
-        measured: metric -> (cell -> seed -> value, value of chance).
-        path: Picture to write.
+        measured: metric -> (variant -> seed -> value, value of chance).
+        path: Image file to write.
     """
     import matplotlib as mpl
 
@@ -279,16 +280,16 @@ def draw(measured: dict[str, tuple[dict[str, dict[int, float]], float]], path: P
         width_ratios=(1, 1.1), constrained_layout=True, squeeze=False,
     )  # fmt: skip
     for (left, right), (metric, (values, chance)) in zip(axes, measured.items(), strict=True):
-        _draw_cells(left, values, chance)
+        _plot_variants(left, values, chance)
         left.set_ylabel(f"{metric}, %")
-        _draw_contrasts(right, values)
-    axes[0][0].set_title("Cells: mean, 95 % interval, single seeds", fontsize=11)
+        _plot_contrasts(right, values)
+    axes[0][0].set_title("Variants: mean, 95 % interval, single seeds", fontsize=11)
     axes[0][1].set_title("Contrasts: mean and 95 % interval", fontsize=11)
     axes[0][0].legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 0.12))
     figure.savefig(path, dpi=130)
 
 
-def _draw_cells(axes: Axes, values: dict[str, dict[int, float]], chance: float) -> None:
+def _plot_variants(axes: Axes, values: dict[str, dict[int, float]], chance: float) -> None:
     colors = {"avg": "#8c8c8c", "transformer": "#0072b2"}
     for offset, (pooling, name) in zip((-0.13, 0.13), POOLINGS.items(), strict=True):
         for x, crops in enumerate(CROPS):
@@ -311,7 +312,7 @@ def _draw_cells(axes: Axes, values: dict[str, dict[int, float]], chance: float) 
     _tidy(axes, "y")
 
 
-def _draw_contrasts(axes: Axes, values: dict[str, dict[int, float]]) -> None:
+def _plot_contrasts(axes: Axes, values: dict[str, dict[int, float]]) -> None:
     shown = [
         (title, name, found)
         for title in GROUPS

@@ -6,7 +6,7 @@ r"""What the features of an ablation's models know of the clips' making.
         --out docs/evidence/demo_factors
 
 The demo set's generator knows where a clip's events are, how large and how fast. How much of that
-can be read from frozen features of the picture (R2 of a ridge regression, fitted on the training
+can be read from frozen features of the video (R2 of a ridge regression, fitted on the training
 clips, on the test clips), and which part of a class does the nearest training clip share: the
 kinds of event, or their order, too?
 """
@@ -27,6 +27,7 @@ from torch import nn
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import CfgNode, load_config
 from slowfast.config.projects import import_project
+from slowfast.config.renamed import translate_sweep
 from slowfast.datasets.demo.generator import class_names, spec_from_cfg
 from slowfast.datasets.demo.scene_spec import class_events, plan_clip
 from slowfast.engine.evaluator import Evaluation
@@ -79,12 +80,13 @@ def report(
     record = args.sweep / "sweep.json"
     if not record.is_file():
         parser.error(f"{record}: there is no such file; tools/sweep_net.py ends with it.")
-    runs = [run for run in json.loads(record.read_text())["runs"] if run["state"] == "finished"]
+    content = translate_sweep(json.loads(record.read_text()))
+    runs = [run for run in content["runs"] if run["state"] == "finished"]
     measured = []
     for number, run in enumerate(runs, start=1):
         values = measure(args.sweep / run["name"])
-        cell = next(iter(run["cell"].values()))
-        measured.append({"cell": cell, "seed": run["seed"], **values})
+        variant = next(iter(run["variant"].values()))
+        measured.append({"variant": variant, "seed": run["seed"], **values})
         told = " ".join(f"{name} {value:.2f}" for name, value in values.items())
         sys.stderr.write(f"{number} of {len(runs)}  {run['name']}: {told}\n")
     table = tabulate(measured, columns, shares)
@@ -193,7 +195,7 @@ def tabulate(
     """Tabulate mean and 95 % Student t interval over seeds, in Markdown.
 
     Args:
-        measured: Cell, seed and ``columns`` of each run.
+        measured: Variant, seed and ``columns`` of each run.
         columns: What is measured -> the column's title.
         shares: Those of them that are told in percent; the others are R2.
 
@@ -201,10 +203,10 @@ def tabulate(
         The table.
     """
     lines = [f"| | {' | '.join(columns.values())} |", "|---|" + "--:|" * len(columns)]
-    for cell in dict.fromkeys(run["cell"] for run in measured):
+    for variant in dict.fromkeys(run["variant"] for run in measured):
         texts = []
         for column in columns:
-            values = [run[column] for run in measured if run["cell"] == cell]
+            values = [run[column] for run in measured if run["variant"] == variant]
             scale, digits, unit = (100, 1, " %") if column in shares else (1, 2, "")
             if len(values) > 1:
                 mean, low, high = (scale * x for x in mean_interval(values))
@@ -212,7 +214,7 @@ def tabulate(
                 texts.append(f"{mean:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})")
             else:
                 texts.append(f"{scale * values[0]:.{digits}f}{unit}")
-        lines.append(f"| {cell} | {' | '.join(texts)} |")
+        lines.append(f"| {variant} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-r"""What frozen video features know of a clip besides its class.
+r"""What frozen video features know of a clip apart from its class.
 
     python projects/stica/report_shortcuts.py output/sweeps/words_ablation \
         --out docs/evidence/words_shortcuts
@@ -12,7 +12,7 @@ one recording:
 * color, light: R2 of a ridge regression of the clip's mean red minus mean blue, and of its mean
   brightness, fitted on the training clips and measured on the test clips;
 * across, down: R2 for where a crop lies in the frame. Every clip is embedded once, cropped at a
-  place that this script draws within the margin between DATA.DECODING_SHORT_SIZE and
+  place that this script samples within the margin between DATA.DECODING_SHORT_SIZE and
   DATA.TEST_CROP_SIZE;
 * moved: the share of test clips whose nearest training clip is of the same class when both are
   cropped at such places.
@@ -120,13 +120,13 @@ def embed(cfg: CfgNode, model: nn.Module, split: str) -> Clips:
     loader, prepare = construct_loader(cfg, split), build_preprocess(cfg, train=False)
     manifest = loader.manifest
     margin = cfg.DATA.DECODING_SHORT_SIZE - side
-    draw = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     model.eval()
     parts: list[tuple[Tensor, ...]] = []
     for batch in loader:
         color = batch["video"].double().mean(dim=(1, 2, 3, 4))  # (B, V, T, H, W, 3) -> (B, 3)
         look = torch.stack([color[:, 0] - color[:, 2], color.mean(dim=1)], dim=1)
-        place = torch.from_numpy(draw.integers(0, margin + 1, (len(color), 2)))
+        place = torch.from_numpy(rng.integers(0, margin + 1, (len(color), 2)))
         middle = torch.full_like(place, margin // 2)
         video = prepare(batch)["video"]  # (B, 1, 3, T, H, W)
         with torch.no_grad():

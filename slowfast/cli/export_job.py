@@ -89,7 +89,7 @@ def _merge_facts(folder: Path, arguments: Namespace) -> RowFacts:
         value = getattr(arguments, key)
         if value is not None:
             known[key] = tuple(value) if isinstance(value, list) else value
-    for key in ("data", "licence"):
+    for key in ("data", "license"):
         if not known.get(key):
             raise UserError(f"--{key} is required the first time, for {row_file(folder)}.")
     return RowFacts(**known)

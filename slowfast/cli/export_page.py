@@ -45,7 +45,7 @@ def render_page(
     sections = [
         f"# {name}\n",
         "<!-- Written by tools/export_weights.py from the files next to it. Do not edit. -->\n",
-        f"{', '.join(words)}. Trained on {facts.data}. License of the weights: {facts.licence}.\n",
+        f"{', '.join(words)}. Trained on {facts.data}. License of the weights: {facts.license}.\n",
         *(f"{text}\n" for text in (facts.attribution, facts.note) if text),
         _FILES.format(name=name),
         _commands("Training", list(facts.commands)),

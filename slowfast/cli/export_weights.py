@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from slowfast import __version__
+from slowfast.cli.options import OldName
 from slowfast.utils.exit_codes import EXIT_USER_ERROR, exit_with
 
 __all__ = ["main", "parse_arguments"]
@@ -18,7 +19,7 @@ __all__ = ["main", "parse_arguments"]
 
 _EPILOG = """examples, in this order, where NAME is the name of a folder:
   %(prog)s --checkpoint output/run --out projects/P/weights/NAME \\
-      --data "training data" --licence Apache-2.0 \\
+      --data "training data" --license Apache-2.0 \\
       TEST.PROTOCOLS "['class_retrieval', 'knn']"
   python tools/run_net.py --cfg projects/P/weights/NAME/evaluate.yaml
   %(prog)s --results output/NAME --out projects/P/weights/NAME
@@ -39,7 +40,7 @@ def parse_arguments(words: list[str], program: str = "export_weights.py") -> arg
 
     Returns:
         ``checkpoint``, ``results`` and ``out`` (paths or None), ``max_mb``, the facts ``data``,
-        ``licence``, ``attribution``, ``note``, ``metrics``, ``commands`` (None where not given),
+        ``license``, ``attribution``, ``note``, ``metrics``, ``commands`` (None where not given),
         ``verify``, ``tolerance`` and ``overrides``.
     """
     parser = argparse.ArgumentParser(
@@ -73,7 +74,10 @@ def parse_arguments(words: list[str], program: str = "export_weights.py") -> arg
     )
     facts = parser.add_argument_group("facts, stored in row.yaml")
     facts.add_argument("--data", metavar="TEXT", help="training data (required once)")
-    facts.add_argument("--licence", metavar="TEXT", help="license of the weights (required once)")
+    license_ = facts.add_argument(
+        "--license", metavar="TEXT", help="license of the weights (required once)"
+    )
+    facts.add_argument("--licence", action=OldName, new=license_)
     facts.add_argument("--attribution", metavar="TEXT", help="attribution of the data")
     facts.add_argument("--note", metavar="TEXT", help="note for users")
     facts.add_argument(

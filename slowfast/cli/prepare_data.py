@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slowfast import __version__
+from slowfast.cli.options import OldName
 from slowfast.datasets.inspect import LEVELS
 from slowfast.datasets.prepare.settings import (
     PRESETS,
@@ -167,13 +168,15 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
         help="leave out shorter files",
     )
     for switch, text in (
-        ("--require-sound", "leave out files without audio, or silent ones"),
+        ("--require-audio", "leave out files without audio, or silent ones"),
         ("--drop-duplicates", "keep the first of files that are the same"),
         ("--no-labels", "do not take names of folders for classes"),
         ("--relative", "write paths relative to FOLDER (DATA.PATH_PREFIX)"),
         ("--overwrite", "replace csv files that this command did not write"),
     ):
-        add(switch, action="store_true", help=text)
+        option = add(switch, action="store_true", help=text)
+        if switch == "--require-audio":
+            add("--require-sound", action=OldName, new=option)
 
 
 def _number(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from fvcore.common.config import CfgNode
 
-__all__ = ["METRICS", "RENAMED", "Renamed", "translate", "translate_results"]
+__all__ = ["METRICS", "RENAMED", "Renamed", "translate", "translate_results", "translate_sweep"]
 
 RENAMED = {
     "AUDIO.LOGFBANK_PARITY": "AUDIO.PSF_COMPAT",
@@ -25,14 +25,17 @@ RENAMED = {
 }
 """By the old name."""
 
-METRICS = {"alignment": "av_sync"}
+METRICS = {"alignment": "av_sync", "baseline_mean_colour": "baseline_mean_color"}
 """Protocols and metrics, by the old name."""
 
 _VALUES = {
     "DATA.ON_DECODE_ERROR": {"replace": "resample", "error": "raise"},
+    "DEMO_SET.VARIATION": {"colour": "color"},
     "TEST.PROTOCOLS": METRICS,
 }
 """Values, or elements of a list, by key and old name."""
+
+_SWEEP_KEYS = {"cell": "variant"}
 
 _REMOVED = frozenset(("DATA.DEMO_ACTIVE",))
 """Removed keys without effect: they are dropped."""
@@ -87,6 +90,23 @@ def translate_results(content: Mapping[str, Any]) -> dict[str, Any]:
             for record in translated["records"]
         ]
     return translated
+
+
+def translate_sweep(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace old keys in a ``sweep.json``.
+
+    Args:
+        content: Content of a file of this version or an earlier one.
+
+    Returns:
+        The same content, in order.
+    """
+    return {
+        part: [{_SWEEP_KEYS.get(key, key): v for key, v in entry.items()} for entry in entries]
+        if part in ("runs", "results")
+        else entries
+        for part, entries in content.items()
+    }
 
 
 def _renamed_values(key: str, value: Any) -> dict[str, str]:

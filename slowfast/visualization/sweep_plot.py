@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from slowfast.config.renamed import translate_sweep
+
 __all__ = ["plot_sweep"]
 
 _COLUMNS = 3
@@ -39,7 +41,8 @@ def plot_sweep(output_dir: Path) -> Path | None:
         raise ImportError(
             "sweep.png needs matplotlib: pip install 'slowfast-stica[report]'"
         ) from error
-    content = json.loads((output_dir / "sweep.json").read_text(encoding="utf-8"))
+    text = (output_dir / "sweep.json").read_text(encoding="utf-8")
+    content = translate_sweep(json.loads(text))
     panels = list(_panels(content).items())[:_MAX_PANELS]
     if not panels:
         return None
@@ -86,13 +89,13 @@ def _panels(content: dict[str, Any]) -> dict[tuple[str, str], list[Result]]:
 
 
 def _labels(results: list[Result]) -> list[str]:
-    return [", ".join(result["cell"].values()) or "all runs" for result in results]
+    return [", ".join(result["variant"].values()) or "all runs" for result in results]
 
 
 def _plot(axis: Any, results: list[Result], content: dict[str, Any]) -> None:
     for row, result in enumerate(results):
-        compare, cell = content["compare"], result["cell"]
-        is_base = compare.keys() & cell and all(compare.get(k, v) == v for k, v in cell.items())
+        compare, labels = content["compare"], result["variant"]
+        is_base = compare.keys() & labels and all(compare.get(k, v) == v for k, v in labels.items())
         color = _COLOR_BASE if is_base else _COLOR
         singles = _singles(content, result)
         if len(singles) > 1:
@@ -132,6 +135,6 @@ def _singles(content: dict[str, Any], result: Result) -> list[float]:
         100 * run["metrics"][result["metric"]]["value"]
         for run in content["runs"]
         if run["stage"] == result["stage"]
-        and run["cell"] == result["cell"]
+        and run["variant"] == result["variant"]
         and result["metric"] in run["metrics"]
     ]

@@ -38,20 +38,20 @@ OF_CONVERSION, OF_ROUNDING = 12.0, 1.0
 pixels, the file's matrix) and swscale's plain one; between two readings of ours."""
 
 
-def thumbnail(picture: np.ndarray) -> np.ndarray:
-    """Reduce a picture (H, W, 3) to (SIDE, SIDE, 3), whatever its shape."""
-    return cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """Reduce an image (H, W, 3) to (SIDE, SIDE, 3), whatever its shape."""
+    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def decode_from_start(path: Path, limit: int) -> tuple[np.ndarray, bool]:
     """Decode a file in order: thumbnails (N, SIDE, SIDE, 3), and whether all of it went well."""
-    pictures, is_whole = [], True
+    images, is_whole = [], True
     with av.open(str(path), metadata_errors="replace") as media:
         stream = next(
             s for s in media.streams.video if not s.disposition & Disposition.attached_pic
         )
         packets = media.demux(stream)
-        while len(pictures) < limit:
+        while len(images) < limit:
             try:
                 packet = next(packets, None)
                 frames = [] if packet is None else packet.decode()
@@ -62,9 +62,9 @@ def decode_from_start(path: Path, limit: int) -> tuple[np.ndarray, bool]:
                 break
             for frame in frames:
                 is_whole &= not frame.is_corrupt
-                picture = frame.to_ndarray(format="rgb24")
-                pictures.append(thumbnail(np.rot90(picture, round(frame.rotation / 90))))
-    return np.stack(pictures), is_whole
+                image = frame.to_ndarray(format="rgb24")
+                images.append(thumbnail(np.rot90(image, round(frame.rotation / 90))))
+    return np.stack(images), is_whole
 
 
 def compare_audio(path: Path, windows: int) -> tuple[str, str]:
@@ -109,14 +109,14 @@ def compare(path: Path, windows: int, limit: int) -> tuple[str, str]:
         return "joined", f"{len(read)} of {len(expected)} frames; prepare_data.py check says so"
     if len(read) != len(expected):
         return "differs", f"{len(read)} frames, expected {len(expected)}"
-    times, pictures = np.array([t for t, _ in read]), np.stack([p for _, p in read])
+    times, frames = np.array([t for t, _ in read]), np.stack([p for _, p in read])
     if (np.diff(times) <= 0).any():
         return "differs", f"time stands still at frame {int(np.diff(times).argmin()) + 1}"
-    error = difference(pictures, expected)
+    error = difference(frames, expected)
     if error.max() > OF_CONVERSION:
         return "differs", f"frame {int(error.argmax())} is {error.max():.0f} levels off"
     try:
-        return compare_windows(path, times, pictures, windows)
+        return compare_windows(path, times, frames, windows)
     except MediaError as error:
         return "differs", error.reason
 
@@ -127,7 +127,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def compare_windows(
-    path: Path, times: np.ndarray, pictures: np.ndarray, windows: int
+    path: Path, times: np.ndarray, frames: np.ndarray, windows: int
 ) -> tuple[str, str]:
     """Compare random windows with what reading from the start gave."""
     rng = np.random.default_rng(zlib.crc32(path.name.encode()))
@@ -140,7 +140,7 @@ def compare_windows(
             with open_media(path) as fresh:
                 for reader in (fresh, kept) if number % 2 else (kept,):
                     got = np.stack([thumbnail(p) for p in reader.read_video(instants[chosen])])
-                    error = difference(got, pictures[chosen]).max()
+                    error = difference(got, frames[chosen]).max()
                     if error > OF_ROUNDING:
                         what = "fresh" if reader is fresh else "kept"
                         place = f"frames {first} to {first + LENGTH - 1} of a {what} reader"

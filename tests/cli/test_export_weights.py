@@ -17,7 +17,7 @@ from slowfast.cli.export_weights import main, parse_arguments
 from slowfast.utils.statistics import wilson_interval
 
 ROOT = Path(__file__).parents[2]
-FACTS = ["--data", "noise", "--licence", "CC0", "--metric", "top1_acc", "--command", "make noise"]
+FACTS = ["--data", "noise", "--license", "CC0", "--metric", "top1_acc", "--command", "make noise"]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_the_bytes_depend_on_the_weights_alone(run, folder):
     assert (folder / "tiny-net.pyth").read_bytes() != first
 
 
-def test_overrides_go_into_the_evaluation_and_stay(run, folder):
+def test_overrides_go_into_the_evaluation_and_stay(run, folder, capsys):
     assert export(run, folder, "TEST.NUM_ENSEMBLE_VIEWS", "3", "TEST.BATCH_SIZE", "2") == 0
     expected = {
         "_BASE_": "config.yaml",
@@ -136,12 +136,14 @@ def test_overrides_go_into_the_evaluation_and_stay(run, folder):
         },
     }
     assert yaml.safe_load((folder / "evaluate.yaml").read_text(encoding="utf-8")) == expected
-    assert main(["--checkpoint", str(run), "--out", str(folder), "--note", "again"]) == 0
+    words = ["--checkpoint", str(run), "--out", str(folder), "--note", "again", "--licence", "CC0"]
+    assert main(words) == 0
+    assert "--licence was renamed to --license\n" in capsys.readouterr().err
     assert yaml.safe_load((folder / "evaluate.yaml").read_text(encoding="utf-8")) == expected
     row = yaml.safe_load((folder / "row.yaml").read_text(encoding="utf-8"))
     assert row == {
         "data": "noise",
-        "licence": "CC0",
+        "license": "CC0",
         "note": "again",
         "metrics": ["top1_acc"],
         "commands": ["make noise"],
@@ -186,7 +188,7 @@ def test_a_damaged_file_is_not_loaded(run, folder, tmp_path, capsys):
         (["--results", "nowhere"], "--results: no nowhere/results.json"),
         (["TEST.PROTOCOL", "['knn']"], "Did you mean 'TEST.PROTOCOLS'?"),
         (["TEST.BATCH_SIZE"], "overrides come in pairs"),
-        (["--licence", ""], "--licence is required the first time"),
+        (["--license", ""], "--license is required the first time"),
     ],
 )
 def test_mistakes(run, folder, words, message, capsys):
@@ -199,7 +201,7 @@ def test_mistakes(run, folder, words, message, capsys):
     assert (folder / "tiny-net.pyth").read_bytes() == before
     (folder / "row.yaml").write_text("data: noise\n", encoding="utf-8")
     assert export(run, folder) == 2
-    assert "row.yaml must have 'data' and 'licence'" in capsys.readouterr().err
+    assert "row.yaml must have 'data' and 'license'" in capsys.readouterr().err
 
 
 def test_no_run(tmp_path, capsys):

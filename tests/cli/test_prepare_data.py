@@ -124,7 +124,8 @@ def test_index_relative(tmp_path, videos, capsys):
     (videos / "val.csv").write_text("mine\n")
     words = ["index", str(videos), "--out", str(tmp_path / "out"), "--relative", "--jobs", "1"]
     assert main([*words, "--require-sound", "--min-sec", "0.45", "--seed", "3"]) == 0
-    text = capsys.readouterr().out
+    text, errors = capsys.readouterr()
+    assert errors.count("--require-sound was renamed to --require-audio\n") == 1
     assert "left out    2 files: shorter than 0.45 s" in text
     assert "left out    1 file: unusable" in text
     assert "holds val.csv, which was not read" in text

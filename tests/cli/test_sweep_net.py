@@ -272,6 +272,6 @@ compare: {{weights: random}}
     assert "[6 of 6 done]" in capfd.readouterr().out
     content = json.loads((tmp_path / "out/sweep.json").read_text(encoding="utf-8"))
     (result,) = [r for r in content["results"] if r["difference"] and r["metric"] == "top1_acc"]
-    assert (result["cell"], result["num"]) == ({"weights": "pretrained"}, 2)
+    assert (result["variant"], result["num"]) == ({"weights": "pretrained"}, 2)
     assert main(["--sweep", path]) == 0
     assert "0 to run" in capfd.readouterr().out

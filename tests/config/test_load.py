@@ -105,6 +105,9 @@ def test_renamed_values_load_with_one_line_each(tmp_path, caplog):
     cfg = load_config(None, ["TEST.PROTOCOLS", "['alignment']"], validate=False).cfg
     assert cfg.TEST.PROTOCOLS == ["av_sync"]
     caplog.clear()
+    words = ["DEMO_SET.NUISANCE", "['time', 'colour']"]
+    assert load_config(None, words, validate=False).cfg.DEMO_SET.VARIATION == ["time", "color"]
+    caplog.clear()
     words = ["TRAIN.DATASET", "kinetics", "TEST.PROTOCOLS", "['av_sync']"]
     assert load_config(None, words, validate=False).cfg.TRAIN.DATASET == "kinetics"
     assert not caplog.records

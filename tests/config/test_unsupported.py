@@ -27,7 +27,7 @@ GUARDED = {
 HARMLESS = {
     "BENCHMARK.": "settings of a tool that is not here",
     "PREFETCH.": "no public code of PySlowFast reads it",
-    "TENSORBOARD.CATEGORIES_PATH": "read by pictures that are switched on by themselves",
+    "TENSORBOARD.CATEGORIES_PATH": "read by plots that are switched on by themselves",
     "TENSORBOARD.CLASS_NAMES_PATH": "as above",
     "TENSORBOARD.PREDICTIONS_PATH": "as above",
     "DATA.IN22K_TRAINVAL": "of the dataset imagenet, which is an error itself",

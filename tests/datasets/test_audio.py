@@ -74,7 +74,7 @@ def test_log_mel_equals_the_formula(dtype, tolerance):
 
 @pytest.mark.parametrize("num_mel", [1, 13, 40, 64, 80, 128, 257, 512])
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 24000, 44100, 48000])
-def test_no_band_is_empty_with_the_automatic_fft(num_mel, rate):
+def test_no_bin_is_empty_with_the_automatic_fft(num_mel, rate):
     for window_sec in (0.005, 0.02, 0.1):
         front_end = LogMelSpectrogram(sample_rate_hz=rate, num_mel=num_mel, window_sec=window_sec)
         bank = front_end.filterbank
@@ -84,7 +84,7 @@ def test_no_band_is_empty_with_the_automatic_fft(num_mel, rate):
 
 
 @pytest.mark.parametrize("fft_size", [0, 1024, 2048])
-def test_no_band_is_constant_by_default(fft_size):
+def test_no_bin_is_constant_by_default(fft_size):
     out = LogMelSpectrogram(fft_size=fft_size)(as_wave(int16_noise(24000)))
     assert out.std(dim=3).min() > 0.1
 
@@ -100,21 +100,21 @@ def test_silence_is_the_floor_and_everything_is_finite():
 
 
 def test_natural_units():
-    """White noise of mean square p has mean energy p in every band, whatever the sizes."""
+    """White noise of mean square p has mean energy p in every bin, whatever the sizes."""
     noise = 0.1 * torch.randn(8, 24000, generator=torch.Generator().manual_seed(0)).double()
     for sizes in ({}, {"window_sec": 0.04}, {"fft_size": 4096}, {"num_mel": 40}):
         energy = LogMelSpectrogram(**sizes)(noise).exp().mean(dim=(0, 1, 3))
-        # 792 correlated frames: about 4 % of standard error for the narrowest band.
+        # 792 correlated frames: about 4 % of standard error for the narrowest bin.
         torch.testing.assert_close(energy, torch.full_like(energy, 0.01), rtol=0.2, atol=0)
 
 
-def test_a_tone_lights_up_its_band():
+def test_a_tone_lights_up_its_bin():
     time = torch.arange(24000).double() / 24000
     front_end = LogMelSpectrogram()
     corners = [oracle.mel_to_hz(oracle.hz_to_mel(12000) * i / 81) for i in range(82)]
-    for band in (10, 40, 70):
-        tone = torch.sin(2 * math.pi * corners[band + 1] * time)[None]
-        assert (front_end(tone)[0, 0, :, 10:90].argmax(dim=0) == band).all()
+    for bin in (10, 40, 70):
+        tone = torch.sin(2 * math.pi * corners[bin + 1] * time)[None]
+        assert (front_end(tone)[0, 0, :, 10:90].argmax(dim=0) == bin).all()
 
 
 def test_the_window_hides_what_is_outside():
@@ -153,9 +153,9 @@ def test_sizes_out_of_range_are_refused(front_end, change, message):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
 @pytest.mark.parametrize(
-    "sound", ["noise", "quiet", "tone", "silence", "click", "constant", 1, 100, 480, 481, 5000]
+    "audio", ["noise", "quiet", "tone", "silence", "click", "constant", 1, 100, 480, 481, 5000]
 )
-def test_parity_with_python_speech_features(sound, dtype, tolerance):
+def test_parity_with_python_speech_features(audio, dtype, tolerance):
     features = pytest.importorskip("python_speech_features")
     time = np.arange(24000) / 24000
     samples = {
@@ -165,8 +165,8 @@ def test_parity_with_python_speech_features(sound, dtype, tolerance):
         "silence": np.zeros(24000),
         "click": (np.arange(24000) == 7000) * 30000.0,
         "constant": np.full(24000, 1000.0),
-    }.get(sound)
-    samples = int16_noise(sound) if samples is None else samples  # of any length
+    }.get(audio)
+    samples = int16_noise(audio) if samples is None else samples  # of any length
     expected = features.logfbank(samples, 24000, 0.02, 0.01, 257, 1024).T
     ours = LogFilterbank()(as_wave(samples, dtype))[0, 0]
     assert ours.dtype == dtype
@@ -194,7 +194,7 @@ def test_parity_with_the_formula(preemphasis):
     torch.testing.assert_close(ours, torch.from_numpy(expected), atol=1e-9, rtol=0)
 
 
-def test_the_released_setting_has_its_38_empty_bands():
+def test_the_released_setting_has_its_38_empty_bins():
     bank = logfbank_filterbank(257, 1024, 24000)
     empty = (bank.sum(dim=1) == 0).nonzero().flatten().tolist()
     assert len(empty) == 38

@@ -9,13 +9,13 @@ from slowfast.datasets.preprocess.audio_augment import (
 )
 
 
-def distinct(batch=4, bands=12, steps=20):
+def distinct(batch=4, bins=12, steps=20):
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, 1, bands, steps, generator=generator) + 5
+    return torch.randn(batch, 1, bins, steps, generator=generator) + 5
 
 
 def masked_axes(module, spectrogram, seeds):
-    """Bool (B, F) and (B, S): which bands and steps were changed as a whole."""
+    """Bool (B, F) and (B, S): which bins and time steps were changed completely."""
     changed = module(spectrogram, seeds) != spectrogram
     return changed.all(dim=3)[:, 0], changed.all(dim=2)[:, 0]
 
@@ -38,12 +38,12 @@ def test_volume_depends_on_the_seed_of_its_row_alone():
     assert torch.equal(volume_jitter(audio, torch.tensor([7, 8, 7]), 1.0, 1.0), audio)
 
 
-def test_masks_are_whole_bands_and_steps_of_the_mean():
+def test_masks_are_full_bins_and_steps_of_the_mean():
     spectrogram, seeds = distinct(), torch.arange(4)
     module = SpecAugment(num_freq=2, num_time=2, freq_width=5, time_width=7)
     out = module(spectrogram, seeds)
-    bands, steps = masked_axes(module, spectrogram, seeds)
-    mask = bands[:, None, :, None] | steps[:, None, None, :]
+    bins, steps = masked_axes(module, spectrogram, seeds)
+    mask = bins[:, None, :, None] | steps[:, None, None, :]
     assert torch.equal(out[~mask], spectrogram[~mask])
     mean = spectrogram.mean(dim=(2, 3), keepdim=True).expand_as(spectrogram)
     torch.testing.assert_close(out[mask], mean[mask])
@@ -73,15 +73,15 @@ def test_width_and_place_are_uniform(axis):
         assert ((observed - expected) ** 2 / expected).sum() < 30  # <= 9 degrees of freedom
 
 
-def test_the_two_axes_and_two_masks_are_drawn_apart():
+def test_the_two_axes_and_two_masks_are_sampled_apart():
     spectrogram = distinct(500, 40, 40)
     seeds = torch.arange(500)
     one = SpecAugment(num_freq=1, num_time=1, freq_width=9, time_width=9)
-    bands, steps = masked_axes(one, spectrogram, seeds)
-    assert (bands != steps).any(dim=1).double().mean() > 0.8
+    bins, steps = masked_axes(one, spectrogram, seeds)
+    assert (bins != steps).any(dim=1).double().mean() > 0.8
     two = SpecAugment(num_freq=2, num_time=0, freq_width=9, time_width=9)
     more = masked_axes(two, spectrogram, seeds)[0]
-    assert more.sum() > 1.5 * bands.sum()
+    assert more.sum() > 1.5 * bins.sum()
 
 
 def test_the_seed_decides_alone():

@@ -16,15 +16,15 @@ PCM = Audio("pcm_s16le", RATE, "mono", {})
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
     """Two seconds of audio that is different everywhere."""
-    return write_media(tmp_path_factory.mktemp("sound") / "sweep.wav", PCM)
+    return write_media(tmp_path_factory.mktemp("audio") / "sweep.wav", PCM)
 
 
 @pytest.fixture(scope="module")
 def late(tmp_path_factory):
     """A video of two seconds whose audio lasts from 0.5 to 1.5 s."""
-    sound = PCM._replace(start_sec=0.5, seconds=1.0)
+    audio = PCM._replace(start_sec=0.5, seconds=1.0)
     folder = tmp_path_factory.mktemp("late")
-    return write_media(folder / "late.mkv", Video(), sound)
+    return write_media(folder / "late.mkv", Video(), audio)
 
 
 def whole(path):
@@ -39,27 +39,27 @@ def test_a_loop_goes_on_at_its_start(sweep, start, seconds):
     track, num = whole(sweep), round(seconds * RATE)
     expected = track[(round(start * RATE) + np.arange(num)) % len(track)]
     with open_media(sweep) as reader:
-        sound, share = load_audio_looped(reader, start, num, RATE)
+        audio, share = load_audio_looped(reader, start, num, RATE)
     assert share == pytest.approx(1)
-    np.testing.assert_allclose(sound, expected, atol=1e-6)
+    np.testing.assert_allclose(audio, expected, atol=1e-6)
 
 
 def test_the_loop_is_the_track_and_not_the_video(late):
     track = whole(late)
     assert len(track) == pytest.approx(RATE, abs=RATE // 100)
     with open_media(late) as reader:
-        sound, share = load_audio_looped(reader, 1.25, RATE // 2, RATE)
+        audio, share = load_audio_looped(reader, 1.25, RATE // 2, RATE)
     assert share == pytest.approx(1, abs=0.01)
     at = (round(0.75 * RATE) + np.arange(RATE // 2)) % len(track)
-    np.testing.assert_allclose(sound[:3900], track[at][:3900], atol=1e-6)
+    np.testing.assert_allclose(audio[:3900], track[at][:3900], atol=1e-6)
 
 
 def test_the_loop_of_a_window_is_the_window(sweep):
     track = whole(sweep)[RATE // 2 : RATE]
     with open_row(VideoRecord(str(sweep), start_sec=0.5, end_sec=1.0)) as reader:
-        sound, _ = load_audio_looped(reader, 0.9, RATE // 4, RATE)
+        audio, _ = load_audio_looped(reader, 0.9, RATE // 4, RATE)
     expected = track[(round(0.4 * RATE) + np.arange(RATE // 4)) % len(track)]
-    np.testing.assert_allclose(sound, expected, atol=1e-6)
+    np.testing.assert_allclose(audio, expected, atol=1e-6)
 
 
 def test_without_a_shift_windows_are_read_plainly(late):
@@ -70,7 +70,7 @@ def test_without_a_shift_windows_are_read_plainly(late):
     assert entries["audio_valid"].tolist() == [False, True, False]
 
 
-def test_a_shift_moves_the_sound_of_every_clip(sweep):
+def test_a_shift_moves_the_audio_of_every_clip(sweep):
     with open_media(sweep) as reader:
         options = {"clip_sec": 0.5, "sample_rate_hz": RATE}
         shifted = load_audio_clip(reader, [0.2, 1.4], **options, shift_sec=0.75)
@@ -82,7 +82,7 @@ def test_a_shift_moves_the_sound_of_every_clip(sweep):
     assert shifted["audio_valid"].all()
 
 
-def test_no_sound_is_no_fault(tmp_path):
+def test_no_audio_is_no_fault(tmp_path):
     silent = write_media(tmp_path / "silent.mp4", Video(ticks=range(9)))
     for shift in (0.0, 0.4):
         with open_media(silent) as reader:
@@ -98,7 +98,7 @@ def test_nothing_is_read_where_nothing_is_wanted(sweep):
         assert load_audio_clip(reader, [0.0], clip_sec=0.0, sample_rate_hz=RATE) == {}
 
 
-def test_the_share_that_counts_as_sound_can_be_chosen(late):
+def test_the_share_that_counts_as_audio_can_be_chosen(late):
     with open_media(late) as reader:
         for share, is_valid in ((0.2, True), (0.5, False)):
             options = {"clip_sec": 1.0, "sample_rate_hz": RATE, "min_share": share}

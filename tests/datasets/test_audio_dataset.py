@@ -20,8 +20,8 @@ PCM = Audio("pcm_s16le", 22050, "mono", {})
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Class folders with four sounds of 2 s to train on, and two to test on, one of 0.3 s."""
-    folder = tmp_path_factory.mktemp("sounds")
+    """Class folders with four audio files of 2 s to train on, and two to test on, one of 0.3 s."""
+    folder = tmp_path_factory.mktemp("audio")
     for name in ("train/a/1", "train/a/2", "train/b/3", "train/b/4", "test/a/5"):
         path = folder / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,8 +84,8 @@ def test_test_windows_span_the_whole_file_in_chunks(cfg):
     for chunk in chunks:
         assert chunk["audio"].shape == (2, 12800)
         assert chunk["audio_valid"].all()
-        for sound, start in zip(chunk["audio"], chunk["clip_start_sec"], strict=True):
-            np.testing.assert_allclose(sound, window(dataset.path(0), start), atol=1e-6)
+        for audio, start in zip(chunk["audio"], chunk["clip_start_sec"], strict=True):
+            np.testing.assert_allclose(audio, window(dataset.path(0), start), atol=1e-6)
     for name, value in dataset[9, 1].items():
         np.testing.assert_array_equal(value, chunks[1][name], err_msg=name)
 
@@ -134,14 +134,14 @@ def test_a_few_files_of_each_class(cfg):
     assert len(audio_folder(cfg, "gallery").manifest) == 4
 
 
-def test_a_file_without_sound_is_bad(tmp_path):
+def test_a_file_without_audio_is_bad(tmp_path):
     silent = write_media(tmp_path / "silent.mp4", Video(ticks=range(9)))
     rows = Manifest.from_rows([VideoRecord(str(silent))], [])
     with pytest.raises(MediaError, match="no audio that can be decoded"):
         _ = AudioTrainDataset(rows, AudioSettings(), seed=0)[0, 0]
 
 
-def test_sound_of_a_csv(cfg, root, tmp_path):
+def test_audio_of_a_csv(cfg, root, tmp_path):
     write(tmp_path / "lists" / "train.csv", "path,label", f"{root / 'train/a/1.wav'},7")
     cfg.DATA.PATH_TO_DATA_DIR = str(tmp_path / "lists")
     assert audio_folder(cfg, "train")[0, 0]["label"] == 7

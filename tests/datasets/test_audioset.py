@@ -62,9 +62,9 @@ def test_a_single_label_counts_where_the_classes_are_known(root):
 def test_whole_videos_are_read_in_windows(root):
     for name in FILES:
         (root / "videos" / f"{name}.mp4").unlink()
-    sound = Audio("pcm_s16le", 8000, "mono", {}, seconds=41.0)
+    audio = Audio("pcm_s16le", 8000, "mono", {}, seconds=41.0)
     for name in ("--a", "b", "c", "d"):
-        write_media(root / "videos" / f"{name}.mkv", sound)
+        write_media(root / "videos" / f"{name}.mkv", audio)
     train = audioset(data_cfg(root), "train").manifest
     assert windows(train) == [(12.0, 22.0), (30.0, 40.0), (0.0, 8.0)]
 

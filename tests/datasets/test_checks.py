@@ -25,7 +25,7 @@ def test_numbers(tmp_path, key, value, message):
 
 @pytest.mark.parametrize("name", ["esc50", "ESC10", "dcase2014", "audio_folder"])
 @pytest.mark.parametrize("key", ["TRAIN", "TEST"])
-def test_data_sets_of_sound_need_sound(tmp_path, name, key):
+def test_audio_datasets_need_audio(tmp_path, name, key):
     words = (f"{key}.DATASET", name, "AUDIO.ENABLE", False)
     (problem,) = check_audio_only(data_cfg(tmp_path, *words))
     assert problem.key == "AUDIO.ENABLE"

@@ -41,21 +41,21 @@ def test_frames_outside_of_the_window_are_not_seen(clip):
         assert read_numbers(reader.read_video(np.array([0.0, 1.0]))) == [15, 15]
 
 
-def test_sound_outside_of_the_window_is_not_heard(clip):
+def test_audio_outside_of_the_window_is_not_heard(clip):
     with open_media(clip) as whole:
         expected = whole.read_audio(0.25, RATE, RATE)[0]
     with open_row(VideoRecord(clip, start_sec=0.5, end_sec=1.0)) as reader:
-        sound, share = reader.read_audio(0.25, RATE, RATE)
+        audio, share = reader.read_audio(0.25, RATE, RATE)
         assert share == 0.5
-        assert not sound[: RATE // 4].any()
-        assert not sound[3 * RATE // 4 :].any()
+        assert not audio[: RATE // 4].any()
+        assert not audio[3 * RATE // 4 :].any()
         np.testing.assert_array_equal(
-            sound[RATE // 4 : 3 * RATE // 4], expected[RATE // 4 : 3 * RATE // 4]
+            audio[RATE // 4 : 3 * RATE // 4], expected[RATE // 4 : 3 * RATE // 4]
         )
         for start in (1.5, -2.0):
-            sound, share = reader.read_audio(start, RATE // 4, RATE)
+            audio, share = reader.read_audio(start, RATE // 4, RATE)
             assert share == 0
-            assert not sound.any()
+            assert not audio.any()
 
 
 def test_inside_of_the_window_nothing_is_changed(clip):

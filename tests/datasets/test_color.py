@@ -56,9 +56,9 @@ def test_hue_keeps_luma_and_goes_around_the_circle():
 def test_factors_are_uniform_in_their_ranges():
     jitter = ColorJitter(brightness=0.4, contrast=0.2, saturation=0.1, hue=0.05)
     rng = np.random.default_rng(0)
-    draws = np.array([jitter.sample(rng) for _ in range(4000)])
+    sampled = np.array([jitter.sample(rng) for _ in range(4000)])
     low, high = np.array([[0.6, 0.8, 0.9, -0.05], [1.4, 1.2, 1.1, 0.05]])
-    scaled = (draws - low) / (high - low)
+    scaled = (sampled - low) / (high - low)
     assert scaled.min() >= 0
     assert scaled.max() <= 1
     expected = ((np.arange(4000) + 0.5) / 4000)[:, None]
@@ -72,10 +72,10 @@ def test_probabilities_of_jitter_and_gray():
         brightness=0.4, contrast=0.4, saturation=0.4, jitter_prob=0.8, gray_prob=0.2
     )
     rng = np.random.default_rng(0)
-    draws = [jitter.sample(rng) or ColorParams() for _ in range(4000)]
-    jittered = np.mean([color.brightness != 1 for color in draws])
-    gray = np.mean([color.saturation == 0 for color in draws])
-    both = np.mean([color.brightness != 1 and color.saturation == 0 for color in draws])
+    sampled = [jitter.sample(rng) or ColorParams() for _ in range(4000)]
+    jittered = np.mean([color.brightness != 1 for color in sampled])
+    gray = np.mean([color.saturation == 0 for color in sampled])
+    both = np.mean([color.brightness != 1 and color.saturation == 0 for color in sampled])
     assert abs(jittered - 0.8) < 4 * (0.8 * 0.2 / 4000) ** 0.5
     assert abs(gray - 0.2) < 4 * (0.2 * 0.8 / 4000) ** 0.5
     assert abs(both - 0.16) < 4 * (0.16 * 0.84 / 4000) ** 0.5
@@ -84,9 +84,9 @@ def test_probabilities_of_jitter_and_gray():
 def test_strong_settings_never_go_negative():
     jitter = ColorJitter(brightness=2.0, contrast=2.0, saturation=2.0)
     rng = np.random.default_rng(0)
-    draws = np.array([jitter.sample(rng) for _ in range(500)])
-    assert draws[:, :3].min() >= 0
-    assert draws[:, :3].max() <= 3
+    sampled = np.array([jitter.sample(rng) for _ in range(500)])
+    assert sampled[:, :3].min() >= 0
+    assert sampled[:, :3].max() <= 3
 
 
 @pytest.mark.parametrize("prob", [0.0, 1.0])

@@ -9,7 +9,7 @@ from slowfast.config import ParameterError
 from slowfast.datasets.views.crop import RandomResizedCrop, ShortSideCrop, check_range
 
 
-def draw_many(sampler, height, width, count=4000):
+def sample_many(sampler, height, width, count=4000):
     rng = np.random.default_rng(0)
     return np.array([sampler.sample(height, width, rng) for _ in range(count)])
 
@@ -37,8 +37,8 @@ def test_boxes_lie_inside_any_frame(height, width, seed, resized):
 
 
 def test_area_is_uniform_and_aspect_log_uniform():
-    # A frame so large that no draw is rejected and rounding is small.
-    boxes = draw_many(RandomResizedCrop(scale=(0.1, 0.5), aspect=(0.5, 2.0)), 4000, 4000)
+    # A frame so large that no sample is rejected and rounding is small.
+    boxes = sample_many(RandomResizedCrop(scale=(0.1, 0.5), aspect=(0.5, 2.0)), 4000, 4000)
     area = boxes[:, 2] * boxes[:, 3] / 4000**2
     log_aspect = np.log(boxes[:, 3] / boxes[:, 2])
     assert kolmogorov(area, 0.1, 0.5) < 1.95 / math.sqrt(len(area))  # p < 0.001
@@ -57,7 +57,7 @@ def kolmogorov(values, low, high):
     ids=["resized", "short side"],
 )
 def test_every_position_is_reached_equally_often(sampler):
-    boxes = draw_many(sampler, 8, 8)  # always 4 x 4: five positions on each axis
+    boxes = sample_many(sampler, 8, 8)  # always 4 x 4: five positions on each axis
     assert (boxes[:, 2:] == 4).all()
     counts = np.zeros((5, 5))
     np.add.at(counts, (boxes[:, 0], boxes[:, 1]), 1)
@@ -68,7 +68,7 @@ def test_every_position_is_reached_equally_often(sampler):
 @pytest.mark.parametrize(("height", "width"), [(40, 320), (320, 40)])
 def test_very_long_frames_fall_back_to_the_center(height, width):
     sampler = RandomResizedCrop(scale=(0.9, 1.0), aspect=(3 / 4, 4 / 3))
-    boxes = draw_many(sampler, height, width, count=20)
+    boxes = sample_many(sampler, height, width, count=20)
     # No box of 90 % of the area has an allowed ratio: all are the largest allowed one, centered.
     long_side = round(40 * 4 / 3)
     box = (0, (320 - long_side) // 2, 40, long_side)
@@ -77,7 +77,7 @@ def test_very_long_frames_fall_back_to_the_center(height, width):
 
 
 def test_short_side_crop_covers_what_pyslowfast_s_two_steps_cover():
-    boxes = draw_many(ShortSideCrop(scales=(256, 320), size=224), 480, 854)
+    boxes = sample_many(ShortSideCrop(scales=(256, 320), size=224), 480, 854)
     assert (boxes[:, 2] == boxes[:, 3]).all()
     scale = 224 * 480 / boxes[:, 2]  # the short side this square was cut from
     assert 255 <= scale.min() < 258
@@ -86,15 +86,15 @@ def test_short_side_crop_covers_what_pyslowfast_s_two_steps_cover():
 
 
 def test_inverse_sampling_is_uniform_in_one_over_scale():
-    boxes = draw_many(ShortSideCrop(scales=(256, 512), size=224, inverse=True), 4800, 4800)
+    boxes = sample_many(ShortSideCrop(scales=(256, 512), size=224, inverse=True), 4800, 4800)
     # The side is 224 * 4800 / scale: uniform in 1 / scale is uniform in the side.
     assert kolmogorov(boxes[:, 2], 224 * 4800 / 512, 224 * 4800 / 256) < 0.05
-    straight = draw_many(ShortSideCrop(scales=(256, 512), size=224), 4800, 4800)
+    straight = sample_many(ShortSideCrop(scales=(256, 512), size=224), 4800, 4800)
     assert kolmogorov(straight[:, 2], 224 * 4800 / 512, 224 * 4800 / 256) > 0.1
 
 
 def test_scales_below_the_crop_take_the_whole_short_side():
-    boxes = draw_many(ShortSideCrop(scales=(64, 100), size=112), 60, 90, count=20)
+    boxes = sample_many(ShortSideCrop(scales=(64, 100), size=112), 60, 90, count=20)
     assert (boxes[:, 2:] == 60).all()
 
 

@@ -45,14 +45,14 @@ def test_samples_are_the_same(tmp_path, clip, window):
     row = VideoRecord(str(clip), 0, *window)
     kept = files(tmp_path)
     with open_row(row) as reader:
-        frames, sounds = read(reader)
+        frames, audio = read(reader)
         extents = reader.video_extent_sec, reader.audio_extent_sec
     for _ in range(2):  # decoded now; then from the folder
         with kept.open(row) as reader:
-            kept_frames, kept_sounds = read(reader)
+            kept_frames, kept_audio = read(reader)
             assert (reader.video_extent_sec, reader.audio_extent_sec) == extents
         np.testing.assert_array_equal(kept_frames, frames)
-        for (wave, share), (expected, expected_share) in zip(kept_sounds, sounds, strict=True):
+        for (wave, share), (expected, expected_share) in zip(kept_audio, audio, strict=True):
             # AAC leaves noise to the decoder's chance, which depends on where decoding starts.
             differs = np.abs(wave - expected) > 1e-6
             assert differs.mean() < 0.05
@@ -80,7 +80,7 @@ def test_a_kept_file_is_not_decoded_again_until_it_changes(tmp_path, clip, monke
         kept.open(row)
 
 
-def test_a_damaged_entry_is_made_anew(tmp_path, clip):
+def test_a_damaged_entry_is_made_again(tmp_path, clip):
     kept, row = files(tmp_path), VideoRecord(str(clip))
     kept.open(row).close()
     entry = next((tmp_path / "decoded").rglob("*.npz"))

@@ -14,7 +14,7 @@ from slowfast.datasets.demo.render_video import FRAME_SIDE, FRAMES_PER_SEC, rend
 from slowfast.datasets.demo.scene_spec import CLIP_SEC, KINDS, class_events, plan_clip, sample_plan
 
 NUISANCES = (
-    *("nuisance_space", "nuisance_time", "nuisance_colour", "nuisance_background"),
+    *("nuisance_space", "nuisance_time", "nuisance_color", "nuisance_background"),
     "noise",
 )
 SPEC = DemoSpec(num_train_per_class=2, num_test_per_class=1)
@@ -32,17 +32,17 @@ def frame_times():
     return np.arange(round(CLIP_SEC * FRAMES_PER_SEC)) / FRAMES_PER_SEC
 
 
-def loudness(sound):
+def loudness(audio):
     """Root mean square in steps of 10 ms."""
-    return np.sqrt((sound.reshape(-1, SAMPLE_RATE_HZ // 100) ** 2).mean(axis=1))
+    return np.sqrt((audio.reshape(-1, SAMPLE_RATE_HZ // 100) ** 2).mean(axis=1))
 
 
 def decode(path):
     with av.open(str(path)) as container:
         frames = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
     with av.open(str(path)) as container:
-        sound = [(f.time, f.to_ndarray()[0]) for f in container.decode(audio=0)]
-    return frames, sound
+        audio = [(f.time, f.to_ndarray()[0]) for f in container.decode(audio=0)]
+    return frames, audio
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +83,16 @@ def test_clips_of_all_indices_splits_classes_and_seeds_differ():
 def test_events_follow_each_other_inside_the_clip_at_the_same_times_in_all_clips():
     clips = [plan(DemoSpec(), ("vee", "bubbles"), seed) for seed in range(20)]
     assert len({tuple((e.start_sec, e.duration_sec) for e in clip.seen) for clip in clips}) == 1
-    for drawn in (*clips, *(plan(DemoSpec(sync=False), ("vee", "bubbles"), s) for s in range(20))):
-        first, second = drawn.heard
+    for clip in (*clips, *(plan(DemoSpec(sync=False), ("vee", "bubbles"), s) for s in range(20))):
+        first, second = clip.heard
         assert (first.kind, second.kind) == ("vee", "bubbles")
         assert first.start_sec >= 0.3
         assert second.start_sec >= first.start_sec + first.duration_sec + 0.1 - 1e-9
         assert second.start_sec + second.duration_sec <= 2.7 + 1e-9
-    assert all(drawn.heard == drawn.seen for drawn in clips)
+    assert all(clip.heard == clip.seen for clip in clips)
 
 
-def test_draws_do_not_look_at_the_kinds():
+def test_samples_do_not_look_at_the_kinds():
     one, other = plan(DemoSpec(), ("turn", "sparkle")), plan(DemoSpec(), ("roll", "roll"))
     assert one.scene == other.scene
     for a, b in zip(one.seen, other.seen, strict=True):
@@ -100,9 +100,9 @@ def test_draws_do_not_look_at_the_kinds():
 
 
 @pytest.mark.parametrize("switch", ["sync", "shared_instance"])
-def test_without_a_switch_the_sound_has_times_or_tempo_and_size_of_its_own(switch):
-    drawn = plan(DemoSpec(**{switch: False}), ("vee", "bubbles"))
-    for seen, heard in zip(drawn.seen, drawn.heard, strict=True):
+def test_without_a_switch_the_audio_has_times_or_tempo_and_size_of_its_own(switch):
+    clip = plan(DemoSpec(**{switch: False}), ("vee", "bubbles"))
+    for seen, heard in zip(clip.seen, clip.heard, strict=True):
         assert seen.kind == heard.kind
         assert (seen.start_sec != heard.start_sec) is (switch == "sync")
         assert (seen.tempo_hz != heard.tempo_hz) is (switch == "shared_instance")
@@ -110,20 +110,20 @@ def test_without_a_switch_the_sound_has_times_or_tempo_and_size_of_its_own(switc
 
 
 @pytest.mark.parametrize("switch", NUISANCES)
-def test_a_nuisance_switch_fixes_its_draws_and_no_other(switch):
+def test_a_nuisance_switch_fixes_its_samples_and_no_other(switch):
     fixed = {
         "nuisance_space": {"size", "center"},
         "nuisance_time": {"tempo_hz"},
-        "nuisance_colour": {"color", "tint", "contrasts"},
+        "nuisance_color": {"color", "tint", "contrasts"},
         "nuisance_background": {"texture", "flicker", "distractor"},
         "noise": {"grain", "loudness", "noise"},
     }[switch]
     off = [plan(DemoSpec(**{switch: False}), ("vee", "vee"), seed) for seed in (0, 1)]
     on = [plan(DemoSpec(), ("vee", "vee"), seed) for seed in (0, 1)]
 
-    def fields(drawn):
-        scene = dataclasses.asdict(drawn.scene)
-        return scene | dataclasses.asdict(drawn.seen[0])
+    def fields(clip):
+        scene = dataclasses.asdict(clip.scene)
+        return scene | dataclasses.asdict(clip.seen[0])
 
     for key in fields(off[0]).keys() - {"kind", "direction", "seed"}:
         if key in fixed:
@@ -133,17 +133,17 @@ def test_a_nuisance_switch_fixes_its_draws_and_no_other(switch):
             assert [fields(p)[key] for p in off] == [fields(p)[key] for p in on], key
 
 
-# The pictures.
+# Video.
 
 
-def test_the_picture_shows_events_when_they_are_planned_and_nothing_else():
-    drawn = plan(MOVING, ("ripple", "ripple"), 3)
-    video = render_video(drawn)
+def test_the_video_shows_events_when_they_are_planned_and_nothing_else():
+    clip = plan(MOVING, ("ripple", "ripple"), 3)
+    video = render_video(clip)
     assert video.shape == (36, FRAME_SIDE, FRAME_SIDE, 3)
     assert video.dtype == np.uint8
     contrast = video.std(axis=(1, 2, 3))
     times, fade_sec = frame_times(), 0.05
-    for event in drawn.seen:
+    for event in clip.seen:
         since, left = times - event.start_sec, event.start_sec + event.duration_sec - times
         assert contrast[np.minimum(since, left) > fade_sec].min() > 20
         contrast[np.minimum(since, left) > -fade_sec] = 0
@@ -151,7 +151,7 @@ def test_the_picture_shows_events_when_they_are_planned_and_nothing_else():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_colour_and_motion_are_the_same_for_all_kinds(seed):
+def test_color_and_motion_are_the_same_for_all_kinds(seed):
     videos = [render_video(plan(MOVING, (k, k), seed)).astype(float) for k in KINDS]
     means = np.stack([video.mean(axis=(1, 2)) for video in videos])  # (kinds, T, 3)
     np.testing.assert_allclose(means, 127.0, atol=0.2)
@@ -180,16 +180,16 @@ def test_order_classes_are_the_same_when_time_is_averaged_out(pair):
         np.sort(swapped.reshape(len(frames), -1), axis=0),
     )
     spectra = []
-    for drawn in (one, other):
-        sound = render_audio(drawn).astype(float)
-        starts = [round(event.start_sec * SAMPLE_RATE_HZ) for event in drawn.heard]
-        parts = np.stack([sound[start : start + SAMPLE_RATE_HZ] for start in starts])
+    for clip in (one, other):
+        audio = render_audio(clip).astype(float)
+        starts = [round(event.start_sec * SAMPLE_RATE_HZ) for event in clip.heard]
+        parts = np.stack([audio[start : start + SAMPLE_RATE_HZ] for start in starts])
         spectra.append((np.abs(np.fft.rfft(parts, axis=1)) ** 2).sum(axis=0))
     np.testing.assert_allclose(spectra[0], spectra[1], rtol=1e-3, atol=1e-6 * spectra[0].max())
 
 
 def test_background_and_grain_are_there_only_when_switched_on():
-    switches = ((), ("nuisance_background",), ("noise",), ("nuisance_colour",))
+    switches = ((), ("nuisance_background",), ("noise",), ("nuisance_color",))
     specs = [dataclasses.replace(PLAIN, **dict.fromkeys(names, True)) for names in switches]
     first = [render_video(plan(spec, ("roll", "roll")))[0].astype(int) for spec in specs]
     plain, background, grain, color = first
@@ -200,16 +200,16 @@ def test_background_and_grain_are_there_only_when_switched_on():
     assert len(set(color[0, 0])) > 1
 
 
-# The sounds.
+# Audio.
 
 
-def test_the_sound_is_loud_when_events_are_planned_and_silent_else():
+def test_the_audio_is_loud_when_events_are_planned_and_silent_else():
     for kind in KINDS:
-        drawn = plan(MOVING, (kind, kind), 5)
-        level = loudness(render_audio(drawn))
+        clip = plan(MOVING, (kind, kind), 5)
+        level = loudness(render_audio(clip))
         times = (np.arange(level.size) + 0.5) / 100
         inside = np.zeros(level.size, dtype=bool)
-        for event in drawn.heard:
+        for event in clip.heard:
             end = event.start_sec + event.duration_sec
             inside |= (times > event.start_sec - 0.01) & (times < end + 0.01)
             begun = (times > event.start_sec) & (times < event.start_sec + 0.2)
@@ -217,21 +217,21 @@ def test_the_sound_is_loud_when_events_are_planned_and_silent_else():
         assert level[~inside].max() == 0, kind
 
 
-def test_small_discs_sound_high():
+def test_small_discs_have_a_high_pitch():
     def centroid(size):
-        drawn = plan(PLAIN, ("slide", "slide"))
-        heard = tuple(dataclasses.replace(event, size=size) for event in drawn.heard)
-        spectrum = np.abs(np.fft.rfft(render_audio(dataclasses.replace(drawn, heard=heard))))
+        clip = plan(PLAIN, ("slide", "slide"))
+        heard = tuple(dataclasses.replace(event, size=size) for event in clip.heard)
+        spectrum = np.abs(np.fft.rfft(render_audio(dataclasses.replace(clip, heard=heard))))
         return (spectrum * np.arange(spectrum.size)).sum() / spectrum.sum()
 
     assert centroid(0.0) > 1.5 * centroid(1.0)
 
 
-def test_kinds_sound_different():
+def test_kinds_differ_in_audio():
     spectra = []
     for kind in KINDS:
-        sound = render_audio(plan(PLAIN, (kind, kind)))
-        frames = np.lib.stride_tricks.sliding_window_view(sound, 512)[::256] * np.hanning(512)
+        audio = render_audio(plan(PLAIN, (kind, kind)))
+        frames = np.lib.stride_tricks.sliding_window_view(audio, 512)[::256] * np.hanning(512)
         spectra.append(np.log(np.abs(np.fft.rfft(frames, axis=1)) + 0.1))
     for i, one in enumerate(spectra):
         for other in spectra[:i]:
@@ -246,17 +246,17 @@ def test_files_decode_to_what_was_rendered(root):
     assert folders == class_names(SPEC)
     assert len(list(root.glob("train/*/*.mp4"))) == 20
     assert len(list(root.glob("test/*/*.mp4"))) == 10
-    drawn = plan_clip(SPEC, "train", "vee_then_bubbles", 1)
-    frames, sound = decode(root / "train" / "vee_then_bubbles" / "0001.mp4")
+    clip = plan_clip(SPEC, "train", "vee_then_bubbles", 1)
+    frames, audio = decode(root / "train" / "vee_then_bubbles" / "0001.mp4")
     np.testing.assert_allclose([time for time, _ in frames], frame_times(), atol=1e-3)
-    difference = np.stack([pixels for _, pixels in frames]).astype(float) - render_video(drawn)
+    difference = np.stack([pixels for _, pixels in frames]).astype(float) - render_video(clip)
     assert np.abs(difference).mean() < 6
     decoded = np.zeros(round((CLIP_SEC + 0.2) * SAMPLE_RATE_HZ))
-    for time, samples in sound:
+    for time, samples in audio:
         start = round(time * SAMPLE_RATE_HZ)
         kept = samples[max(0, -start) :][: decoded.size - max(0, start)]
         decoded[max(0, start) : max(0, start) + kept.size] = kept
-    original = render_audio(drawn)
+    original = render_audio(clip)
     agreement = np.corrcoef(decoded[: original.size], original)[0, 1]
     assert agreement > 0.9  # on the file's own clock: a lag of 1 ms would destroy it
 
@@ -282,12 +282,12 @@ TINY = DemoSpec(num_train_per_class=1, num_test_per_class=1)
 @pytest.fixture
 def quick(monkeypatch):
     """Makes empty files instead of clips."""
-    monkeypatch.setattr(demo, "encode_clip", lambda path, video, sound: path.write_bytes(b""))
+    monkeypatch.setattr(demo, "encode_clip", lambda path, video, audio: path.write_bytes(b""))
     monkeypatch.setattr(demo, "render_video", lambda plan: None)
     monkeypatch.setattr(demo, "render_audio", lambda plan: None)
 
 
-def test_a_set_that_lacks_files_is_made_anew(quick, tmp_path, caplog):
+def test_a_set_that_lacks_files_is_made_again(quick, tmp_path, caplog):
     folder = generate_demo(tmp_path, TINY)
     (folder / "train" / "roll" / "0000.mp4").unlink()
     assert generate_demo(tmp_path, TINY) == folder
@@ -350,7 +350,7 @@ def test_spec_from_cfg():
     cfg.DEMO_SET.merge_from_list(["VARIATION", []])
     plain = dataclasses.replace(PLAIN, num_train_per_class=4, num_test_per_class=2, seed=3)
     assert spec_from_cfg(cfg) == plain
-    others = ["time", "colour", "background", "noise"]
+    others = ["time", "color", "background", "noise"]
     cfg.DEMO_SET.merge_from_list(["VARIATION", others, "SYNC", False, "ORDER_CLASSES", False])
     expected = DemoSpec(4, 2, seed=3, order_classes=False, sync=False, nuisance_space=False)
     assert spec_from_cfg(cfg) == expected
@@ -360,7 +360,7 @@ def test_spec_from_cfg():
 
 def test_an_unknown_nuisance_is_named():
     cfg = get_cfg()
-    cfg.DEMO_SET.VARIATION = ["colour", "nosie"]
+    cfg.DEMO_SET.VARIATION = ["color", "nosie"]
     with pytest.raises(UserError, match=r"DEMO_SET.VARIATION: .*'nosie'.*Did you mean 'noise'"):
         spec_from_cfg(cfg)
 

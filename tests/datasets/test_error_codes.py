@@ -55,7 +55,7 @@ def test_what_the_reader_refuses_is_named(tmp_path, name, code, reason):
     assert found.remedy
 
 
-def test_a_sound_file_without_samples_is_named(tmp_path):
+def test_an_audio_file_without_samples_is_named(tmp_path):
     with wave.open(str(tmp_path / "empty.wav"), "wb") as file:
         file.setparams((1, 2, 44100, 0, "NONE", ""))
     found = fault_of(tmp_path / "empty.wav")

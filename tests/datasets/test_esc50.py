@@ -10,7 +10,7 @@ from slowfast.datasets.catalog.esc50 import esc10, esc50
 
 HEADER = "filename,fold,target,category,esc10,src_file,take"
 # The official numbers are not the order of the names.
-SOUNDS = [
+CLIPS = [
     "1-100-A-0.wav,1,0,dog,True,100,A",
     "1-101-A-1.wav,1,1,rooster,True,101,A",
     "2-102-A-2.wav,2,2,cat,False,102,A",
@@ -22,8 +22,8 @@ SOUNDS = [
 @pytest.fixture(params=["", "ESC-50-master"])
 def root(tmp_path, request):
     folder = tmp_path / "esc"
-    write(folder / request.param / "meta" / "esc50.csv", HEADER, *SOUNDS)
-    for line in SOUNDS:
+    write(folder / request.param / "meta" / "esc50.csv", HEADER, *CLIPS)
+    for line in CLIPS:
         touch(folder / request.param / "audio" / line.split(",")[0])
     return folder
 
@@ -73,13 +73,13 @@ def test_class_folders_with_a_table(tmp_path, header):
         (["name,fold,category", "a.wav,1,dog"], r"esc50.csv:1: expected a header with the columns"),
         ([HEADER, "a.wav,one,0,dog,True,1,A"], r"esc50.csv:2: expected 7 values .* a fold from 1"),
         ([HEADER, "a.wav,1,0,dog"], r"esc50.csv:2: expected 7 values as in the header"),
-        ([HEADER, SOUNDS[0], "a.wav,1,7,dog,True,1,A"], r"esc50.csv:3: class dog is number 7 here"),
+        ([HEADER, CLIPS[0], "a.wav,1,7,dog,True,1,A"], r"esc50.csv:3: class dog is number 7 here"),
         (
-            [HEADER, *SOUNDS, SOUNDS[0].replace("wav,1", "wav,2")],
+            [HEADER, *CLIPS, CLIPS[0].replace("wav,1", "wav,2")],
             r"1-100-A-0.wav is listed already",
         ),
         (
-            [HEADER, SOUNDS[0], "a.wav,1,0,cat,True,1,A"],
+            [HEADER, CLIPS[0], "a.wav,1,0,cat,True,1,A"],
             r"two classes of the table have the same target",
         ),
     ],
@@ -91,7 +91,7 @@ def test_wrong_tables(root, lines, message):
 
 
 def test_no_table_and_no_file_of_esc10(root):
-    write(next(root.rglob("esc50.csv")), HEADER, SOUNDS[2])
+    write(next(root.rglob("esc50.csv")), HEADER, CLIPS[2])
     with pytest.raises(UserError, match=r"esc50.csv: it lists no file of esc10"):
         esc10(data_cfg(root, "DATA.FOLD", 2), "train")
     next(root.rglob("esc50.csv")).unlink()

@@ -1,4 +1,4 @@
-"""Folders of extracted frames as videos: times, audio beside them, what is listed, damage."""
+"""Folders of extracted frames as videos: times, audio next to them, what is listed, damage."""
 
 import cv2
 import numpy as np
@@ -63,20 +63,20 @@ def test_colors_and_short_side(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["v.wav", "v/audio.wav"])
-def test_audio_beside_the_frames(tmp_path, place):
+def test_audio_next_to_the_frames(tmp_path, place):
     folder = write_frames(tmp_path / "v", range(20))
     with FrameFolder(folder, 10.0) as reader:
-        sound, share = reader.read_audio(0.0, 8000, 8000)
+        audio, share = reader.read_audio(0.0, 8000, 8000)
         assert share == 0
-        assert not sound.any()
+        assert not audio.any()
         with pytest.raises(MediaError, match="no audio"):
             _ = reader.audio_extent_sec
     write_media(tmp_path / place, Audio("pcm_s16le", 8000, "mono", {}, seconds=2))
     with FrameFolder(folder, 10.0) as reader:
         assert reader.audio_extent_sec == pytest.approx((0, 2), abs=0.01)
-        sound, share = reader.read_audio(0.5, 8000, 8000)
+        audio, share = reader.read_audio(0.5, 8000, 8000)
         assert share == 1
-        assert np.abs(sound).max() > 0.1
+        assert np.abs(audio).max() > 0.1
 
 
 def test_optical_flow_is_not_mixed_in(tmp_path):

@@ -111,11 +111,11 @@ def test_read_only_and_rotated_frames_work(frames):
     np.testing.assert_array_equal(apply_view(turned, params, 16), expected)
 
 
-def test_blur_draws_sigma_uniformly_with_a_probability():
+def test_blur_samples_sigma_uniformly_with_a_probability():
     blur = Blur(sigma=(0.1, 2.0), prob=0.5)
     rng = np.random.default_rng(0)
-    draws = np.array([blur.sample(rng) for _ in range(4000)])
-    on = draws[draws > 0]
+    sampled = np.array([blur.sample(rng) for _ in range(4000)])
+    on = sampled[sampled > 0]
     assert abs(len(on) / 4000 - 0.5) < 4 * 0.5 / 4000**0.5
     assert 0.1 <= on.min() < 0.12
     assert 1.98 < on.max() < 2.0

@@ -8,6 +8,7 @@ import pytest
 from helpers.media_files import X264, Audio, Video, write_media
 from helpers.media_kinds import KINDS, make_kind
 
+from slowfast.datasets.decoding.error_codes import problem
 from slowfast.datasets.inspect import LEVELS
 from slowfast.datasets.inspect.checker import inspect_media
 from slowfast.datasets.inspect.report import MediaReport
@@ -54,33 +55,33 @@ def test_facts_of_a_clean_file(clean):
     assert report.has_audio
     assert report.size_bytes == clean.stat().st_size
     assert report.modified_ns == clean.stat().st_mtime_ns
-    picture, sound = report.picture, report.sound
-    assert (picture.codec, picture.width, picture.height, picture.fps) == ("h264", 128, 96, 30.0)
-    assert (picture.start_sec, picture.end_sec, picture.num_frames) == (0.0, 2.0, 60)
-    assert (picture.keyframe_frames, picture.rotation, picture.num_tracks) == (20, 0, 1)
-    assert picture.keyframe_sec == pytest.approx(20 / 30, abs=1e-3)
-    assert picture.longest_gap_sec == pytest.approx(1 / 30, abs=1e-3)
-    assert (picture.is_variable, picture.readable_share) == (False, 1.0)
-    assert (sound.codec, sound.sample_rate_hz, sound.channels) == ("aac", 44100, 2)
-    assert (sound.silent_share, sound.quiet_share) == (0.0, 0.0)
-    assert sound.peak == pytest.approx(0.3, abs=0.05)
-    assert sound.heard_sec == pytest.approx(2.0, abs=0.05)
+    video, audio = report.video, report.audio
+    assert (video.codec, video.width, video.height, video.fps) == ("h264", 128, 96, 30.0)
+    assert (video.start_sec, video.end_sec, video.num_frames) == (0.0, 2.0, 60)
+    assert (video.keyframe_frames, video.rotation, video.num_tracks) == (20, 0, 1)
+    assert video.keyframe_sec == pytest.approx(20 / 30, abs=1e-3)
+    assert video.longest_gap_sec == pytest.approx(1 / 30, abs=1e-3)
+    assert (video.is_variable, video.readable_share) == (False, 1.0)
+    assert (audio.codec, audio.sample_rate_hz, audio.channels) == ("aac", 44100, 2)
+    assert (audio.silent_share, audio.quiet_share) == (0.0, 0.0)
+    assert audio.peak == pytest.approx(0.3, abs=0.05)
+    assert audio.heard_sec == pytest.approx(2.0, abs=0.05)
     assert report.duration_sec == 2.0
     assert report.audio_offset_sec == pytest.approx(0.0, abs=1e-3)
 
 
 def test_headers_alone_decode_nothing_and_know_less(clean):
     report = inspect_media(clean, level="headers")
-    assert (report.picture.width, report.picture.end_sec) == (128, 2.0)
-    assert report.picture.num_frames is None
-    assert report.sound.silent_share is None
+    assert (report.video.width, report.video.end_sec) == (128, 2.0)
+    assert report.video.num_frames is None
+    assert report.audio.silent_share is None
     assert report.file_hash == report.video_hash == report.audio_fingerprint == ""
     assert report.problems == ()
 
 
 def test_all_of_it_is_counted_frame_by_frame(clean):
     report = inspect_media(clean, level="full")
-    assert (report.picture.num_frames, report.picture.damaged_frames) == (60, 0)
+    assert (report.video.num_frames, report.video.damaged_frames) == (60, 0)
     sample = inspect_media(clean)
     assert report.file_hash == sample.file_hash != ""
     assert report.video_hash == sample.video_hash != ""
@@ -101,6 +102,15 @@ def test_a_report_is_a_line_of_json(clean, damaged, tmp_path):
         assert "\n" not in line
         assert line.isascii()
         assert MediaReport.from_json(line) == report
+
+
+def test_a_line_of_an_earlier_version_is_read(clean):
+    mute = dataclasses.replace(inspect_media(clean), problems=(problem("no_audio"),))
+    line = mute.to_json()
+    for new, old in (("video", "picture"), ("audio", "sound"), ("no_audio", "no_sound")):
+        assert f'"{new}"' in line
+        line = line.replace(f'"{new}"', f'"{old}"')
+    assert MediaReport.from_json(line) == mute
 
 
 @pytest.mark.parametrize("change", ["cut", "format", "field", "list"])
@@ -126,8 +136,8 @@ def test_a_file_that_cannot_be_opened_is_a_report(tmp_path, name, level):
     report = inspect_media(make_kind(name, tmp_path / "made"), level=level)
     assert not report.is_usable
     assert report.problems[0].severity == "error"
-    assert report.picture is None
-    assert report.sound is None
+    assert report.video is None
+    assert report.audio is None
 
 
 def test_a_missing_file_and_a_folder_are_reports(tmp_path):
@@ -139,7 +149,7 @@ def test_a_missing_file_and_a_folder_are_reports(tmp_path):
 def test_silence(tmp_path):
     zeros = np.zeros((2, 44100), np.float32)
     report = made(tmp_path, VIDEO, Audio(samples=zeros))
-    assert report.sound.silent_share == 1.0
+    assert report.audio.silent_share == 1.0
     assert "silent" in report.codes
     assert not report.has_audio
 
@@ -149,7 +159,7 @@ def test_silence_in_part(tmp_path):
     tone[:30000] = 0
     report = made(tmp_path, Audio("pcm_s16le", samples=tone[None].astype(np.float32), layout="mono",
                                   options={}), name="x.wav")  # fmt: skip
-    assert report.sound.silent_share == pytest.approx(30000 / 44100, abs=0.03)
+    assert report.audio.silent_share == pytest.approx(30000 / 44100, abs=0.03)
     assert reason(report, "mostly_silent") == "silent for 68% of the time"
     assert report.has_audio
 
@@ -159,8 +169,8 @@ def test_what_is_faint_is_not_silent(tmp_path):
     report = made(
         tmp_path, Audio("pcm_s16le", samples=faint, layout="mono", options={}), name="x.wav"
     )
-    assert report.sound.silent_share < 0.1
-    assert report.sound.quiet_share == 1.0
+    assert report.audio.silent_share < 0.1
+    assert report.audio.quiet_share == 1.0
     assert "peak -66 dB" in reason(report, "faint")
 
 
@@ -169,7 +179,7 @@ def test_tracks_that_start_and_end_apart(tmp_path):
     assert late.audio_offset_sec == pytest.approx(0.5, abs=0.03)
     assert "later than its video" in reason(late, "offset")
     assert "0.80 s earlier" in reason(late, "ends_apart")
-    assert "audio during 0.7" in reason(late, "sound_covers_little")
+    assert "audio during 0.7" in reason(late, "audio_covers_little")
     video_late = made(tmp_path, VIDEO._replace(ticks=range(15, 60)), Audio())
     assert video_late.audio_offset_sec == pytest.approx(-0.5, abs=0.03)
     assert "0.50 s earlier than its video" in reason(video_late, "offset")
@@ -178,22 +188,22 @@ def test_tracks_that_start_and_end_apart(tmp_path):
 def test_a_varying_frame_rate(tmp_path):
     ticks = [0, 1, 2, 5, 6, 20, 21, 22, 24, 25, 26, 40, 44, 45, 58]
     report = made(tmp_path, VIDEO._replace(ticks=ticks))
-    assert report.picture.is_variable
-    assert report.picture.longest_gap_sec == pytest.approx(14 / 30, abs=1e-3)
+    assert report.video.is_variable
+    assert report.video.longest_gap_sec == pytest.approx(14 / 30, abs=1e-3)
     assert "up to 0.47 s from frame to frame" in reason(report, "variable_rate")
 
 
 def test_times_rounded_to_milliseconds_are_not_a_varying_rate(tmp_path):
-    assert not made(tmp_path, VIDEO, name="x.mkv").picture.is_variable
+    assert not made(tmp_path, VIDEO, name="x.mkv").video.is_variable
     odd = made(tmp_path, VIDEO._replace(fps=24, ticks=range(24)), name="y.mkv")
-    assert not odd.picture.is_variable
+    assert not odd.video.is_variable
 
 
 def test_rare_keyframes(tmp_path):
     ticks = range(6 * 5 + 2)
     video = VIDEO._replace(fps=5, ticks=ticks, options=X264 | {"g": "999"})
     report = made(tmp_path, video)
-    assert report.picture.keyframe_frames == 32
+    assert report.video.keyframe_frames == 32
     assert "6.4 s (32 frames)" in reason(report, "sparse_keyframes")
     assert "low_rate" in report.codes
 
@@ -201,11 +211,11 @@ def test_rare_keyframes(tmp_path):
 def test_other_oddities(tmp_path):
     blank = VIDEO._replace(still=np.full((96, 128, 3), 30, np.uint8), ticks=range(20))
     report = made(tmp_path, blank)
-    assert report.codes == {"blank", "no_sound", "short"}
+    assert report.codes == {"blank", "no_audio", "short"}
     assert "0.67 s" in reason(report, "short")
     several = made(tmp_path, Video(size=(64, 48)), Audio(), Audio())
     assert several.codes == {"small", "several_tracks"}
-    assert several.sound.num_tracks == 2
+    assert several.audio.num_tracks == 2
     assert made(tmp_path, Audio(), name="x.m4a").codes == {"no_video"}
     avi = made(tmp_path, VIDEO._replace(codec="mpeg4", options={"bf": "2", "b": "800k"}),
                name="x.avi")  # fmt: skip
@@ -219,9 +229,9 @@ def test_damage_in_the_middle_is_found_at_both_levels(damaged):
     sample = inspect_media(damaged)
     assert "of 5 places" in reason(sample, "damaged")
     assert sample.is_usable
-    assert 0.25 <= sample.picture.readable_share < 1
+    assert 0.25 <= sample.video.readable_share < 1
     full = inspect_media(damaged, level="full")
-    facts = full.picture
+    facts = full.video
     assert 5 <= facts.damaged_frames <= 30
     assert facts.num_frames + facts.damaged_frames == pytest.approx(60, abs=2)
     begin, end = facts.damaged_sec[0][0], facts.damaged_sec[-1][1]
@@ -249,7 +259,7 @@ def test_a_file_that_is_cut_short(tmp_path):
     assert "should last to 2.00 s" in reason(report, "truncated")
 
 
-def test_time_that_starts_anew_inside(tmp_path):
+def test_time_that_restarts_inside(tmp_path):
     report = inspect_media(make_kind("resolution_change_midstream.ts", tmp_path / "made"))
     assert "restarts" in report.codes
 

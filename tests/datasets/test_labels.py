@@ -51,16 +51,16 @@ def test_a_few_of_each_class_in_the_order_of_the_manifest():
     assert all(LABELS[i] == few.label(k) for k, i in enumerate(chosen(few)))
 
 
-def test_the_draw_depends_on_the_seed_alone_and_more_files_hold_the_fewer():
-    draws = {tuple(chosen(take_per_class(make(), 2, seed))) for seed in range(10)}
-    assert len(draws) > 5
+def test_the_subset_depends_on_the_seed_alone_and_more_files_hold_the_fewer():
+    subsets = {tuple(chosen(take_per_class(make(), 2, seed))) for seed in range(10)}
+    assert len(subsets) > 5
     for seed in range(5):
         small, large = (set(chosen(take_per_class(make(), k, seed))) for k in (1, 3))
         assert small < large
         assert set(chosen(take_per_class(make(), 1, seed))) == small
 
 
-def test_every_file_is_drawn_as_often():
+def test_every_file_is_chosen_as_often():
     counts = np.zeros(len(LABELS))
     for seed in range(400):
         counts[chosen(take_per_class(make(), 1, seed))] += 1

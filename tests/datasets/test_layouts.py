@@ -145,7 +145,7 @@ def test_splits_below_another_folder_are_refused(root):
         load_manifest(root, "train")
 
 
-def test_audio_beside_video_is_no_video(root):
+def test_audio_next_to_video_is_no_video(root):
     for name in ("a.mp4", "a.wav", "b.mp4", "b.WAV", "c.m4a"):
         touch(root / "train" / "x" / name)
     assert names(load_manifest(root, "train")) == [("a.mp4", 0), ("b.mp4", 0)]

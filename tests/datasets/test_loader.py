@@ -136,7 +136,7 @@ def test_nothing_but_bad_files_stops_at_once(tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_limit_that_was_set_decides(tmp_path, workers):
-    """Three of four files are bad, nine of ten may be: replacements are drawn until one is good."""
+    """Three of four files are bad, nine of ten may be: it is replaced until a good one comes."""
     dataset = Behaving(40, **{f"i{i}": "bad" for i in range(40) if i % 4})
     options = {"policy": "resample", "fraction": 0.9, "workers": workers, "size": 4}
     seen = indices(make_loader(tmp_path, dataset, **options, train={"seed": 5, "max_epoch": 3}))

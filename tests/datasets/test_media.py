@@ -112,7 +112,7 @@ def test_the_short_side_is_scaled_down_and_never_up(clip, short_side, size):
 
 
 @pytest.mark.parametrize("rotation", [90, -90, 180])
-def test_rotation_makes_the_picture_upright(tmp_path, rotation):
+def test_rotation_makes_the_frame_upright(tmp_path, rotation):
     path = write_media(tmp_path / "turned.mp4", Video(rotation=rotation, ticks=range(3)))
     with open_media(path) as reader:
         frames = reader.read_video([0.05], short_side=48)
@@ -158,9 +158,9 @@ def test_colors_follow_matrix_and_range(tmp_path, matrix, full, pix_fmt, short_s
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     with open_media(path) as reader:
-        picture = reader.read_video([0.0], short_side=short_side)[0]
-    middles = (np.arange(5) + 0.5) * picture.shape[1] / 5
-    got = picture[picture.shape[0] // 2, middles.astype(int)].astype(int)
+        image = reader.read_video([0.0], short_side=short_side)[0]
+    middles = (np.arange(5) + 0.5) * image.shape[1] / 5
+    got = image[image.shape[0] // 2, middles.astype(int)].astype(int)
     assert np.abs(got - colors).max() <= 3
 
 
@@ -203,11 +203,11 @@ def test_a_slice_of_a_tar_is_read_in_place(tmp_path, clip):
 def test_missing_tracks(tmp_path):
     silent = write_media(tmp_path / "silent.mp4", Video(ticks=range(9)))
     with open_media(silent) as reader:
-        sound, share = reader.read_audio(0.0, 100, RATE)
+        audio, share = reader.read_audio(0.0, 100, RATE)
         assert share == 0
-        assert not sound.any()
+        assert not audio.any()
         assert not reader.info.has_audio
-    with open_media(write_media(tmp_path / "sound.mp4", Audio(seconds=0.3))) as reader:
+    with open_media(write_media(tmp_path / "audio.mp4", Audio(seconds=0.3))) as reader:
         assert not reader.info.has_video
         for read in (lambda: reader.read_video([0.0]), lambda: reader.video_extent_sec):
             with pytest.raises(MediaError, match="no video"):

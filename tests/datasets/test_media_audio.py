@@ -16,9 +16,9 @@ def clip(tmp_path_factory):
     return write_media(tmp_path_factory.mktemp("clip") / "clip.mp4", Video(), Audio())
 
 
-@pytest.mark.parametrize("name", ["sound.wav", "sound.mp4", "sound.mkv", "sound.ogg"])
+@pytest.mark.parametrize("name", ["audio.wav", "audio.mp4", "audio.mkv", "audio.ogg"])
 @pytest.mark.parametrize("rate", [24000, 44100, 16000])
-def test_a_window_of_sound_equals_the_whole_decoded_at_once(tmp_path, name, rate):
+def test_a_window_of_audio_equals_the_whole_decoded_at_once(tmp_path, name, rate):
     codec = {"wav": "pcm_s16le", "ogg": "vorbis"}.get(name[-3:], "aac")
     path = write_media(
         tmp_path / name, Audio(codec, options={"aac_pns": "0"} if "m" in name else {})
@@ -26,9 +26,9 @@ def test_a_window_of_sound_equals_the_whole_decoded_at_once(tmp_path, name, rate
     _, whole = decode_audio(path, rate)
     with open_media(path) as reader:
         for start in (1.3, 0.0, 0.5, 0.73):
-            sound, share = reader.read_audio(start, 3000, rate)
+            audio, share = reader.read_audio(start, 3000, rate)
             first = round(start * rate)
-            np.testing.assert_allclose(sound[50:], whole[first : first + 3000][50:], atol=1e-6)
+            np.testing.assert_allclose(audio[50:], whole[first : first + 3000][50:], atol=1e-6)
             assert share == 1
 
 
@@ -48,7 +48,7 @@ def test_a_window_does_not_depend_on_what_was_read_before(tmp_path):
         np.testing.assert_array_equal(reader.read_audio(1.0, 4000, RATE)[0], first)
 
 
-def test_sound_is_zero_outside_of_the_track_and_the_share_says_so(tmp_path):
+def test_audio_is_zero_outside_of_the_track_and_the_share_says_so(tmp_path):
     path = write_media(tmp_path / "short.wav", Audio("pcm_s16le", options={}, seconds=0.5))
     with open_media(path) as reader:
         before, share = reader.read_audio(-0.5, RATE, RATE)
@@ -59,9 +59,9 @@ def test_sound_is_zero_outside_of_the_track_and_the_share_says_so(tmp_path):
         assert share == pytest.approx(0.1, abs=1e-3)
         assert not after[RATE // 10 + 40 :].any()
         for start in (-2.0, 0.6, 1e6):
-            sound, share = reader.read_audio(start, 100, RATE)
+            audio, share = reader.read_audio(start, 100, RATE)
             assert share == 0
-            assert not sound.any()
+            assert not audio.any()
 
 
 def test_two_channels_become_their_mean_and_bass_is_left_out(tmp_path):
@@ -73,21 +73,21 @@ def test_two_channels_become_their_mean_and_bass_is_left_out(tmp_path):
         "5.1": ([silence, silence, silence, tone, silence, silence], 0.0),  # LFE
     }
     for layout, (channels, gain) in layouts.items():
-        audio = Audio("pcm_s16le", 22050, layout, {}, samples=np.stack(channels))
-        path = write_media(tmp_path / f"{layout}.wav", audio)
+        track = Audio("pcm_s16le", 22050, layout, {}, samples=np.stack(channels))
+        path = write_media(tmp_path / f"{layout}.wav", track)
         with open_media(path) as reader:
-            sound, _ = reader.read_audio(0.1, 2000, 22050)
-        np.testing.assert_allclose(sound, gain * tone[2205:4205], atol=1e-4)
+            audio, _ = reader.read_audio(0.1, 2000, 22050)
+        np.testing.assert_allclose(audio, gain * tone[2205:4205], atol=1e-4)
 
 
-def test_sound_stays_inside_full_scale(tmp_path):
+def test_audio_stays_inside_full_scale(tmp_path):
     loud = 3 * np.sign(np.sin(np.arange(44100) / 9)).astype(np.float32)[None]
     loud[0, 30000] = np.nan
-    audio = Audio("pcm_f32le", layout="mono", options={}, samples=loud)
-    with open_media(write_media(tmp_path / "loud.wav", audio)) as reader:
-        sound, _ = reader.read_audio(0.2, RATE // 2, RATE)
-    assert np.isfinite(sound).all()
-    assert abs(sound).max() == 1
+    track = Audio("pcm_f32le", layout="mono", options={}, samples=loud)
+    with open_media(write_media(tmp_path / "loud.wav", track)) as reader:
+        audio, _ = reader.read_audio(0.2, RATE // 2, RATE)
+    assert np.isfinite(audio).all()
+    assert abs(audio).max() == 1
 
 
 @pytest.mark.parametrize(
@@ -106,25 +106,25 @@ def test_many_channels(tmp_path, name, codec, layout):
     write_many_channels(tmp_path / name, codec, layout)
     with open_media(tmp_path / name) as reader:
         assert reader.info.channels == channels
-        sound, share = reader.read_audio(0.25, rate // 2, rate)
+        audio, share = reader.read_audio(0.25, rate // 2, rate)
     assert share == 1.0
-    spectrum = abs(np.fft.rfft(sound * np.hanning(len(sound))))
-    assert spectrum.argmax() * rate / len(sound) == pytest.approx(440, abs=2)
-    assert 0.4 < abs(sound).max() < 0.8
+    spectrum = abs(np.fft.rfft(audio * np.hanning(len(audio))))
+    assert spectrum.argmax() * rate / len(audio) == pytest.approx(440, abs=2)
+    assert 0.4 < abs(audio).max() < 0.8
 
 
 @pytest.mark.parametrize(
     ("name", "codec", "options"),
     [
-        ("sound.aac", "aac", {}),
-        ("sound.mp3", "libmp3lame", {"write_xing": "0"}),
-        ("sound.ac3", "ac3", {}),
-        ("sound.mp2", "mp2", {}),
-        ("sound.eac3", "eac3", {}),
-        ("sound.ts", "aac", {}),
-        ("sound.mpg", "mp2", {}),
-        ("sound.mka", "aac", {}),
-        ("sound.ogg", "libopus", {}),
+        ("audio.aac", "aac", {}),
+        ("audio.mp3", "libmp3lame", {"write_xing": "0"}),
+        ("audio.ac3", "ac3", {}),
+        ("audio.mp2", "mp2", {}),
+        ("audio.eac3", "eac3", {}),
+        ("audio.ts", "aac", {}),
+        ("audio.mpg", "mp2", {}),
+        ("audio.mka", "aac", {}),
+        ("audio.ogg", "libopus", {}),
     ],
 )
 def test_a_length_that_is_only_estimated_is_not_believed(tmp_path, name, codec, options):
@@ -143,9 +143,9 @@ def test_a_length_that_is_only_estimated_is_not_believed(tmp_path, name, codec, 
     info = probe_media(path)
     assert info.audio_end_sec - info.audio_start_sec == pytest.approx(decoded, abs=0.07)
     with open_media(path) as reader:
-        sound, share = reader.read_audio(info.audio_end_sec - 0.7, 12000, 24000)
+        audio, share = reader.read_audio(info.audio_end_sec - 0.7, 12000, 24000)
         assert share == 1.0
-        assert abs(sound).mean() > 0.1
+        assert abs(audio).mean() > 0.1
         quiet, share = reader.read_audio(3.0, 12000, 24000)
         assert share == 1.0
         assert abs(quiet).mean() < 0.01
@@ -176,10 +176,10 @@ def test_windows_of_codecs_that_are_hard_to_seek(tmp_path, name, codec):
         start, end = reader.audio_extent_sec
         assert end - start == pytest.approx(len(whole) / 16000, abs=0.12)
         for first in (last, 9000, last - 5000, 30000):
-            sound, share = reader.read_audio(start + first / 16000, length, 16000)
+            audio, share = reader.read_audio(start + first / 16000, length, 16000)
             expected = whole[first : first + length]
             assert share == 1.0
-            correlation = (sound * expected).sum() / np.sqrt((sound**2).sum() * (expected**2).sum())
+            correlation = (audio * expected).sum() / np.sqrt((audio**2).sum() * (expected**2).sum())
             assert correlation > 0.97, first
 
 

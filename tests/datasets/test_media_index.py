@@ -33,7 +33,7 @@ def test_another_suffix_will_do_but_the_very_one_is_preferred(root):
         assert MediaIndex(root).find(f"Archery/v_a.{suffix}") == expected
 
 
-def test_sound_beside_video_is_not_taken_for_it(root):
+def test_audio_next_to_video_is_not_taken_for_it(root):
     touch(root / "clip.wav")
     assert MediaIndex(root).find("clip.mp4") is None
     assert MediaIndex(root, MEDIA_SUFFIXES).find("clip.mp4") == str(root / "clip.wav")

@@ -63,7 +63,7 @@ def test_facts(made, name):
 def test_windows_equal_plain_decoding(made, name):
     """In any order, on one reader, with reads of the audio between them."""
     path, kind = made(name), KINDS[name]
-    times, pictures, tick = decode_video(path)
+    times, frames, tick = decode_video(path)
     rng = np.random.default_rng(0)
     with open_media(path) as reader:
         info = reader.info
@@ -73,7 +73,7 @@ def test_windows_equal_plain_decoding(made, name):
             shown = shown_at(times, instants + info.zero_sec, tick)
             got = reader.read_video(instants)
             if kind.shown_size in (None, got.shape[2:0:-1]) and kind.video.aspect is None:
-                np.testing.assert_array_equal(got, pictures[shown])
+                np.testing.assert_array_equal(got, frames[shown])
             upright = got if not info.rotation else np.rot90(got, -1, axes=(1, 2))
             if name != "interlaced.mp4":
                 assert read_numbers(upright) == [kind.first_number + k for k in shown]
@@ -82,7 +82,7 @@ def test_windows_equal_plain_decoding(made, name):
 
 
 @pytest.mark.parametrize("name", WITH_AUDIO)
-def test_sound_equals_plain_decoding(made, name):
+def test_audio_equals_plain_decoding(made, name):
     path = made(name)
     start, whole = decode_audio(path, RATE)
     with open_media(path) as reader:
@@ -91,9 +91,9 @@ def test_sound_equals_plain_decoding(made, name):
         length = info.audio_end_sec - info.audio_start_sec
         for share in (0.5, 0.0, 0.3, 0.31, 0.8, 0.9):
             begin = info.audio_start_sec + share * length
-            sound, valid = reader.read_audio(begin, 3000, RATE)
-            assert sound.dtype == np.float32
-            assert abs(sound).max() <= 1
+            audio, valid = reader.read_audio(begin, 3000, RATE)
+            assert audio.dtype == np.float32
+            assert abs(audio).max() <= 1
             if valid < 1 or name in GAPS | LIFTED:
                 continue
             first = int(np.floor(begin * RATE + 0.5)) - offset
@@ -101,12 +101,12 @@ def test_sound_equals_plain_decoding(made, name):
             inside = slice(50 if first < 50 else 0, len(expected) - 50)
             tolerance = 0.02 if name in NOISY else 1e-4
             np.testing.assert_allclose(
-                sound[: len(expected)][inside], expected[inside], atol=tolerance
+                audio[: len(expected)][inside], expected[inside], atol=tolerance
             )
 
 
 @pytest.mark.parametrize("name", WITH_AUDIO)
-def test_sound_does_not_depend_on_what_was_read_before(made, name):
+def test_audio_does_not_depend_on_what_was_read_before(made, name):
     path = made(name)
     starts = [0.9, 0.0, 0.4, 0.45, 1.6]
     with open_media(path) as reader:
@@ -127,20 +127,18 @@ def test_damaged_files_give_true_frames_or_an_error(made, name):
         for share in np.linspace(0, 0.95, 12):
             instants = start + share * (end - start) + np.arange(4) / 30 + 0.01
             try:
-                pictures = reader.read_video(instants, short_side=48)
+                frames = reader.read_video(instants, short_side=48)
             except MediaError:
                 outcomes.append("error")
             else:
                 outcomes.append("frames")
-                assert pictures.shape == (4, 48, 72, 3)
-                behind = np.floor((instants - start) * 30 + 0.02).clip(0, 59) - read_numbers(
-                    pictures
-                )
+                assert frames.shape == (4, 48, 72, 3)
+                behind = np.floor((instants - start) * 30 + 0.02).clip(0, 59) - read_numbers(frames)
                 if not name.startswith("corrupt"):  # not all damage can be noticed
                     assert behind.min() >= 0  # a whole frame, shown or held
                     assert behind[0] <= 3 or behind[-1] == 0  # and one of the window's own
-            sound, share_valid = _sound_or_nothing(reader, share * (end - start))
-            assert np.isfinite(sound).all()
+            audio, share_valid = _audio_or_nothing(reader, share * (end - start))
+            assert np.isfinite(audio).all()
             assert 0 <= share_valid <= 1
     if not name.startswith("corrupt"):
         assert outcomes[0] == "frames"
@@ -163,8 +161,8 @@ def test_whatever_the_bytes_a_file_is_read_or_refused(made, name, tmp_path):
         try:
             with open_media(path) as reader:
                 start = rng.random() * min(reader.info.duration_sec, 5.0)
-                sound, share = _sound_or_nothing(reader, start)
-                assert np.isfinite(sound).all()
+                audio, share = _audio_or_nothing(reader, start)
+                assert np.isfinite(audio).all()
                 assert 0 <= share <= 1
                 frames = reader.read_video(start + np.arange(5) / 25, short_side=32)
                 assert len(frames) == 5
@@ -172,7 +170,7 @@ def test_whatever_the_bytes_a_file_is_read_or_refused(made, name, tmp_path):
             assert str(path) in str(error)  # noqa: PT017
 
 
-def _sound_or_nothing(reader, start_sec):
+def _audio_or_nothing(reader, start_sec):
     try:
         return reader.read_audio(start_sec, 1000, RATE)
     except MediaError:

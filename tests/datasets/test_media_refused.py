@@ -15,7 +15,7 @@ def write_stream(path, codec, container, pixels="yuv420p"):
         stream = out.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 120, pixels
         rng = np.random.default_rng(0)
-        texture = rng.integers(0, 40, (120, 160, 3), np.uint8)  # not flat: FFmpeg guesses by size
+        texture = rng.integers(0, 40, (120, 160, 3), np.uint8)  # not flat: FFmpeg decides by size
         for number in range(50):
             frame = av.VideoFrame.from_ndarray(texture + np.uint8(4 * number), format="rgb24")
             out.mux(stream.encode(frame))

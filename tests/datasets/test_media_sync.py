@@ -55,7 +55,7 @@ def _rate_2997(path):
     return _write(path, video._replace(fps=29), AUDIO._replace(click_sec=EVENT_FRAME / 29))
 
 
-MAKERS = {
+WRITERS = {
     "plain.mp4": _write,
     "plain.mkv": _write,
     "plain.mov": _write,
@@ -71,9 +71,9 @@ MAKERS = {
 }
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", WRITERS)
 def test_click_and_flash_are_simultaneous(tmp_path, name):
-    path = MAKERS[name](tmp_path / name)
+    path = WRITERS[name](tmp_path / name)
     flash, click = find_flash(path), find_click(path)
     assert abs(flash - click) < 0.010
     if name not in ("cut.mp4", "plain.ts", "fps29.mp4"):
@@ -89,8 +89,8 @@ def test_avi_has_no_timestamps_and_may_be_two_frames_late(tmp_path):
 def test_a_late_track_starts_late_on_the_files_clock(tmp_path):
     with open_media(_late_audio(tmp_path / "late.mp4")) as reader:
         assert reader.info.audio_start_sec == pytest.approx(0.5, abs=0.03)
-        sound, share = reader.read_audio(0.0, RATE // 4, RATE)
-        assert not sound.any()
+        audio, share = reader.read_audio(0.0, RATE // 4, RATE)
+        assert not audio.any()
         assert share == 0
     with open_media(_late_video(tmp_path / "late.mkv")) as reader:
         assert reader.video_extent_sec[0] == pytest.approx(25 / 30, abs=0.03)

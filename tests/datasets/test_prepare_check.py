@@ -201,7 +201,7 @@ def test_the_table(tmp_path, folder, inspected):
         "1", "128", "96", "40",
     )  # fmt: skip
     assert (good["video_codec"], good["audio_codec"], good["channels"]) == ("h264", "aac", "2")
-    assert float(good["sound_offset_sec"]) == pytest.approx(0, abs=0.01)
+    assert float(good["audio_offset_sec"]) == pytest.approx(0, abs=0.01)
     assert (bad["usable"], bad["width"], bad["silent_share"]) == ("0", "", "")
     assert "not a media file" in bad["errors"]
     assert "audio ends" in good["notes"]

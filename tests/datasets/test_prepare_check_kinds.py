@@ -42,18 +42,18 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("kinds") / "videos"
     clips = root / "training" / "clips"
     clips.mkdir(parents=True)
-    sound = Audio(seconds=SECONDS)
+    audio = Audio(seconds=SECONDS)
     for name, *tracks in [
         ("h264_b.avi", video(options=X264), Audio("libmp3lame", seconds=SECONDS, options={})),
         ("mpeg4_b.avi", video("mpeg4", options=B)),
         ("mpeg2_b.avi", video("mpeg2video", options=B)),
         ("mpeg2_b.mpg", video("mpeg2video", options=B)),
-        ("h264.ts", video(), sound),
-        ("h264.mkv", video(), sound),
+        ("h264.ts", video(), audio),
+        ("h264.mkv", video(), audio),
         ("vp9.webm", video("libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime"})),
         ("palette.mov", video("qtrle", "rgb24", {"g": "12"})),
         ("palette.gif", video("gif", "rgb8", {})),
-        ("estimated.aac", sound),
+        ("estimated.aac", audio),
         ("estimated.mp3", Audio("libmp3lame", seconds=SECONDS, options={})),
     ]:
         write_media(clips / name, *tracks)
@@ -61,14 +61,14 @@ def folder(tmp_path_factory):
     write_many_channels(clips / "packed.wav", "pcm_s16le", "22.2", SECONDS)
     false_keyframes = write_media(clips / "false_keyframes.mp4", video("mpeg4", options=B))
     false_keyframes.write_bytes(false_keyframes.read_bytes().replace(b"stss", b"free"))
-    write_media(clips / "beside.mp4", video(), sound)
-    write_media(clips / "beside.wav", Audio("pcm_s16le", seconds=SECONDS, options={}))
+    write_media(clips / "twin.mp4", video(), audio)
+    write_media(clips / "twin.wav", Audio("pcm_s16le", seconds=SECONDS, options={}))
     write_media(clips / "stream.h264", video())
     cv2.imwrite(str(clips / "still.jpg"), np.zeros((48, 64, 3), np.uint8))
-    parts = [write_media(root.parent / f"{n}.ts", video(), sound) for n in range(2)]
+    parts = [write_media(root.parent / f"{n}.ts", video(), audio) for n in range(2)]
     (clips / "joined.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     (root / "training" / ".ipynb_checkpoints").mkdir()
-    shutil.copy(clips / "beside.mp4", root / "training" / ".ipynb_checkpoints" / "beside.mp4")
+    shutil.copy(clips / "twin.mp4", root / "training" / ".ipynb_checkpoints" / "twin.mp4")
     return root
 
 
@@ -89,9 +89,9 @@ def test_everything_is_looked_at_once(folder, reports):
 
 def test_frames_are_as_many_as_ffmpeg_decodes(folder, reports):
     counted = {
-        name: (report["picture"]["num_frames"], count_frames(folder / "training" / "clips" / name))
+        name: (report["video"]["num_frames"], count_frames(folder / "training" / "clips" / name))
         for name, report in reports.items()
-        if report["picture"] and name not in ("stream.h264", "joined.ts")
+        if report["video"] and name not in ("stream.h264", "joined.ts")
     }
     assert len(counted) == 11
     assert {name: pair for name, pair in counted.items() if pair[0] != pair[1]} == {}
@@ -100,8 +100,8 @@ def test_frames_are_as_many_as_ffmpeg_decodes(folder, reports):
 
 def test_audio_is_as_long_as_ffmpeg_decodes(folder, reports):
     for name, report in reports.items():
-        if report["sound"] and name != "joined.ts":
-            length = report["sound"]["end_sec"] - report["sound"]["start_sec"]
+        if report["audio"] and name != "joined.ts":
+            length = report["audio"]["end_sec"] - report["audio"]["start_sec"]
             expected = count_seconds(folder / "training" / "clips" / name)
             assert length == pytest.approx(expected, abs=0.08), name
 

@@ -41,7 +41,7 @@ def plain(path):
     return write_media(path, VIDEO, AUDIO)
 
 
-def late_sound(path):
+def late_audio(path):
     return write_media(path, VIDEO, Audio(start_sec=0.5, seconds=1.5, click_sec=EVENT_SEC - 0.5))
 
 
@@ -72,7 +72,7 @@ def odd_rate(path):
     ("name", "make"),
     [
         ("plain.mp4", plain),
-        ("late sound.mp4", late_sound),
+        ("late audio.mp4", late_audio),
         ("late video.mp4", late_video),
         ("late video.mkv", late_video),
         ("late file.mkv", late_file),
@@ -92,7 +92,7 @@ def test_flash_and_click_stay_together(tmp_path, name, make):
     assert abs(click - find_click(source)) < 0.010
 
 
-@pytest.mark.parametrize("make", [plain, late_sound, late_video, vfr])
+@pytest.mark.parametrize("make", [plain, late_audio, late_video, vfr])
 def test_tracks_start_and_end_when_they_did(tmp_path, make):
     source = make(tmp_path / "x.mp4")
     before, after = probe_media(source), probe_media(copy_of(source))
@@ -116,14 +116,14 @@ def test_every_frame_keeps_its_instant_and_shows_what_it_showed(tmp_path):
 # What a copy is like
 
 
-def test_size_keyframes_and_sound_are_as_asked(tmp_path):
+def test_size_keyframes_and_audio_are_as_asked(tmp_path):
     source = write_media(tmp_path / "x.mkv", Video(size=(160, 120)), Audio(layout="5.1"))
     report = inspect_media(copy_of(source, QUICK._replace(audio_rate_hz=16000)))
-    picture, sound = report.picture, report.sound
-    assert (picture.codec, picture.width, picture.height) == ("h264", 64, 48)
-    assert picture.num_frames == 60
-    assert picture.keyframe_frames <= 12
-    assert (sound.codec, sound.sample_rate_hz, sound.channels) == ("aac", 16000, 1)
+    video, audio = report.video, report.audio
+    assert (video.codec, video.width, video.height) == ("h264", 64, 48)
+    assert video.num_frames == 60
+    assert video.keyframe_frames <= 12
+    assert (audio.codec, audio.sample_rate_hz, audio.channels) == ("aac", 16000, 1)
 
 
 def test_nothing_is_scaled_up_and_odd_sizes_lose_a_row(tmp_path):
@@ -132,7 +132,7 @@ def test_nothing_is_scaled_up_and_odd_sizes_lose_a_row(tmp_path):
     assert (info.width, info.height) == (64, 48)
 
 
-def test_pictures_come_upright_with_square_pixels_and_true_colors(tmp_path):
+def test_frames_come_upright_with_square_pixels_and_true_colors(tmp_path):
     color = np.full((96, 64, 3), (200, 60, 30), np.uint8)
     video = Video(size=(64, 96), still=color, ticks=range(5), aspect=Fraction(2), rotation=90)
     source = write_media(tmp_path / "x.mp4", video._replace(colors=(1, 1)))
@@ -144,14 +144,14 @@ def test_pictures_come_upright_with_square_pixels_and_true_colors(tmp_path):
     np.testing.assert_allclose(*frames, atol=4)
 
 
-def test_sound_alone_and_pictures_alone(tmp_path):
-    sound = copy_of(write_media(tmp_path / "x.wav", Audio("pcm_s16le", options={})))
-    info = probe_media(sound)
+def test_audio_alone_and_video_alone(tmp_path):
+    audio = copy_of(write_media(tmp_path / "x.wav", Audio("pcm_s16le", options={})))
+    info = probe_media(audio)
     assert (info.has_video, info.has_audio) == (False, True)
     assert info.audio_end_sec == pytest.approx(2.0, abs=0.05)
-    pictures = probe_media(copy_of(write_media(tmp_path / "y.mp4", Video())))
-    assert (pictures.has_video, pictures.has_audio) == (True, False)
-    assert pictures.video_end_sec == pytest.approx(2.0, abs=1e-3)
+    muted = probe_media(copy_of(write_media(tmp_path / "y.mp4", Video())))
+    assert (muted.has_video, muted.has_audio) == (True, False)
+    assert muted.video_end_sec == pytest.approx(2.0, abs=1e-3)
 
 
 def test_one_frame_and_a_slide_show_keep_their_length(tmp_path):
@@ -172,8 +172,8 @@ def test_whole_frames_of_a_damaged_file_are_kept(tmp_path):
     target = tmp_path / "copy.mp4"
     copy = encode_media(source, target, QUICK, no_beat)
     full = inspect_media(target, level="full")
-    assert full.picture.num_frames == copy.num_frames
-    assert full.picture.damaged_frames == 0
+    assert full.video.num_frames == copy.num_frames
+    assert full.video.damaged_frames == 0
     assert copy.num_frames + copy.num_damaged <= 61
 
 
@@ -187,7 +187,7 @@ def test_a_file_that_is_cut_short_ends_where_it_is_cut(tmp_path):
     assert copy.lost_audio_sec == pytest.approx(2.0 - info.audio_end_sec, abs=0.1)
 
 
-def test_a_gap_in_the_sound_stays_a_gap(tmp_path):
+def test_a_gap_in_the_audio_stays_a_gap(tmp_path):
     tail = Audio("pcm_s16le", options={}, start_sec=0.0, click_sec=0.2, seconds=0.5)
     whole = write_media(tmp_path / "a.mkv", Video(), tail._replace(seconds=2.0, click_sec=1.6))
     gapped = tmp_path / "gap.mkv"
@@ -195,8 +195,8 @@ def test_a_gap_in_the_sound_stays_a_gap(tmp_path):
         streams = {s.index: out.add_stream_from_template(s) for s in media.streams}
         for packet in media.demux():
             time = None if packet.pts is None else float(packet.pts * packet.time_base)
-            is_sound = packet.stream.type == "audio"
-            if time is None or (is_sound and 0.5 < time < 1.2):
+            is_audio = packet.stream.type == "audio"
+            if time is None or (is_audio and 0.5 < time < 1.2):
                 continue
             packet.stream = streams[packet.stream.index]
             out.mux(packet)
@@ -206,7 +206,7 @@ def test_a_gap_in_the_sound_stays_a_gap(tmp_path):
         assert not reader.read_audio(0.65, 24000 // 2, 24000)[0].any()
 
 
-def test_sound_that_cannot_be_decoded_at_all_is_an_error(tmp_path, monkeypatch):
+def test_audio_that_cannot_be_decoded_at_all_is_an_error(tmp_path, monkeypatch):
     source = plain(tmp_path / "x.mp4")
 
     def fail(self, *_):
@@ -240,7 +240,7 @@ def test_a_disk_that_is_full_leaves_the_old_copy(tmp_path, monkeypatch):
     encode_media(source, target, QUICK, no_beat)
     before = target.read_bytes()
 
-    def full(pictures, sounds, file, *rest):
+    def full(frames, audio, file, *rest):
         file.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -255,8 +255,8 @@ def test_a_copy_that_is_not_whole_does_not_count(tmp_path, monkeypatch):
     source = plain(tmp_path / "x.mp4")
     write = prepare_encode._write
 
-    def cut(pictures, sounds, file, *rest):
-        result = write(pictures, sounds, file, *rest)
+    def cut(frames, audio, file, *rest):
+        result = write(frames, audio, file, *rest)
         file.write_bytes(file.read_bytes()[: file.stat().st_size * 6 // 10])
         return result
 

@@ -16,7 +16,7 @@ from slowfast.datasets.prepare.settings import IndexSettings
 ALL_TRAIN = IndexSettings(val_fraction=0, test_fraction=0)
 
 
-def picture(seconds=10.0):
+def video(seconds=10.0):
     return VideoFacts(
         codec="h264", width=64, height=48, fps=30.0, rotation=0, pixel_aspect=1.0, start_sec=0.0,
         end_sec=seconds, num_tracks=1,
@@ -24,14 +24,14 @@ def picture(seconds=10.0):
 
 
 def report(path, *codes, seconds=10.0, has_audio=True):
-    sound = AudioFacts(
+    audio = AudioFacts(
         codec="aac", sample_rate_hz=24000, channels=1, start_sec=0.0, end_sec=seconds, num_tracks=1
     )
     return MediaReport(
         path=str(path),
         level="sample",
-        picture=picture(seconds),
-        sound=sound if has_audio else None,
+        video=video(seconds),
+        audio=audio if has_audio else None,
         problems=tuple(problem(code) for code in codes),
     )
 
@@ -63,7 +63,7 @@ def test_class_folders_are_labels_in_the_order_of_their_names(tmp_path):
     }
 
 
-def test_files_beside_folders_have_no_labels(tmp_path):
+def test_files_next_to_folders_have_no_labels(tmp_path):
     index = make_index(tmp_path, reports_of(tmp_path, "a/1.mp4", "2.mp4"), [], ALL_TRAIN)
     assert index.class_names == []
     assert {label for _, label in index.rows["train"]} == {-1}
@@ -100,16 +100,16 @@ def test_splits_further_down_are_refused(tmp_path):
         make_index(tmp_path, reports_of(tmp_path, *there), [], IndexSettings())
 
 
-def test_audio_beside_videos_is_left_out(tmp_path):
-    audio = dataclasses.replace(report(tmp_path / "a/1.wav"), picture=None)
+def test_audio_next_to_videos_is_left_out(tmp_path):
+    audio = dataclasses.replace(report(tmp_path / "a/1.wav"), video=None)
     index = make_index(tmp_path, [report(tmp_path / "a/1.mp4"), audio], [], ALL_TRAIN)
     assert paths(index, "train") == [str(tmp_path / "a/1.mp4")]
     assert index.left_out == {"audio-only, among videos": [audio.path]}
-    long_and_heard = ALL_TRAIN._replace(min_sec=9.0, require_sound=True)
+    long_and_heard = ALL_TRAIN._replace(min_sec=9.0, require_audio=True)
     assert paths(make_index(tmp_path, [audio], [], long_and_heard), "train") == [audio.path]
 
 
-def test_each_class_is_drawn_by_its_share(tmp_path):
+def test_each_class_is_sampled_by_its_share(tmp_path):
     settings = IndexSettings(val_fraction=0.2, test_fraction=0.1)
     index = make_index(tmp_path, classes(tmp_path, 20), [], settings)
     for label in range(3):
@@ -165,14 +165,14 @@ def test_what_is_left_out_and_why(tmp_path):
     files = [
         report(tmp_path / "good.mp4", "offset", "damaged"),
         report(tmp_path / "bad.mp4", "undecodable"),
-        report(tmp_path / "mute.mp4", "no_sound", has_audio=False),
+        report(tmp_path / "mute.mp4", "no_audio", has_audio=False),
         report(tmp_path / "silent.mp4", "silent"),
         report(tmp_path / "short.mp4", seconds=0.5),
         report(tmp_path / "line\nbreak.mp4"),
     ]
     lenient = make_index(tmp_path, files, [], ALL_TRAIN)
     assert len(lenient.rows["train"]) == 4
-    strict = ALL_TRAIN._replace(require_sound=True, min_sec=1.0)
+    strict = ALL_TRAIN._replace(require_audio=True, min_sec=1.0)
     index = make_index(tmp_path, files, [], strict)
     assert paths(index, "train") == [str(tmp_path / "good.mp4")]
     assert {reason: len(found) for reason, found in index.left_out.items()} == {

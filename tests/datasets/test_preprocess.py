@@ -133,7 +133,7 @@ def test_masks_come_after_the_normalization_and_differ_between_clips():
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(2, 100), torch.zeros(2, 1, 100, dtype=torch.int16)])
-def test_what_is_not_a_batch_of_sounds_is_refused(bad):
+def test_what_is_not_a_batch_of_audio_is_refused(bad):
     with pytest.raises(ValueError, match=r"audio: got .*; expected float \(B, A, N\)"):
         AudioPreprocess(LogMelSpectrogram())(bad)
 
@@ -202,7 +202,7 @@ def test_absent_entries_stay_absent(cfg):
     assert set(prepare({"audio": batch["audio"]})) == {"audio"}
 
 
-def test_sound_is_left_alone_when_it_is_off(cfg):
+def test_audio_is_left_alone_when_it_is_off(cfg):
     cfg.AUDIO.ENABLE = False
     batch = make_batch()
     assert torch.equal(build_preprocess(cfg, train=True)(batch)["audio"], batch["audio"])

@@ -130,7 +130,7 @@ def test_wrong_labels_and_empty_tars(root):
         load_manifest(root, "train")
 
 
-def test_folders_of_videos_with_a_tar_beside_them_stay_folders(root):
+def test_folders_of_videos_with_a_tar_next_to_them_stay_folders(root):
     touch(root / "train" / "jump" / "1.mp4")
     touch(root / "test" / "jump" / "2.mp4")
     write_tar(root / "backup.tar", [("x.mp4", b"1")])

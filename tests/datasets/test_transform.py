@@ -71,30 +71,30 @@ def test_the_same_generator_gives_the_same_pixels(pretrain_cfg):
 
 def test_rates_of_flip_jitter_gray_and_blur(pretrain_cfg):
     transform, rng = build_train_transform(pretrain_cfg), np.random.default_rng(0)
-    draws = [transform.sample(36, 48, rng) for _ in range(4000)]
+    sampled = [transform.sample(36, 48, rng) for _ in range(4000)]
     rates = {
-        "flip": (np.mean([d.flip for d in draws]), 0.5),
-        "color": (np.mean([d.color is not None for d in draws]), 1 - 0.2 * 0.8),
-        "blur": (np.mean([d.blur_sigma > 0 for d in draws]), 0.5),
+        "flip": (np.mean([d.flip for d in sampled]), 0.5),
+        "color": (np.mean([d.color is not None for d in sampled]), 1 - 0.2 * 0.8),
+        "blur": (np.mean([d.blur_sigma > 0 for d in sampled]), 0.5),
     }
     for name, (seen, expected) in rates.items():
         assert abs(seen - expected) < 4 * (expected * (1 - expected) / 4000) ** 0.5, name
-    assert max(d.blur_sigma for d in draws) <= 2.0
+    assert max(d.blur_sigma for d in sampled) <= 2.0
 
 
 def test_the_supervised_pipeline_only_crops_and_flips(cfg):
     transform = build_train_transform(cfg)
     assert isinstance(transform.crop, ShortSideCrop)
     rng = np.random.default_rng(0)
-    draws = [transform.sample(36, 48, rng) for _ in range(50)]
-    assert all(d.color is None and d.blur_sigma == 0 for d in draws)
-    assert {d.flip for d in draws} == {True, False}
+    sampled = [transform.sample(36, 48, rng) for _ in range(50)]
+    assert all(d.color is None and d.blur_sigma == 0 for d in sampled)
+    assert {d.flip for d in sampled} == {True, False}
     cfg.DATA.RANDOM_FLIP, cfg.DATA.INV_UNIFORM_SAMPLE = False, True
     assert not any(build_train_transform(cfg).sample(36, 48, rng).flip for _ in range(50))
     assert build_train_transform(cfg).crop.inverse
 
 
-def test_the_supervised_pipeline_shows_the_box_that_was_drawn(cfg):
+def test_the_supervised_pipeline_shows_the_box_that_was_sampled(cfg):
     cfg.DATA.RANDOM_FLIP = False
     transform, frames = build_train_transform(cfg), make_frames(36, 48)
     box = transform.sample(36, 48, np.random.default_rng(3)).box
@@ -264,7 +264,7 @@ def test_empty_scales_are_reported_once(cfg):
     assert [problem.key for problem in check_views(cfg)] == ["DATA.TRAIN_JITTER_SCALES"]
 
 
-def test_blur_without_colour_jitter_is_reported(pretrain_cfg):
+def test_blur_without_color_jitter_is_reported(pretrain_cfg):
     pretrain_cfg.DATA.SSL_COLOR_JITTER = False
     (problem,) = check_views(pretrain_cfg)
     assert str(problem) == (

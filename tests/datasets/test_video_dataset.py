@@ -139,7 +139,7 @@ def test_a_few_videos_of_each_class_to_train_on_and_all_in_the_gallery(cfg):
     assert re.fullmatch(r"demo-[0-9a-f]{12}", gallery.manifest.version)
 
 
-def test_shifted_sound_is_that_of_a_later_instant_and_nothing_else_changes(cfg):
+def test_shifted_audio_is_that_of_a_later_instant_and_nothing_else_changes(cfg):
     plain = video_folder(cfg, "test")[0, 2]
     trained = video_folder(cfg, "train")[0, 1]
     cfg.defrost()

@@ -71,7 +71,7 @@ def test_classes_in_an_order_of_ones_own(root):
         manifest_from_cfg(data_cfg(root), "train")
 
 
-def test_one_csv_of_all_splits_beside_the_videos(root):
+def test_one_csv_of_all_splits_next_to_the_videos(root):
     write(root.parent / "lists" / "k400.csv", HEADER, *TRAIN, *VAL)
     for name in ("train.csv", "validate.csv"):
         (root / name).unlink()

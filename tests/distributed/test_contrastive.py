@@ -115,13 +115,13 @@ def test_codes(two_ranks, valid):
     torch.testing.assert_close(got, sinkhorn(scores, valid=valid), rtol=1e-10, atol=1e-12)
 
 
-def _draw():
+def _negatives():
     return uniform_negatives(_own(torch.arange(6)), _own(torch.arange(6)), 40, 12)
 
 
 def test_negatives(two_ranks):
     expected = uniform_negatives(torch.arange(6), torch.arange(6), 40, 12)
-    assert torch.equal(torch.cat(two_ranks.run(_draw)), expected)
+    assert torch.equal(torch.cat(two_ranks.run(_negatives)), expected)
 
 
 def _norm(num_splits):

@@ -39,8 +39,8 @@ def test_every_protocol(two_ranks, tmp_path, chunk):
     assert tables[1].num_views.tolist() == [9] * GALLERY
 
 
-def test_sound_alone(two_ranks, tmp_path):
-    words = ("TEST.DATASET", "sounds", "PROBE.FEATURE", "audio", "TEST.NUM_SPATIAL_CROPS", 1)
+def test_audio_alone(two_ranks, tmp_path):
+    words = ("TEST.DATASET", "audio_probes", "PROBE.FEATURE", "audio", "TEST.NUM_SPATIAL_CROPS", 1)
     words += ("TEST.PROTOCOLS", "['classification', 'linear_svm', 'baselines']")
     results, _ = _measure(tmp_path, *words)
     assert two_ranks.run(_results_alone, tmp_path, *words) == [results, results]
@@ -52,7 +52,7 @@ def _results_alone(folder, *words):
 
 def _mistake(folder):
     """Every rank must find it, or the others wait for ever."""
-    cfg = probes_cfg(folder, "TEST.DATASET", "sounds", "TEST.PROTOCOLS", "['knn']")
+    cfg = probes_cfg(folder, "TEST.DATASET", "audio_probes", "TEST.PROTOCOLS", "['knn']")
     with pytest.raises(UserError, match=r"set PROBE[.]FEATURE audio"):
         evaluate(Evaluation(cfg, ProbeModel(), Precision(torch.device("cpu"))), cfg)
 

@@ -22,7 +22,7 @@ def _batch():
     return {
         "video": randn(2 * HALF, 2, 3, 16, 32, 32),
         "audio": randn(2 * HALF, 1, 1, 40, 50),
-        # Unequal numbers of sounds, so that a mean of means would be wrong.
+        # Unequal numbers of samples with audio, so that a mean of means would be wrong.
         "audio_valid": torch.tensor([1, 0, 0, 1, 1, 1]).bool()[:, None],
         "aug_seed": torch.tensor([31, 7, 22, 5, 90, 3]),
     }
@@ -38,16 +38,16 @@ def _model(cfg):
 
 
 def _step(values, rank, world):
-    """Train one step on a share of the batch; return terms, gradients and buffers."""
+    """Train one step on a share of the batch; return losses, gradients and buffers."""
     cfg = small_stica("BN.NORM_TYPE", "sync_batchnorm", *values)
     model = _model(cfg)
     wrapped = DistributedDataParallel(model) if world > 1 else model
     size = 2 * HALF // world
     share = {key: value[rank * size : (rank + 1) * size] for key, value in _batch().items()}
-    terms = LOSS_REGISTRY.get("stica")(cfg)(wrapped(share), share)
-    terms["loss"].backward()
+    losses = LOSS_REGISTRY.get("stica")(cfg)(wrapped(share), share)
+    losses["loss"].backward()
     return (
-        {name: term.detach() for name, term in terms.items()},
+        {name: loss.detach() for name, loss in losses.items()},
         {name: param.grad for name, param in model.named_parameters()},
         {name: buffer for name, buffer in model.named_buffers() if "running" in name},
     )
@@ -65,14 +65,14 @@ def _check_rank(values):
         ["FEATURE_CROP.PER_SAMPLE", False],
         ["AUDIO.ENABLE", False, "MODEL.POOLING", "avg"],
     ],
-    ids=["group", "joint", "one draw", "no audio"],
+    ids=["group", "joint", "one sample", "no audio"],
 )
 def test_two_ranks_are_one_rank_on_the_joined_batch(two_ranks, values):
-    terms, grads, buffers = _step(values, 0, 1)
+    losses, grads, buffers = _step(values, 0, 1)
     ranks = two_ranks.run(_check_rank, values)
-    for name, term in terms.items():
+    for name, loss in losses.items():
         mean = torch.stack([rank[0][name] for rank in ranks]).mean()
-        torch.testing.assert_close(mean, term, rtol=0, atol=1e-6, msg=name)
+        torch.testing.assert_close(mean, loss, rtol=0, atol=1e-6, msg=name)
     for rank in ranks:
         for name, grad in grads.items():
             torch.testing.assert_close(rank[1][name], grad, rtol=0, atol=1e-6, msg=name)

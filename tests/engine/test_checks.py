@@ -56,12 +56,12 @@ def test_values_out_of_range(key, value, expected):
         ("PROBE.FEATURE", "audio", "'audio'"),
     ],
 )
-def test_sound_is_needed(key, value, name):
+def test_audio_is_needed(key, value, name):
     assert problems_of(key, value) == [f"{key}: {name} needs AUDIO.ENABLE True."]
     assert problems_of(key, value, **{"AUDIO.ENABLE": True}) == []
 
 
-def test_alignment_shifts_the_sound_itself():
+def test_alignment_shifts_the_audio_itself():
     words = {"AUDIO.ENABLE": True, "AUDIO.EVAL_OFFSET_SEC": 0.5}
     (wrong,) = problems_of("TEST.PROTOCOLS", ["av_sync"], **words)
     assert wrong.startswith("AUDIO.EVAL_OFFSET_SEC: got 0.5")

@@ -5,7 +5,7 @@ from slowfast.utils.statistics import wilson_interval
 
 
 def results(**metrics):
-    """Make records: name -> (value, count); "few" is a mean over two draws of shares."""
+    """Make records: name -> (value, count); "few" is a mean over two episodes of shares."""
     return {
         "records": [
             {

@@ -28,10 +28,10 @@ def test_every_protocol(results):
         *("top1_acc", "top5_acc", "mean_class_acc", "knn_top1", "knn_top5", "linear_svm_top1"),
         *("class_retrieval_r1", "class_retrieval_r5", "linear_probe_top1", "linear_probe_top5"),
         *("few_shot_1", "few_shot_3", "video_to_audio_r1", "video_to_audio_r5", "av_sync"),
-        *("audio_to_video_r1", "audio_to_video_r5", "baseline_mean_colour"),
+        *("audio_to_video_r1", "audio_to_video_r5", "baseline_mean_color"),
         *("baseline_frame_difference", "baseline_mel_statistics"),
     }
-    for name in ("linear_probe_top1", "few_shot_3", "linear_svm_top1", "baseline_mean_colour"):
+    for name in ("linear_probe_top1", "few_shot_3", "linear_svm_top1", "baseline_mean_color"):
         assert results[name].value > 2 * results[name].result.chance, name
     for name, measured in results.items():
         assert 0 <= measured.value <= 1, name
@@ -45,9 +45,9 @@ def test_the_same_evaluation_again_gives_the_same_numbers(tmp_path, results, wor
     assert measure(probes_cfg(tmp_path, *words)) == results
 
 
-def test_sound_alone(tmp_path):
+def test_audio_alone(tmp_path):
     """A dataset of audio files; the features are averaged over the clips of each."""
-    words = ("TEST.DATASET", "sounds", "PROBE.FEATURE", "audio", "TEST.NUM_SPATIAL_CROPS", 1)
+    words = ("TEST.DATASET", "audio_probes", "PROBE.FEATURE", "audio", "TEST.NUM_SPATIAL_CROPS", 1)
     without = [name for name in PROTOCOLS if name not in ("cross_modal_retrieval", "av_sync")]
     cfg = probes_cfg(tmp_path, *words, "TEST.PROTOCOLS", str(without))
     results = measure(cfg)
@@ -73,11 +73,11 @@ def test_what_was_looked_at(tmp_path, results):
     test, gallery = (build_dataset("probes", cfg, s).manifest.digest() for s in ("test", "gallery"))
     assert results["top1_acc"].manifest == results["av_sync"].manifest == test
     assert results["knn_top1"].manifest == f"{test}+{gallery}"
-    assert results["baseline_mean_colour"].manifest == f"{test}+{gallery}"
+    assert results["baseline_mean_color"].manifest == f"{test}+{gallery}"
     assert {m.views for m in results.values()} == {9}
     assert {m.split for m in results.values()} == {"test"}
     assert results["knn_top1"].uses_model
-    assert not results["baseline_mean_colour"].uses_model
+    assert not results["baseline_mean_color"].uses_model
 
 
 def test_in_training_the_validation_split_stands_for_the_test_split(tmp_path):

@@ -20,7 +20,7 @@ class Table(nn.Module):
         names = {
             "feature": "video",
             "embedding": "video_embedding",
-            "sound": "audio_embedding",
+            "audio": "audio_embedding",
             "hearing": "audio",
             "logits": "logits",
         }
@@ -81,9 +81,9 @@ def test_a_mean_does_not_depend_on_chunks_or_their_order_by_a_bit(chunk_size):
 
 
 def test_embeddings_are_normalized_again_and_silent_clips_do_not_count():
-    loud = chunk(0, [[0.0, 0.0]] * 2, sound=torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
+    loud = chunk(0, [[0.0, 0.0]] * 2, audio=torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
     loud["audio_valid"] = torch.tensor([[True, False]])
-    silent = chunk(1, [[0.0, 0.0]], valid=False, sound=torch.tensor([[[1.0, 0.0]]]))
+    silent = chunk(1, [[0.0, 0.0]], valid=False, audio=torch.tensor([[[1.0, 0.0]]]))
     table = extract(loud, silent)
     assert table.audio_valid.tolist() == [True, False]
     assert table.features["audio_embedding"].tolist() == [[1.0, 0.0], [0.0, 0.0]]
@@ -95,23 +95,23 @@ def test_scores_are_softmaxed_per_view_before_averaging():
     torch.testing.assert_close(table.features["scores"], F.softmax(logits, dim=-1).mean(dim=1))
 
 
-def test_scores_of_sound_count_where_there_is_sound():
-    """A model that gives no picture's features: its logits are the clips', not the views'."""
+def test_scores_of_audio_count_where_there_is_audio():
+    """A model that gives no features of video: its logits are the clips', not the views'."""
     logits = torch.tensor([[[0.0, 10.0], [3.0, 0.0]]])
     valid = torch.tensor([[False, True]])
-    sound = {"hearing": torch.ones(1, 2, 4), "logits": logits}
-    heard = extract({**chunk(0, **sound), "audio_valid": valid})
+    audio = {"hearing": torch.ones(1, 2, 4), "logits": logits}
+    heard = extract({**chunk(0, **audio), "audio_valid": valid})
     torch.testing.assert_close(heard.features["scores"], F.softmax(logits[:, 1], dim=-1))
     assert heard.num_views.tolist() == [2]
-    seen = extract({**chunk(0, [[0.0]] * 2, **sound), "audio_valid": valid})
+    seen = extract({**chunk(0, [[0.0]] * 2, **audio), "audio_valid": valid})
     torch.testing.assert_close(seen.features["scores"], F.softmax(logits, dim=-1).mean(dim=1))
 
 
-def test_similarity_compares_a_view_with_the_sound_of_its_own_clip():
+def test_similarity_compares_a_view_with_the_audio_of_its_own_clip():
     """Two clips of two crops; the second clip has no audio."""
     views = torch.tensor([[[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [0.0, 1.0]]])
-    sounds = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
-    batch = chunk(0, [[0.0]] * 4, embedding=views, sound=sounds)
+    audio = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    batch = chunk(0, [[0.0]] * 4, embedding=views, audio=audio)
     both = extract({**batch, "audio_valid": torch.tensor([[True, True]])})
     assert both.features["similarity"].tolist() == [[pytest.approx((1 + 0.6 + 1 + 1) / 4)]]
     first = extract({**batch, "audio_valid": torch.tensor([[True, False]])})
@@ -119,12 +119,12 @@ def test_similarity_compares_a_view_with_the_sound_of_its_own_clip():
 
 
 def test_views_that_do_not_divide_into_clips():
-    batch = chunk(0, [[0.0]] * 3, embedding=torch.ones(1, 3, 2), sound=torch.ones(1, 2, 2))
+    batch = chunk(0, [[0.0]] * 3, embedding=torch.ones(1, 3, 2), audio=torch.ones(1, 2, 2))
     with pytest.raises(ValueError, match="3 views and 2 audio clips"):
         extract({**batch, "audio_valid": torch.ones(1, 2, dtype=torch.bool)})
 
 
-def test_a_batch_without_sound_or_picture():
+def test_a_batch_without_audio_or_video():
     """Neither audio_valid nor video is needed."""
     batch = chunk(0, hearing=torch.ones(1, 2, 3))
     table = extract({name: value for name, value in batch.items() if "video" not in name})

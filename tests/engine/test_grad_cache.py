@@ -87,12 +87,12 @@ def test_equals_the_ordinary_step(size, chunk):
     ordinary, cached = make(), make()
     batch = batch_of(size)
     outputs = ordinary(batch)
-    terms = criterion(outputs, batch)
-    (3 * terms["loss"]).backward()
-    got, got_terms = in_chunks(cached, batch, chunk)
+    losses = criterion(outputs, batch)
+    (3 * losses["loss"]).backward()
+    got, got_losses = in_chunks(cached, batch, chunk)
     assert max(cached.sizes) == chunk
-    for name, value in terms.items():
-        torch.testing.assert_close(got_terms[name], value, rtol=1e-12, atol=0)
+    for name, value in losses.items():
+        torch.testing.assert_close(got_losses[name], value, rtol=1e-12, atol=0)
     for name, value in gradients(ordinary).items():
         torch.testing.assert_close(gradients(cached)[name], value, rtol=1e-10, atol=1e-14)
     torch.testing.assert_close(got.views, outputs.views, rtol=1e-12, atol=0)

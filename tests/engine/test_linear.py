@@ -96,12 +96,12 @@ def test_of_equal_decays_the_largest_wins():
 def test_validation_finds_the_decay_that_generalizes():
     """Sixty channels of which five tell the class: with little decay the noise is learned too."""
 
-    def draw(per_class, seed):
+    def sample(per_class, seed):
         clear, label = blobs(per_class, 3, 5, spread=1.5, seed=seed)
         noise, _ = blobs(per_class, 3, 55, spread=20.0, seed=seed + 1)
         return torch.cat([clear, noise], dim=1), label
 
-    (features, label), (test, target) = draw(12, 0), draw(100, 2)
+    (features, label), (test, target) = sample(12, 0), sample(100, 2)
     classifier, choice = fit_with_cv(features, label, 3, [1e-6, 1.0], 4)
     weak = fit_logistic_regression(features, label, 3, 1e-6)
     assert choice.best == 1.0

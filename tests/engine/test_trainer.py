@@ -91,13 +91,13 @@ def test_killed_workers_change_neither_losses_nor_weights(tmp_path, number):
     words = ("DATA_LOADER.NUM_WORKERS", 2, "SOLVER.MAX_EPOCH", 60)
     quiet = run(tmp_path / "quiet", *words)
     deaths, over = [], threading.Event()
-    draw = random.Random(int(number))
+    rng = random.Random(int(number))
 
     def kill():
-        while len(deaths) < 20 and not over.wait(draw.uniform(0.05, 0.4)):
+        while len(deaths) < 20 and not over.wait(rng.uniform(0.05, 0.4)):
             workers = multiprocessing.active_children()
             if workers:
-                victim = draw.choice(workers).pid
+                victim = rng.choice(workers).pid
                 os.kill(victim, number)
                 deaths.append(victim)
 

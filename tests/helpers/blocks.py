@@ -5,7 +5,7 @@ import torch
 
 
 def randomize(block):
-    """Draw all weights, in float64 and evaluation mode; return them as arrays by name."""
+    """Sample all weights, in float64 and evaluation mode; return them as arrays by name."""
     torch.manual_seed(1)
     for name, value in block.state_dict().items():
         if value.is_floating_point():

@@ -16,6 +16,6 @@ def make_cfg(words="", section="MODEL", **keys):
 
 
 def make_backbone(cfg):
-    """The video backbone of a configuration, drawn from seed 0."""
+    """The video backbone of a configuration, initialized from seed 0."""
     torch.manual_seed(0)
     return BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)

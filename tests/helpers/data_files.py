@@ -24,7 +24,7 @@ def write(path: Path, *lines: str) -> Path:
 
 
 def data_cfg(root: Path, *words: object):
-    """Make a configuration for a data folder; its OUTPUT_DIR is beside it."""
+    """Make a configuration for a data folder; its OUTPUT_DIR is next to it."""
     cfg = get_cfg()
     cfg.merge_from_list(["DATA.PATH_TO_DATA_DIR", str(root), "AUDIO.ENABLE", "True"])
     cfg.merge_from_list(["OUTPUT_DIR", str(root.parent / "output"), *map(str, words)])

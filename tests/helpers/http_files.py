@@ -14,7 +14,7 @@ class Misbehavior(NamedTuple):
     ``cut_after``: bytes after which a connection is closed. ``statuses``: answers given first, one
     per request, before behaving. ``ignores_range``: always sends the whole file. ``corrupt``:
     number of answers whose first byte is wrong. ``etag``: validator, "" for none. ``range_shift``:
-    how far beside what was asked for a range starts. ``silent_sec``: before each answer.
+    how far off what was requested a range starts. ``silent_sec``: before each answer.
     """
 
     cut_after: int | None = None

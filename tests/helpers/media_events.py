@@ -17,10 +17,10 @@ def find_flash(path):
 
 
 def find_click(path):
-    """Return when the click sounds."""
+    """Return when the click is heard."""
     with open_media(path) as reader:
         count = round(reader.info.audio_end_sec * RATE)
-        sound = np.abs(reader.read_audio(0.0, count, RATE)[0])
-    loud = np.flatnonzero(sound > 0.6 * sound.max())
+        audio = np.abs(reader.read_audio(0.0, count, RATE)[0])
+    loud = np.flatnonzero(audio > 0.6 * audio.max())
     assert loud[-1] - loud[0] < 0.005 * RATE
     return float(loud.mean() / RATE)

@@ -24,7 +24,7 @@ SIZE = (96, 64)
 
 X264 = {"preset": "veryfast", "bf": "3", "g": "20", "sc_threshold": "0"}
 CLEAN_AAC = {"aac_pns": "0"}
-"""Without noise substitution, whose noise is drawn again at every decoding."""
+"""Without noise substitution, whose noise is sampled again at every decoding."""
 
 
 class Video(NamedTuple):
@@ -57,28 +57,28 @@ class Audio(NamedTuple):
 
 
 def numbered_frame(number: int, size: tuple[int, int] = SIZE, *, flash: bool = False) -> np.ndarray:
-    """Draw frame ``number``: uint8 (H, W, 3)."""
+    """Render frame ``number``: uint8 (H, W, 3)."""
     width, height = size
     row, column = np.mgrid[:height, :width]
     moving = 128 + 60 * np.sin((column + 3 * number) / 9) + 40 * np.cos((row - 2 * number) / 7)
-    picture = np.stack([moving, np.roll(moving, 5, 1), 255 - moving], axis=-1).clip(0, 255)
+    frame = np.stack([moving, np.roll(moving, 5, 1), 255 - moving], axis=-1).clip(0, 255)
     if flash:
-        picture[:] = 255
+        frame[:] = 255
     bars = (number >> (np.arange(width) * BITS // width)) & 1
-    picture[: height // 2] = np.where(bars, 215, 40)[None, :, None]
-    return picture.astype(np.uint8)
+    frame[: height // 2] = np.where(bars, 215, 40)[None, :, None]
+    return frame.astype(np.uint8)
 
 
-def read_number(picture: np.ndarray) -> int:
+def read_number(frame: np.ndarray) -> int:
     """Read a frame's number: the inverse of ``numbered_frame``, at any size."""
-    height, width = picture.shape[:2]
-    rows = picture[height // 8 : max(height * 3 // 8, height // 8 + 1)].mean(axis=(0, 2))
+    height, width = frame.shape[:2]
+    rows = frame[height // 8 : max(height * 3 // 8, height // 8 + 1)].mean(axis=(0, 2))
     centers = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
     return int(sum(1 << bit for bit, column in enumerate(centers) if rows[column] > 128))
 
 
-def read_numbers(pictures: np.ndarray) -> list[int]:
-    return [read_number(picture) for picture in pictures]
+def read_numbers(frames: np.ndarray) -> list[int]:
+    return [read_number(frame) for frame in frames]
 
 
 def sweep(seconds: float, rate: int, channels: int, click_sec: float | None = None) -> np.ndarray:
@@ -184,10 +184,10 @@ def _add_track(out: Any, track: Video | Audio) -> Any:
 def _encode_video(out: Any, stream: Any, track: Video) -> None:
     for number, tick in enumerate(track.ticks):
         if track.still is None:
-            picture = numbered_frame(number, track.size, flash=number == track.flash)
+            image = numbered_frame(number, track.size, flash=number == track.flash)
         else:
-            picture = track.still
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            image = track.still
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame.pts = tick
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))

@@ -55,7 +55,7 @@ def _file(video: Video | None, *rest: Video | Audio, **options: object) -> Kind:
     return Kind(lambda path: write_media(path, *tracks, **options), "ok", video, has_audio)
 
 
-def _sound(audio: Audio, **options: object) -> Kind:
+def _audio(audio: Audio, **options: object) -> Kind:
     return _file(None, audio, **options)
 
 
@@ -118,11 +118,11 @@ KINDS: dict[str, Kind] = {
     "anamorphic_sar2.mp4": _file(Video(size=(48, 64), aspect=Fraction(2)), Audio())._replace(
         shown_size=(96, 64)
     ),
-    "audio.flac": _sound(Audio("flac", options={})),
-    "audio.mp3": _sound(MP3),
-    "audio.ogg": _sound(Audio("vorbis", options={})),
-    "audio_10ms.wav": _sound(PCM._replace(seconds=0.01)),
-    "audio_24k_mono.wav": _sound(PCM._replace(rate=24000, layout="mono")),
+    "audio.flac": _audio(Audio("flac", options={})),
+    "audio.mp3": _audio(MP3),
+    "audio.ogg": _audio(Audio("vorbis", options={})),
+    "audio_10ms.wav": _audio(PCM._replace(seconds=0.01)),
+    "audio_24k_mono.wav": _audio(PCM._replace(rate=24000, layout="mono")),
     "audio_5p1.mp4": _file(Video(), Audio(layout="5.1")),
     "audio_8k.mp4": _file(Video(), Audio(rate=8000, layout="mono")),
     "audio_96k.mp4": _file(Video(), Audio(rate=96000)),
@@ -131,18 +131,18 @@ KINDS: dict[str, Kind] = {
     "audio_empty.wav": Kind(
         lambda path: write_media(path, PCM._replace(seconds=0.0)), "error", None
     ),
-    "audio_f32_48k.wav": _sound(Audio("pcm_f32le", 48000, options={})),
+    "audio_f32_48k.wav": _audio(Audio("pcm_f32le", 48000, options={})),
     "audio_flac.mkv": _file(Video(), Audio("flac", options={})),
     "audio_longer_than_video.mp4": _file(Video(ticks=range(23)), Audio()),
     "audio_mono.mp4": _file(Video(), Audio(layout="mono")),
-    "audio_only.m4a": _sound(Audio()),
-    "audio_only_named.mp4": _sound(Audio()),
+    "audio_only.m4a": _audio(Audio()),
+    "audio_only_named.mp4": _audio(Audio()),
     "audio_pcm.mkv": _file(Video(), PCM),
-    "audio_s24.wav": _sound(Audio("pcm_s24le", options={})),
+    "audio_s24.wav": _audio(Audio("pcm_s24le", options={})),
     "audio_shorter_1p5s.mp4": _file(Video(), Audio(seconds=0.75)),
     "audio_starts_late_1s.mp4": _file(Video(), Audio(start_sec=1.0, seconds=1.0)),
-    "audio_u8_8k.wav": _sound(Audio("pcm_u8", 8000, "mono", {})),
-    "audio_with_cover_only.m4a": _sound(Audio(), cover=True, container="mp4"),
+    "audio_u8_8k.wav": _audio(Audio("pcm_u8", 8000, "mono", {})),
+    "audio_with_cover_only.m4a": _audio(Audio(), cover=True, container="mp4"),
     "av1_opus.mp4": _file(Video("libsvtav1", options={"preset": "12", "g": "20"}), OPUS),
     "broken_symlink.mp4": Kind(lambda path: _link(path, "nowhere.mp4"), "error"),
     "corrupt_light.mp4": _damaged(lambda data: _flip(data, 4, 1), "partial"),

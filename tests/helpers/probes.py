@@ -64,16 +64,16 @@ def blob_tables(classes=3, per_class=20, per_test=10, spread=1.0, name="video"):
     """Gaussian classes: a test table and a gallery table, features around a common mean."""
     centers = torch.randn(classes, 8, generator=torch.Generator().manual_seed(99))
 
-    def draw(count, seed):
+    def blobs(count, seed):
         label = torch.arange(classes).repeat_interleave(count)
         noise = torch.randn(len(label), 8, generator=torch.Generator().manual_seed(seed))
         return make_table({name: centers[label] + spread * noise + 5}, label)
 
-    return draw(per_test, 1), draw(per_class, 0)
+    return blobs(per_test, 1), blobs(per_class, 0)
 
 
 class Probes(Dataset):
-    """Brightness and pitch tell the class, loudness follows the picture; one file has no audio.
+    """Brightness and pitch tell the class, loudness follows the video; one file has no audio.
 
     The test split has a class that the gallery lacks, and no count divides evenly.
     """
@@ -99,7 +99,7 @@ class Probes(Dataset):
         read = [self.clip(row, clip, label) for clip in clips]
         return {
             "video": np.concatenate([video for video, _ in read]),
-            "audio": np.stack([sound for _, sound in read]),
+            "audio": np.stack([audio for _, audio in read]),
             "audio_valid": np.full(len(clips), row != 4),
             "label": label,
             "index": row,
@@ -115,12 +115,12 @@ class Probes(Dataset):
         video = (30 + 25 * label + rng.normal(0, 20, shape)).clip(0, 255)
         time = np.arange(RATE // 10) / RATE + clip + self.shift_sec
         envelope = 0.2 + 0.1 * np.sin(7 * time + row)
-        sound = envelope * np.sin(2 * np.pi * 400 * (1 + label) * time)
-        return video.astype(np.uint8), sound.astype(np.float32)
+        audio = envelope * np.sin(2 * np.pi * 400 * (1 + label) * time)
+        return video.astype(np.uint8), audio.astype(np.float32)
 
 
-class Sounds(Probes):
-    """The same without pictures, as a dataset of audio files gives it."""
+class AudioProbes(Probes):
+    """The same without video, as a dataset of audio files gives it."""
 
     def __getitem__(self, key):
         sample = super().__getitem__(key)
@@ -133,11 +133,11 @@ def probes(cfg, split):
     return Probes(cfg, split)
 
 
-def sounds(cfg, split):
-    return Sounds(cfg, split)
+def audio_probes(cfg, split):
+    return AudioProbes(cfg, split)
 
 
-for builder in (probes, sounds):
+for builder in (probes, audio_probes):
     if builder.__name__ not in DATASET_REGISTRY:
         DATASET_REGISTRY.register(builder)
 
@@ -147,7 +147,7 @@ def add_config(cfg):
 
 
 class ProbeModel(nn.Module):
-    """Fixed projections of coarse pictures and spectrograms.
+    """Fixed projections of coarse frames and spectrograms.
 
     Every row is computed on its own, so that its bits do not depend on the batch it comes in.
     """
@@ -159,8 +159,8 @@ class ProbeModel(nn.Module):
             out |= {"video": project(pixels, 16, 0), "video_embedding": project(pixels, 5, 1)}
         if "audio" in batch:
             # The last bits of a spectrogram depend on how many are computed together.
-            bands = (batch["audio"] * 256).round().flatten(2) / 256  # (B, A, F * S)
-            out |= {"audio": project(bands, 12, 2), "audio_embedding": project(bands, 5, 3)}
+            bins = (batch["audio"] * 256).round().flatten(2) / 256  # (B, A, F * S)
+            out |= {"audio": project(bins, 12, 2), "audio_embedding": project(bins, 5, 3)}
         for name in {"video_embedding", "audio_embedding"} & set(out):
             out[name] = F.normalize(out[name], dim=-1)
         out["logits"] = project(out["video" if "video" in batch else "audio"], CLASSES + 1, 4)

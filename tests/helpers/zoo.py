@@ -20,7 +20,7 @@ def read_recorded(family):
 
 
 def make_weight(name, shape, seed):
-    """Draw a weight from its name, its shape and a seed alone."""
+    """Sample a weight from its name, its shape and a seed alone."""
     if name.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))

@@ -59,7 +59,7 @@ def mark_repeated(names):
 
 
 def small(name, output_dir, *words):
-    # A map of one cell cannot be cropped: families of stride 32 need larger frames.
+    # A map of one position cannot be cropped: families of stride 32 need larger frames.
     arch = load(name).cfg.MODEL.ARCH
     size = ["DATA.TRAIN_CROP_SIZE", 32 if arch in STRIDE_16 else 64]
     own = ["DATA.PATH_TO_DATA_DIR", "unused", "OUTPUT_DIR", output_dir]
@@ -113,7 +113,7 @@ def test_it_loads_and_validates(name, tmp_path):
 
 @pytest.mark.parametrize("name", mark_repeated(configs()))
 def test_it_builds_and_trains(name, tmp_path):
-    # The released code crops maps of 4 steps and 7 x 7 cells only.
+    # The released code crops maps of 4 steps and 7 x 7 positions only.
     full = ("DATA.TRAIN_CROP_SIZE", 112, "DATA.NUM_FRAMES", 30)
     words = full if "released" in name else ()
     values = losses_of_two_steps(small(name, tmp_path, *words))

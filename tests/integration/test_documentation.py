@@ -121,10 +121,10 @@ def messages():
 def test_messages_of_the_troubleshooting_page_are_printed():
     known = messages()
     page = read("docs/troubleshooting.md")
-    first_cells = re.findall(r"^(?:\| |\*? ?\**)?`([^`]{20,})`(?! \(from)", page, re.MULTILINE)
-    assert len(first_cells) > 20
+    shown = re.findall(r"^(?:\| |\*? ?\**)?`([^`]{20,})`(?! \(from)", page, re.MULTILINE)
+    assert len(shown) > 20
     unknown = []
-    for message in first_cells:
+    for message in shown:
         told = re.sub(r"^[A-Z_.]+: ", "", message)  # the key is data, and put before it
         pieces = (piece.strip(" .,:;()'") for piece in told.split("..."))
         unknown += [piece for piece in pieces if len(piece) > 12 and piece not in known]

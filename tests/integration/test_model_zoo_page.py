@@ -15,7 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
-def page_maker():
+def renderer():
     spec = importlib.util.spec_from_file_location("model_zoo", DOCS / "model_zoo.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -23,20 +23,20 @@ def page_maker():
     return module
 
 
-def published(page_maker):
-    return [row for module in page_maker.groups() for row in page_maker.rows_of(module)]
+def published(renderer):
+    return [row for module in renderer.groups() for row in renderer.rows_of(module)]
 
 
-def test_the_page_is_up_to_date(page_maker):
-    for path, text in page_maker.pages(is_check=True).items():
+def test_the_page_is_up_to_date(renderer):
+    for path, text in renderer.pages(is_check=True).items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make docs`"
 
 
-def test_every_row_is_on_the_page_and_says_whether_it_was_tried(page_maker):
-    page = page_maker.TARGET.read_text(encoding="utf-8")
+def test_every_row_is_on_the_page_and_says_whether_it_was_tried(renderer):
+    page = renderer.TARGET.read_text(encoding="utf-8")
     lines = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
-    assert set(lines) - {"zoo://"} == {row.name for row in published(page_maker)}
-    for row in published(page_maker):
+    assert set(lines) - {"zoo://"} == {row.name for row in published(renderer)}
+    for row in published(renderer):
         line = lines[row.name]
         assert row.published_hash[:12] in line
         assert (f"projects/stica/weights/{row.name}" if row.is_packaged else row.url) in line
@@ -45,20 +45,20 @@ def test_every_row_is_on_the_page_and_says_whether_it_was_tried(page_maker):
     assert "Rev-MViT" in page.split("## Published, but not listed")[1]
 
 
-def test_the_rows_of_the_framework_and_its_project_are_all_there(page_maker):
-    listed = {row.name for row in published(page_maker)}
+def test_the_rows_of_the_framework_and_its_project_are_all_there(renderer):
+    listed = {row.name for row in published(renderer)}
     assert set(ZOO_REGISTRY.names()) == listed
 
 
-def test_weights_of_our_own_stand_with_their_results(page_maker, tmp_path, monkeypatch):
+def test_weights_of_our_own_stand_with_their_results(renderer, tmp_path, monkeypatch):
     root = make_package(tmp_path, monkeypatch)
     register_package()
-    assert page_maker.own_section([], {}) == ""
+    assert renderer.own_section([], {}) == ""
     for name, facts in (("tiny-a", "metrics: [knn_top1, few_shot_1]\n"), ("tiny-b", "")):
         (root / name).mkdir()
         (root / name / f"{name}.pyth").write_bytes(bytes(20_000))
         (root / name / f"{name}.pyth.sha256").write_text(f"{'ab' * 32}  {name}.pyth\n")
-        (root / name / "row.yaml").write_text(f"data: noise\nlicence: CC0\n{facts}")
+        (root / name / "row.yaml").write_text(f"data: noise\nlicense: CC0\n{facts}")
     records = [
         {"metric": "top1_acc", "value": 0.5, "chance": 0.1, "interval": [0.4, 0.6]},
         {"metric": "knn_top1", "value": 0.25, "chance": 0.1, "interval": [0.125, 0.5]},
@@ -67,7 +67,7 @@ def test_weights_of_our_own_stand_with_their_results(page_maker, tmp_path, monke
     (root / "tiny-a" / "results.json").write_text(json.dumps({"records": records}))
     rows = list(packaged_rows(PACKAGE))
     work = {"parameters": 1_234_567, "multiply_adds": 45_600_000, "frames": 9, "side": 36}
-    page = page_maker.own_section(rows, {page_maker.key_of(row): work for row in rows})
+    page = renderer.own_section(rows, {renderer.key_of(row): work for row in rows})
     first, second = (line for line in page.splitlines() if line.startswith("| `tiny"))
     assert first == (
         "| `tiny-a` | noise | CC0 | 1.23 | 0.046 at 9 x 36² | "
@@ -78,19 +78,19 @@ def test_weights_of_our_own_stand_with_their_results(page_maker, tmp_path, monke
     assert f"--cfg package://{PACKAGE}/NAME/evaluate.yaml" in page
 
 
-def assert_counted_right(page_maker, rows):
-    known = json.loads(page_maker.MEASURED.read_text(encoding="utf-8"))
-    for key, counted in page_maker.measure(rows, {}).items():
+def assert_counted_right(renderer, rows):
+    known = json.loads(renderer.MEASURED.read_text(encoding="utf-8"))
+    for key, counted in renderer.measure(rows, {}).items():
         assert known[key] == counted, key
 
 
-def test_some_counts(page_maker):
+def test_some_counts(renderer):
     names = {"torchvision_r3d_18", "pytorchvideo_slow_8x8_r50", "pyslowfast_x3d_s", "avid_k400"}
-    rows = [row for row in published(page_maker) if row.name in names]
+    rows = [row for row in published(renderer) if row.name in names]
     assert len(rows) == len(names)
-    assert_counted_right(page_maker, rows)
+    assert_counted_right(renderer, rows)
 
 
 @pytest.mark.slow
-def test_all_counts(page_maker):
-    assert_counted_right(page_maker, published(page_maker))
+def test_all_counts(renderer):
+    assert_counted_right(renderer, published(renderer))

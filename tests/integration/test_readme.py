@@ -77,7 +77,7 @@ DEMO_ROWS = {
     "class retrieval, R@1": "class_retrieval_r1",
     "video-to-audio retrieval, R@1": "video_to_audio_r1",
     "audio-to-video retrieval, R@1": "audio_to_video_r1",
-    "baseline: mean color of each frame": "baseline_mean_colour",
+    "baseline: mean color of each frame": "baseline_mean_color",
     "baseline: mean difference between frames": "baseline_frame_difference",
     "baseline: mean and standard deviation of mel bins (audio)": "baseline_mel_statistics",
 }
@@ -91,5 +91,5 @@ def test_the_demo_table_is_what_was_measured():
     for name, before, after, chance in rows:
         measured = results[DEMO_ROWS[name]]
         shown = measured.get("before"), measured.get("after", measured.get("value"))
-        for cell, value in zip((before, after, chance), (*shown, measured["chance"]), strict=True):
-            assert cell.strip() == ("" if value is None else f"{100 * value:.1f} %"), name
+        for text, value in zip((before, after, chance), (*shown, measured["chance"]), strict=True):
+            assert text.strip() == ("" if value is None else f"{100 * value:.1f} %"), name

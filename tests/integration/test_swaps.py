@@ -75,11 +75,11 @@ def _step(cfg, views=1):
     torch.manual_seed(0)
     model, batch = build_model(cfg).train(), _batch(cfg, views)
     outputs = model(batch)
-    terms = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)(outputs, batch)
-    terms["loss"].backward()
-    assert 0 < terms["loss"].item() < 20
+    losses = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)(outputs, batch)
+    losses["loss"].backward()
+    assert 0 < losses["loss"].item() < 20
     assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    return model, outputs, terms
+    return model, outputs, losses
 
 
 @pytest.mark.parametrize("crops", ["none", "feature_crop"])
@@ -87,7 +87,7 @@ def _step(cfg, views=1):
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_pooling_and_crops_by_keys_alone(family, pooling, crops):
     cfg = _config(family, "MODEL.POOLING", pooling, "MODEL.FEATURE_AUG", crops)
-    model, outputs, terms = _step(cfg)
+    model, outputs, losses = _step(cfg)
     assert outputs.logits.shape == (2, 1, 5)
     # The pooling is where the project's layers are, and nowhere else.
     project = [n for n, _ in model.named_parameters() if "attention" in n]
@@ -97,7 +97,7 @@ def test_pooling_and_crops_by_keys_alone(family, pooling, crops):
         assert outputs.crop_logits is None
         return
     assert outputs.crop_logits.shape == (9, 2, 1, 5)
-    torch.testing.assert_close(terms["loss"], (terms["loss_full"] + terms["loss_crops"]) / 2)
+    torch.testing.assert_close(losses["loss"], (losses["loss_full"] + losses["loss_crops"]) / 2)
     assert model.eval()(_batch(cfg)).crop_logits is None
 
 

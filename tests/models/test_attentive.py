@@ -20,11 +20,11 @@ def _pooling(dim=8, heads=2):
     return pooling
 
 
-def _plain(pooling, cells):
-    """One row, head by head and cell by cell."""
-    dim = cells.shape[1]
+def _plain(pooling, tokens):
+    """One row, head by head and position by position."""
+    dim = tokens.shape[1]
     size = dim // pooling.num_heads
-    normed = F.layer_norm(cells, (dim,), pooling.norm_tokens.weight, pooling.norm_tokens.bias)
+    normed = F.layer_norm(tokens, (dim,), pooling.norm_tokens.weight, pooling.norm_tokens.bias)
     query = pooling.to_query(pooling.query)
     key, value = pooling.to_key(normed), pooling.to_value(normed)
     parts = []
@@ -64,12 +64,14 @@ def test_gradient_reaches_every_parameter():
     assert pooling.query.grad.abs().sum() > 0
 
 
-def test_cells_keep_their_time_step_and_average_to_the_steps_tokens():
+def test_spatial_positions_keep_their_time_step_and_average_to_the_steps_tokens():
     maps = torch.randn(2, 3, 4, 2, 5)
-    cells = spatiotemporal_tokens(maps)
-    assert cells.values.shape == (2, 40, 3)
-    assert cells.positions[0].tolist() == [t for t in range(4) for _ in range(10)]
-    means = torch.stack([cells.values[:, cells.positions[0] == t].mean(dim=1) for t in range(4)], 1)
+    tokens = spatiotemporal_tokens(maps)
+    assert tokens.values.shape == (2, 40, 3)
+    assert tokens.positions[0].tolist() == [t for t in range(4) for _ in range(10)]
+    means = torch.stack(
+        [tokens.values[:, tokens.positions[0] == t].mean(dim=1) for t in range(4)], 1
+    )
     torch.testing.assert_close(means, temporal_tokens(maps).values)
 
 

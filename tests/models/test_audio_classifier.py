@@ -33,7 +33,7 @@ def test_clips_are_classified_one_by_one():
     torch.testing.assert_close(logits[1:, 2:], one)
 
 
-def test_embeds_sound_averaged_over_bands_and_time():
+def test_embeds_audio_averaged_over_bins_and_time():
     model = _model().eval()
     batch = _batch()
     out = model.embed(batch)
@@ -43,7 +43,7 @@ def test_embeds_sound_averaged_over_bands_and_time():
 
 
 @pytest.mark.parametrize("pooling", ["avg", "attentive"])
-def test_poolings_work_on_sound(pooling):
+def test_poolings_work_on_audio(pooling):
     model = _model(POOLING=pooling, ATTENTIVE_HEADS=4, FREEZE_BACKBONE=True).train()
     model(_batch()).logits.square().sum().backward()
     assert all(p.grad is None for p in model.backbone.parameters())
@@ -57,7 +57,7 @@ def test_time_is_time_for_the_pooling():
     assert maps.shape == (6, 32, raw.shape[3], raw.shape[2], 1)
 
 
-def test_takes_the_sound_branch_of_an_audio_visual_model():
+def test_takes_the_audio_branch_of_an_audio_visual_model():
     model, other = _model(), _model()
     source = {
         f"audio_{k}": v + 1 for k, v in other.state_dict().items() if k.startswith("backbone")
@@ -76,6 +76,6 @@ def test_takes_its_own_weights_as_they_are():
     assert AudioClassifier.adapt_state(state).keys() == state.keys()
 
 
-def test_needs_sound():
+def test_needs_audio():
     with pytest.raises(UserError, match=r"AUDIO.ENABLE: MODEL.MODEL_NAME AudioClassifier needs"):
         load_config(None, ["MODEL.MODEL_NAME", "AudioClassifier", "MODEL.ARCH", "r3d_18"])

@@ -39,7 +39,7 @@ def test_a_map_of_any_size(positions, size, grid):
     assert model.pos_embed.requires_grad == (positions == "learned")
 
 
-def test_the_grid_is_that_of_the_sound_of_training():
+def test_the_grid_is_that_of_the_audio_of_training():
     cfg = _cfg()
     assert audio_vit(cfg).grid == (5, 7)  # 80 bins; 1 s in hops of 10 ms: 99 steps
     cfg.AUDIO.CLIP_SEC, cfg.AUDIO.NUM_MEL = 2.0, 40
@@ -48,21 +48,21 @@ def test_the_grid_is_that_of_the_sound_of_training():
 
 def test_overlapping_patches_cover_the_whole_spectrogram():
     model = _build(PATCH_KERNEL=[16, 16], PATCH_STRIDE=[10, 10])
-    sound = torch.zeros(1, 1, 80, 99)
+    audio = torch.zeros(1, 1, 80, 99)
     with torch.no_grad():
-        silent = model(sound).maps[0]
+        silent = model(audio).maps[0]
         assert silent.shape[2:] == (8, 10)
-        for cell in ((0, 0), (79, 98)):
-            sound.zero_()[(0, 0, *cell)] = 5
-            assert not torch.allclose(model(sound).maps[0], silent)
+        for at in ((0, 0), (79, 98)):
+            audio.zero_()[(0, 0, *at)] = 5
+            assert not torch.allclose(model(audio).maps[0], silent)
 
 
 def test_order_in_time_matters():
     model = _build()
-    sound = torch.randn(1, 1, 80, 96)
+    audio = torch.randn(1, 1, 80, 96)
     with torch.no_grad():
-        forward = model(sound).maps[0]
-        swapped = model(torch.cat([sound[..., 48:], sound[..., :48]], dim=3)).maps[0]
+        forward = model(audio).maps[0]
+        swapped = model(torch.cat([audio[..., 48:], audio[..., :48]], dim=3)).maps[0]
     back = torch.cat([swapped[..., 3:], swapped[..., :3]], dim=3)
     assert not torch.allclose(forward, back, atol=1e-4)
 
@@ -74,15 +74,15 @@ def test_weights_for_a_longer_clip_are_fitted():
     state = long.state_dict()
     state["pos_embed"] = short.adapt_tensor("pos_embed", long.pos_embed, short.pos_embed)
     short.load_state_dict(state)
-    sound = torch.randn(1, 1, 80, 99)
+    audio = torch.randn(1, 1, 80, 99)
     with torch.no_grad():
-        torch.testing.assert_close(short(sound).maps[0], long(sound).maps[0])
+        torch.testing.assert_close(short(audio).maps[0], long(audio).maps[0])
     assert short.adapt_tensor("norm.weight", torch.ones(3), torch.ones(4)) is None
     assert short.adapt_tensor("pos_embed", torch.ones(1, 13, 16), short.pos_embed) is None
 
 
 @pytest.mark.parametrize("pooling", ["native", "avg"])
-def test_a_classifier_of_sound_learns_all_of_it(pooling):
+def test_a_classifier_of_audio_learns_all_of_it(pooling):
     cfg = _cfg(DROPPATH_RATE=0.1)
     cfg.MODEL.POOLING, cfg.MODEL.NUM_CLASSES = pooling, 5
     torch.manual_seed(0)

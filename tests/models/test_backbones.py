@@ -10,7 +10,7 @@ MVIT = (
     *("MVIT.POOL_Q_STRIDE", [[1, 1, 2, 2]], "MVIT.POOL_KV_STRIDE_ADAPTIVE", [1, 4, 4]),
     *("MVIT.REL_POS_SPATIAL", True, "MVIT.REL_POS_TEMPORAL", True, "MVIT.DROPPATH_RATE", 0.5),
 )
-# Strides in time and space: a started block of frames or pixels is a step or cell of its own.
+# Strides in time and space: a started block of frames or pixels is a step or position of its own.
 STRIDES = {
     **{"mc3_18": (1, 16), "r2plus1d_18": (8, 16), "r3d_18": (8, 16), "x3d": (1, 32)},
     **{"c2d_nopool": (1, 32), "slow": (1, 32), "csn": (8, 32), "r2plus1d": (4, 32)},
@@ -35,11 +35,13 @@ def test_maps_have_the_documented_size(arch, size):
         backbone = build(arch).eval()
         out = backbone(torch.empty(1, 3, *size))
     in_time, in_space = STRIDES.get(arch, (2, 32))
-    steps, *cells = (-(-n // s) for n, s in zip(size, (in_time, in_space, in_space), strict=True))
+    steps, *in_frame = (
+        -(-n // s) for n, s in zip(size, (in_time, in_space, in_space), strict=True)
+    )
     if arch in ("c2d", "i3d"):  # pool whole pairs of frames
         steps = max(1, size[0] // 2)
     assert out.summary is None
-    assert [tuple(m.shape) for m in out.maps] == [(1, *backbone.out_channels, steps, *cells)]
+    assert [tuple(m.shape) for m in out.maps] == [(1, *backbone.out_channels, steps, *in_frame)]
 
 
 @pytest.mark.parametrize("arch", RECOMPUTED)

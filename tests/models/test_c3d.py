@@ -28,12 +28,12 @@ def _build(**kwargs):
 
 
 def _plain_pool(x, kernel):
-    """Max pooling that takes the rest of an odd size as a cell of its own."""
+    """Max pooling that takes the rest of an odd size as a position of its own."""
     size = [-(-n // k) for n, k in zip(x.shape[2:], kernel, strict=True)]
     out = np.empty((*x.shape[:2], *size))
-    for cell in np.ndindex(*size):
-        where = tuple(slice(c * k, (c + 1) * k) for c, k in zip(cell, kernel, strict=True))
-        out[(..., *cell)] = x[(slice(None), slice(None), *where)].max(axis=(2, 3, 4))
+    for at in np.ndindex(*size):
+        where = tuple(slice(c * k, (c + 1) * k) for c, k in zip(at, kernel, strict=True))
+        out[(..., *at)] = x[(slice(None), slice(None), *where)].max(axis=(2, 3, 4))
     return out
 
 
@@ -97,9 +97,9 @@ def test_equals_plain_loops():
         out = backbone(x)
     assert out.maps[0].shape == (2, 16, 2, 7, 3)
     np.testing.assert_allclose(out.maps[0].numpy(), expected, rtol=1e-9, atol=1e-12)
-    cells = _plain_pool(expected, (2, 2, 2))  # (2, 16, 1, 4, 2)
+    pooled = _plain_pool(expected, (2, 2, 2))  # (2, 16, 1, 4, 2)
     summary = out.summary.numpy().reshape(2, 16, 4, 4)
-    np.testing.assert_allclose(summary[..., ::2], cells[:, :, 0], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(summary[..., ::2], pooled[:, :, 0], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(16, 112, 112), (1, 16, 16), (9, 40, 171), (32, 64, 64)])
@@ -118,8 +118,8 @@ def test_a_crop_fills_the_grid():
     """What a map is that is the same everywhere, its average says as well."""
     pooling = GridPooling(3)
     maps = torch.randn(2, 3, 1, 1, 1).expand(2, 3, 2, 7, 7)
-    cells = nn.functional.adaptive_max_pool3d(maps, (1, 4, 4)).flatten(1)
-    torch.testing.assert_close(pooling(temporal_tokens(maps)), cells, rtol=1e-6, atol=1e-6)
+    pooled = nn.functional.adaptive_max_pool3d(maps, (1, 4, 4)).flatten(1)
+    torch.testing.assert_close(pooling(temporal_tokens(maps)), pooled, rtol=1e-6, atol=1e-6)
 
 
 def test_head_is_three_linear_layers():

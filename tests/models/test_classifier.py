@@ -40,10 +40,10 @@ class _FirstAndLastStep(nn.Module):
             return Tokens(values, masks, torch.zeros(masks.shape, dtype=torch.int64))
 
         ends = [stack([tokens(m, slice(0, 1)), tokens(m, slice(-1, None))]) for m in maps]
-        whole = [stack([tokens(m, slice(None))]) for m in maps]
+        full = [stack([tokens(m, slice(None))]) for m in maps]
         return [
             CropGroup(("first", "last"), ends, sample.repeat(2)),
-            CropGroup(("whole",), whole, sample),
+            CropGroup(("full",), full, sample),
         ]
 
 

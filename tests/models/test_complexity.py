@@ -59,13 +59,13 @@ def test_attention_counts(monkeypatch):
     assert count_complexity(load(None)).multiply_adds == 2 * 2 * tokens * tokens * channels
 
 
-def test_a_model_that_hears_is_counted_with_its_sound():
+def test_a_model_that_hears_is_counted_with_its_audio():
     cfg = load("StiCA/R2plus1D_pretrain.yaml", "RESNET.WIDTH_PER_GROUP", 8, "AUDIO.WIDTH", 8)
     louder = load("StiCA/R2plus1D_pretrain.yaml", "RESNET.WIDTH_PER_GROUP", 8, "AUDIO.WIDTH", 16)
     assert count_complexity(louder).multiply_adds > count_complexity(cfg).multiply_adds
 
 
-def test_counting_draws_no_random_number():
+def test_counting_uses_no_random_number():
     cfg = load("Kinetics/torchvision/R3D_18.yaml", "RESNET.WIDTH_PER_GROUP", 8)
     torch.manual_seed(3)
     plain = build_model(cfg).state_dict()

@@ -13,7 +13,7 @@ def test_a_sample_is_dropped_as_a_whole_and_the_mean_is_kept():
     assert abs(out.mean().item() - 1) < 0.02
 
 
-def test_evaluation_and_rate_zero_change_and_draw_nothing():
+def test_evaluation_and_rate_zero_change_and_sample_nothing():
     x = torch.randn(4, 3)
     state = torch.get_rng_state()
     assert DropPath(0.9).eval()(x) is x

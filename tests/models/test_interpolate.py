@@ -7,10 +7,10 @@ from slowfast.models.interpolate import resize_axis, resize_positions, square_gr
 
 
 def ramp(*grid):
-    """A table whose channels are the cells' coordinates in [0, 1], at their centers."""
+    """A table whose channels are the coordinates of the positions in [0, 1], at their centers."""
     axes = [(torch.arange(n) + 0.5) / n for n in grid]
-    cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
-    return cells.reshape(1, -1, len(grid))
+    centers = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+    return centers.reshape(1, -1, len(grid))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ KINDS = {
     "separable": ("MVIT.SEP_POS_EMBED", True),
     "sincos": ("MVIT.USE_FIXED_SINCOS_POS", True),
     "relative": RELATIVE,
-    "pictures": ("MVIT.PATCH_2D", True, "MVIT.PATCH_KERNEL", [8, 8], "MVIT.PATCH_STRIDE", [8, 8]),
+    "images": ("MVIT.PATCH_2D", True, "MVIT.PATCH_KERNEL", [8, 8], "MVIT.PATCH_STRIDE", [8, 8]),
 }
 
 
@@ -76,13 +76,13 @@ def test_a_clip_smaller_than_a_patch_is_an_error():
 
 
 def test_every_frame_of_flat_patches_is_embedded_for_itself():
-    model = _build(*KINDS["pictures"])
+    model = _build(*KINDS["images"])
     video = torch.randn(2, 3, 4, 32, 32)
     with torch.no_grad():
-        cells = model.patch_embed(video)
-        assert cells.shape == (2, 16, 4, 4, 4)
+        patches = model.patch_embed(video)
+        assert patches.shape == (2, 16, 4, 4, 4)
         for t in range(4):
-            torch.testing.assert_close(cells[:, :, t], model.patch_embed.proj(video[:, :, t]))
+            torch.testing.assert_close(patches[:, :, t], model.patch_embed.proj(video[:, :, t]))
 
 
 @pytest.mark.parametrize("token", [True, False])

@@ -104,19 +104,19 @@ def test_a_dropped_block_only_pools():
     out, grid = block(x, (3, 4, 5))
     assert grid == (3, 2, 3)
     torch.testing.assert_close(out[:, 0], x[:, 0])  # the class token passes
-    cells = x[:, 1:].transpose(1, 2).unflatten(2, (3, 4, 5))
-    expected = torch.nn.functional.max_pool3d(cells, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+    grid = x[:, 1:].transpose(1, 2).unflatten(2, (3, 4, 5))
+    expected = torch.nn.functional.max_pool3d(grid, (1, 3, 3), (1, 2, 2), (0, 1, 1))
     torch.testing.assert_close(out[:, 1:], expected.flatten(2).transpose(1, 2))
 
 
 def test_relative_positions_start_small_or_at_zero():
     torch.manual_seed(0)
-    drawn, zero = (
+    random, zero = (
         MultiscaleBlock(SHAPE, BlockOptions(**RELATIVE, relative_zero_init=start)).attn
         for start in (False, True)
     )
     for axis, length in (("t", 5), ("h", 7), ("w", 9)):
-        table = getattr(drawn, f"rel_pos_{axis}")
+        table = getattr(random, f"rel_pos_{axis}")
         assert table.shape == (length, 4)
         assert 0 < table.abs().max() < 0.1
         assert not getattr(zero, f"rel_pos_{axis}").any()

@@ -40,7 +40,7 @@ def test_a_group_of_frames_looks_at_itself_only():
             grouped(_input(frames=3))
 
 
-def test_a_single_cell_passes():
+def test_a_single_position_passes():
     assert _block()[0](_input()[..., :1, :1]).shape == (2, 6, 2, 1, 1)
 
 

@@ -45,8 +45,8 @@ def test_another_grid_is_interpolated_linearly(kind, grid):
     tables = position_tables(kind, BUILT, 8, prefix=1)
     at_home = grid_positions(tables, BUILT, BUILT, prefix=1)
     away = grid_positions(tables, BUILT, grid, prefix=1)
-    cells = at_home[:, 1:].transpose(1, 2).unflatten(2, BUILT)
-    expected = F.interpolate(cells, size=grid, mode="trilinear").flatten(2).transpose(1, 2)
+    grid_at_home = at_home[:, 1:].transpose(1, 2).unflatten(2, BUILT)
+    expected = F.interpolate(grid_at_home, size=grid, mode="trilinear").flatten(2).transpose(1, 2)
     torch.testing.assert_close(away[:, 1:], expected)
     torch.testing.assert_close(away[:, :1], at_home[:, :1])
 
@@ -99,11 +99,11 @@ def test_a_checkpoint_for_another_clip_fits_as_a_clip_of_that_size_would(kind, b
     )
 
 
-def test_positions_of_pictures_serve_every_frame():
+def test_positions_of_images_serve_every_frame():
     like = torch.empty(1, 1 + 4 * 5 * 5, 8)
-    picture = torch.randn(1, 1 + 5 * 5, 8)
-    fitted = adapt_positions("pos_embed", picture, like, (4, 5, 5), 1)
-    torch.testing.assert_close(fitted[:, 1:].unflatten(1, (4, 25))[:, 2], picture[:, 1:])
+    frame = torch.randn(1, 1 + 5 * 5, 8)
+    fitted = adapt_positions("pos_embed", frame, like, (4, 5, 5), 1)
+    torch.testing.assert_close(fitted[:, 1:].unflatten(1, (4, 25))[:, 2], frame[:, 1:])
     larger = adapt_positions("pos_embed", torch.randn(1, 1 + 49, 8), like, (4, 5, 5), 1)
     assert larger.shape == like.shape
 

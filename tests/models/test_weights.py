@@ -86,7 +86,7 @@ def row(tmp_path, monkeypatch):
             config="Kinetics/torchvision/R3D_18.yaml",
             format="torchvision",
             data="noise",
-            licence="none",
+            license="none",
             source="this test",
         )
         entries = zoo.ZOO_REGISTRY._obj_map

@@ -44,7 +44,7 @@ def test_a_row_is_complete(row):
     assert parts.scheme == ("package" if row.is_packaged else "https")
     assert parts.path.endswith((".pth", ".pyth", ".pkl", ".pth.tar"))
     assert row.data
-    assert row.licence
+    assert row.license
     assert row.source
     assert row.format
     assert len(row.words) % 2 == 0

@@ -12,7 +12,7 @@ from slowfast.models.weights import load_weights
 from slowfast.models.zoo.packaged import RowFacts, packaged_rows, read_facts, read_package_results
 from slowfast.models.zoo.rows import ZooEntry, describe_source, find_row, resolve
 
-ROW = "data: noise\nlicence: CC0\nmetrics: [top1_acc]\nnote: Of no use.\n"
+ROW = "data: noise\nlicense: CC0\nmetrics: [top1_acc]\nnote: Of no use.\n"
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_folder_is_a_row(root):
     row = rows[1]
     assert row.url == f"package://{PACKAGE}/tiny-b/tiny-b.pyth"
     assert row.published_hash == digest
-    assert (row.data, row.licence, row.note, row.metric) == (
+    assert (row.data, row.license, row.note, row.metric) == (
         *("noise", "CC0"),
         *("Of no use.", "top1_acc"),
     )
@@ -106,15 +106,17 @@ def test_wrong_addresses(address, message):
 
 
 def test_facts(tmp_path):
-    (tmp_path / "row.yaml").write_text("data: a\nlicence: b\ncommands: [x, y]\n", encoding="utf-8")
+    (tmp_path / "row.yaml").write_text("data: a\nlicense: b\ncommands: [x, y]\n", encoding="utf-8")
     assert read_facts(tmp_path) == RowFacts("a", "b", commands=("x", "y"))
-    for text in ("data: a\n", "- a\n", "data: a\nlicence: b\nlicense: c\n", ""):
+    (tmp_path / "row.yaml").write_text("data: a\nlicence: b\n", encoding="utf-8")  # its old name
+    assert read_facts(tmp_path) == RowFacts("a", "b")
+    for text in ("data: a\n", "- a\n", "data: a\nlicense: b\nlicence: c\n", ""):
         (tmp_path / "row.yaml").write_text(text, encoding="utf-8")
-        with pytest.raises(UserError, match=r"row.yaml must have 'data' and 'licence', and may"):
+        with pytest.raises(UserError, match=r"row.yaml must have 'data' and 'license', and may"):
             read_facts(tmp_path)
 
 
-def test_results_lie_beside_the_weights(root):
+def test_results_are_next_to_the_weights(root):
     publish(root, "tiny", {})
     (row,) = packaged_rows(PACKAGE)
     assert read_package_results(row) == {}

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-GREY = np.array([0.299, 0.587, 0.114])
-YIQ = np.array([GREY, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+GRAY = np.array([0.299, 0.587, 0.114])
+YIQ = np.array([GRAY, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
 
 def linear_weights(old, new):
@@ -41,7 +41,7 @@ def resize(frames, height, width, *, area=False):
 
 
 def gray(frames):
-    return np.repeat((frames @ GREY)[..., None], 3, axis=-1)
+    return np.repeat((frames @ GRAY)[..., None], 3, axis=-1)
 
 
 def brightness(frames, factor):
@@ -49,7 +49,7 @@ def brightness(frames, factor):
 
 
 def contrast(frames, factor):
-    """Pull towards the mean gray of the whole clip."""
+    """Pull towards the mean gray of the full clip."""
     return frames * factor + (1 - factor) * gray(frames).mean()
 
 

@@ -1,7 +1,7 @@
 """A block of MViT in numpy: one loop over queries and keys, nothing fused, nothing broadcast away.
 
 ``state`` maps a block's parameter names to arrays; ``spec`` holds plain numbers and lists.
-Tokens are a list of vectors: a class token if there is one, then the cells, width fastest.
+Tokens are a list of vectors: a class token if there is one, then the positions, width fastest.
 """
 
 from __future__ import annotations
@@ -39,29 +39,32 @@ def pooled_size(grid, kernel, stride):
 
 
 def windows(grid, kernel, stride):
-    """Yield for each output cell the (kernel cell, input cell) pairs that fall into the grid."""
+    """Yield for each output position the pairs (in the kernel, in the input) inside the grid."""
     for out in np.ndindex(*pooled_size(grid, kernel, stride)):
         pairs = []
-        for cell in np.ndindex(*kernel):
-            at = [o * s + c - k // 2 for o, s, c, k in zip(out, stride, cell, kernel, strict=True)]
+        for at_kernel in np.ndindex(*kernel):
+            at = [
+                o * s + c - k // 2
+                for o, s, c, k in zip(out, stride, at_kernel, kernel, strict=True)
+            ]
             if all(0 <= a < g for a, g in zip(at, grid, strict=True)):
-                pairs.append((cell, tuple(at)))
+                pairs.append((at_kernel, tuple(at)))
         yield pairs
 
 
 def pool(tokens, grid, kernel, stride, how, class_token, weight=None):
     """Pool tokens (N, C); ``how`` is max, avg or conv with weight (C, 1, *kernel)."""
     first = int(class_token)
-    cells = tokens[first:].reshape(*grid, -1)
+    grid_tokens = tokens[first:].reshape(*grid, -1)
     rows = []
     for pairs in windows(grid, kernel, stride):
-        seen = np.stack([cells[at] for _, at in pairs])
+        seen = np.stack([grid_tokens[at] for _, at in pairs])
         if how == "max":
             rows.append(seen.max(0))
         elif how == "avg":  # padding counts as zeros
             rows.append(seen.sum(0) / math.prod(kernel))
         else:
-            taps = np.stack([weight[:, 0][(slice(None), *cell)] for cell, _ in pairs])
+            taps = np.stack([weight[:, 0][(slice(None), *at_kernel)] for at_kernel, _ in pairs])
             rows.append((seen * taps).sum(0))
     rows = np.concatenate([tokens[:first], np.stack(rows)])
     return rows, pooled_size(grid, kernel, stride)
@@ -99,7 +102,7 @@ def head_parts(x, grid, part, state, spec):
 def table_row(table, queries, keys, q, k):
     """Take the vector for the distance of query q and key k; the finer grid is the measure."""
     wanted = 2 * max(queries, keys) - 1
-    if len(table) != wanted:  # interpolated between centers of equal cells
+    if len(table) != wanted:  # interpolated between centers of equal intervals
         places = (np.arange(wanted) + 0.5) * len(table) / wanted - 0.5
         places = np.clip(places, 0, len(table) - 1)
         low = np.floor(places).astype(int)
@@ -116,7 +119,7 @@ def attention(x, grid, state, spec):
     (query, q_grid), (key, k_grid), (value, _) = (
         head_parts(x, grid, part, state, spec) for part in "qkv"
     )
-    q_cells, k_cells = list(np.ndindex(*q_grid)), list(np.ndindex(*k_grid))
+    q_at, k_at = list(np.ndindex(*q_grid)), list(np.ndindex(*k_grid))
     outputs = []
     for q_head, k_head, v_head in zip(query, key, value, strict=True):
         out = np.zeros_like(q_head)
@@ -126,7 +129,7 @@ def attention(x, grid, state, spec):
                 for j, axis in product(range(first, len(k_head)), range(3)):
                     table = state.get(f"attn.rel_pos_{'thw'[axis]}")
                     if table is not None:
-                        a, b = q_cells[i - first][axis], k_cells[j - first][axis]
+                        a, b = q_at[i - first][axis], k_at[j - first][axis]
                         logits[j] += q @ table_row(table, q_grid[axis], k_grid[axis], a, b)
             out[i] = softmax(logits) @ v_head
             if spec["residual_pooling"] and i >= first:

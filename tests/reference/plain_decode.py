@@ -14,7 +14,7 @@ SCALING = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 
 def decode_video(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
     """Decode the first real video track: times (n,) on the container's clock, RGB, one tick."""
-    times, pictures = [], []
+    times, images = [], []
     with av.open(str(path)) as media:
         stream = next(
             s for s in media.streams.video if not s.disposition & Disposition.attached_pic
@@ -22,14 +22,14 @@ def decode_video(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
         tick = float(stream.time_base)
         for frame in media.decode(stream):
             times.append(float(frame.pts * stream.time_base))
-            picture = frame.to_ndarray(format="rgb24", interpolation=SCALING)
-            pictures.append(np.rot90(picture, round(frame.rotation / 90)))
+            image = frame.to_ndarray(format="rgb24", interpolation=SCALING)
+            images.append(np.rot90(image, round(frame.rotation / 90)))
     with av.open(str(path)) as media:
         if media.format.name == "avi":  # it holds decoding times only: the n-th is the n-th shown
             stream = media.streams.video[0]
             ticks = sorted(packet.dts for packet in media.demux(stream) if packet.size)
             times = [float(k * stream.time_base) for k in ticks[: len(times)]]
-    return np.array(times), np.stack(pictures), tick
+    return np.array(times), np.stack(images), tick
 
 
 def shown_at(times: np.ndarray, instants: np.ndarray, tick: float) -> np.ndarray:
@@ -51,9 +51,9 @@ def decode_audio(path: Path, rate: int) -> tuple[float, np.ndarray]:
     in_rate = frames[0].sample_rate
     converter = av.AudioResampler("fltp", frames[0].layout.name)
     parts = [part.to_ndarray() for frame in frames for part in converter.resample(frame)]
-    sound = np.concatenate(parts, axis=1)
-    lead = np.zeros((len(sound), round((first - start) * in_rate)), np.float32)
-    mono = np.concatenate([lead, sound], axis=1).mean(axis=0, keepdims=True)
+    audio = np.concatenate(parts, axis=1)
+    lead = np.zeros((len(audio), round((first - start) * in_rate)), np.float32)
+    mono = np.concatenate([lead, audio], axis=1).mean(axis=0, keepdims=True)
     if in_rate != rate:
         whole = av.AudioFrame.from_ndarray(mono, format="fltp", layout="mono")
         whole.sample_rate = in_rate

@@ -1,4 +1,4 @@
-"""The blocks of the video ResNets with pathways in numpy: loops over kernel cells and positions.
+"""The blocks of the video ResNets with pathways in numpy: loops over kernel entries and positions.
 
 ``state`` maps PySlowFast's names within a block to arrays; evaluation mode throughout.
 """
@@ -22,7 +22,7 @@ def depthwise(x, weight, stride, padding):
 
 
 def dilated(x, weight, stride, dilation):
-    """Convolve 1x3x3 cells that lie ``dilation`` apart: with a kernel that has holes."""
+    """Convolve 1x3x3 positions that are ``dilation`` apart: with a kernel that has holes."""
     side = 2 * dilation + 1
     kernel = np.zeros((*weight.shape[:3], side, side))
     kernel[..., ::dilation, ::dilation] = weight
@@ -90,11 +90,9 @@ def max_pool(x, kernel):
     """Take the maximum of blocks that do not overlap; an incomplete block at an end is left out."""
     counts = [n // k for n, k in zip(x.shape[2:], kernel, strict=True)]
     out = np.empty((*x.shape[:2], *counts))
-    for cell in np.ndindex(*counts):
-        block = tuple(slice(c * k, (c + 1) * k) for c, k in zip(cell, kernel, strict=True))
-        out[(slice(None), slice(None), *cell)] = x[(slice(None), slice(None), *block)].max(
-            (2, 3, 4)
-        )
+    for at in np.ndindex(*counts):
+        block = tuple(slice(c * k, (c + 1) * k) for c, k in zip(at, kernel, strict=True))
+        out[(slice(None), slice(None), *at)] = x[(slice(None), slice(None), *block)].max((2, 3, 4))
     return out
 
 

@@ -39,12 +39,12 @@ def separable(x, state, name, stride=1):
 
 
 def max_pool_3x3x3(x):
-    """The largest of the 27 cells around each cell, those that there are."""
+    """The largest of the 27 positions around each one, those that there are."""
     out = np.empty_like(x)
-    for cell in np.ndindex(*x.shape[2:]):
-        around = tuple(slice(max(i - 1, 0), i + 2) for i in cell)
+    for at in np.ndindex(*x.shape[2:]):
+        around = tuple(slice(max(i - 1, 0), i + 2) for i in at)
         index = (slice(None), slice(None))
-        out[(*index, *cell)] = x[(*index, *around)].max(axis=(2, 3, 4))
+        out[(*index, *at)] = x[(*index, *around)].max(axis=(2, 3, 4))
     return out
 
 

@@ -60,12 +60,12 @@ def attend(steps, weights, prefix, heads, project):
     return out
 
 
-def transform(steps, positions, weights, *, layers, heads, readout, project=True):
+def transform(steps, positions, weights, *, layers, heads, summary, project=True):
     """Pool one row: list of vectors and their steps on the full map -> (C,)."""
     if "positions.table.weight" in weights:
         table = weights["positions.table.weight"]
         steps = [x + table[p] for x, p in zip(steps, positions, strict=True)]
-    if readout == "cls":
+    if summary == "cls":
         steps = [weights["cls"], *steps]
     for i in range(layers):
         prefix = f"layers.{i}."
@@ -85,7 +85,7 @@ def transform(steps, positions, weights, *, layers, heads, readout, project=True
             update = get("linear2.weight") @ hidden + get("linear2.bias")
             encoded.append(layer_norm(x + update, get("norm2.weight"), get("norm2.bias")))
         steps = encoded
-    if readout == "mean":
+    if summary == "mean":
         return sum(steps) / len(steps)
     return steps[0]
 
@@ -106,24 +106,24 @@ def project_group(rows, weights, eps=1e-5):
 
 def cross_modal(video, audio, temperature, valid=None):
     """video[v][b], audio[b] -> mean over views of both directions."""
-    terms = []
+    losses = []
     for view in video:
-        terms.append(nce(view, audio, temperature, valid))
-        terms.append(nce(audio, view, temperature, valid))
-    return sum(terms) / len(terms)
+        losses.append(nce(view, audio, temperature, valid))
+        losses.append(nce(audio, view, temperature, valid))
+    return sum(losses) / len(losses)
 
 
 def within(large, small, temperature):
     """large[v][k][b], small[v][k][b] -> mean over all pairs of one axis."""
-    terms = []
+    losses = []
     for v in range(len(large)):
         for w in range(len(large)):
             if v == w:
                 continue
             for query in [*large[v], *small[v]]:
                 for key in large[w]:
-                    terms.append(nce(query, key, temperature))
-    return sum(terms) / len(terms)
+                    losses.append(nce(query, key, temperature))
+    return sum(losses) / len(losses)
 
 
 def stretch(steps, length):
@@ -155,6 +155,6 @@ def released_loss(views, audio, num_small):
                 total = total + nce(query, key, 0.5)
                 count += 1
     av = 0
-    for view, sound in zip(views, audio, strict=True):
-        av = av + (nce(view["full"][0], sound, 0.1) + nce(sound, view["full"][0], 0.1)) / 4
+    for view, heard in zip(views, audio, strict=True):
+        av = av + (nce(view["full"][0], heard, 0.1) + nce(heard, view["full"][0], 0.1)) / 4
     return 0.5 * total / count + 0.5 * av

@@ -1,4 +1,4 @@
-"""The (2+1)D residual block in numpy: convolution as a loop over kernel cells, nothing fused."""
+"""The (2+1)D residual block in numpy: convolution loops over kernel positions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def conv3d(x, weight, stride, padding):
     kernel = weight.shape[2:]
     size = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, stride, strict=True)]
     out = np.zeros((x.shape[0], weight.shape[0], *size))
-    for cell in np.ndindex(*kernel):
+    for at in np.ndindex(*kernel):
         window = tuple(
-            slice(c, c + s * (n - 1) + 1, s) for c, s, n in zip(cell, stride, size, strict=True)
+            slice(c, c + s * (n - 1) + 1, s) for c, s, n in zip(at, stride, size, strict=True)
         )
         seen = x[(slice(None), slice(None), *window)]
-        out += np.einsum("bcthw,oc->bothw", seen, weight[(slice(None), slice(None), *cell)])
+        out += np.einsum("bcthw,oc->bothw", seen, weight[(slice(None), slice(None), *at)])
     return out
 
 

@@ -25,7 +25,7 @@ def ends_with(error):
          "error: out/x.json: Permission denied\n"),
     ],
 )  # fmt: skip
-def test_what_a_user_can_mend_is_one_message(capsys, error, status, message):
+def test_what_a_user_can_fix_is_one_message(capsys, error, status, message):
     assert exit_with(ends_with(error), interrupted="stopped here") == status
     assert capsys.readouterr() == ("", message)
 
@@ -36,7 +36,7 @@ def test_a_status_is_passed_on(capsys):
 
 
 @pytest.mark.parametrize("error", [OSError("of no file"), ValueError("a fault of ours")])
-def test_what_no_user_can_mend_keeps_its_traceback(error):
+def test_what_no_user_can_fix_keeps_its_traceback(error):
     with pytest.raises(type(error), match=str(error)):
         exit_with(ends_with(error))
 

@@ -35,11 +35,11 @@ def _keep_global_generators():
 
 
 def test_sample_rng_repeats_and_each_number_matters():
-    address = (1, 2, 3, STREAM_VIEW)
-    first = sample_rng(*address).integers(1 << 63, size=8)
-    np.testing.assert_array_equal(first, sample_rng(*address).integers(1 << 63, size=8))
+    where = (1, 2, 3, STREAM_VIEW)
+    first = sample_rng(*where).integers(1 << 63, size=8)
+    np.testing.assert_array_equal(first, sample_rng(*where).integers(1 << 63, size=8))
     for changed in range(4):
-        other = list(address)
+        other = list(where)
         other[changed] += 1
         assert not np.isin(sample_rng(*other).integers(1 << 63, size=8), first).any()
 
@@ -53,35 +53,35 @@ def test_the_numbers_of_a_run_never_change():
     assert uniform(torch.tensor([1]), 2, 2).tolist() == [[0.82407857641727, 0.8981054902442361]]
 
 
-def test_sample_rng_tells_permuted_addresses_apart():
+def test_sample_rng_tells_permuted_keys_apart():
     firsts = {sample_rng(*p).integers(1 << 63) for p in itertools.permutations((0, 1, 2, 3))}
     assert len(firsts) == 24
 
 
 def test_sample_rng_of_neighboring_samples_is_uncorrelated():
-    draws = np.array([sample_rng(0, 0, i, STREAM_VIEW).random(2) for i in range(4000)])
+    numbers = np.array([sample_rng(0, 0, i, STREAM_VIEW).random(2) for i in range(4000)])
     # Standard error of a correlation of 4000 pairs: 0.016.
-    assert abs(np.corrcoef(draws[:-1, 0], draws[1:, 0])[0, 1]) < 0.064
-    assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.064
-    assert abs(draws.mean() - 0.5) < 4 * (1 / 12 / draws.size) ** 0.5
+    assert abs(np.corrcoef(numbers[:-1, 0], numbers[1:, 0])[0, 1]) < 0.064
+    assert abs(np.corrcoef(numbers[:, 0], numbers[:, 1])[0, 1]) < 0.064
+    assert abs(numbers.mean() - 0.5) < 4 * (1 / 12 / numbers.size) ** 0.5
 
 
 @pytest.mark.parametrize("position", range(4))
 @pytest.mark.parametrize("bad", [-1, 1 << 64])
 def test_sample_rng_refuses_what_has_no_64_bits(position, bad):
-    address = [0, 0, 0, 0]
-    address[position] = bad
+    where = [0, 0, 0, 0]
+    where[position] = bad
     name = ("seed", "epoch", "index", "stream")[position]
     with pytest.raises(ValueError, match=rf"{name} is {bad}; expected 0 <= {name} < 2\*\*64"):
-        sample_rng(*address)
+        sample_rng(*where)
 
 
 def test_nothing_touches_the_global_generators():
-    before = draw_from_all(seed=0)
+    before = sample_from_all(seed=0)
     seed_everything(0)
     sample_rng(MASK, MASK, MASK, MASK).random(10)
     uniform(torch.arange(3), 1, 3)
-    assert draw_from_all() == before
+    assert sample_from_all() == before
 
 
 def test_streams_leave_room_for_a_number():
@@ -121,10 +121,10 @@ def test_uniform_is_the_integer_hash():
 
 def test_rows_depend_on_their_own_seed_and_columns_extend():
     seeds = torch.tensor([5, 9, 5])
-    draws = uniform(seeds, STREAM_CROPS, 6)
-    assert torch.equal(draws[0], draws[2])
-    assert not torch.equal(draws[0], draws[1])
-    assert torch.equal(uniform(seeds[1:2], STREAM_CROPS, 3), draws[1:2, :3])
+    numbers = uniform(seeds, STREAM_CROPS, 6)
+    assert torch.equal(numbers[0], numbers[2])
+    assert not torch.equal(numbers[0], numbers[1])
+    assert torch.equal(uniform(seeds[1:2], STREAM_CROPS, 3), numbers[1:2, :3])
     assert uniform(seeds, STREAM_CROPS, 0).shape == (3, 0)
 
 
@@ -133,14 +133,14 @@ def test_rows_depend_on_their_own_seed_and_columns_extend():
     [(torch.arange(500), 400), (torch.arange(200_000), 1), (torch.tensor([7]), 200_000)],
 )
 def test_uniform_moments_and_chi_square(seeds, n):
-    draws = uniform(seeds, STREAM_SPECAUG, n).flatten()
-    count = draws.numel()
-    assert draws.min() >= 0
-    assert draws.max() < 1
+    numbers = uniform(seeds, STREAM_SPECAUG, n).flatten()
+    count = numbers.numel()
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
     # Four standard errors each.
-    assert abs(draws.mean() - 1 / 2) < 4 * (1 / 12 / count) ** 0.5
-    assert abs((draws**2).mean() - 1 / 3) < 4 * (4 / 45 / count) ** 0.5
-    observed = torch.bincount((draws * 256).long(), minlength=256).double()
+    assert abs(numbers.mean() - 1 / 2) < 4 * (1 / 12 / count) ** 0.5
+    assert abs((numbers**2).mean() - 1 / 3) < 4 * (4 / 45 / count) ** 0.5
+    observed = torch.bincount((numbers * 256).long(), minlength=256).double()
     chi2 = ((observed - count / 256) ** 2 / (count / 256)).sum()
     # 255 degrees of freedom: mean 255, standard deviation 22.6.
     assert 255 - 4 * 22.6 < chi2 < 255 + 4 * 22.6
@@ -159,10 +159,10 @@ def test_uniform_neighbors_are_uncorrelated():
     for name, (a, b) in neighbors.items():
         # Standard error 0.0032.
         assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 0.013, name
-        # The pair fills the square: 64 cells, chi-square with 63 degrees of freedom.
-        cells = torch.bincount((a * 8).long() * 8 + (b * 8).long(), minlength=64).double()
+        # The pair fills the square: 64 bins, chi-square with 63 degrees of freedom.
+        counts = torch.bincount((a * 8).long() * 8 + (b * 8).long(), minlength=64).double()
         expected = len(a) / 64
-        assert ((cells - expected) ** 2 / expected).sum() < 63 + 5 * 11.3, name
+        assert ((counts - expected) ** 2 / expected).sum() < 63 + 5 * 11.3, name
 
 
 def test_every_bit_is_fair_and_flips_with_every_input_bit():
@@ -177,23 +177,23 @@ def test_every_bit_is_fair_and_flips_with_every_input_bit():
 
 
 def test_randint_is_uniform_and_reaches_both_ends():
-    draws = randint(torch.arange(70_000), STREAM_CROPS, 1, 7).flatten()
-    assert draws.dtype == torch.int64
-    observed = torch.bincount(draws, minlength=7).double()
+    numbers = randint(torch.arange(70_000), STREAM_CROPS, 1, 7).flatten()
+    assert numbers.dtype == torch.int64
+    observed = torch.bincount(numbers, minlength=7).double()
     assert len(observed) == 7
     assert ((observed - 10_000) ** 2 / 10_000).sum() < 25  # 6 degrees of freedom, p < 0.001
 
 
 def test_randint_takes_a_bound_per_number():
     high = torch.tensor([[1, 2, 300]])
-    draws = randint(torch.arange(5000), STREAM_CROPS, 3, high)
-    assert draws.shape == (5000, 3)
-    assert draws.amin(0).tolist() == [0, 0, 0]
-    assert draws.amax(0).tolist() == [0, 1, 299]
+    numbers = randint(torch.arange(5000), STREAM_CROPS, 3, high)
+    assert numbers.shape == (5000, 3)
+    assert numbers.amin(0).tolist() == [0, 0, 0]
+    assert numbers.amax(0).tolist() == [0, 1, 299]
 
 
 @pytest.mark.parametrize("high", [1, 3, 1 << 31])
-def test_randint_stays_below_the_largest_draw(high, monkeypatch):
+def test_randint_stays_below_the_largest_number(high, monkeypatch):
     largest = torch.tensor([[1 - 2.0**-53]], dtype=torch.float64)
     monkeypatch.setattr(ours, "uniform", lambda *_: largest)
     assert randint(torch.tensor([0]), 0, 1, high).item() == high - 1
@@ -230,7 +230,7 @@ def test_the_same_bits_on_cuda():
 # -- global generators -----------------------------------------------------------------------------
 
 
-def draw_from_all(seed=None):
+def sample_from_all(seed=None):
     if seed is not None:
         seed_everything(seed)
     return [
@@ -244,10 +244,10 @@ def draw_from_all(seed=None):
 
 
 def test_seed_everything_fixes_all_generators():
-    first = draw_from_all(seed=3)
-    assert draw_from_all(seed=3) == first
-    assert not set(draw_from_all(seed=4)) & set(first)
-    assert len(set(first)) == len(first), "two libraries draw the same numbers"
+    first = sample_from_all(seed=3)
+    assert sample_from_all(seed=3) == first
+    assert not set(sample_from_all(seed=4)) & set(first)
+    assert len(set(first)) == len(first), "two libraries sample the same numbers"
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 32])
@@ -257,14 +257,14 @@ def test_seed_everything_refuses_seeds_out_of_range(seed):
 
 
 def test_rng_state_survives_a_checkpoint():
-    draw_from_all(seed=11)  # one normal each: the generators now hold the second one of the pair
+    sample_from_all(seed=11)  # one normal each: the generators now hold the second one of the pair
     file, state = io.BytesIO(), rng_state()
     torch.save(state, file)
-    expected = [draw_from_all() for _ in range(3)]
+    expected = [sample_from_all() for _ in range(3)]
     file.seek(0)
     for saved in (torch.load(file, weights_only=True), state, state):
         set_rng_state(saved)
-        assert [draw_from_all() for _ in range(3)] == expected
+        assert [sample_from_all() for _ in range(3)] == expected
 
 
 def test_set_rng_state_says_what_is_missing():

@@ -17,7 +17,7 @@ CROP_KINDS = {
     "time_small": "TIME_SMALL",
 }
 
-_READOUTS = ("cls", "mean", "first")
+_POOLS = ("cls", "mean", "first")
 _POSITIONS = ("learned", "sinusoidal", "none")
 _HEAD_BN = ("group", "joint")
 _PAIRS = ("all", "released")
@@ -160,7 +160,7 @@ def check_config(cfg: CfgNode) -> list[Problem]:
 
 def _check_choices(cfg: CfgNode) -> list[Problem]:
     choices = {
-        "TEMPORAL_TRANSFORMER.READOUT": (cfg.TEMPORAL_TRANSFORMER.READOUT, _READOUTS),
+        "TEMPORAL_TRANSFORMER.READOUT": (cfg.TEMPORAL_TRANSFORMER.READOUT, _POOLS),
         "TEMPORAL_TRANSFORMER.POSITIONS": (cfg.TEMPORAL_TRANSFORMER.POSITIONS, _POSITIONS),
         "STICA.PAIRS": (cfg.STICA.PAIRS, _PAIRS),
         "STICA.CROP_KEYS": (cfg.STICA.CROP_KEYS, _CROP_KEYS),

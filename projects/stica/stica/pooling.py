@@ -21,7 +21,7 @@ from slowfast.models.build import POOLING_REGISTRY
 from slowfast.models.contracts import Tokens
 
 __all__ = [
-    "READOUTS",
+    "POOLS",
     "EncoderLayer",
     "LearnedPositions",
     "SelfAttention",
@@ -210,7 +210,7 @@ def _read_first(x: Tensor, mask: Tensor) -> Tensor:
 
 
 # Pooling of the time steps to one vector. The class token is prepended, so it is the first step.
-READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+POOLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cls": _read_first,
     "mean": _read_mean,
     "first": _read_first,
@@ -224,10 +224,10 @@ class TemporalTransformer(nn.Module):
         dim: C.
         layers: Encoder layers, in order.
         positions: Maps positions (N, L) to embeddings (N, L, C) that are added; None: none.
-        readout: Pooling of the time steps: "cls", "mean" or "first".
+        pool: Pooling of the time steps: "cls", "mean" or "first".
 
     Raises:
-        ValueError: If ``readout`` is unknown.
+        ValueError: If ``pool`` is unknown.
     """
 
     def __init__(
@@ -236,17 +236,17 @@ class TemporalTransformer(nn.Module):
         *,
         layers: Sequence[nn.Module],
         positions: nn.Module | None = None,
-        readout: str = "cls",
+        pool: str = "cls",
     ) -> None:
         super().__init__()
-        if readout not in READOUTS:
+        if pool not in POOLS:
             raise ParameterError(
-                "readout",
-                f"got {readout!r}, expected one of {', '.join(READOUTS)}.",
+                "pool",
+                f"got {pool!r}, expected one of {', '.join(POOLS)}.",
             )
         self.dim = dim
-        self.read = READOUTS[readout]
-        self.cls = nn.Parameter(torch.empty(dim)) if readout == "cls" else None
+        self.read = POOLS[pool]
+        self.cls = nn.Parameter(torch.empty(dim)) if pool == "cls" else None
         self.positions = positions
         self.layers = nn.ModuleList(layers)
         self.reset_parameters()
@@ -301,7 +301,7 @@ def transformer(dim: int, cfg: CfgNode) -> TemporalTransformer:
         "sinusoidal": lambda: SinusoidalPositions(dim),
         "none": lambda: None,
     }
-    with keys(heads="TEMPORAL_TRANSFORMER.HEADS", readout="TEMPORAL_TRANSFORMER.READOUT"):
+    with keys(heads="TEMPORAL_TRANSFORMER.HEADS", pool="TEMPORAL_TRANSFORMER.READOUT"):
         layers = [
             EncoderLayer(
                 dim,
@@ -316,5 +316,5 @@ def transformer(dim: int, cfg: CfgNode) -> TemporalTransformer:
             dim,
             layers=layers,
             positions=positions[section.POSITIONS](),
-            readout=section.READOUT,
+            pool=section.READOUT,
         )

@@ -328,7 +328,7 @@ def build_released_model(cfg: CfgNode) -> ReleasedStiCA:
         layers = [
             EncoderLayer(dim, section.HEADS, value_projection=False) for _ in range(section.LAYERS)
         ]
-        attend = TemporalTransformer(dim, layers=layers, positions=None, readout="first")
+        attend = TemporalTransformer(dim, layers=layers, positions=None, pool="first")
         pooling = PathwayPooling([attend], [dim])
     else:
         pooling = build_pooling(cfg, backbone)

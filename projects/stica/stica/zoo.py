@@ -37,7 +37,7 @@ def gdt() -> Iterator[ZooEntry]:
             format="GDT",
             data={"K400": "Kinetics-400", "HT100M": "HowTo100M", "IG65M": "IG65M"}[data]
             + ", without labels",
-            licence="CC-BY-NC-4.0: not for commercial use",
+            license="CC-BY-NC-4.0: not for commercial use",
             top1=top1,
             metric="after fine-tuning on UCF-101",
             source="github.com/facebookresearch/GDT, README.md",
@@ -64,7 +64,7 @@ def avid_cma() -> Iterator[ZooEntry]:
             config="StiCA/avid_finetune_UCF101.yaml",
             format="AVID-CMA",
             data=f"{data}, without labels",
-            licence="see github.com/facebookresearch/AVID-CMA, LICENSE",
+            license="see github.com/facebookresearch/AVID-CMA, LICENSE",
             top1=top1,
             metric="after fine-tuning on UCF-101",
             source="github.com/facebookresearch/AVID-CMA, README.md",

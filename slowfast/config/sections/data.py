@@ -146,8 +146,8 @@ def _add_demo_set(cfg: CfgNode) -> None:
     # Whether some classes differ only in the order of their two events.
     cfg.DEMO_SET.ORDER_CLASSES = True
     # What varies from clip to clip independently of the class: position and size ("space"), tempo
-    # ("time"), "colour", "background", and grain, hiss and loudness ("noise"). []: nothing.
-    cfg.DEMO_SET.VARIATION = ["space", "time", "colour", "background", "noise"]
+    # ("time"), "color", "background", and grain, hiss and loudness ("noise"). []: nothing.
+    cfg.DEMO_SET.VARIATION = ["space", "time", "color", "background", "noise"]
     # Audio events are synchronous with visual events.
     cfg.DEMO_SET.SYNC = True
     # Audio and video of a clip share an instance cue: tempo, and size as pitch.

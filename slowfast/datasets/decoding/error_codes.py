@@ -89,10 +89,10 @@ PROBLEMS: dict[str, ProblemKind] = {
     ),
     "truncated": ProblemKind("warning", "cut short", _GET_AGAIN + " Or re-encode what is left."),
     "restarts": ProblemKind("warning", "time jumps back inside the file", JOIN),
-    "no_sound": ProblemKind("warning", "no audio track", "Leave it out with --require-sound."),
-    "silent": ProblemKind("warning", "silent throughout", "Leave it out with --require-sound."),
+    "no_audio": ProblemKind("warning", "no audio track", "Leave it out with --require-audio."),
+    "silent": ProblemKind("warning", "silent throughout", "Leave it out with --require-audio."),
     "faint": ProblemKind("warning", "very quiet throughout", "Listen to it: is that the audio?"),
-    "sound_covers_little": ProblemKind(
+    "audio_covers_little": ProblemKind(
         "warning",
         "audio during less than half of the video",
         "Clips elsewhere count as without audio; leave it out if there are many.",

@@ -195,7 +195,7 @@ def demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet]:
         Packets in the order of the file.
 
     Raises:
-        av.FFmpegError: If reading fails; a new call may go on.
+        av.FFmpegError: If reading fails; a new call may continue.
     """
     try:
         for packet in container.demux(streams):

@@ -151,7 +151,7 @@ class VideoTrack:
                     number, latest = number + 1, max(shown.pts, latest + 1)
                     rgb = self._converter.to_rgb(shown.frame, short_side)
                     yield latest / self.span.per_sec, rgb
-            except TimesGoBackError:  # so late in the file; go on behind what was yielded
+            except TimesGoBackError:  # so late in the file; continue behind what was yielded
                 self._decoder.take_times_of_decoding()
             finally:
                 self._forget()

@@ -85,7 +85,7 @@ def class_names(spec: DemoSpec) -> list[str]:
 NUISANCES = {
     "space": "nuisance_space",
     "time": "nuisance_time",
-    "colour": "nuisance_colour",
+    "color": "nuisance_color",
     "background": "nuisance_background",
     "noise": "noise",
 }

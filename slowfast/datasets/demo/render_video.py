@@ -63,7 +63,7 @@ def _grid() -> tuple[Array, Array]:
 
 
 def _add_event(video: Array, event: Event, amplitude: Array) -> None:
-    """Draw an event into video (T, H, W, 3); amplitude is (3,)."""
+    """Render an event into video (T, H, W, 3); amplitude is (3,)."""
     since = _frame_times() - np.float32(event.start_sec)
     fade = np.minimum(since, event.duration_sec - since) / _FADE_SEC + 0.5
     frames = np.flatnonzero(fade.ravel() > 0)
@@ -173,7 +173,7 @@ def _background(scene: Scene, rng: np.random.Generator) -> Array:
 
 
 def _add_distractor(video: Array, amplitude: float, rng: np.random.Generator) -> None:
-    """Draw a small silent disc that wanders through the full clip into video (T, H, W, 3)."""
+    """Render a small silent disc that wanders through the full clip into video (T, H, W, 3)."""
     x, y = _grid()
     rates, phases = rng.uniform(0.1, 0.5, 2), rng.uniform(0, 2 * np.pi, 2)
     angles = 2 * np.pi * rates * _frame_times() + phases  # (T, 1, 2)

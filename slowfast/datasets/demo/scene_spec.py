@@ -82,7 +82,7 @@ class DemoSpec:
             they are sampled separately.
         nuisance_space: Place and size of events vary. Off: in the middle, of middle size.
         nuisance_time: The tempo of events varies. Off: the same in all clips.
-        nuisance_colour: Colors, and the contrast of each event, vary. Off: light and dark on one
+        nuisance_color: Colors, and the contrast of each event, vary. Off: light and dark on one
             gray.
         nuisance_background: Moving texture, flicker, a wandering distractor. Off: plain.
         noise: Noise in frames and audio, varying loudness. Off: no noise, constant loudness.
@@ -96,7 +96,7 @@ class DemoSpec:
     shared_instance: bool = True
     nuisance_space: bool = True
     nuisance_time: bool = True
-    nuisance_colour: bool = True
+    nuisance_color: bool = True
     nuisance_background: bool = True
     noise: bool = True
 
@@ -264,7 +264,7 @@ def _sample_scene(spec: DemoSpec, rng: np.random.Generator) -> Scene:
     texture, flicker, distractor = rng.uniform((1, 0, 5), (2, 0.2, 10))
     grain, loudness, hiss = rng.uniform((1, 0.1, 0.03), (3, 0.2, 0.12))
     seed = int(rng.integers(2**31))
-    if not spec.nuisance_colour:
+    if not spec.nuisance_color:
         color, tint, contrasts = np.full(3, 127.0), np.ones(3), np.full(2, 65.0)
     if not spec.nuisance_background:
         texture = flicker = distractor = 0.0

@@ -113,8 +113,8 @@ def _inspect(report: MediaReport, beat: Beat | None) -> MediaReport:
     report = dataclasses.replace(
         report,
         container=info.container,
-        picture=video,
-        sound=audio,
+        video=video,
+        audio=audio,
         file_hash=_hash(report.path, beat) if is_close else "",
         video_hash=video_hash(evidence.seen.frames) if evidence.seen else "",
         audio_fingerprint=audio_fingerprint(wave, info.sample_rate_hz) if len(wave) else "",
@@ -167,19 +167,19 @@ def _audio_facts(info: MediaInfo) -> AudioFacts:
 
 
 def _problems(report: MediaReport, evidence: _Evidence) -> Iterator[MediaProblem]:
-    if report.picture is not None:
-        yield from _damage_of_video(report.picture, evidence)
-        yield from _oddities_of_video(report.picture, evidence.packets)
+    if report.video is not None:
+        yield from _damage_of_video(report.video, evidence)
+        yield from _oddities_of_video(report.video, evidence.packets)
         if report.container in DECODE_TIMES_ONLY:
             yield problem("no_timestamps")
     else:
         yield problem("no_video")
-    if report.sound is not None:
-        yield from _problems_of_audio(report.sound)
+    if report.audio is not None:
+        yield from _problems_of_audio(report.audio)
     else:
-        yield problem("no_sound")
-    if report.picture is not None and report.sound is not None:
-        yield from _problems_of_both(report.picture, report.sound)
+        yield problem("no_audio")
+    if report.video is not None and report.audio is not None:
+        yield from _problems_of_both(report.video, report.audio)
     if 0 < report.duration_sec < _SHORT_SEC:
         yield problem("short", f"it is {report.duration_sec:.2f} s long")
 
@@ -265,7 +265,7 @@ def _problems_of_both(video: VideoFacts, audio: AudioFacts) -> Iterator[MediaPro
     both = min(audio.end_sec, video.end_sec) - max(audio.start_sec, video.start_sec)
     if both < 0.5 * video.length_sec:
         yield problem(
-            "sound_covers_little",
+            "audio_covers_little",
             f"audio during {max(0.0, both):.2f} s of {video.length_sec:.2f} s of video",
         )
 

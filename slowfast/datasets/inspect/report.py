@@ -11,6 +11,13 @@ from slowfast.datasets.decoding.error_codes import MediaProblem
 __all__ = ["AudioFacts", "MediaReport", "VideoFacts"]
 
 _FORMAT = 1
+_OLD_NAMES = {
+    "picture": "video",
+    "sound": "audio",
+    "no_sound": "no_audio",
+    "sound_covers_little": "audio_covers_little",
+}
+"""Keys and codes in files of earlier versions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,8 +120,8 @@ class MediaReport:
         modified_ns: When it was last changed; 0 where it cannot be looked up.
         problems: The problems, the most severe first.
         container: FFmpeg's name of the format, or "".
-        picture: The video track, or None.
-        sound: The audio track, or None.
+        video: The video track, or None.
+        audio: The audio track, or None.
         file_hash: Of the file's bytes; "" at level "headers".
         video_hash: Fingerprint of the frames looked at, or "".
         audio_fingerprint: Fingerprint of the audio listened to, or "".
@@ -126,8 +133,8 @@ class MediaReport:
     modified_ns: int = 0
     problems: tuple[MediaProblem, ...] = ()
     container: str = ""
-    picture: VideoFacts | None = None
-    sound: AudioFacts | None = None
+    video: VideoFacts | None = None
+    audio: AudioFacts | None = None
     file_hash: str = ""
     video_hash: str = ""
     audio_fingerprint: str = ""
@@ -145,20 +152,20 @@ class MediaReport:
     @property
     def has_audio(self) -> bool:
         """Whether there is audio that is not silent, in the parts that were decoded."""
-        return self.sound is not None and "silent" not in self.codes
+        return self.audio is not None and "silent" not in self.codes
 
     @property
     def duration_sec(self) -> float:
         """Length of the video; of the audio where there is no video."""
-        track = self.picture or self.sound
+        track = self.video or self.audio
         return track.length_sec if track else 0.0
 
     @property
     def audio_offset_sec(self) -> float | None:
         """Offset of the audio relative to the video, in seconds; None without both."""
-        if self.picture is None or self.sound is None:
+        if self.video is None or self.audio is None:
             return None
-        return self.sound.start_sec - self.picture.start_sec
+        return self.audio.start_sec - self.video.start_sec
 
     def to_json(self) -> str:
         """Return the report as one line of JSON, without the line's end."""
@@ -182,14 +189,18 @@ class MediaReport:
         content: dict[str, Any] = json.loads(line)
         if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
             raise ValueError(f"a media report of format {_FORMAT} was expected, got {line[:60]!r}")
+        content = {_OLD_NAMES.get(key, key): value for key, value in content.items()}
         try:
-            content["problems"] = tuple(MediaProblem(**entry) for entry in content["problems"])
-            if content["picture"] is not None:
-                parts = content["picture"]["damaged_sec"]
-                content["picture"]["damaged_sec"] = tuple((start, end) for start, end in parts)
-                content["picture"] = VideoFacts(**content["picture"])
-            if content["sound"] is not None:
-                content["sound"] = AudioFacts(**content["sound"])
+            problems = [MediaProblem(**entry) for entry in content["problems"]]
+            content["problems"] = tuple(
+                entry._replace(code=_OLD_NAMES.get(entry.code, entry.code)) for entry in problems
+            )
+            if content["video"] is not None:
+                parts = content["video"]["damaged_sec"]
+                content["video"]["damaged_sec"] = tuple((start, end) for start, end in parts)
+                content["video"] = VideoFacts(**content["video"])
+            if content["audio"] is not None:
+                content["audio"] = AudioFacts(**content["audio"])
             return cls(**content)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a media report: {line[:60]!r} ({error})") from error

@@ -190,20 +190,20 @@ _COLUMNS: dict[str, Callable[[MediaReport], Any]] = {
     "usable": lambda r: int(r.is_usable),
     "size_bytes": lambda r: r.size_bytes,
     "duration_sec": lambda r: round(r.duration_sec, 3),
-    "width": lambda r: r.picture and r.picture.width,
-    "height": lambda r: r.picture and r.picture.height,
-    "fps": lambda r: r.picture and r.picture.fps,
-    "frames": lambda r: r.picture and r.picture.num_frames,
-    "keyframe_frames": lambda r: r.picture and r.picture.keyframe_frames,
-    "video_codec": lambda r: r.picture and r.picture.codec,
-    "audio_codec": lambda r: r.sound and r.sound.codec,
-    "sample_rate_hz": lambda r: r.sound and r.sound.sample_rate_hz,
-    "channels": lambda r: r.sound and r.sound.channels,
-    "sound_sec": lambda r: r.sound and round(r.sound.length_sec, 3),
-    "sound_offset_sec": lambda r: (
+    "width": lambda r: r.video and r.video.width,
+    "height": lambda r: r.video and r.video.height,
+    "fps": lambda r: r.video and r.video.fps,
+    "frames": lambda r: r.video and r.video.num_frames,
+    "keyframe_frames": lambda r: r.video and r.video.keyframe_frames,
+    "video_codec": lambda r: r.video and r.video.codec,
+    "audio_codec": lambda r: r.audio and r.audio.codec,
+    "sample_rate_hz": lambda r: r.audio and r.audio.sample_rate_hz,
+    "channels": lambda r: r.audio and r.audio.channels,
+    "audio_sec": lambda r: r.audio and round(r.audio.length_sec, 3),
+    "audio_offset_sec": lambda r: (
         None if r.audio_offset_sec is None else f"{r.audio_offset_sec:.3f}"
     ),
-    "silent_share": lambda r: r.sound and r.sound.silent_share,
+    "silent_share": lambda r: r.audio and r.audio.silent_share,
 }
 
 

@@ -25,7 +25,7 @@ from slowfast.utils.io import atomic_path, read_json, write_json
 __all__ = ["Index", "make_index", "write_index"]
 
 _CLASSES, _RECORD = "classes.txt", "index.json"
-_DRAWN_FROM = 3
+_SAMPLED_FROM = 3
 """Of so many files of a class at least one goes to each split that is asked for."""
 
 
@@ -89,14 +89,14 @@ def make_index(
     classes = {} if settings.no_labels else _classes(names.values(), splits)
     class_names = sorted(set(classes.values()))
     groups = _groups(duplicates)
-    has_videos = any(report.picture is not None for report in reports)
+    has_videos = any(report.video is not None for report in reports)
     left_out: dict[str, list[str]] = defaultdict(list)
     files: list[_File] = []
     for report in reports:
         name, group = names[report.path], groups.get(report.path, report.path)
         split = splits.get(Path(name).parts[0])
         reason = _why_not(report, group, settings) or _why_nowhere(name, split, bool(splits))
-        if not reason and has_videos and report.picture is None:
+        if not reason and has_videos and report.video is None:
             reason = "audio-only, among videos"
         if reason:
             left_out[reason].append(report.path)
@@ -156,7 +156,7 @@ def _why_not(report: MediaReport, group: str, settings: IndexSettings) -> str:
     """Say why a file is left out, "" if it is kept."""
     if not report.is_usable:
         return "unusable"
-    if settings.require_sound and not report.has_audio:
+    if settings.require_audio and not report.has_audio:
         return "without audio, or silent"
     if report.duration_sec < settings.min_sec:
         return f"shorter than {settings.min_sec:g} s"
@@ -204,7 +204,7 @@ def _hash(name: str, seed: int) -> bytes:
 
 
 def _share(count: int, fraction: float) -> int:
-    least = 1 if fraction > 0 and count >= _DRAWN_FROM else 0
+    least = 1 if fraction > 0 and count >= _SAMPLED_FROM else 0
     return max(least, round(count * fraction))
 
 

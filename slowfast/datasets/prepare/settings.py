@@ -53,7 +53,7 @@ class IndexSettings(NamedTuple):
         val_fraction: Fraction of the files for validation, in [0, 1).
         test_fraction: Fraction of the files for testing, in [0, 1).
         seed: Seed of the split.
-        require_sound: Leave out files without audio, and silent ones.
+        require_audio: Leave out files without audio, and silent ones.
         min_sec: Leave out shorter files.
         drop_duplicates: Keep only the first of several equal files.
         no_labels: Do not use folder names as classes.
@@ -63,7 +63,7 @@ class IndexSettings(NamedTuple):
     val_fraction: float = 0.1
     test_fraction: float = 0.1
     seed: int = 0
-    require_sound: bool = False
+    require_audio: bool = False
     min_sec: float = 0.0
     drop_duplicates: bool = False
     no_labels: bool = False

@@ -103,8 +103,8 @@ def _statistics(reports: Sequence[MediaReport]) -> str:
     usable = [report for report in reports if report.is_usable]
     if not usable:
         return ""
-    videos = [report.picture for report in usable if report.picture is not None]
-    audios = [report.sound for report in usable if report.sound is not None]
+    videos = [report.video for report in usable if report.video is not None]
+    audios = [report.audio for report in usable if report.audio is not None]
     lines = ["Usable files"]
     if videos:
         lines += [

@@ -85,7 +85,7 @@ def baselines(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         cfg: PROBE.WEIGHT_DECAY_GRID, VALIDATION_FOLDS.
 
     Returns:
-        With video ``baseline_mean_colour`` and ``baseline_frame_difference``, with audio
+        With video ``baseline_mean_color`` and ``baseline_frame_difference``, with audio
         ``baseline_mel_statistics``: accuracy on the test split. The chance level is 1 / classes.
 
     Raises:
@@ -116,7 +116,7 @@ def _describe(provider: FeatureProvider, split: str) -> FeatureTable:
     for batch in provider.batches(split):
         described = {}
         if "raw_video" in batch:
-            described["mean_colour"] = mean_color(batch["raw_video"])
+            described["mean_color"] = mean_color(batch["raw_video"])
             if batch["raw_video"].shape[2] > 1:
                 described["frame_difference"] = mean_frame_difference(batch["raw_video"])
         if "audio" in batch:

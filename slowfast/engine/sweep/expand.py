@@ -1,4 +1,4 @@
-"""From a sweep to its runs: one for each stage, cell, seed and fold, shared where all is equal."""
+"""The runs of a sweep: one for each stage, variant, seed and fold, shared where all is equal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slowfast.config.problems import ConfigError, Problem
-from slowfast.engine.sweep.schema import CFG, PLACEHOLDERS, Axis, Overrides, Stage, Sweep, cell_name
+from slowfast.engine.sweep.schema import (
+    CFG,
+    PLACEHOLDERS,
+    Axis,
+    Overrides,
+    Stage,
+    Sweep,
+    variant_name,
+)
 from slowfast.utils.registry import nearest
 
 __all__ = ["SweepRun", "expand", "to_cli_args"]
@@ -25,14 +33,14 @@ _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[a-z]+)?)\}")
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One command: a stage at one cell, seed and fold.
+    """One command: a stage at one variant, seed and fold.
 
     Attributes:
         name: Such as ``finetune/pooling=avg/seed_1/fold_2``; also its folder below ``output_dir``.
-            Cells whose commands are the same share a name: it is run once.
+            Variants whose commands are the same share a name: it is run once.
         folder: Its OUTPUT_DIR.
         stage: Name of the stage.
-        cell: Axis -> label, of the axes that make a difference to this stage.
+        variant: Axis -> label, of the axes that make a difference to this stage.
         seed: RNG_SEED, or None where it is not varied.
         fold: DATA.FOLD, or None where it is not varied.
         cfg: The run config.
@@ -44,7 +52,7 @@ class SweepRun:
     name: str
     folder: Path
     stage: str
-    cell: Mapping[str, str]
+    variant: Mapping[str, str]
     seed: int | None
     fold: int | None
     cfg: str
@@ -61,9 +69,9 @@ class _Reach(NamedTuple):
     folds: Sequence[int | None]
 
     def run_name(
-        self, stage: str, cell: Mapping[str, str], seed: int | None, fold: int | None
+        self, stage: str, variant: Mapping[str, str], seed: int | None, fold: int | None
     ) -> str:
-        parts = [stage, cell_name({axis.name: cell[axis.name] for axis in self.axes})]
+        parts = [stage, variant_name({axis.name: variant[axis.name] for axis in self.axes})]
         parts.append("" if self.seeds == (None,) else f"seed_{seed}")
         parts.append("" if self.folds == (None,) else f"fold_{fold}")
         return "/".join(part for part in parts if part) or "run"
@@ -80,8 +88,8 @@ def expand(sweep: Sweep) -> list[SweepRun]:
         sweep: The sweep.
 
     Returns:
-        The runs. What a run needs precedes it; the first seed of all stages and cells precedes the
-        second, so that comparisons are complete early.
+        The runs. What a run needs precedes it; the first seed of all stages and variants
+        precedes the second, so that comparisons are complete early.
 
     Raises:
         ConfigError: If a placeholder is unknown, or stages do not fit together.
@@ -164,19 +172,19 @@ def _stage_runs(
     reach = reaches[stage.name]
     labels = itertools.product(*(axis.bundles for axis in reach.axes))
     for seed, fold, chosen in itertools.product(reach.seeds, reach.folds, labels):
-        cell = {axis.name: label for axis, label in zip(reach.axes, chosen, strict=True)}
+        variant = {axis.name: label for axis, label in zip(reach.axes, chosen, strict=True)}
         overrides = dict(stage.overrides)
         for axis in reach.axes:
-            overrides |= axis.bundles[cell[axis.name]].get(stage.name, {})
+            overrides |= axis.bundles[variant[axis.name]].get(stage.name, {})
         overrides |= {"RNG_SEED": seed} if stage.seeds else {}
         overrides |= {"DATA.FOLD": fold} if stage.folds else {}
         cfg = str(overrides.pop(CFG, stage.cfg))
         overrides = _interpolate(overrides, {"seed": seed, "fold": fold})
         sources = _referenced_stages(overrides)
-        needs = {s: shared[reaches[s].run_name(s, cell, seed, fold)] for s in sources}
+        needs = {s: shared[reaches[s].run_name(s, variant, seed, fold)] for s in sources}
         # Seed and fold: equal commands of two seeds are measurements that repeat each other, and
         # must not turn into one that stands for both.
-        own_name = reach.run_name(stage.name, cell, seed, fold)
+        own_name = reach.run_name(stage.name, variant, seed, fold)
         command = repr((stage.name, seed, fold, cfg, overrides, needs))
         name = shared[own_name] = shared.setdefault(command, own_name)
         folder = sweep.output_dir / name
@@ -184,7 +192,7 @@ def _stage_runs(
         texts |= {f"{s}.{p}": sweep.output_dir / need for s, need in needs.items() for p in _PARTS}
         filled = {**_interpolate(overrides, texts), "OUTPUT_DIR": folder}
         argv = ["--cfg", cfg, "--opts", *to_cli_args(filled)]
-        yield SweepRun(name, folder, stage.name, cell, seed, fold, cfg, overrides, argv, needs)
+        yield SweepRun(name, folder, stage.name, variant, seed, fold, cfg, overrides, argv, needs)
 
 
 def to_cli_args(overrides: Mapping[str, Any]) -> list[str]:

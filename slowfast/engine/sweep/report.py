@@ -13,7 +13,7 @@ from typing import Any
 from slowfast.config.renamed import translate_results
 from slowfast.engine.sweep.expand import SweepRun
 from slowfast.engine.sweep.run_state import RunState, State
-from slowfast.engine.sweep.schema import Sweep, cell_name
+from slowfast.engine.sweep.schema import Sweep, variant_name
 from slowfast.utils.io import atomic_path, read_json, write_json
 from slowfast.utils.statistics import mean_interval
 
@@ -21,7 +21,7 @@ __all__ = ["collect", "estimate", "format_markdown", "write_report"]
 
 _FORMAT = 1
 _CHANGED = "changed"
-_RUN = "name stage cell seed fold cfg overrides".split()
+_RUN = "name stage variant seed fold cfg overrides".split()
 _ESTIMATE = "mean low high num num_planned unit chance".split()
 _DIFFERENCE = "mean low high num excludes_zero".split()
 _DIFFERENCE_COLUMNS = (
@@ -87,9 +87,9 @@ def collect(sweep: Sweep, runs: Sequence[SweepRun], states: Sequence[RunState]) 
         states: How far they are.
 
     Returns:
-        The content of ``sweep.json``: ``runs`` holds every run and metric, ``results`` every cell
-        and metric, ``shown`` where the sweep's ``metrics`` ask for it. Only finished runs that are
-        what the sweep says count.
+        The content of ``sweep.json``: ``runs`` holds every run and metric, ``results`` every
+        variant and metric, ``shown`` where the sweep's ``metrics`` ask for it. Only finished runs
+        that are what the sweep says count.
     """
     by_name = {state.name: state for state in states}
     rows = [_describe_run(run, by_name[run.name]) for run in runs]
@@ -116,19 +116,19 @@ def _describe_run(run: SweepRun, state: RunState) -> Row:
 
 
 def _summarize(sweep: Sweep, stage: str, rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield a result for each metric and cell of a stage."""
+    """Yield a result for each metric and variant of a stage."""
     mine = [row for row in rows if row["stage"] == stage]
     seeds, folds = (list(dict.fromkeys(row[what] for row in mine)) for what in ("seed", "fold"))
-    cells = {cell_name(row["cell"]): row["cell"] for row in mine}
+    variants = {variant_name(row["variant"]): row["variant"] for row in mine}
     for metric in dict.fromkeys(name for row in mine for name in row["metrics"]):
-        values = {name: _gather(mine, cell, metric, "value") for name, cell in cells.items()}
-        for name, cell in cells.items():
+        values = {name: _gather(mine, v, metric, "value") for name, v in variants.items()}
+        for name, variant in variants.items():
             found = estimate(values[name], seeds, folds)
             if found is None:
                 continue
-            chances = _gather(mine, cell, metric, "chance").values()
-            # The cell it is compared with is itself where nothing is.
-            base = cell_name({axis: sweep.compare.get(axis, label) for axis, label in cell.items()})
+            chances = _gather(mine, variant, metric, "chance").values()
+            # The variant it is compared with is itself where nothing is.
+            base = variant_name({axis: sweep.compare.get(axis, x) for axis, x in variant.items()})
             pairs = {k: v - values[base][k] for k, v in values[name].items() if k in values[base]}
             difference = estimate(pairs, seeds, folds) if base != name else None
             if difference:
@@ -136,7 +136,7 @@ def _summarize(sweep: Sweep, stage: str, rows: Sequence[Row]) -> Iterator[Row]:
                 difference["excludes_zero"] = None if low is None else not low <= 0 <= high
             yield {
                 "stage": stage,
-                "cell": cell,
+                "variant": variant,
                 "metric": metric,
                 **found,
                 "chance": fmean(chances) if chances else None,
@@ -145,12 +145,12 @@ def _summarize(sweep: Sweep, stage: str, rows: Sequence[Row]) -> Iterator[Row]:
             }
 
 
-def _gather(rows: Sequence[Row], cell: Mapping[str, str], metric: str, what: str) -> Numbers:
-    """Collect the values or chance levels of one cell and metric by seed and fold."""
+def _gather(rows: Sequence[Row], variant: Mapping[str, str], metric: str, what: str) -> Numbers:
+    """Collect the values or chance levels of one variant and metric by seed and fold."""
     found = {
         (row["seed"], row["fold"]): row["metrics"][metric][what]
         for row in rows
-        if row["cell"] == cell and metric in row["metrics"]
+        if row["variant"] == variant and metric in row["metrics"]
     }
     return {key: value for key, value in found.items() if value is not None}
 
@@ -179,7 +179,7 @@ def format_markdown(content: Row) -> str:
         content: Of ``sweep.json``.
 
     Returns:
-        A table for each stage with a row for each metric and cell, in percent, differences in
+        A table for each stage with a row for each metric and variant, in percent, differences in
         percentage points; empty when there are no results.
     """
     by_stage: dict[str, list[Row]] = {}
@@ -194,7 +194,7 @@ def format_markdown(content: Row) -> str:
 
 
 def _table(results: Sequence[Row], compare: Mapping[str, str]) -> str:
-    axes = list(results[0]["cell"])
+    axes = list(results[0]["variant"])
     header = ["metric", *axes, "mean", "95 % interval", "n", "chance"]
     if any(result["difference"] for result in results):
         base = ",".join(label for axis, label in compare.items() if axis in axes)
@@ -202,7 +202,7 @@ def _table(results: Sequence[Row], compare: Mapping[str, str]) -> str:
     rows, last = [], ""
     for result in results:
         chance, difference = result["chance"], result["difference"]
-        row = ["" if result["metric"] == last else result["metric"], *result["cell"].values()]
+        row = ["" if result["metric"] == last else result["metric"], *result["variant"].values()]
         row += [f"{100 * result['mean']:.1f} %", _interval(result), _count(result)]
         row.append("-" if chance is None else f"{100 * chance:.1f} %")
         if difference:
@@ -232,21 +232,21 @@ def _align(header: list[str], rows: list[list[str]], num_left: int) -> str:
     lines = []
     for row in (header, rule, *rows):
         pairs = enumerate(zip(row, widths, strict=True))
-        cells = [f"{text:<{w}}" if i < num_left else f"{text:>{w}}" for i, (text, w) in pairs]
-        lines.append(f"| {' | '.join(cells)} |")
+        fields = [f"{text:<{w}}" if i < num_left else f"{text:>{w}}" for i, (text, w) in pairs]
+        lines.append(f"| {' | '.join(fields)} |")
     return "\n".join(lines)
 
 
 def _format_csv(content: Row) -> str:
-    """Format a line for each stage, metric and cell, numbers as fractions in full precision."""
+    """Format a line for each stage, metric and variant, numbers as fractions in full precision."""
     results = [result for result in content["results"] if result["shown"]]
-    axes = list(dict.fromkeys(axis for result in results for axis in result["cell"]))
+    axes = list(dict.fromkeys(axis for result in results for axis in result["variant"]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["stage", "metric", *axes, *_ESTIMATE, *_DIFFERENCE_COLUMNS])
     for result in results:
         difference = result["difference"] or {}
-        labels = [result["cell"].get(axis, "") for axis in axes]
+        labels = [result["variant"].get(axis, "") for axis in axes]
         numbers = [result[name] for name in _ESTIMATE] + [difference.get(n) for n in _DIFFERENCE]
         writer.writerow([result["stage"], result["metric"], *labels, *numbers])
     return text.getvalue()

@@ -27,8 +27,8 @@ __all__ = [
     "Overrides",
     "Stage",
     "Sweep",
-    "cell_name",
     "load_sweep",
+    "variant_name",
 ]
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ _NAMED = "NAME: {KEY: value} lines"
 
 @dataclass(frozen=True)
 class Stage:
-    """One command of the several that a cell may consist of.
+    """One command of the several that a variant may consist of.
 
     Attributes:
         name: "" in a sweep without ``stages``.
@@ -96,9 +96,9 @@ class Sweep:
         source: Where it was read.
         output_dir: Folder of everything it writes.
         stages: In order; at least one.
-        axes: Their product is the cells of the grid; none: one cell.
+        axes: Their product is the variants of the grid; none: one variant.
         metrics: Names or patterns of the metrics to print; empty: all.
-        compare: Axis -> label that cells are compared with; empty: no comparison.
+        compare: Axis -> label that variants are compared with; empty: no comparison.
         jobs: Processes at once on this machine.
         slurm: Parameters for submitit, or None to run on this machine.
     """
@@ -113,16 +113,16 @@ class Sweep:
     slurm: Mapping[str, Any] | None = None
 
 
-def cell_name(cell: Mapping[str, str]) -> str:
-    """Name a cell of the grid.
+def variant_name(variant: Mapping[str, str]) -> str:
+    """Name a variant of the grid.
 
     Args:
-        cell: Axis -> label.
+        variant: Axis -> label.
 
     Returns:
         Such as ``pooling=avg,crops=on``. Labels of ``runs`` and of run configs stand alone.
     """
-    return ",".join(v if k in (RUN_AXIS, CFG) else f"{k}={v}" for k, v in cell.items())
+    return ",".join(v if k in (RUN_AXIS, CFG) else f"{k}={v}" for k, v in variant.items())
 
 
 def load_sweep(name: str, cli_args: Sequence[str] = ()) -> Sweep:
@@ -287,15 +287,15 @@ class _Reader:
             keys = (first.keys(stage) & second.keys(stage) for stage in self.stage_names)
             for key in sorted(set().union(*keys)):
                 self._report(key, f"is set by two axes, {first.name} and {second.name}.")
-        longest = cell_name({axis.name: max(axis.bundles, key=len, default="") for axis in axes})
+        longest = variant_name({axis.name: max(axis.bundles, key=len, default="") for axis in axes})
         if len(longest) > _MAX_NAME:
             message = f"'{longest}' is too long for a folder; name axes and values shorter."
             self._report("grid", message)
 
     def _compare(self, value: Any, axes: Sequence[Axis]) -> dict[str, str]:
-        """Read which cell the others are compared with, as axis -> label.
+        """Read which variant the others are compared with, as axis -> label.
 
-        The name of a cell compares all with that one; a mapping compares each cell with the one
+        The name of a variant compares all with that one; a mapping compares each with the one
         that differs from it in these axes alone.
         """
         if value is None:
@@ -304,11 +304,11 @@ class _Reader:
         if isinstance(value, Mapping):
             found = {k: v for k, v in value.items() if self._find("axis", k, labels)}
             return {k: self._find(f"value of {k}", label, labels[k]) for k, label in found.items()}
-        cells = [dict(zip(labels, c, strict=True)) for c in itertools.product(*labels.values())]
-        by_name = {cell_name(cell): cell for cell in cells if cell}
+        variants = [dict(zip(labels, c, strict=True)) for c in itertools.product(*labels.values())]
+        by_name = {variant_name(variant): variant for variant in variants if variant}
         if len(axes) == 1:
-            by_name |= {next(iter(cell.values())): cell for cell in cells}
-        return by_name.get(self._find("cell", value, by_name), {})
+            by_name |= {next(iter(variant.values())): variant for variant in variants}
+        return by_name.get(self._find("variant", value, by_name), {})
 
     def _find(self, what: str, value: Any, known: Collection[str]) -> str:
         """Find a name among those known; "" if it is none of them."""

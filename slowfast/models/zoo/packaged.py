@@ -31,7 +31,7 @@ class RowFacts(NamedTuple):
 
     Attributes:
         data: Training data of the weights.
-        licence: License of the weights.
+        license: License of the weights.
         attribution: Attribution and terms of use of the data.
         note: Note for users.
         metrics: Headline metrics of results.json; empty: all.
@@ -39,7 +39,7 @@ class RowFacts(NamedTuple):
     """
 
     data: str
-    licence: str
+    license: str
     attribution: str = ""
     note: str = ""
     metrics: tuple[str, ...] = ()
@@ -73,9 +73,11 @@ def read_facts(folder: Path) -> RowFacts:
     path = row_file(folder)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     known = RowFacts._fields
-    if not isinstance(content, dict) or not {"data", "licence"} <= set(content) <= set(known):
+    if isinstance(content, dict) and "licence" in content and "license" not in content:
+        content["license"] = content.pop("licence")  # its name in earlier versions
+    if not isinstance(content, dict) or not {"data", "license"} <= set(content) <= set(known):
         raise UserError(
-            f"{path} must have 'data' and 'licence', and may have {', '.join(known[2:])}."
+            f"{path} must have 'data' and 'license', and may have {', '.join(known[2:])}."
         )
     metrics = tuple(METRICS.get(name, name) for name in content.get("metrics") or ())
     commands = tuple(content.get("commands") or ())
@@ -103,7 +105,7 @@ def packaged_rows(package: str) -> Iterator[ZooEntry]:
             config=f"{base}/evaluate.yaml",
             format=_FORMAT,
             data=facts.data,
-            licence=facts.licence,
+            license=facts.license,
             source=_SOURCE,
             metric=", ".join(facts.metrics),
             sha256=digest.read_text(encoding="ascii").split()[0] if digest.is_file() else "",

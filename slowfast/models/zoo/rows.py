@@ -52,7 +52,7 @@ class ZooEntry:
         config: Config of its model, as for ``--cfg``.
         format: Format of the checkpoint, for the table; the key conversion is detected on loading.
         data: Training data.
-        licence: License of the weights.
+        license: License of the weights.
         top1: Published accuracy in percent, or None if none was published.
         metric: The metric of ``top1``, if it is not top-1 accuracy on the videos of ``data``.
         source: Where URL and accuracy are published.
@@ -67,7 +67,7 @@ class ZooEntry:
     config: str
     format: str
     data: str
-    licence: str
+    license: str
     source: str
     top1: float | None = None
     metric: str = ""

@@ -27,7 +27,7 @@ READ_ONCE = dataclasses.replace(similar([0.5, 0.7]), index=torch.tensor([0, 2]))
         (similar([0.9, 0.2, 0.6]), READ_ONCE, 0.5, 2),
     ],
 )
-def test_wins_are_counted_of_videos_with_both_sounds(true, later, share, count):
+def test_wins_are_counted_of_videos_with_both_audio_clips(true, later, share, count):
     results = av_sync(Given(true, later=later), probe_cfg())
     assert results == {"av_sync": Result(share, 0.5, count=count)}
 

@@ -1,4 +1,4 @@
-"""Trivial baselines: descriptions by hand, and the protocol with picture, audio and both."""
+"""Trivial baselines: descriptions by hand, and the protocol with video, audio and both."""
 
 import pytest
 import torch
@@ -60,10 +60,10 @@ class FeatureProvider:
 
 def test_the_protocol():
     results = baselines(FeatureProvider(), probe_cfg())
-    assert results["baseline_mean_colour"] == Result(1.0, 0.5, count=20)
+    assert results["baseline_mean_color"] == Result(1.0, 0.5, count=20)
     assert results["baseline_mel_statistics"].value < 0.9
     assert set(results) == {
-        *("baseline_mean_colour", "baseline_frame_difference", "baseline_mel_statistics")
+        *("baseline_mean_color", "baseline_frame_difference", "baseline_mel_statistics")
     }
     assert baselines(FeatureProvider(), probe_cfg()) == results
     assert not PROTOCOL_REGISTRY.capability("baselines", "needs_model")
@@ -71,16 +71,16 @@ def test_the_protocol():
 
 def test_only_what_there_is_is_described():
     both = baselines(FeatureProvider(), probe_cfg())
-    sound = baselines(FeatureProvider(keep=["audio"]), probe_cfg())
+    audio = baselines(FeatureProvider(keep=["audio"]), probe_cfg())
     video = baselines(FeatureProvider(keep=["raw_video"]), probe_cfg())
-    assert list(sound) == ["baseline_mel_statistics"]
-    assert list(video) == ["baseline_mean_colour", "baseline_frame_difference"]
-    assert both == video | sound
+    assert list(audio) == ["baseline_mel_statistics"]
+    assert list(video) == ["baseline_mean_color", "baseline_frame_difference"]
+    assert both == video | audio
 
 
 def test_a_single_frame_has_no_difference():
     results = baselines(FeatureProvider(keep=["raw_video"], frames=1), probe_cfg())
-    assert list(results) == ["baseline_mean_colour"]
+    assert list(results) == ["baseline_mean_color"]
 
 
 def test_labels_are_needed():

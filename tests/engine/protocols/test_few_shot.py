@@ -15,7 +15,7 @@ LABEL = torch.tensor([5, 0, 5, 0, 5, 9, 9, 9, 9, 0])
 SPLIT = remap_labels(Given(None), LABEL, LABEL)
 
 
-def test_k_videos_of_each_class_are_drawn():
+def test_k_videos_of_each_class_are_sampled():
     for k in (1, 2, 3):
         rows = sample_k_shot(SPLIT, k, seed=1, episode=0)
         assert LABEL[rows].tolist() == [0] * k + [5] * k + [9] * k
@@ -45,7 +45,7 @@ def test_the_first_episode_is_the_one_that_training_takes():
         assert paths == [str(i) for i in rows]  # and so it has the properties tested there
 
 
-def test_the_result_is_the_mean_over_draws_with_its_interval(caplog):
+def test_the_result_is_the_mean_over_episodes_with_its_interval(caplog):
     given = Given(*blob_tables(spread=2.0, per_class=12))
     with caplog.at_level(logging.INFO):
         results = few_shot(given, probe_cfg())
@@ -57,7 +57,7 @@ def test_the_result_is_the_mean_over_draws_with_its_interval(caplog):
     assert one.interval[0] < one.value < one.interval[1]
     assert one.value < results["few_shot_10"].value
     assert few_shot(given, probe_cfg()) == results
-    # Student's, of two draws: 12.7 times half their difference, one of 30 videos; cut at 0 and 1.
+    # Student's, of two episodes: 12.7 times half their difference, 1 of 30 videos; cut at 0, 1.
     two = few_shot(given, probe_cfg(FEW_SHOT_EPISODES=2))
     low, high = two["few_shot_10"].interval
     assert high - low == pytest.approx(12.7062 / 30, abs=1e-5)
@@ -65,7 +65,7 @@ def test_the_result_is_the_mean_over_draws_with_its_interval(caplog):
 
 
 def test_two_models_are_compared_on_the_same_videos():
-    """Features change, the videos drawn do not: the same features by other names, the same bits."""
+    """Features change, the sampled videos do not: same features by other names, the same bits."""
     test, gallery = blob_tables(spread=2.0)
     shuffled = torch.randperm(8, generator=torch.Generator().manual_seed(0))
     tables = [

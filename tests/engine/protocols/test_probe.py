@@ -59,23 +59,23 @@ def test_the_feature_is_needed(protocol):
     test, gallery = blob_tables()
     with pytest.raises(UserError, match=r"PROBE.FEATURE: .*'audio'.*it has: video.*FEATURE video"):
         PROTOCOL_REGISTRY.get(protocol)(Given(test, gallery), probe_cfg(FEATURE="audio"))
-    sound = Given(*blob_tables(name="audio"))
+    audio = Given(*blob_tables(name="audio"))
     with pytest.raises(UserError, match=r"'video'.*it has: audio\); set PROBE.FEATURE audio"):
-        PROTOCOL_REGISTRY.get(protocol)(sound, probe_cfg())
+        PROTOCOL_REGISTRY.get(protocol)(audio, probe_cfg())
     nothing = Given(*blob_tables(name="scores"))
     with pytest.raises(UserError, match=r"it has: none.*this model has no features"):
         PROTOCOL_REGISTRY.get(protocol)(nothing, probe_cfg())
 
 
 @pytest.mark.parametrize("protocol", LABELLED)
-def test_sound_is_probed_as_well(protocol):
+def test_audio_is_probed_as_well(protocol):
     cfg = probe_cfg(FEATURE="audio", RANKS=[1], FEW_SHOT_K=[5])
     (result,) = PROTOCOL_REGISTRY.get(protocol)(Given(*blob_tables(name="audio")), cfg).values()
     assert result.value > 0.6
-    picture = PROTOCOL_REGISTRY.get(protocol)(
+    video = PROTOCOL_REGISTRY.get(protocol)(
         Given(*blob_tables()), probe_cfg(RANKS=[1], FEW_SHOT_K=[5])
     )
-    assert list(picture.values()) == [result]
+    assert list(video.values()) == [result]
 
 
 def test_silent_videos_are_not_learned_from_but_are_measured():
@@ -91,7 +91,7 @@ def test_silent_videos_are_not_learned_from_but_are_measured():
     assert "1 train videos without audio are skipped; 2 test videos" in warning
 
 
-def test_no_sound_at_all():
+def test_no_audio_at_all():
     gallery = make_table({"audio": torch.eye(2)}, [0, 1], audio_valid=[False, False])
     with pytest.raises(UserError, match="'knn': no video of the train split has audio"):
         read_probe(Given(gallery, gallery), probe_cfg(FEATURE="audio"), "knn")

@@ -45,8 +45,8 @@ def test_chance_is_what_random_neighbors_give():
     generator = torch.Generator().manual_seed(0)
     total = 0.0
     for _ in range(400):
-        drawn = label[torch.randint(20, (4, 5), generator=generator)]
-        total += float((drawn == target[:, None]).any(dim=1).double().mean()) / 400
+        sampled = label[torch.randint(20, (4, 5), generator=generator)]
+        total += float((sampled == target[:, None]).any(dim=1).double().mean()) / 400
     given = Given(
         make_table({"video": torch.randn(4, 3)}, target),
         make_table({"video": torch.randn(20, 3)}, label),

@@ -33,7 +33,7 @@ def test_what_a_run_needs_stands_before_it(tmp_path):
 def test_one_run(tmp_path):
     (run,) = runs_of(tmp_path, PLAIN)
     folder = tmp_path / "out/run"
-    assert (run.name, run.cfg, run.overrides, run.cell) == ("run", "a.yaml", {}, {})
+    assert (run.name, run.cfg, run.overrides, run.variant) == ("run", "a.yaml", {}, {})
     assert run.folder == folder
     assert run.argv == ["--cfg", "a.yaml", "--opts", "OUTPUT_DIR", str(folder)]
 
@@ -44,7 +44,7 @@ def test_a_grid_with_seeds_and_folds_has_every_combination_once(tmp_path):
     assert len(set(names(runs))) == len(runs) == 2 * 2 * 2 * 3
     run = next(run for run in runs if run.name == "A.B=2,p=y/seed_8/fold_3")
     assert run.overrides == {"A.B": 2, "C.D": 3, "RNG_SEED": 8, "DATA.FOLD": 3}
-    assert (run.cell, run.seed, run.fold) == ({"A.B": "2", "p": "y"}, 8, 3)
+    assert (run.variant, run.seed, run.fold) == ({"A.B": "2", "p": "y"}, 8, 3)
 
 
 def test_an_axis_wins_over_the_stage_and_over_all(tmp_path):
@@ -79,13 +79,13 @@ def test_an_axis_of_a_later_stage_does_not_repeat_an_earlier_one(tmp_path):
     assert len(pretrain) == 2 * 2  # A.B and seeds
     finetune = [run for run in runs if run.stage == "finetune"]
     assert len(finetune) == 2 * 2 * 2 * 2
-    for run in finetune:  # what differs in the checkpoint differs in the cell
-        assert f"pretrain.A.B={run.cell['pretrain.A.B']}" in run.needs["pretrain"]
-        assert run.overrides["SOLVER.BASE_LR"] == int(run.cell["finetune.SOLVER.BASE_LR"])
+    for run in finetune:  # what differs in the checkpoint differs in the variant
+        assert f"pretrain.A.B={run.variant['pretrain.A.B']}" in run.needs["pretrain"]
+        assert run.overrides["SOLVER.BASE_LR"] == int(run.variant["finetune.SOLVER.BASE_LR"])
         assert "A.B" not in run.overrides
 
 
-def test_equal_commands_are_run_once_and_stand_for_both_cells(tmp_path):
+def test_equal_commands_are_run_once_and_stand_for_both_variants(tmp_path):
     """Random weights do not know how the pre-training they ignore was done."""
     text = """
 output_dir: out
@@ -100,9 +100,9 @@ seeds: [1, 2]
     runs = [run for run in runs_of(tmp_path, text) if run.stage == "probe"]
     assert len(runs) == 8
     assert len(set(names(runs))) == 6
-    random = [run for run in runs if run.cell["weights"] == "random"]
+    random = [run for run in runs if run.variant["weights"] == "random"]
     assert all(not run.needs for run in random)
-    assert [run.cell["pretrain.A.B"] for run in random] == ["1", "2", "1", "2"]
+    assert [run.variant["pretrain.A.B"] for run in random] == ["1", "2", "1", "2"]
     assert random[0].name == random[1].name != random[2].name == random[3].name
 
 

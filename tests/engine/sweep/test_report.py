@@ -46,12 +46,12 @@ def random_values(folder, text, *metrics):
     return {r.name: {m: float(rng.uniform(0.2, 0.9)) for m in metrics} for r in runs}
 
 
-def find(content, metric, **cell):
+def find(content, metric, **variant):
     (found,) = [
         result
         for result in content["results"]
         if result["metric"] == metric
-        and result["cell"] == {k.replace("_", "."): v for k, v in cell.items()}
+        and result["variant"] == {k.replace("_", "."): v for k, v in variant.items()}
     ]
     return found
 
@@ -89,7 +89,7 @@ def test_one_run_stands_alone():
     assert list(found.values()) == [0.3, None, None, 1, 1, "run"]
 
 
-def test_cells_and_paired_differences(tmp_path):
+def test_variants_and_paired_differences(tmp_path):
     values = random_values(tmp_path, TEXT, "top1_acc", "knn")
     content = collected(tmp_path, TEXT, values)
     assert len(content["runs"]) == len(values) == 2 * 2 * 3 * 2
@@ -97,10 +97,10 @@ def test_cells_and_paired_differences(tmp_path):
     for metric, lr in itertools.product(("top1_acc", "knn"), "12"):
         avg, transformer = (
             [
-                np.mean([values[f"{cell},A.C={lr}/seed_{s}/fold_{f}"][metric] for f in (1, 2)])
+                np.mean([values[f"{variant},A.C={lr}/seed_{s}/fold_{f}"][metric] for f in (1, 2)])
                 for s in (1, 2, 3)
             ]
-            for cell in ("pooling=avg", "pooling=transformer")
+            for variant in ("pooling=avg", "pooling=transformer")
         )
         base = find(content, metric, pooling="avg", A_C=lr)
         other = find(content, metric, pooling="transformer", A_C=lr)
@@ -175,15 +175,15 @@ def test_the_table(tmp_path):
     }
     content = collected(tmp_path, TWO, values)
     lines = format_markdown(content).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0] == [
+    fields = [[field.strip() for field in line.strip("|").split("|")] for line in lines]
+    assert fields[0] == [
         *["metric", "run", "mean", "95 % interval", "n", "chance"],
         *["minus base", "95 % interval", "beyond 0"],
     ]
     interval = "-33.5 to 93.5"  # 12.706 * 0.05 on either side
-    assert cells[2] == ["top1_acc", "base", "30.0 %", interval, "2 seeds", "10.0 %", "", "", ""]
-    assert cells[3][:3] == ["", "ours", "55.5 %"]
-    assert cells[3][6:] == ["+25.5", "+25.5 to +25.5", "yes"]
+    assert fields[2] == ["top1_acc", "base", "30.0 %", interval, "2 seeds", "10.0 %", "", "", ""]
+    assert fields[3][:3] == ["", "ours", "55.5 %"]
+    assert fields[3][6:] == ["+25.5", "+25.5 to +25.5", "yes"]
     assert len({len(line) for line in lines}) == 1
 
 

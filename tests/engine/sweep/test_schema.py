@@ -130,7 +130,7 @@ def test_merge_keys(tmp_path):
     assert load(tmp_path, text).axes[0].bundles["b"] == {"": {"A.B": 1, "A.C": 3}}
 
 
-def test_compare_with_a_cell_of_a_grid(tmp_path):
+def test_compare_with_a_variant_of_a_grid(tmp_path):
     grid = PLAIN + "grid: {A.B: [1, 2], A.C: [x/y, z]}\n"
     sweep = load(tmp_path, grid + "compare: A.B=1,A.C=z\n")
     assert sweep.compare == {"A.B": "1", "A.C": "z"}
@@ -178,7 +178,7 @@ def test_compare_with_a_cell_of_a_grid(tmp_path):
         ("runs: {a: {cfg: a.yaml}, b: {}}\noutput_dir: o\n", "cfg: is missing"),
         (PLAIN + "grid: {A.B: [1]}\ncompare: {A.C: 1}\n", "compare: no axis 'A.C'"),
         (PLAIN + "grid: {A.B: [1]}\ncompare: {A.B: 2}\n", "compare: no value of A.B '2'"),
-        (PLAIN + "compare: x\n", "compare: no cell 'x'"),
+        (PLAIN + "compare: x\n", "compare: no variant 'x'"),
         (STAGES + "cfg: a.yaml\n", "cfg: is set besides stages"),
         ("output_dir: o\nstages: [a]\n", "stages: got ['a'], expected NAME: {cfg: X.yaml} lines"),
         ("output_dir: o\nstages: {Pre: a.yaml}\n", "stages.Pre: a name is lower-case letters"),

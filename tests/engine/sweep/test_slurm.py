@@ -86,7 +86,7 @@ def test_what_is_ready_becomes_one_array(tmp_path, submitit):
     assert array[0].argv == ["run", *states[0].run.argv]
     assert array[1].folder == states[1].run.folder
     assert processes[0].poll() is None
-    launcher.interrupt(1)  # nothing: they go on by themselves
+    launcher.interrupt(1)  # nothing: they continue by themselves
 
 
 def test_parameters_go_where_submitit_wants_them(tmp_path, submitit):

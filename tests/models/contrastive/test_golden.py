@@ -57,7 +57,7 @@ def scores(query, rows, temperature=0.07):
     return torch.einsum("bd,bkd->bk", query, rows) / temperature
 
 
-def test_shifted_draws():
+def test_shifted_samples():
     golden = load("index_shifts")
     assert torch.equal(
         shift_past(golden["draw_one"], torch.arange(9)[:, None]), golden["index_one"]
@@ -93,7 +93,7 @@ def test_sinkhorn(name, factor, epsilon, iterations):
 
 
 def test_npid():
-    """The code adds 1e-7 to its denominators: a shift of the constant and a term of its own."""
+    """The code adds 1e-7 to its denominators: a shift of the constant, and a summand."""
     golden = load("npid_nce")
     bank, constant = make_bank(golden["bank0"]), PartitionConstant().double()
     shift = math.log1p(1e-7 * 40 / 12)
@@ -131,12 +131,12 @@ def test_avid():
     constant = PartitionConstant().double()
     for step in range(2):
         index = golden["index"][step].flatten()
-        drawn = torch.cat([golden[f"negative_index{step}_rank{rank}"] for rank in (0, 1)])
+        sampled = torch.cat([golden[f"negative_index{step}_rank{rank}"] for rank in (0, 1)])
         embedded = [embed(golden[name][step].flatten(0, 1)) for name in ("video", "audio")]
         raw, query = zip(*embedded, strict=True)
         pairs = list(zip(query, reversed(banks), strict=True))  # each asks the other's bank
         positive = [(q * bank.lookup(index)).sum(dim=1) / 0.07 for q, bank in pairs]
-        negative = [scores(q, bank.lookup(drawn)) for q, bank in pairs]
+        negative = [scores(q, bank.lookup(sampled)) for q, bank in pairs]
         log_mean = constant(negative[0])
         loss = sum(map(lambda p, n: nce_loss(p, n, log_mean), positive, negative)) / 2
         loss.backward()

@@ -6,18 +6,18 @@ from slowfast.models.contrastive.negatives import shift_past, uniform_negatives
 SEEDS = torch.arange(40) * 1_000_003
 
 
-def test_draws_of_a_sample_depend_on_its_seed_alone():
+def test_negatives_of_a_sample_depend_on_its_seed_alone():
     rows = torch.arange(40)
-    drawn = uniform_negatives(SEEDS, rows, 40, 12)
+    sampled = uniform_negatives(SEEDS, rows, 40, 12)
     part = torch.tensor([7, 3])
-    assert torch.equal(uniform_negatives(SEEDS[part], rows[part], 40, 12), drawn[part])
-    assert len({tuple(row.tolist()) for row in drawn}) == 40
+    assert torch.equal(uniform_negatives(SEEDS[part], rows[part], 40, 12), sampled[part])
+    assert len({tuple(row.tolist()) for row in sampled}) == 40
 
 
-def test_the_own_row_is_never_drawn_and_all_others_equally_often():
+def test_the_own_row_is_never_sampled_and_all_others_equally_often():
     positive = torch.full((2000,), 3)
-    drawn = uniform_negatives(torch.arange(2000), positive, 8, 64)
-    counts = drawn.flatten().bincount(minlength=8)
+    sampled = uniform_negatives(torch.arange(2000), positive, 8, 64)
+    counts = sampled.flatten().bincount(minlength=8)
     assert counts[3] == 0
     others = counts[torch.arange(8) != 3]
     mean = 2000 * 64 / 7
@@ -35,8 +35,8 @@ def test_shifting_gives_each_other_row_once(excluded):
 
 def test_several_positives_of_a_sample_are_left_out():
     positive = torch.tensor([[5, 0, 2], [1, 7, 6]])
-    drawn = uniform_negatives(torch.tensor([1, 2]), positive, 8, 200)
-    for row, own in zip(drawn, positive, strict=True):
+    sampled = uniform_negatives(torch.tensor([1, 2]), positive, 8, 200)
+    for row, own in zip(sampled, positive, strict=True):
         assert set(row.tolist()) == set(range(8)) - set(own.tolist())
 
 

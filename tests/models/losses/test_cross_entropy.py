@@ -36,9 +36,9 @@ def _by_hand(logits, labels):
 
 def test_full_map_alone():
     outputs = _outputs(crops=0)
-    terms = _loss()(outputs, {"label": LABEL})
-    assert list(terms) == ["loss", "top1_err"]
-    assert terms["loss"].item() == pytest.approx(_by_hand(outputs.logits, LABEL), abs=1e-12)
+    out = _loss()(outputs, {"label": LABEL})
+    assert list(out) == ["loss", "top1_err"]
+    assert out["loss"].item() == pytest.approx(_by_hand(outputs.logits, LABEL), abs=1e-12)
 
 
 def test_errors_for_the_log():
@@ -53,23 +53,23 @@ def test_errors_for_the_log():
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_full_map_and_crops(weight):
     outputs = _outputs()
-    terms = _loss(weight=weight)(outputs, {"label": LABEL})
+    out = _loss(weight=weight)(outputs, {"label": LABEL})
     full = _by_hand(outputs.logits, LABEL)
     crops = sum(_by_hand(logits, LABEL) for logits in outputs.crop_logits) / 2
-    assert terms["loss_full"].item() == pytest.approx(full, abs=1e-12)
-    assert terms["loss_crops"].item() == pytest.approx(crops, abs=1e-12)
-    assert terms["loss"].item() == pytest.approx((1 - weight) * full + weight * crops, abs=1e-12)
+    assert out["loss_full"].item() == pytest.approx(full, abs=1e-12)
+    assert out["loss_crops"].item() == pytest.approx(crops, abs=1e-12)
+    assert out["loss"].item() == pytest.approx((1 - weight) * full + weight * crops, abs=1e-12)
 
 
 def test_only_the_total_carries_a_gradient():
     logits = torch.randn(3, 2, 4, requires_grad=True)
     crop_logits = torch.randn(2, 3, 2, 4, requires_grad=True)
-    terms = _loss()(ClassifierOutputs(logits, crop_logits), {"label": LABEL})
-    terms["loss"].backward()
+    out = _loss()(ClassifierOutputs(logits, crop_logits), {"label": LABEL})
+    out["loss"].backward()
     assert logits.grad.abs().sum() > 0
     assert crop_logits.grad.abs().sum() > 0
-    assert not terms["loss_full"].requires_grad
-    assert not terms["loss_crops"].requires_grad
+    assert not out["loss_full"].requires_grad
+    assert not out["loss_crops"].requires_grad
 
 
 def test_invalid_rows_do_not_count_and_need_no_label():

@@ -20,7 +20,7 @@ def test_equals_the_loops(valid):
     assert got.item() == pytest.approx(sum(losses) / len(losses), abs=1e-12)
 
 
-def test_terms_of_several_positives_are_averaged():
+def test_losses_of_several_positives_are_averaged():
     several = torch.stack([POSITIVE, POSITIVE + 1], dim=1)
     single = [nce_loss(p, NEGATIVES, 0.3) for p in several.unbind(dim=1)]
     torch.testing.assert_close(nce_loss(several, NEGATIVES, 0.3), sum(single) / 2)

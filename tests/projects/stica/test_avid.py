@@ -1,4 +1,4 @@
-"""AVID-CMA's towers: names, shapes, what they compute from weights under the published names."""
+"""AVID-CMA's encoders: names, shapes, what they compute from weights under the published names."""
 
 import pytest
 import torch
@@ -13,18 +13,18 @@ def random_state(*modules):
     """Weights of modules under AVID's names, as DataParallel saved them."""
     generator = torch.Generator().manual_seed(0)
     state = {}
-    for tower, module in modules:
+    for encoder, module in modules:
         for name, value in module.state_dict().items():
-            draw = (
+            values = (
                 torch.randn(value.shape, generator=generator)
                 if value.is_floating_point()
                 else value
             )
             if "running_var" in name:
-                draw = 0.5 + draw.abs()
+                values = 0.5 + values.abs()
             elif value.dim() > 1:
-                draw = draw * (2 / value[0].numel()) ** 0.5
-            state[f"module.{tower}.{name}"] = draw
+                values = values * (2 / value[0].numel()) ** 0.5
+            state[f"module.{encoder}.{name}"] = values
     return state
 
 
@@ -60,7 +60,7 @@ def video_oracle(video, state):
 
 
 def audio_oracle(spectrogram, state):
-    """The same of the audio tower, which reads (B, 1, S, F)."""
+    """The same of the audio encoder, which reads (B, 1, S, F)."""
     state = {k.removeprefix("module.audio_model."): v for k, v in state.items()}
     x = F.conv2d(spectrogram, state["conv1.0.weight"], stride=2, padding=3)
     x = F.relu(norm(x, state, "conv1.1"))
@@ -71,34 +71,34 @@ def audio_oracle(spectrogram, state):
     return x
 
 
-def towers(width=4):
+def encoders(width=4):
     return AvidR2plus1d(width=width).eval(), AvidConv2d(width=width).eval()
 
 
 def test_published_weights_give_the_published_networks_maps(tmp_path):
-    video_tower, audio_tower = towers()
-    state = random_state(("video_model", video_tower), ("audio_model", audio_tower))
-    model = torch.nn.ModuleDict({"backbone": video_tower, "audio_backbone": audio_tower})
+    video_encoder, audio_encoder = encoders()
+    state = random_state(("video_model", video_encoder), ("audio_model", audio_encoder))
+    model = torch.nn.ModuleDict({"backbone": video_encoder, "audio_backbone": audio_encoder})
     state["module.video_proj.projection.0.weight"] = torch.ones(2, 2)
     torch.save({"model": state, "epoch": 20, "optimizer": {}}, tmp_path / "avid.pth.tar")
     report = load_weights(model, tmp_path / "avid.pth.tar")
     assert not report.missed
     assert list(report.skipped) == ["video_proj.projection.0.weight"]
-    video, sound = torch.randn(2, 3, 9, 48, 33), torch.randn(2, 1, 40, 64)
+    video, audio = torch.randn(2, 3, 9, 48, 33), torch.randn(2, 1, 40, 64)
     with torch.no_grad():
-        maps, expected = video_tower(video).maps[0], video_oracle(video, state)
-        heard = audio_tower(sound).maps[0]
+        maps, expected = video_encoder(video).maps[0], video_oracle(video, state)
+        heard = audio_encoder(audio).maps[0]
     torch.testing.assert_close(maps, expected, atol=1e-5, rtol=1e-4)
     assert maps.shape == (2, 32, 2, 2, 2)
-    expected = audio_oracle(sound.transpose(2, 3), state).transpose(2, 3)
+    expected = audio_oracle(audio.transpose(2, 3), state).transpose(2, 3)
     torch.testing.assert_close(heard, expected, atol=1e-5, rtol=1e-4)
-    pooled = video_tower.native_pooling()(spatiotemporal_tokens(maps))
+    pooled = video_encoder.native_pooling()(spatiotemporal_tokens(maps))
     assert torch.equal(pooled, F.adaptive_max_pool3d(maps, 1).flatten(1))
 
 
 def test_the_published_size():
     with torch.device("meta"):
-        video, audio = towers(64)
+        video, audio = encoders(64)
     shapes = {name: tuple(value.shape) for name, value in video.state_dict().items()}
     assert shapes["conv1.0.weight"] == (64, 3, 3, 7, 7)
     assert shapes["conv3x.0.spt_conv1.weight"] == (128, 64, 1, 3, 3)

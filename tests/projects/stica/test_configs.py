@@ -28,14 +28,14 @@ def test_the_main_job_is_the_method_with_its_default_decisions():
 
 
 def test_the_ablation_varies_two_keys():
-    cells = {}
+    found = {}
     for name in (n for n in NAMES if n.startswith("ablation_")):
         cfg = _load(name)
-        cells[name] = (cfg.MODEL.POOLING, cfg.MODEL.FEATURE_AUG)
+        found[name] = (cfg.MODEL.POOLING, cfg.MODEL.FEATURE_AUG)
         base = _load("R2plus1D_pretrain").clone()
         base.defrost()
-        base.MODEL.POOLING, base.MODEL.FEATURE_AUG = cells[name]
+        base.MODEL.POOLING, base.MODEL.FEATURE_AUG = found[name]
         assert cfg == base
-    assert sorted(cells.values()) == [
+    assert sorted(found.values()) == [
         (pooling, crops) for pooling in ("avg", "transformer") for crops in ("feature_crop", "none")
     ]

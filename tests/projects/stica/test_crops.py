@@ -63,7 +63,7 @@ def test_size_of_a_crop(axis, scale, expected):
 
 @pytest.mark.parametrize("height", [2, 4, 7, 10])
 @pytest.mark.parametrize("width", [3, 5, 7, 10])
-def test_every_position_in_space_is_drawn_and_every_cell_reached(height, width):
+def test_every_box_in_space_is_sampled_and_every_position_reached(height, width):
     boxes = FeatureCrop(**KINDS).sample([(4, height, width)], SEEDS, len(SEEDS))[0].space
     for slot, scale in enumerate([6 / 7] * 2 + [4 / 7] * 4):
         for axis, size in enumerate((height, width)):
@@ -74,7 +74,7 @@ def test_every_position_in_space_is_drawn_and_every_cell_reached(height, width):
 
 
 @pytest.mark.parametrize("steps", range(2, 16))
-def test_every_position_in_time_is_drawn_and_every_step_reached(steps):
+def test_every_position_in_time_is_sampled_and_every_step_reached(steps):
     boxes = FeatureCrop(**KINDS).sample([(steps, 7, 7)], SEEDS, len(SEEDS))[0]
     for slot, scale in enumerate([0.75, 0.75, 0.5]):
         window = crop_size(steps, scale, "FEATURE_CROP.X")
@@ -90,13 +90,13 @@ def test_positions_are_equally_likely():
     boxes = crops.sample([(4, 7, 7)], seeds, len(seeds))[0]
     # Each of n positions: expected N / n, standard deviation below sqrt(N / n); 5 of them.
     for first, count in ((boxes.space[:, 0, 0], 4), (boxes.space[:, 0, 2], 4)):
-        drawn = torch.bincount(first, minlength=count).double()
-        assert (drawn - 5000).abs().max() < 5 * 5000**0.5
-    drawn = torch.bincount(boxes.time[:, 0, 0], minlength=2).double()
-    assert (drawn - 10000).abs().max() < 5 * 10000**0.5
+        counts = torch.bincount(first, minlength=count).double()
+        assert (counts - 5000).abs().max() < 5 * 5000**0.5
+    counts = torch.bincount(boxes.time[:, 0, 0], minlength=2).double()
+    assert (counts - 10000).abs().max() < 5 * 10000**0.5
 
 
-def test_rows_columns_slots_views_and_samples_draw_independently():
+def test_rows_columns_slots_views_and_samples_are_independent():
     boxes = FeatureCrop(**KINDS).sample([(8, 7, 7)], SEEDS, 2 * len(SEEDS))[0]
     firsts = torch.cat([boxes.space[..., 0], boxes.space[..., 2], boxes.time[..., 0]], dim=1)
     by_view = firsts.view(len(SEEDS), 2, -1).flatten(1).double()  # (B, V * numbers)
@@ -104,18 +104,18 @@ def test_rows_columns_slots_views_and_samples_draw_independently():
     assert (correlation - torch.eye(len(correlation))).abs().max() < 5 / len(SEEDS) ** 0.5
 
 
-def test_a_draw_depends_on_the_seed_and_the_view_only():
+def test_a_sample_depends_on_the_seed_and_the_view_only():
     crops, size = FeatureCrop(**KINDS), [(4, 7, 7)]
     seeds = torch.tensor([5, 9, 2**62])
-    whole = crops.sample(size, seeds, 6)[0]
+    both = crops.sample(size, seeds, 6)[0]
     alone = crops.sample(size, seeds[1:2], 2)[0]
-    assert torch.equal(whole.space[2:4], alone.space)
-    assert torch.equal(whole.time[2:4], alone.time)
+    assert torch.equal(both.space[2:4], alone.space)
+    assert torch.equal(both.time[2:4], alone.time)
     one_view = crops.sample(size, seeds, 3)[0]
-    assert torch.equal(whole.space[::2], one_view.space)
+    assert torch.equal(both.space[::2], one_view.space)
 
 
-def test_one_draw_for_the_batch_follows_from_its_smallest_seed():
+def test_one_sample_for_the_batch_follows_from_its_smallest_seed():
     crops = FeatureCrop(**KINDS, per_sample=False)
     boxes = crops.sample([(4, 7, 7)], torch.tensor([7, 3, 11]), 6)[0]
     shuffled = crops.sample([(4, 7, 7)], torch.tensor([11, 7, 3]), 6)[0]
@@ -124,7 +124,7 @@ def test_one_draw_for_the_batch_follows_from_its_smallest_seed():
         assert torch.equal(boxes.space[view::2], alone.space[view : view + 1].expand(3, -1, -1))
     assert torch.equal(boxes.space, shuffled.space)
     assert torch.equal(boxes.time, shuffled.time)
-    assert not torch.equal(boxes.space[0], boxes.space[1])  # views draw apart
+    assert not torch.equal(boxes.space[0], boxes.space[1])  # views are sampled apart
 
 
 def test_pathways_of_different_size_are_cropped_at_the_same_places():
@@ -231,9 +231,9 @@ def test_maps_that_cannot_be_cropped(crops, shape, message):
 
 @pytest.mark.parametrize("last_position", [True, False])
 @pytest.mark.parametrize("size", [(4, 7, 7), (1, 1, 1)])
-def test_a_scale_of_one_is_the_whole_map(size, last_position):
-    whole = CropKind(1, 1.0)
-    crops = _only(last_position=last_position, space_large=whole, time_large=whole)
+def test_a_scale_of_one_is_the_full_map(size, last_position):
+    full = CropKind(1, 1.0)
+    crops = _only(last_position=last_position, space_large=full, time_large=full)
     feature_map = _randn(2, 3, *size)
     for group in crops([feature_map], torch.tensor([1, 2])):
         expected = temporal_tokens(feature_map)
@@ -258,7 +258,7 @@ def test_tokens_of_boxes():
     torch.testing.assert_close(tokens.values[2:], expected, rtol=0, atol=1e-12)
 
 
-def test_the_gradient_reaches_the_cells_of_a_crop_and_no_other():
+def test_the_gradient_reaches_the_positions_of_a_crop_and_no_other():
     feature_map = _randn(1, 2, 4, 5, 5).requires_grad_()
     space_tokens(feature_map, torch.tensor([[[1, 3, 2, 4]]])).values.sum().backward()
     inside = torch.zeros(5, 5, dtype=torch.bool)

@@ -20,8 +20,8 @@ def _outputs(counts=(2, 3, 2, 1), *, audio=True, views=V):
     crops = [_unit(views, n, B, seed=10 + i).requires_grad_() for i, n in enumerate(counts)]
     if not audio:
         return STiCAOutputs(None, None, *crops)
-    video, sound = _unit(views, B, seed=1), _unit(B, seed=2)
-    return STiCAOutputs(video.requires_grad_(), sound.requires_grad_(), *crops)
+    video, heard = _unit(views, B, seed=1), _unit(B, seed=2)
+    return STiCAOutputs(video.requires_grad_(), heard.requires_grad_(), *crops)
 
 
 def _oracle_total(outputs, valid=None, weight=0.5):
@@ -50,47 +50,49 @@ def test_total_and_gradient_agree_with_the_oracle(loss, views):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
 
 
-def test_every_term_is_logged_and_detached(loss):
+def test_every_loss_is_logged_and_detached(loss):
     outputs = _outputs()
-    terms = loss(outputs, {})
-    assert set(terms) == {"loss", "loss_cross", "loss_within", "loss_space", "loss_time"}
-    assert [name for name, term in terms.items() if term.requires_grad] == ["loss"]
+    losses = loss(outputs, {})
+    assert set(losses) == {"loss", "loss_cross", "loss_within", "loss_space", "loss_time"}
+    assert [name for name, loss in losses.items() if loss.requires_grad] == ["loss"]
     for axis, large, small in (
         ("space", outputs.space_large, outputs.space_small),
         ("time", outputs.time_large, outputs.time_small),
     ):
         expected = oracle.within(large, small, 0.5)
-        torch.testing.assert_close(terms[f"loss_{axis}"], expected, rtol=0, atol=1e-6)
-    torch.testing.assert_close(terms["loss_within"], (terms["loss_space"] + terms["loss_time"]) / 2)
-    torch.testing.assert_close(terms["loss"], (terms["loss_cross"] + terms["loss_within"]) / 2)
+        torch.testing.assert_close(losses[f"loss_{axis}"], expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        losses["loss_within"], (losses["loss_space"] + losses["loss_time"]) / 2
+    )
+    torch.testing.assert_close(losses["loss"], (losses["loss_cross"] + losses["loss_within"]) / 2)
 
 
-def test_samples_without_sound_leave_the_cross_modal_term_only(loss):
+def test_samples_without_audio_leave_the_cross_modal_loss_only(loss):
     outputs = _outputs()
-    has_sound = torch.tensor([True, False, True, True, False])
-    batch = {"audio_valid": has_sound[:, None]}
-    terms = loss(outputs, batch)
-    expected = _oracle_total(outputs, has_sound.tolist())
-    torch.testing.assert_close(terms["loss"], expected, rtol=0, atol=1e-6)
-    video, audio, *crops = _gradients(terms["loss"], outputs)
-    assert (video[:, ~has_sound] == 0).all()
-    assert (audio[~has_sound] == 0).all()
-    assert (video[:, has_sound].abs().amax(-1) > 0).all()
+    has_audio = torch.tensor([True, False, True, True, False])
+    batch = {"audio_valid": has_audio[:, None]}
+    losses = loss(outputs, batch)
+    expected = _oracle_total(outputs, has_audio.tolist())
+    torch.testing.assert_close(losses["loss"], expected, rtol=0, atol=1e-6)
+    video, audio, *crops = _gradients(losses["loss"], outputs)
+    assert (video[:, ~has_audio] == 0).all()
+    assert (audio[~has_audio] == 0).all()
+    assert (video[:, has_audio].abs().amax(-1) > 0).all()
     assert all((grad.abs().amax(-1) > 0).all() for grad in crops)
-    silent = outputs._replace(audio=torch.where(has_sound[:, None], outputs.audio, 7.0))
-    torch.testing.assert_close(loss(silent, batch)["loss"], terms["loss"])
+    silent = outputs._replace(audio=torch.where(has_audio[:, None], outputs.audio, 7.0))
+    torch.testing.assert_close(loss(silent, batch)["loss"], losses["loss"])
 
 
-def test_a_batch_without_any_sound_still_trains_on_crops(loss):
+def test_a_batch_without_any_audio_still_trains_on_crops(loss):
     outputs = _outputs()
-    terms = loss(outputs, {"audio_valid": torch.zeros(B, 1, dtype=torch.bool)})
-    assert terms["loss_cross"] == 0
-    grads = _gradients(terms["loss"], outputs)  # the audio branch stays in the graph
+    losses = loss(outputs, {"audio_valid": torch.zeros(B, 1, dtype=torch.bool)})
+    assert losses["loss_cross"] == 0
+    grads = _gradients(losses["loss"], outputs)  # the audio branch stays in the graph
     assert (grads[0] == 0).all()
     assert (grads[1] == 0).all()
 
 
-def test_rows_that_do_not_count_leave_every_term(loss):
+def test_rows_that_do_not_count_leave_every_loss(loss):
     outputs = _outputs()
     valid = torch.tensor([True, True, False, True, True])
     kept = STiCAOutputs(*(x[..., valid, :] for x in outputs))
@@ -106,20 +108,20 @@ def test_rows_that_do_not_count_leave_every_term(loss):
         ((0, 0, 1, 0), {"loss_cross", "loss_within", "loss_time"}),
     ],
 )
-def test_a_term_without_crops_is_left_out(loss, counts, names):
+def test_a_loss_without_crops_is_left_out(loss, counts, names):
     outputs = _outputs(counts)
-    terms = loss(outputs, {})
-    assert set(terms) == names | {"loss"}
-    parts = [terms["loss_cross"], *([terms["loss_within"]] if len(names) > 1 else [])]
-    torch.testing.assert_close(terms["loss"], torch.stack(parts).mean())
-    assert terms["loss"].isfinite()
+    losses = loss(outputs, {})
+    assert set(losses) == names | {"loss"}
+    parts = [losses["loss_cross"], *([losses["loss_within"]] if len(names) > 1 else [])]
+    torch.testing.assert_close(losses["loss"], torch.stack(parts).mean())
+    assert losses["loss"].isfinite()
 
 
 def test_crops_against_audio(cfg):
     cfg.STICA.CROP_KEYS, cfg.STICA.WITHIN_WEIGHT = "audio", 0.2
     outputs, valid = _outputs(), [True, True, False, True, True]
     batch = {"audio_valid": torch.tensor(valid)[:, None]}
-    terms = LOSS_REGISTRY.get("stica")(cfg)(outputs, batch)
+    losses = LOSS_REGISTRY.get("stica")(cfg)(outputs, batch)
     space, time = (
         oracle.cross_modal([crop for view in crops for crop in view], outputs.audio, 0.1, valid)
         for crops in (
@@ -129,39 +131,39 @@ def test_crops_against_audio(cfg):
     )
     cross = oracle.cross_modal(outputs.video, outputs.audio, 0.1, valid)
     expected = 0.8 * cross + 0.2 * (space + time) / 2
-    torch.testing.assert_close(terms["loss"], expected, rtol=0, atol=1e-6)
-    assert set(terms) == {"loss", "loss_cross", "loss_crops", "loss_space", "loss_time"}
-    gradients = zip(_gradients(terms["loss"], outputs), _gradients(expected, outputs), strict=True)
+    torch.testing.assert_close(losses["loss"], expected, rtol=0, atol=1e-6)
+    assert set(losses) == {"loss", "loss_cross", "loss_crops", "loss_space", "loss_time"}
+    gradients = zip(_gradients(losses["loss"], outputs), _gradients(expected, outputs), strict=True)
     for a, b in gradients:
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
 
 
-def test_without_sound_the_within_modal_term_has_weight_one(loss):
-    terms = loss(_outputs(audio=False), {})
-    assert set(terms) == {"loss", "loss_within", "loss_space", "loss_time"}
-    torch.testing.assert_close(terms["loss"], terms["loss_within"])
+def test_without_audio_the_within_modal_loss_has_weight_one(loss):
+    losses = loss(_outputs(audio=False), {})
+    assert set(losses) == {"loss", "loss_within", "loss_space", "loss_time"}
+    torch.testing.assert_close(losses["loss"], losses["loss_within"])
 
 
 def test_weights_and_temperatures_come_from_the_configuration(cfg):
     cfg.STICA.WITHIN_WEIGHT = 0.2
     cfg.STICA.TEMPERATURE_CROSS, cfg.STICA.TEMPERATURE_WITHIN = 0.3, 0.7
     outputs = _outputs()
-    terms = LOSS_REGISTRY.get("stica")(cfg)(outputs, {})
-    expected = 0.8 * terms["loss_cross"] + 0.2 * terms["loss_within"]
-    torch.testing.assert_close(terms["loss"], expected)
+    losses = LOSS_REGISTRY.get("stica")(cfg)(outputs, {})
+    expected = 0.8 * losses["loss_cross"] + 0.2 * losses["loss_within"]
+    torch.testing.assert_close(losses["loss"], expected)
     cross = oracle.cross_modal(outputs.video, outputs.audio, 0.3)
-    torch.testing.assert_close(terms["loss_cross"], cross, rtol=0, atol=1e-6)
+    torch.testing.assert_close(losses["loss_cross"], cross, rtol=0, atol=1e-6)
     space = oracle.within(outputs.space_large, outputs.space_small, 0.7)
-    torch.testing.assert_close(terms["loss_space"], space, rtol=0, atol=1e-6)
+    torch.testing.assert_close(losses["loss_space"], space, rtol=0, atol=1e-6)
 
 
 def test_half_precision_embeddings_are_compared_in_float32(loss):
     outputs = _outputs()
     half = STiCAOutputs(*(x.detach().bfloat16() for x in outputs))
-    terms = loss(half, {})
-    assert all(term.dtype == torch.float32 for term in terms.values())
+    losses = loss(half, {})
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
     wide = loss(STiCAOutputs(*(x.double() for x in half)), {})
-    torch.testing.assert_close(terms["loss"].double(), wide["loss"], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(losses["loss"].double(), wide["loss"], rtol=1e-5, atol=1e-5)
 
 
 def test_nothing_to_compare(loss):
@@ -181,9 +183,9 @@ def test_released_pairs_are_those_of_the_released_loss():
 def test_released_pairs_by_their_key(cfg):
     cfg.STICA.PAIRS = "released"
     outputs = _outputs()
-    terms = LOSS_REGISTRY.get("stica")(cfg)(outputs, {})
+    losses = LOSS_REGISTRY.get("stica")(cfg)(outputs, {})
     expected = within_modal_loss(outputs.time_large, outputs.time_small, 0.5, pairs="released")
-    torch.testing.assert_close(terms["loss_time"], expected)
+    torch.testing.assert_close(losses["loss_time"], expected)
     large_alone = within_modal_loss(
         outputs.time_large, outputs.time_small[:, :0], 0.5, pairs="released"
     )

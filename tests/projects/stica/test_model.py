@@ -40,21 +40,21 @@ class _Convolution(nn.Module):
         return BackboneOutput(maps)
 
 
-def _model(cfg, *, dims=(C,), steps=None, crops=True, sound=True):
+def _model(cfg, *, dims=(C,), steps=None, crops=True, audio=True):
     torch.manual_seed(0)
     backbone = _Convolution(dims, steps=steps)
     pooling = build_pooling(cfg, backbone)
     head = HEAD_REGISTRY.get("stica_projection")
-    audio = None
-    if sound:
-        audio = _Convolution([6], channels=1, kind=nn.Conv2d, norm=nn.BatchNorm2d)
+    audio_backbone = None
+    if audio:
+        audio_backbone = _Convolution([6], channels=1, kind=nn.Conv2d, norm=nn.BatchNorm2d)
     model = SpaceTimeCropAttend(
         backbone,
         pooling,
         head(pooling.dim_out, cfg.STICA.EMBED_DIM, cfg),
         feature_aug=FEATURE_AUG_REGISTRY.get("feature_crop")(cfg) if crops else None,
-        audio_backbone=audio,
-        head_audio=head(6, cfg.STICA.EMBED_DIM, cfg) if sound else None,
+        audio_backbone=audio_backbone,
+        head_audio=head(6, cfg.STICA.EMBED_DIM, cfg) if audio else None,
         head_crops=(
             head(pooling.dim_out, cfg.STICA.EMBED_DIM, cfg)
             if cfg.STICA.WITHIN_HEAD == "own"
@@ -103,7 +103,7 @@ def test_gradients_in_chunks_are_those_of_the_batch(cfg):
     criterion = LOSS_REGISTRY.get("stica")(cfg)
     loss = criterion(model(batch), batch)["loss"]
     loss.backward()
-    _, terms = backward_in_chunks(
+    _, losses = backward_in_chunks(
         cached,
         criterion,
         batch,
@@ -111,7 +111,7 @@ def test_gradients_in_chunks_are_those_of_the_batch(cfg):
         precision=Precision(torch.device("cpu")),
         scale=lambda loss: loss,
     )
-    torch.testing.assert_close(terms["loss"], loss, rtol=1e-12, atol=0)
+    torch.testing.assert_close(losses["loss"], loss, rtol=1e-12, atol=0)
     for (name, param), got in zip(model.named_parameters(), cached.parameters(), strict=True):
         torch.testing.assert_close(got.grad, param.grad, rtol=1e-8, atol=1e-12, msg=name)
 
@@ -162,7 +162,7 @@ def _oracle_loss(model, batch):
     def pool(steps, positions):
         if not pooling:
             return sum(steps) / len(steps)
-        return oracle.transform(steps, positions, pooling, layers=1, heads=2, readout="cls")
+        return oracle.transform(steps, positions, pooling, layers=1, heads=2, summary="cls")
 
     def group(view, cut, head=head_crops):
         rows = []
@@ -171,7 +171,7 @@ def _oracle_loss(model, batch):
             rows.append(pool(steps, positions))
         return oracle.project_group(rows, head)
 
-    def whole(feature_map, row):
+    def full(feature_map, row):
         box = (0, feature_map.shape[2], 0, feature_map.shape[3])
         return oracle.space_crop(feature_map, box), list(range(feature_map.shape[1]))
 
@@ -189,9 +189,9 @@ def _oracle_loss(model, batch):
 
         return cut
 
-    video = [group(v, whole, head) for v in range(V)]
-    sound = model.audio_backbone(batch["audio"][:, 0]).maps[0].mean(dim=(2, 3))
-    audio = oracle.project_group(list(sound), dict(model.head_audio.named_parameters()))
+    video = [group(v, full, head) for v in range(V)]
+    heard = model.audio_backbone(batch["audio"][:, 0]).maps[0].mean(dim=(2, 3))
+    audio = oracle.project_group(list(heard), dict(model.head_audio.named_parameters()))
     space_slots = [[group(v, space(k)) for k in range(6)] for v in range(V)]
     time_slots = [[group(v, time(k)) for k in range(3)] for v in range(V)]
     in_space = oracle.within([s[:2] for s in space_slots], [s[2:] for s in space_slots], 0.5)
@@ -199,7 +199,7 @@ def _oracle_loss(model, batch):
     return (oracle.cross_modal(video, audio, 0.1) + (in_space + in_time) / 2) / 2
 
 
-def test_both_views_pass_the_backbone_in_one_call_and_the_sound_passes_once(cfg):
+def test_both_views_pass_the_backbone_in_one_call_and_the_audio_passes_once(cfg):
     model = _model(cfg)
     model(_batch())
     assert model.backbone.calls == 1
@@ -229,7 +229,7 @@ def test_crops_follow_the_seed_and_nothing_else(cfg):
 
 
 def test_only_what_is_compared_is_embedded(cfg):
-    outputs = _model(cfg, sound=False)(_batch())
+    outputs = _model(cfg, audio=False)(_batch())
     assert outputs.video is None
     assert outputs.audio is None
     assert outputs.space_large.shape[1] == 2
@@ -237,7 +237,7 @@ def test_only_what_is_compared_is_embedded(cfg):
     assert outputs.video.shape[:2] == (V, B)
     assert [x.shape[1] for x in outputs[2:]] == [0, 0, 0, 0]
     with pytest.raises(ValueError, match=r"no audio and no crops.*AUDIO\.ENABLE"):
-        _model(cfg, crops=False, sound=False)(_batch())
+        _model(cfg, crops=False, audio=False)(_batch())
 
 
 def test_crops_begin_at_an_epoch(cfg):
@@ -254,10 +254,10 @@ def test_crops_begin_at_an_epoch(cfg):
 
 
 @pytest.mark.parametrize("pooling", ["transformer", "avg"])
-@pytest.mark.parametrize(("crops", "sound"), [(True, True), (True, False), (False, True)])
-def test_every_parameter_gets_a_gradient(cfg, pooling, crops, sound):
+@pytest.mark.parametrize(("crops", "audio"), [(True, True), (True, False), (False, True)])
+def test_every_parameter_gets_a_gradient(cfg, pooling, crops, audio):
     cfg.MODEL.POOLING = pooling
-    model, batch = _model(cfg, crops=crops, sound=sound), _batch()
+    model, batch = _model(cfg, crops=crops, audio=audio), _batch()
     LOSS_REGISTRY.get("stica")(cfg)(model(batch), batch)["loss"].backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
@@ -289,11 +289,11 @@ def test_the_training_embedding_is_that_of_evaluation(cfg):
     torch.testing.assert_close(outputs.audio, features["audio_embedding"][:, 0])
 
 
-def test_embedding_without_sound(cfg):
+def test_embedding_without_audio(cfg):
     batch = _batch()
     silent = {key: value for key, value in batch.items() if not key.startswith("audio")}
     assert set(_model(cfg).embed(silent)) == {"video", "video_embedding"}
-    model = _model(cfg, sound=False)
+    model = _model(cfg, audio=False)
     assert set(model.embed(batch)) == {"video", "video_embedding"}
     with pytest.raises(ValueError, match=r"no audio branch.*AUDIO\.ENABLE"):
         model.embed_audio(batch["audio"][:, 0])

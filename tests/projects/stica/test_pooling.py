@@ -19,13 +19,13 @@ from slowfast.models.pooling import build_pooling
 DIM, HEADS = 12, 3
 
 
-def _pooling(readout="cls", *, positions=True, project=True, layers=2, seed=0):
+def _pooling(pool="cls", *, positions=True, project=True, layers=2, seed=0):
     torch.manual_seed(seed)
     pooling = TemporalTransformer(
         DIM,
         layers=[EncoderLayer(DIM, HEADS, value_projection=project) for _ in range(layers)],
         positions=LearnedPositions(16, DIM) if positions else None,
-        readout=readout,
+        pool=pool,
     ).double()
     with torch.no_grad():  # initial weights are too small for attention to matter
         for param in pooling.parameters():
@@ -49,11 +49,11 @@ def _row(tokens, i):
     return Tokens(*(field[i : i + 1, :length] for field in tokens))
 
 
-@pytest.mark.parametrize("readout", ["cls", "mean", "first"])
+@pytest.mark.parametrize("pool", ["cls", "mean", "first"])
 @pytest.mark.parametrize("positions", [True, False])
 @pytest.mark.parametrize("project", [True, False])
-def test_agrees_with_the_oracle(readout, positions, project):
-    pooling = _pooling(readout, positions=positions, project=project)
+def test_agrees_with_the_oracle(pool, positions, project):
+    pooling = _pooling(pool, positions=positions, project=project)
     tokens = _tokens([16, 2, 7, 1], starts=[0, 2, 1, 3])
     weights = dict(pooling.named_parameters())
     expected = []
@@ -62,16 +62,16 @@ def test_agrees_with_the_oracle(readout, positions, project):
         steps, where = list(row.values[0]), row.positions[0].tolist()
         expected.append(
             oracle.transform(
-                steps, where, weights, layers=2, heads=HEADS, readout=readout, project=project
+                steps, where, weights, layers=2, heads=HEADS, summary=pool, project=project
             )
         )
     torch.testing.assert_close(pooling(tokens), torch.stack(expected), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("readout", ["cls", "mean", "first"])
+@pytest.mark.parametrize("pool", ["cls", "mean", "first"])
 @pytest.mark.parametrize("filler", [1e6, float("nan"), float("inf")])
-def test_padding_never_matters(readout, filler):
-    pooling = _pooling(readout)
+def test_padding_never_matters(pool, filler):
+    pooling = _pooling(pool)
     tokens = _tokens([2, 4, 1], longest=5)
     poisoned = tokens.values.masked_fill(~tokens.mask[..., None], filler)
     got = pooling(tokens._replace(values=poisoned))
@@ -88,13 +88,13 @@ def test_padding_gets_no_gradient():
     assert torch.equal((values.grad != 0).any(dim=-1), tokens.mask)
 
 
-@pytest.mark.parametrize("readout", ["cls", "mean"])
-def test_without_positions_the_order_of_steps_does_not_matter(readout):
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+def test_without_positions_the_order_of_steps_does_not_matter(pool):
     tokens = _tokens([5, 5])
     backwards = tokens._replace(values=tokens.values.flip(1))
-    unordered = _pooling(readout, positions=False)
+    unordered = _pooling(pool, positions=False)
     torch.testing.assert_close(unordered(backwards), unordered(tokens), rtol=0, atol=1e-10)
-    ordered = _pooling(readout)
+    ordered = _pooling(pool)
     assert (ordered(backwards) - ordered(tokens)).abs().max() > 1e-2
 
 
@@ -157,15 +157,15 @@ def test_initial_weights_keep_the_size_of_outputs(cfg):
 
 
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "none"])
-@pytest.mark.parametrize("readout", ["cls", "mean", "first"])
-def test_built_from_the_configuration(cfg, positions, readout):
+@pytest.mark.parametrize("pool", ["cls", "mean", "first"])
+def test_built_from_the_configuration(cfg, positions, pool):
     section = cfg.TEMPORAL_TRANSFORMER
-    section.POSITIONS, section.READOUT = positions, readout
+    section.POSITIONS, section.READOUT = positions, pool
     section.LAYERS, section.HEADS, section.FFN_RATIO, section.MAX_STEPS = 1, 2, 1.5, 9
     section.VALUE_PROJECTION = False
     pooling = build_pooling(cfg, SimpleNamespace(out_channels=[DIM, 8]))
     names = set(dict(pooling.pathways[0].named_parameters()))
-    assert ("cls" in names) == (readout == "cls")
+    assert ("cls" in names) == (pool == "cls")
     assert ("positions.table.weight" in names) == (positions == "learned")
     assert not any("value" in name or "output" in name for name in names)
     assert pooling.pathways[0].layers[0].linear1.weight.shape == (18, DIM)
@@ -182,6 +182,6 @@ def test_heads_must_divide_the_channels():
         SelfAttention(DIM, 5)
 
 
-def test_unknown_readout():
-    with pytest.raises(ValueError, match=r"readout: got 'last', expected one of cls, mean, first"):
-        TemporalTransformer(DIM, layers=[], readout="last")
+def test_unknown_pool():
+    with pytest.raises(ValueError, match=r"pool: got 'last', expected one of cls, mean, first"):
+        TemporalTransformer(DIM, layers=[], pool="last")

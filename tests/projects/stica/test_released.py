@@ -77,19 +77,19 @@ def test_numbers_of_the_published_code(released):
 
     model.train()
     criterion = LOSS_REGISTRY.get("stica")(released)
-    terms = criterion(model(batch, boxes), batch)
+    losses = criterion(model(batch, boxes), batch)
     means = {"crops": "loss_within", "av": "loss_cross", "total": "loss"}
     for name, ours in means.items():
-        check(f"train_loss_{name}", terms[ours], rtol=0, atol=1e-4)
-    # The terms that these are made of, in float64: batch norm over two samples magnifies rounding,
-    # so that in float32 single terms come out up to 2e-4 apart with another number of threads.
+        check(f"train_loss_{name}", losses[ours], rtol=0, atol=1e-4)
+    # The losses that these are made of, in float64: batch norm over two samples magnifies rounding,
+    # so that in float32 single losses come out up to 2e-4 apart with another number of threads.
     parts = {"LL": "space_large", "SL": "space_small", "TLTL": "time_large", "TSTL": "time_small"}
     parts |= {"av1": "cross_view0", "av2": "cross_view1"}
     with torch.no_grad():
         exact = criterion(copy.deepcopy(model).double()(_double(batch), boxes), _double(batch))
     for name, ours in (means | {k: f"loss_{v}" for k, v in parts.items()}).items():
         check(f"train_loss_{name}", exact[ours].float(), rtol=0, atol=1e-4)
-    terms["loss"].backward()
+    losses["loss"].backward()
     ours = dict(model.named_parameters())
     for name in golden.files:
         if name.startswith("gradnorm_"):
@@ -114,9 +114,9 @@ def _load_published_weights(model, seed):
 def _published_input(meta):
     batch, seed = meta["B"], 10 * meta["seed"]
     clips = [_randn(batch, 3, 30, 112, 112, seed=seed + view) for view in (1, 2)]
-    sound = 3 * _randn(batch, 1, 257, 99, seed=seed + 3)
+    audio = 3 * _randn(batch, 1, 257, 99, seed=seed + 3)
     boxes = [ReleasedBoxes(*meta[key][0], *meta[key][1]) for key in ("boxes_view1", "boxes_view2")]
-    return {"video": torch.stack(clips, dim=1), "audio": sound[:, None]}, boxes
+    return {"video": torch.stack(clips, dim=1), "audio": audio[:, None]}, boxes
 
 
 class _Fixed(torch.nn.Module):
@@ -160,14 +160,14 @@ def test_where_outputs_have_the_samples(released):
 def test_agrees_with_the_oracle(released, steps, pooling):
     model, batch = _small(released, steps, pooling=pooling)
     loss = LOSS_REGISTRY.get("stica")(released)(model(batch), batch)["loss"]
-    head, sound = (dict(h.named_parameters()) for h in (model.head_video, model.head_audio))
+    head, head_audio = (dict(h.named_parameters()) for h in (model.head_video, model.head_audio))
     weights = dict(model.pooling.pathways[0].named_parameters())
 
     def pool(rows):
         if not weights:
             return sum(rows) / len(rows)
         rows = oracle.stretch(rows, 4 if steps == 4 else 8)
-        options = {"layers": 1, "heads": 2, "readout": "first", "project": False}
+        options = {"layers": 1, "heads": 2, "summary": "first", "project": False}
         return oracle.transform(rows, None, weights, **options)
 
     views = []
@@ -183,7 +183,7 @@ def test_agrees_with_the_oracle(released, steps, pooling):
             ]
         views.append(view)
     features = batch["audio"][:, 0].mean(dim=(2, 3))
-    audio = oracle.project_group(list(features), sound)
+    audio = oracle.project_group(list(features), head_audio)
     expected = oracle.released_loss(views, [audio, audio], {"space": 4, "time": 1})
     torch.testing.assert_close(loss, expected, rtol=0, atol=1e-6)
 
@@ -208,7 +208,7 @@ def test_which_embeddings_get_a_gradient(released):
     }
 
 
-def test_the_last_positions_are_never_drawn():
+def test_the_last_positions_are_never_sampled():
     starts = {kind: set() for kind in CROP_KINDS}
     for seed in SEEDS:
         for view in (0, 1):
@@ -235,19 +235,19 @@ def test_longer_clips_have_longer_crops():
         assert firsts["time_small"] == set(range(steps - 4))
 
 
-def test_small_crops_are_drawn_once_per_large_one():
+def test_small_crops_are_sampled_once_per_large_one():
     boxes = sample_boxes(COUNTS, (4, 7, 7), torch.tensor([1]), 0)
     assert [len(crops) for crops in boxes] == [2, 8, 2, 2]
 
 
-def test_one_draw_serves_the_batch_and_views_draw_apart():
+def test_one_sample_serves_the_batch_and_views_are_sampled_apart():
     size = (4, 7, 7)
     seeds = torch.tensor([9, 3, 5])
     assert sample_boxes(COUNTS, size, seeds, 0) == sample_boxes(COUNTS, size, seeds[1:2], 0)
     assert sample_boxes(COUNTS, size, seeds, 0) != sample_boxes(COUNTS, size, seeds, 1)
 
 
-def test_fifty_calls_of_the_head_and_two_of_the_sound(released):
+def test_fifty_calls_of_the_head_and_two_of_audio(released):
     model, batch = _small(released, 4)
     model(batch)
     assert model.head_video.norm.num_batches_tracked == 50
@@ -268,7 +268,7 @@ def test_each_view_has_batch_statistics_of_its_own(released):
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
-def test_two_sounds_differ_by_dropout_only(released):
+def test_two_embeddings_of_audio_differ_by_dropout_only(released):
     released.STICA.HEAD_DROPOUT = 0.3
     model, batch = _small(released, 4)
     audio = model(batch).audio
@@ -294,20 +294,20 @@ def test_every_row_of_the_decision_table_is_the_published_one(released):
     assert set(loss.keywords) == {"temperature_within", "within_weight"}
 
 
-def test_without_sound_and_without_crops(released):
+def test_without_audio_and_without_crops(released):
     released.AUDIO.ENABLE = False
-    model, batch = _small_without_sound(released)
-    terms = LOSS_REGISTRY.get("stica")(released)(model(batch), batch)
-    assert "loss_cross" not in terms
-    torch.testing.assert_close(terms["loss"], 0.5 * terms["loss_within"])
+    model, batch = _small_without_audio(released)
+    losses = LOSS_REGISTRY.get("stica")(released)(model(batch), batch)
+    assert "loss_cross" not in losses
+    torch.testing.assert_close(losses["loss"], 0.5 * losses["loss_within"])
     released.AUDIO.ENABLE, released.MODEL.FEATURE_AUG = True, "none"
     model, batch = _small(released, 4)
-    terms = LOSS_REGISTRY.get("stica")(released)(model(batch), batch)
-    assert terms["loss_within"] == 0  # the published code divides 0 by 0
-    torch.testing.assert_close(terms["loss"], 0.5 * terms["loss_cross"])
+    losses = LOSS_REGISTRY.get("stica")(released)(model(batch), batch)
+    assert losses["loss_within"] == 0  # the published code divides 0 by 0
+    torch.testing.assert_close(losses["loss"], 0.5 * losses["loss_cross"])
 
 
-def _small_without_sound(released):
+def _small_without_audio(released):
     released.RESNET.WIDTH_PER_GROUP = 1
     model = build_model(released)
     model.backbone = _Fixed()

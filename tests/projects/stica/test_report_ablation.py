@@ -23,16 +23,16 @@ def report():
 def made_up(report, tmp_path):
     """Space +10, time +2, both +12, transformer +5 points, no interaction; seeds differ a lot."""
     gains = {"": 0.0, "+space": 0.10, "+time": 0.02, "+both": 0.12}
-    cells = {p + c: 0.05 * (p != "avg") + g for p in report.POOLINGS for c, g in gains.items()}
-    cells |= {"transformer_mean+both": 0.17, "transformer_first+both": 0.07}
+    variants = {p + c: 0.05 * (p != "avg") + g for p in report.POOLINGS for c, g in gains.items()}
+    variants |= {"transformer_mean+both": 0.17, "transformer_first+both": 0.07}
     wobble = [0.001, -0.001, 0.002, 0.0, -0.002]
     runs = [
         {
-            "cell": {"run": name},
+            "variant": {"run": name},
             "seed": seed,
             "metrics": {METRIC: 0.2 + seed / 10 + gain + wobble[(seed + n) % 5]},
         }
-        for n, (name, gain) in enumerate(cells.items())
+        for n, (name, gain) in enumerate(variants.items())
         for seed in range(5)
     ]
     path = tmp_path / "results.json"
@@ -56,7 +56,7 @@ def test_effects_are_found(report, tmp_path):
     assert seen == ["yes", "yes", "yes", "yes", "yes", open_, open_, "yes"]
 
 
-def test_a_seed_that_lacks_a_cell_is_left_out(report, tmp_path):
+def test_a_seed_that_lacks_a_variant_is_left_out(report, tmp_path):
     values, _ = report.read_values([made_up(report, tmp_path)], METRIC)
     del values["avg"][3]
     assert len(report.contrast(values, report.CLAIMS[0].weights)) == 4
@@ -72,10 +72,10 @@ def test_command_line(report, tmp_path):
     assert (tmp_path / "out.png").stat().st_size > 10000
 
 
-def controls(report, tmp_path, cells):
+def controls(report, tmp_path, variants):
     runs = [
-        {"cell": {"run": cell}, "seed": seed, "metrics": {METRIC: value + seed / 10}}
-        for cell, value in cells.items()
+        {"variant": {"run": variant}, "seed": seed, "metrics": {METRIC: value + seed / 10}}
+        for variant, value in variants.items()
         for seed in range(5)
     ]
     path = tmp_path / "controls.json"
@@ -83,13 +83,14 @@ def controls(report, tmp_path, cells):
     return path
 
 
-def test_controls_stand_beside_the_ablation(report, tmp_path):
-    cells = {"no_order-avg+both": 0.3, "no_order-transformer+both": 0.3, "released-pairing": 0.27}
-    paths = [made_up(report, tmp_path), controls(report, tmp_path, cells)]
+def test_controls_are_reported_with_the_ablation(report, tmp_path):
+    variants = {"no_order-avg+both": 0.3, "no_order-transformer+both": 0.3}
+    variants["released-pairing"] = 0.27
+    paths = [made_up(report, tmp_path), controls(report, tmp_path, variants)]
     values, _ = report.read_values(paths, METRIC)
     lines = report.contrast_table(values, "control").splitlines()[2:]
     told = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in lines}
-    # alike in every seed; and of cells that were not run nothing is told
+    # alike in every seed; and of variants that were not run nothing is told
     assert told["some classes differ in order alone: transformer"] == "yes"
     assert told["no classes differ in order alone: transformer"] == "interval includes 0"
     assert not any("R(2+1)D" in name or "positions" in name for name in told)
@@ -98,9 +99,9 @@ def test_controls_stand_beside_the_ablation(report, tmp_path):
     assert report.contrast_table(alone, "control") == ""
 
 
-def test_a_cell_in_two_sweeps_is_refused(report, tmp_path):
+def test_a_variant_in_two_sweeps_is_refused(report, tmp_path):
     path = made_up(report, tmp_path)
-    with pytest.raises(ValueError, match="another cell 'avg'"):
+    with pytest.raises(ValueError, match="another variant 'avg'"):
         report.read_values([path, path], METRIC)
 
 
@@ -111,7 +112,7 @@ def test_a_metric_that_nobody_measured_is_refused(report, tmp_path):
 
 @pytest.mark.slow
 def test_the_ablation_in_miniature(tmp_path):
-    """One seed of all cells, on a handful of clips: the format is checked, not the outcome."""
+    """One seed of all variants, on a handful of clips: the format is checked, not the outcome."""
     root = SCRIPT.parents[2]
     out = tmp_path / "sweep"
     words = ["--only", "*seed_61", "--output_dir", str(out), "--jobs", "2"]

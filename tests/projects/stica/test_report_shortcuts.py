@@ -54,7 +54,7 @@ def cfg(tmp_path):
 
 
 class _Means(nn.Module):
-    """Features that know the mean of each channel, over the whole clip."""
+    """Features that know the mean of each channel, over the full clip."""
 
     def embed(self, batch):
         return {"video": batch["video"].mean(dim=(3, 4, 5))}

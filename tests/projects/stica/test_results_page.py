@@ -87,5 +87,5 @@ def test_the_seeds_are_not_those_that_were_tuned_on():
 def test_the_page_has_the_rows_of_the_spoken_words():
     for row in json.loads((EVIDENCE / "words_tuning.json").read_text(encoding="utf-8")):
         shares = [value for name, value in row.items() if name not in _NOT_SHARES]
-        cells = [row["arm"], *(f"{100 * x:.1f} %" for x in shares), f"{row['loss_cross']:.2f}"]
-        assert f"| {' | '.join(cells)} |" in RESULTS
+        texts = [row["arm"], *(f"{100 * x:.1f} %" for x in shares), f"{row['loss_cross']:.2f}"]
+        assert f"| {' | '.join(texts)} |" in RESULTS

@@ -43,7 +43,7 @@ def test_everything_is_there(row, monkeypatch):
     page = (weights.parent / "README.md").read_text(encoding="utf-8")
     facts = read_facts(weights.parent)
     assert facts.data in page
-    assert facts.licence in page
+    assert facts.license in page
     assert facts.commands
     assert (weights.parent / "json_stats.log").stat().st_size > 0
     assert (weights.parent / "config.yaml").read_text(encoding="utf-8") == content["cfg"]
