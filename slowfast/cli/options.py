@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["OldName"]
 
@@ -25,7 +25,7 @@ class OldName(argparse.Action):
             new.dest,
             nargs=new.nargs,
             default=new.default,
-            type=new.type,
+            type=cast(Any, new.type),
             help=argparse.SUPPRESS,
         )
         self.new = new
