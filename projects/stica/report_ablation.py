@@ -153,13 +153,6 @@ def main() -> None:
 def read_values(paths: Sequence[Path], metric: str) -> tuple[dict[str, dict[int, float]], float]:
     """Read one metric of all finished runs.
 
-    Args:
-        paths: The sweeps' JSON.
-        metric: Its name.
-
-    Returns:
-        variant -> seed -> value, and the value of chance.
-
     Raises:
         ValueError: If no run measured it, a file is missing, or two sweeps have a variant of
             the same name.
@@ -191,29 +184,13 @@ def read_values(paths: Sequence[Path], metric: str) -> tuple[dict[str, dict[int,
 
 
 def contrast(values: dict[str, dict[int, float]], weights: dict[str, float]) -> list[float]:
-    """Compute a contrast for each seed that all its variants have.
-
-    Args:
-        values: variant -> seed -> value.
-        weights: variant -> weight.
-
-    Returns:
-        One number per seed.
-    """
+    """Compute a contrast for each seed that all its variants have."""
     seeds = set.intersection(*(set(values.get(variant, {})) for variant in weights))
     return [sum(w * values[name][seed] for name, w in weights.items()) for seed in sorted(seeds)]
 
 
 def variant_table(values: dict[str, dict[int, float]], chance: float) -> str:
-    """Tabulate mean and interval of the variants, in Markdown.
-
-    Args:
-        values: variant -> seed -> value.
-        chance: Value of chance.
-
-    Returns:
-        The table.
-    """
+    """Tabulate mean and interval of the variants, in Markdown."""
     lines = [f"| (chance {chance:.1%}) | {' | '.join(CROPS.values())} |", "|---|--:|--:|--:|--:|"]
     for pooling, name in POOLINGS.items():
         texts = (_show(values.get(pooling + crops, {}).values()) for crops in CROPS)
@@ -262,12 +239,7 @@ def _measured_contrasts(
 
 
 def plot(measured: dict[str, tuple[dict[str, dict[int, float]], float]], path: Path) -> None:
-    """Plot, for each metric, variants with intervals and single runs, and their contrasts.
-
-    Args:
-        measured: metric -> (variant -> seed -> value, value of chance).
-        path: Image file to write.
-    """
+    """Plot, for each metric, variants with intervals and single runs, and their contrasts."""
     import matplotlib as mpl
 
     mpl.use("Agg")

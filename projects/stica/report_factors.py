@@ -98,12 +98,6 @@ def report(
 def load_run(folder: Path) -> tuple[CfgNode, nn.Module]:
     """Load the model that a finished run ended with.
 
-    Args:
-        folder: OUTPUT_DIR of the run.
-
-    Returns:
-        Its configuration, for the CPU, and the model.
-
     Raises:
         FileNotFoundError: If its checkpoint is gone.
     """
@@ -120,12 +114,6 @@ def load_run(folder: Path) -> tuple[CfgNode, nn.Module]:
 
 def measure(folder: Path) -> dict[str, float]:
     """Measure the model of one run on the demo set that it was trained on.
-
-    Args:
-        folder: OUTPUT_DIR of the run.
-
-    Returns:
-        The value of each of ``COLUMNS``.
 
     Raises:
         FileNotFoundError: If its checkpoint is gone.

@@ -49,15 +49,7 @@ def main() -> None:
 
 
 def tabulate(measured: list[dict[str, Any]], loss: str) -> str:
-    """Tabulate one value per seed, in Markdown.
-
-    Args:
-        measured: Variant, seed, value and plateau of each run.
-        loss: Its name.
-
-    Returns:
-        The table.
-    """
+    """Tabulate one value per seed, in Markdown."""
     seeds = sorted({run["seed"] for run in measured})
     plateau = measured[0]["plateau"]
     heads = " | ".join(f"seed {seed}" for seed in seeds)

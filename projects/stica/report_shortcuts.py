@@ -55,12 +55,6 @@ def main() -> None:
 def measure(folder: Path) -> dict[str, float]:
     """Measure the model of one run on the clips that it was trained on.
 
-    Args:
-        folder: OUTPUT_DIR of the run.
-
-    Returns:
-        The value of each of ``COLUMNS``.
-
     Raises:
         FileNotFoundError: If its checkpoint is gone.
     """

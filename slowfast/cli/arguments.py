@@ -41,10 +41,6 @@ class Arguments(NamedTuple):
 def parse_arguments(words: list[str], program: str = "run_net.py") -> Arguments:
     """Parse a command line.
 
-    Args:
-        words: The arguments without the program's name.
-        program: Program name, for the help.
-
     Returns:
         The parsed arguments. After ``--cfg``, leading values that end in .yaml or .yml are configs
         and the rest are overrides, as are the values after ``--opts``.

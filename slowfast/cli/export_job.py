@@ -49,9 +49,6 @@ class _Run(NamedTuple):
 def run_command(arguments: Namespace) -> int:
     """Run the command.
 
-    Args:
-        arguments: As ``export_weights.parse_arguments`` returns them.
-
     Returns:
         The exit status: 0, or 1 if verified results differ.
 

@@ -81,14 +81,7 @@ def _use(folder: Path, cfg: dict[str, Any]) -> str:
 
 
 def results_table(results: dict[str, Any]) -> str:
-    """Format the records of a results.json.
-
-    Args:
-        results: Content of the file.
-
-    Returns:
-        A table, one line per metric.
-    """
+    """Format the records of a results.json."""
     lines = ["| metric | value | 95 % interval | chance | of |", "|---" * 5 + "|"]
     for record in results["records"]:
         low_high = record["interval"]

@@ -34,10 +34,6 @@ weights. KEY VALUE after --checkpoint are stored in evaluate.yaml; after --verif
 def parse_arguments(words: list[str], program: str = "export_weights.py") -> argparse.Namespace:
     """Parse a command line.
 
-    Args:
-        words: The arguments without the program's name.
-        program: Program name, for the help.
-
     Returns:
         ``checkpoint``, ``results`` and ``out`` (paths or None), ``max_mb``, the facts ``data``,
         ``license``, ``attribution``, ``note``, ``metrics``, ``commands`` (None where not given),

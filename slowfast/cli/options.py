@@ -11,13 +11,7 @@ __all__ = ["OldName"]
 
 
 class OldName(argparse.Action):
-    """The old name of an option: it works, prints one line, and is not in the help.
-
-    Args:
-        option_strings: The old name.
-        dest: Ignored.
-        new: The option under its current name.
-    """
+    """The old name of an option: it works, prints one line, and is not in the help."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, new: argparse.Action) -> None:
         super().__init__(

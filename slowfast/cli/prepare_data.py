@@ -40,10 +40,6 @@ An interrupted command resumes where it stopped when it is run again. Originals 
 def parse_arguments(words: list[str], program: str = "prepare_data.py") -> argparse.Namespace:
     """Parse a command line.
 
-    Args:
-        words: Without the program's name.
-        program: Its name, for the help.
-
     Returns:
         The command, ``folder``, ``out`` where it was given, and options named as in ``settings``.
     """

@@ -47,12 +47,6 @@ Settings = TypeVar("Settings", CheckSettings, EncodeSettings, IndexSettings)
 def run_command(arguments: Namespace) -> int:
     """Run a command.
 
-    Args:
-        arguments: As ``prepare_data.parse_arguments`` returns them.
-
-    Returns:
-        The exit status, 0 or 1.
-
     Raises:
         UserError: If the user has to fix something.
         OSError: If something cannot be written.

@@ -44,12 +44,7 @@ class RunArgs(NamedTuple):
 
 
 def run_job(cfg_file: str, arguments: Arguments) -> None:
-    """Load a config and run it in its number of processes.
-
-    Args:
-        cfg_file: A YAML file.
-        arguments: The rest of the command line.
-    """
+    """Load a config and run it in its number of processes."""
     assignments: dict[str, Any] = {}
     if arguments.shard_id is not None:
         assignments["SHARD_ID"] = arguments.shard_id
@@ -81,11 +76,7 @@ def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
 
 
 def run_worker(job: RunArgs) -> None:
-    """Train, then test, as configured, in one process of a job.
-
-    Args:
-        job: The job.
-    """
+    """Train, then test, as configured, in one process of a job."""
     cfg = job.cfg
     for name in cfg.PROJECTS:
         import_project(name, cfg.PROJECTS_PATH)

@@ -43,10 +43,6 @@ The same command again skips what is finished and resumes what was interrupted.
 def parse_sweep_arguments(words: list[str], program: str = "sweep_net.py") -> argparse.Namespace:
     """Parse a command line.
 
-    Args:
-        words: Without the program's name.
-        program: Its name, for the help.
-
     Returns:
         ``sweep``, ``dry_run``, ``only``, ``collect``, ``force``, ``local``, ``jobs``,
         ``output_dir`` and ``overrides``, ``KEY VALUE KEY VALUE ...``.

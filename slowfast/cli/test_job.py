@@ -25,10 +25,6 @@ logger = logging.getLogger(__name__)
 def run_test(cfg: CfgNode, device: torch.device) -> None:
     """Test a model and write ``results.json``.
 
-    Args:
-        cfg: The configuration.
-        device: Device to test on.
-
     Raises:
         UserError: If there is no checkpoint to test.
     """
@@ -47,11 +43,7 @@ def run_test(cfg: CfgNode, device: torch.device) -> None:
 
 
 def _load(model: nn.Module, cfg: CfgNode) -> bool:
-    """Load the checkpoint to test, as PySlowFast does, but random weights only on request.
-
-    Returns:
-        Whether random weights were requested.
-    """
+    """Load the checkpoint to test, as PySlowFast does, but random weights only on request."""
     named = cfg.TEST.CHECKPOINT_FILE_PATH
     last = find_last_checkpoint(Path(cfg.OUTPUT_DIR), cfg.TASK)
     if not named and last is not None:

@@ -24,10 +24,6 @@ logger = logging.getLogger(__name__)
 def run_training(cfg: CfgNode, device: torch.device) -> None:
     """Train a model, resuming from the newest checkpoint in OUTPUT_DIR.
 
-    Args:
-        cfg: The configuration.
-        device: Device to train on.
-
     Raises:
         UserError: If data, checkpoint or loss stop the run.
     """

@@ -181,14 +181,7 @@ def gather_rows(own: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def average_views(rows: dict[str, Tensor]) -> FeatureTable:
-    """Combine the chunks of each video, in the order of its views.
-
-    Args:
-        rows: From ``gather_rows``.
-
-    Returns:
-        One row per video, sorted by index.
-    """
+    """Combine the chunks of each video, in the order of its views."""
     order = rows["first_view"].argsort(stable=True)
     order = order[rows["index"][order].argsort(stable=True)]
     rows = {key: values[order] for key, values in rows.items()}

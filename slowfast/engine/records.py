@@ -113,14 +113,7 @@ def hash_weights(model: nn.Module) -> str:
 
 
 def hash_state(state: Mapping[str, Tensor]) -> str:
-    """Hash a state dict, with the same result as ``hash_weights``.
-
-    Args:
-        state: Key -> tensor, with the dtypes of the model.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """Hash a state dict, with the same result as ``hash_weights``."""
     digest = hashlib.blake2b(digest_size=8)
     for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
@@ -131,9 +124,6 @@ def hash_state(state: Mapping[str, Tensor]) -> str:
 
 def hash_config(cfg: CfgNode) -> str:
     """Hash a configuration.
-
-    Args:
-        cfg: The configuration.
 
     Returns:
         16 hexadecimal digits. Keys of the machine and its paths (folders, files, processes,
@@ -215,9 +205,6 @@ def _round(value: float | None) -> float | None:
 
 def format_table(content: dict[str, Any]) -> str:
     """Format ``results.json`` as a text table.
-
-    Args:
-        content: The file's content.
 
     Returns:
         One line per metric: before, after, chance, in percent, with 95 % intervals in brackets

@@ -15,9 +15,6 @@ _NOT_LOSSES = {"step", "dt", "dt_data", "dt_net", "lr", "grad_norm"}
 def read_stats(output_dir: Path) -> list[dict[str, Any]]:
     """Read the records of a run.
 
-    Args:
-        output_dir: OUTPUT_DIR.
-
     Returns:
         One dict per line of ``json_stats.log``; empty when there is no such file.
     """

@@ -24,9 +24,6 @@ def plot_sweep(output_dir: Path) -> Path | None:
     A dot is the mean, a bar its 95 % interval, small dots are single runs. The setting that others
     are compared with has another color; a dashed line is the chance level.
 
-    Args:
-        output_dir: A sweep's folder, with ``sweep.json``.
-
     Returns:
         ``sweep.png`` in it, or None if there is nothing to plot. At most 30 panels; ``metrics``
         in the sweep's YAML selects them.

@@ -14,6 +14,7 @@ import slowfast
 TENSOR_TYPES = re.compile(r"\b(Tensor|ndarray|NDArray|Tokens|Frames)\b")
 # A shape such as (B, C) or (V, T, H, W, 3), the word scalar, or "any shape".
 SHAPE = re.compile(r"\([A-Z0-9a-z_'. *+()\-]+,[^()]*\)|[Ss]calar|[Aa]ny shape|[Ss]ame shape")
+FEW = 3  # arguments that a summary and their names may explain
 # What registered builders take; the registry says what it is.
 BUILDER = {"cfg", "dim", "dim_in", "dim_out", "split", "state_dict", "provider"}
 
@@ -31,15 +32,16 @@ def public_functions():
 def find_faults(function):
     text, signature = inspect.getdoc(function) or "", inspect.signature(function)
     is_full = "Args:" in text
-    if not (is_full or set(signature.parameters) <= BUILDER):
-        yield "arguments are not described"
     returns = signature.return_annotation
     returns_nothing = returns in (None, "None", inspect.Signature.empty)
-    if is_full and not returns_nothing and "Returns:" not in text and "Yields:" not in text:
-        yield "what is returned is not described"
     annotations = " ".join(str(p.annotation) for p in signature.parameters.values()) + str(returns)
     annotations = re.sub(r"(dict|Mapping)\[[^\]]*\]", "", annotations)  # entries are listed by name
     has_tensors = TENSOR_TYPES.search(annotations) and "Mapping" not in annotations
+    described = set(signature.parameters) - BUILDER
+    if not is_full and (len(described) > FEW or (described and has_tensors)):
+        yield "arguments are not described"
+    if is_full and has_tensors and not returns_nothing and not re.search("Returns:|Yields:", text):
+        yield "what is returned is not described"
     if is_full and has_tensors and not SHAPE.search(text):
         yield "tensors without a shape"
     raised = re.findall(r"^\s+raise (\w+Error)\(", inspect.getsource(function), re.MULTILINE)

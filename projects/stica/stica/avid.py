@@ -184,9 +184,6 @@ def avid_cma(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
 
     Their spectrograms are (S, F), ours (F, S): the audio encoder's kernels are transposed.
 
-    Args:
-        state_dict: Any state dict.
-
     Returns:
         The renamed state dict, or None when the keys are not of this format.
     """

@@ -17,23 +17,13 @@ __all__ = ["build_stica_loss", "build_stica_model"]
 
 @MODEL_REGISTRY.register_as("StiCA")
 def build_stica_model(cfg: CfgNode) -> nn.Module:
-    """Build the model that STICA.COMPAT selects.
-
-    Args:
-        cfg: The configuration.
-
-    Returns:
-        The model.
-    """
+    """Build the model that STICA.COMPAT selects."""
     return build_released_model(cfg) if cfg.STICA.COMPAT == COMPAT else build_model(cfg)
 
 
 @LOSS_REGISTRY.register_as("stica")
 def build_stica_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
     """Build the loss that STICA.COMPAT selects.
-
-    Args:
-        cfg: The configuration.
 
     Returns:
         ``(outputs, batch) -> losses``.

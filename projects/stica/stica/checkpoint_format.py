@@ -106,9 +106,6 @@ def gdt_stica(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
 
     The loader, which knows the model, reports the keys of the model that get no value.
 
-    Args:
-        state_dict: Any state dict.
-
     Returns:
         The renamed state dict, or None when the keys are not of that format.
     """

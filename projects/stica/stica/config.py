@@ -27,11 +27,7 @@ _COMPAT = ("", "released")
 
 
 def add_config(cfg: CfgNode) -> None:
-    """Add FEATURE_CROP, TEMPORAL_TRANSFORMER and STICA.
-
-    Args:
-        cfg: The tree to add to.
-    """
+    """Add FEATURE_CROP, TEMPORAL_TRANSFORMER and STICA."""
     _add_feature_crop(cfg)
     _add_temporal_transformer(cfg)
     _add_stica(cfg)
@@ -142,14 +138,7 @@ def _add_stica(cfg: CfgNode) -> None:
 
 @register_check
 def check_config(cfg: CfgNode) -> list[Problem]:
-    """Check StiCA's sections.
-
-    Args:
-        cfg: A merged configuration. Without StiCA's sections nothing is checked.
-
-    Returns:
-        Every problem found.
-    """
+    """Check StiCA's sections."""
     if "STICA" not in cfg:
         return []
     problems = [*_check_ranges(cfg), *_check_choices(cfg)]

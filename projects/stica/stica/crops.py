@@ -245,14 +245,7 @@ def crop_size(axis: int, scale: float, key: str) -> int:
 
 
 def crop_names(counts: dict[str, int]) -> tuple[str, ...]:
-    """Name the crops, such as ``space_large_0``.
-
-    Args:
-        counts: Number of crops of each kind.
-
-    Returns:
-        All names, kind by kind.
-    """
+    """Name the crops, such as ``space_large_0``."""
     return tuple(f"{name}_{i}" for name, num in counts.items() for i in range(num))
 
 
@@ -312,14 +305,7 @@ def _inside(spans: Tensor, length: int) -> Tensor:
 
 @FEATURE_AUG_REGISTRY.register()
 def feature_crop(cfg: CfgNode) -> FeatureCrop:
-    """Build feature crops from FEATURE_CROP.
-
-    Args:
-        cfg: The configuration.
-
-    Returns:
-        The module.
-    """
+    """Build feature crops from FEATURE_CROP."""
     section = cfg.FEATURE_CROP
     kinds = {
         name: CropKind(section[key].NUM, section[key].SCALE) for name, key in CROP_KINDS.items()

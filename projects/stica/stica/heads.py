@@ -63,16 +63,7 @@ class ProjectionHead(nn.Module):
 
 @HEAD_REGISTRY.register()
 def stica_projection(dim_in: int, dim_out: int, cfg: CfgNode) -> ProjectionHead:
-    """Build a projection head from STICA.HEAD_* and BN.NORM_TYPE.
-
-    Args:
-        dim_in: Channels of the pooled features.
-        dim_out: Dimensions of the embedding.
-        cfg: The configuration.
-
-    Returns:
-        The head.
-    """
+    """Build a projection head from STICA.HEAD_* and BN.NORM_TYPE."""
     return ProjectionHead(
         dim_in,
         cfg.STICA.HEAD_DIM,

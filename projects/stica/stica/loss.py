@@ -247,9 +247,6 @@ def stica_loss(
 def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
     """Build the loss from STICA.TEMPERATURE_*, WITHIN_WEIGHT, PAIRS and CROP_KEYS.
 
-    Args:
-        cfg: The configuration.
-
     Returns:
         ``(outputs, batch) -> losses``.
     """

@@ -172,11 +172,7 @@ class LearnedPositions(nn.Module):
 
 
 class SinusoidalPositions(nn.Module):
-    """Sines and cosines of geometrically spaced wavelengths (Vaswani et al., 2017); no limit.
-
-    Args:
-        dim: C.
-    """
+    """Sines and cosines of geometrically spaced wavelengths (Vaswani et al., 2017); no limit."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -286,15 +282,7 @@ class TemporalTransformer(nn.Module):
 
 @POOLING_REGISTRY.register()
 def transformer(dim: int, cfg: CfgNode) -> TemporalTransformer:
-    """Build the temporal transformer from TEMPORAL_TRANSFORMER.
-
-    Args:
-        dim: Channels of the feature map.
-        cfg: The configuration.
-
-    Returns:
-        The pooling.
-    """
+    """Build the temporal transformer from TEMPORAL_TRANSFORMER."""
     section = cfg.TEMPORAL_TRANSFORMER
     positions: dict[str, Callable[[], nn.Module | None]] = {
         "learned": lambda: LearnedPositions(section.MAX_STEPS, dim),

@@ -312,14 +312,7 @@ def released_loss(
 
 
 def build_released_model(cfg: CfgNode) -> ReleasedStiCA:
-    """Build the published model; of TEMPORAL_TRANSFORMER only LAYERS and HEADS are read.
-
-    Args:
-        cfg: The configuration.
-
-    Returns:
-        The model.
-    """
+    """Build the published model; of TEMPORAL_TRANSFORMER only LAYERS and HEADS are read."""
     backbone = BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
     dim = backbone.out_channels[0]
     section = cfg.TEMPORAL_TRANSFORMER
@@ -363,9 +356,6 @@ def _head(dim: int, cfg: CfgNode) -> ProjectionHead:
 def build_released_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
     """Build the published loss; its cross-modal temperature is fixed.
 
-    Args:
-        cfg: The configuration.
-
     Returns:
         ``(outputs, batch) -> losses``.
     """
@@ -379,9 +369,6 @@ def build_released_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
 @register_check
 def check_released(cfg: CfgNode) -> list[Problem]:
     """Require the values of other sections' keys that the published behavior depends on.
-
-    Args:
-        cfg: A merged configuration.
 
     Returns:
         Every key that contradicts STICA.COMPAT released; none in other modes.

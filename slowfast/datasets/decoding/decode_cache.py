@@ -168,9 +168,6 @@ class DecodedFiles(NamedTuple):
     def open(self, row: VideoRecord) -> ClipReader:
         """Open the media file of a manifest's row, as ``open_row`` does.
 
-        Args:
-            row: The row.
-
         Returns:
             A reader of the row's window; the caller closes it.
 

@@ -73,9 +73,6 @@ _CAUSES: tuple[tuple[type[Exception], str, str], ...] = (
 def translate_av_errors(path: str | Path) -> Iterator[None]:
     """Turn what FFmpeg and the file system raise about a file into MediaError.
 
-    Args:
-        path: The file, for the message.
-
     Yields:
         Nothing; the body runs inside.
 
@@ -132,12 +129,6 @@ class MediaLocation(NamedTuple):
 def open_container(location: MediaLocation) -> InputContainer:
     """Open a file for reading. Only local files: a play list inside cannot reach the network.
 
-    Args:
-        location: The file.
-
-    Returns:
-        PyAV's container.
-
     Raises:
         MediaError: If it cannot be opened.
     """
@@ -187,10 +178,6 @@ class Span(NamedTuple):
 def demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet]:
     """Yield packets of tracks, the empty ones left out: to a decoder they mean the end.
 
-    Args:
-        container: An open file.
-        streams: Its tracks.
-
     Yields:
         Packets in the order of the file.
 
@@ -206,14 +193,7 @@ def demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet]:
 
 
 def ticks_per_sec(stream: Stream) -> float:
-    """Return how many ticks of a track's time base make one second.
-
-    Args:
-        stream: The track.
-
-    Returns:
-        Ticks per second.
-    """
+    """Return how many ticks of a track's time base make one second."""
     return 1.0 / float(stream.time_base or 1)
 
 
@@ -221,9 +201,6 @@ def _pick_track(container: InputContainer, kind: str) -> int | None:
     """Choose the track of a kind: the first that is marked default, else the first.
 
     Covers, thumbnails and tracks without a decoder, a size or a rate do not count.
-
-    Returns:
-        Its index, or None.
     """
     tracks = _usable_tracks(container, kind)
     by_default = [s for s in tracks if s.disposition & Disposition.default]
@@ -244,14 +221,7 @@ def _is_usable(stream: Any) -> bool:
 
 
 def is_plausible_rate(sample_rate_hz: int) -> bool:
-    """Whether the sample rate is plausible; a damaged header may lead to gigabytes of zeros.
-
-    Args:
-        sample_rate_hz: The rate.
-
-    Returns:
-        True for what hardware and codecs can do.
-    """
+    """Whether the sample rate is plausible; a damaged header may lead to gigabytes of zeros."""
     return 0 < sample_rate_hz <= _MAX_SAMPLE_RATE_HZ
 
 

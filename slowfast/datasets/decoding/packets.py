@@ -90,14 +90,7 @@ class PacketSource:
         self.begin()
 
     def seek(self, ticks: int) -> bool:
-        """Go to a keyframe at or before an instant, as far as the format can.
-
-        Args:
-            ticks: The instant.
-
-        Returns:
-            Whether the demuxer moved. Where it came out has to be checked.
-        """
+        """Go to a keyframe at or before an instant, as far as the format can."""
         name = self.file.container.format.name
         codec = self.stream.codec_context.name
         if name in WALKED or (name in _OF_PCM and not codec.startswith("pcm_")):
@@ -118,10 +111,6 @@ class PacketSource:
 
     def seek_attempts(self, ticks: int, floor: int) -> Iterator[None]:
         """Go before an instant in ever longer steps; stop asking when one came out right.
-
-        Args:
-            ticks: The instant.
-            floor: Nothing is to be sought before it.
 
         Yields:
             After each seek. Exhausted when only the beginning of the file is left.
@@ -157,10 +146,6 @@ class PacketSource:
 
     def is_near(self, position: int, target: int) -> bool:
         """Whether reading on from a position beats seeking to a later target.
-
-        Args:
-            position: The last frame that was decoded.
-            target: Where reading has to start.
 
         Returns:
             False when a keyframe is known to are between, or might, the target being far off.

@@ -56,10 +56,6 @@ class MediaReader(Closing):
     Each track has one decoder thread. Reading is fastest in ascending order of time, and all video
     before the audio: each change between the two costs a seek.
 
-    Args:
-        location: The file.
-        beat: Called for each packet that is read, to report progress.
-
     Attributes:
         path: The file.
 

@@ -71,14 +71,7 @@ class _Job(NamedTuple):
 
 
 def class_names(spec: DemoSpec) -> list[str]:
-    """List the classes in the order of their labels.
-
-    Args:
-        spec: What the set is like.
-
-    Returns:
-        Ten names, sorted.
-    """
+    """List the classes in the order of their labels."""
     return sorted(class_events(spec))
 
 
@@ -130,14 +123,7 @@ def spec_from_cfg(cfg: CfgNode) -> DemoSpec:
 
 
 def fingerprint(spec: DemoSpec) -> str:
-    """Name a set by what its files depend on: the specification and the generator's source.
-
-    Args:
-        spec: What the set is like.
-
-    Returns:
-        12 hexadecimal digits.
-    """
+    """Name a set by what its files depend on: the specification and the generator's source."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(spec), sort_keys=True).encode())
     for name in _SOURCES:
         digest.update(Path(__file__).with_name(name).read_bytes())

@@ -45,9 +45,6 @@ class _Timing(NamedTuple):
 def render_audio(plan: ClipPlan) -> NDArray[np.float32]:
     """Render the audio of a clip.
 
-    Args:
-        plan: What happens in the clip.
-
     Returns:
         float32 (N,) in [-1, 1] at ``SAMPLE_RATE_HZ``.
     """

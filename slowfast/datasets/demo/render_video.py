@@ -34,9 +34,6 @@ Array = NDArray[np.float32]
 def render_video(plan: ClipPlan) -> NDArray[np.uint8]:
     """Render the frames of a clip.
 
-    Args:
-        plan: What happens in the clip.
-
     Returns:
         uint8 (T, H, W, 3), RGB.
     """

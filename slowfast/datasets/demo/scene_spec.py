@@ -211,14 +211,6 @@ def sample_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator
 
     A switch replaces the values that it controls and leaves the other random numbers as they are,
     so that sets that differ in a switch can be compared clip by clip.
-
-    Args:
-        spec: What the set is like.
-        kinds: Kinds of the first and of the second event.
-        rng: Random generator.
-
-    Returns:
-        The plan of the clip.
     """
     times_heard = _sample_times(rng)
     tempo, tempo_heard = rng.uniform(1.2, 2.2, 2).tolist()

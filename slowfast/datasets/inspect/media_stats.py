@@ -91,10 +91,6 @@ def sample_frames(reader: MediaReader, fps: float) -> FrameStats:
 def decode_all(reader: MediaReader, facts: VideoFacts) -> VideoFacts:
     """Decode every frame of the video.
 
-    Args:
-        reader: The open file.
-        facts: What is known of its video.
-
     Returns:
         The same with the complete frames, those that are not, and when they are missing.
 

@@ -75,10 +75,6 @@ def walk_packets(path: str | Path, zero_sec: float, beat: Beat | None) -> Packet
 def find_restart(path: str | Path, beat: Beat) -> float | None:
     """Find where time starts again inside a file, as in recordings that were simply joined.
 
-    Args:
-        path: The file.
-        beat: Called now and then.
-
     Returns:
         How much of a track precedes it, in seconds; None if times only increase.
 

@@ -177,12 +177,6 @@ class MediaReport:
     def from_json(cls, line: str) -> MediaReport:
         """Read a line that ``to_json`` made.
 
-        Args:
-            line: The line.
-
-        Returns:
-            The report.
-
         Raises:
             ValueError: If the line is cut short or of another version of the format.
         """

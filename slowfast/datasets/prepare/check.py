@@ -42,12 +42,6 @@ _GIVEN_UP = frozenset({"hangs", "crashes"})
 def find_media(folder: Path) -> list[str]:
     """List the media files below a folder.
 
-    Args:
-        folder: The folder.
-
-    Returns:
-        Absolute paths, sorted folder by folder.
-
     Raises:
         UserError: If there is no such folder, or no media file in it.
     """
@@ -66,9 +60,6 @@ def find_media(folder: Path) -> list[str]:
 
 def count_others(folder: Path) -> Counter[str]:
     """Count the files below a folder that are not taken for media.
-
-    Args:
-        folder: The folder.
 
     Returns:
         How many there are of each suffix, "" for none.
@@ -160,9 +151,6 @@ def _stamp(path: str) -> tuple[int, int]:
 
 def read_reports(file: Path) -> list[MediaReport]:
     """Read the reports of an earlier run.
-
-    Args:
-        file: ``report.jsonl``.
 
     Returns:
         The reports; of a file that was reported twice the last one counts. Lines that are cut

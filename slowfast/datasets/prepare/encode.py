@@ -226,14 +226,7 @@ class _VideoWriter:
 
 
 class _AudioWriter:
-    """Encodes the audio, mixed to one channel, from the instant it starts at.
-
-    Args:
-        out: The container.
-        reader: The original.
-        info: Its facts.
-        settings: What the copy is like.
-    """
+    """Encodes the audio, mixed to one channel, from the instant it starts at."""
 
     def __init__(
         self, out: Any, reader: MediaReader, info: MediaInfo, settings: EncodeSettings
@@ -334,9 +327,6 @@ def _verify(file: Path, copy: Copy) -> None:
 def read_provenance_tag(file: Path) -> str:
     """Read what a copy was made from and how.
 
-    Args:
-        file: A media file.
-
     Returns:
         Its mark; "" for a file that ``encode_media`` did not write.
 
@@ -351,13 +341,6 @@ def read_provenance_tag(file: Path) -> str:
 def expected_provenance_tag(source: Path, settings: EncodeSettings) -> str:
     """Return the mark of a copy that is up to date.
 
-    Args:
-        source: The original.
-        settings: What the copy is like.
-
-    Returns:
-        The mark.
-
     Raises:
         MediaError: If the original cannot be looked up.
     """
@@ -368,11 +351,7 @@ def expected_provenance_tag(source: Path, settings: EncodeSettings) -> str:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what runs that were killed have left of a copy; not what another is writing just now.
-
-    Args:
-        target: The copy.
-    """
+    """Remove what killed runs have left of a copy; not what another is writing just now."""
     name = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in target.name)
     for file in target.parent.glob(f".{name}.*.tmp"):
         with suppress(OSError), file.open("rb") as claim:

@@ -169,10 +169,6 @@ def _line(name: str, text: str) -> str:
 def how_many(count: int, noun: str) -> str:
     """Write a number with its noun.
 
-    Args:
-        count: How many.
-        noun: In the singular, with a plural in s.
-
     Returns:
         Such as "1 file" or "3 files".
     """
@@ -181,9 +177,6 @@ def how_many(count: int, noun: str) -> str:
 
 def format_bytes(count: float) -> str:
     """Write a size as people do.
-
-    Args:
-        count: Bytes.
 
     Returns:
         Such as "12.3 MB".

@@ -73,10 +73,6 @@ class TranscodeOutcome(NamedTuple):
 def check_folders(folder: Path, out: Path) -> None:
     """Check that copies cannot be written among the originals.
 
-    Args:
-        folder: The folder of the originals.
-        out: The folder of the copies.
-
     Raises:
         UserError: If one of the folders is, or is in, the other.
     """
@@ -97,14 +93,6 @@ def plan_copies(folder: Path, files: Sequence[str], out: Path) -> list[Transcode
     """Choose the path of each copy: the same folders and names, with suffix .mp4 (audio: .m4a).
 
     If two originals differ only in their suffix, their copies keep it: ``a.avi.mp4``.
-
-    Args:
-        folder: The folder of the originals.
-        files: Their absolute paths.
-        out: The folder of the copies.
-
-    Returns:
-        A job per file, in their order.
 
     Raises:
         UserError: If a copy would be written among the originals, through a link in ``out``, or

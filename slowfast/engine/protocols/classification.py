@@ -14,10 +14,6 @@ __all__ = ["classification"]
 def classification(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure a classifier of video or audio on the test split.
 
-    Args:
-        provider: Features with ``scores``.
-        cfg: Not used.
-
     Returns:
         ``top1_acc``, ``mean_class_acc`` (the mean over the classes of each class's top-1 accuracy)
         and, with more than five classes, ``top5_acc``.

@@ -63,12 +63,6 @@ def sample_k_shot(split: ClassSplit, k: int, seed: int, episode: int) -> Tensor:
 
     Episode 0 has the videos that DATA.TRAIN_VIDEOS_PER_CLASS selects for training.
 
-    Args:
-        split: Labels of the gallery.
-        k: At most the size of the smallest class.
-        seed: RNG_SEED.
-        episode: Index of the episode.
-
     Returns:
         int64 (M * k,), rows of the gallery, class by class.
     """

@@ -43,13 +43,7 @@ def linear_probe(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
 
 
 def log_selected(name: str, key: str, choice: GridSearchResult) -> None:
-    """Log the selected setting, and whether the grid should be larger.
-
-    Args:
-        name: Name of the protocol.
-        key: Config key of the settings.
-        choice: Result of the grid search.
-    """
+    """Log the selected setting, and whether the grid should be larger."""
     if not choice.accuracy:
         logger.info("%s: %g of %s, without validation", name, choice.best, key)
         return

@@ -62,14 +62,6 @@ def read_probe(provider: FeatureProvider, cfg: CfgNode, protocol: str) -> Probe:
     For audio features, gallery videos without audio are skipped; test videos without audio are kept
     as zeros, so that every method is evaluated on the same videos.
 
-    Args:
-        provider: Features of the test split and of the gallery.
-        cfg: PROBE.FEATURE.
-        protocol: Name of the protocol, for messages.
-
-    Returns:
-        Features and labels of both splits.
-
     Raises:
         UserError: If labels or features are missing.
     """

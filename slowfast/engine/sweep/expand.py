@@ -84,9 +84,6 @@ def expand(sweep: Sweep) -> list[SweepRun]:
     whatever the stages vary over whose results it uses. So a pre-training that knows nothing of
     folds is run once for all of them.
 
-    Args:
-        sweep: The sweep.
-
     Returns:
         The runs. What a run needs precedes it; the first seed of all stages and variants
         precedes the second, so that comparisons are complete early.
@@ -197,9 +194,6 @@ def _stage_runs(
 
 def to_cli_args(overrides: Mapping[str, Any]) -> list[str]:
     """Spell overrides as arguments of a command.
-
-    Args:
-        overrides: Dotted key -> value.
 
     Returns:
         ``KEY VALUE KEY VALUE ...``.

@@ -81,11 +81,6 @@ def _read_metrics(folder: Path) -> dict[str, dict[str, float | None]]:
 def collect(sweep: Sweep, runs: Sequence[SweepRun], states: Sequence[RunState]) -> Row:
     """Collect everything that is there.
 
-    Args:
-        sweep: The sweep.
-        runs: Its runs.
-        states: How far they are.
-
     Returns:
         The content of ``sweep.json``: ``runs`` holds every run and metric, ``results`` every
         variant and metric, ``shown`` where the sweep's ``metrics`` ask for it. Only finished runs
@@ -156,12 +151,7 @@ def _gather(rows: Sequence[Row], variant: Mapping[str, str], metric: str, what: 
 
 
 def write_report(output_dir: Path, content: Row) -> None:
-    """Write ``sweep.json``, ``table.md`` and ``table.csv``.
-
-    Args:
-        output_dir: The sweep's folder.
-        content: From ``collect``.
-    """
+    """Write ``sweep.json``, ``table.md`` and ``table.csv``."""
     write_json(output_dir / "sweep.json", content)
     states = {run["name"]: run["state"] for run in content["runs"]}
     count = f"{list(states.values()).count(State.FINISHED)} of {len(states)} runs are finished."
@@ -174,9 +164,6 @@ def write_report(output_dir: Path, content: Row) -> None:
 
 def format_markdown(content: Row) -> str:
     """Format results as Markdown that also reads well as plain text.
-
-    Args:
-        content: Of ``sweep.json``.
 
     Returns:
         A table for each stage with a row for each metric and variant, in percent, differences in

@@ -196,9 +196,6 @@ def select(states: Sequence[RunState], pattern: str) -> list[RunState]:
 def refuse_changed(states: Sequence[RunState]) -> None:
     """Refuse to mix results of different configurations.
 
-    Args:
-        states: What is about to be run.
-
     Raises:
         UserError: If a folder holds a run that differs from the one that belongs there.
     """

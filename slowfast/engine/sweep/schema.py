@@ -114,14 +114,7 @@ class Sweep:
 
 
 def variant_name(variant: Mapping[str, str]) -> str:
-    """Name a variant of the grid.
-
-    Args:
-        variant: Axis -> label.
-
-    Returns:
-        Such as ``pooling=avg,crops=on``. Labels of ``runs`` and of run configs stand alone.
-    """
+    """Name a variant of the grid."""
     return ",".join(v if k in (RUN_AXIS, CFG) else f"{k}={v}" for k, v in variant.items())
 
 
@@ -147,11 +140,7 @@ def load_sweep(name: str, cli_args: Sequence[str] = ()) -> Sweep:
 
 
 class _Reader:
-    """Reads field after field. What is wrong is in ``problems``, and a default in its place.
-
-    Args:
-        content: The YAML.
-    """
+    """Reads field after field. What is wrong is in ``problems``, and a default in its place."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.content = content

@@ -39,12 +39,7 @@ def import_submitit() -> Any:
 
 
 class Command:
-    """What a job of SLURM does; it is pickled and called there.
-
-    Args:
-        argv: The command line.
-        folder: Folder of its log.
-    """
+    """What a job of SLURM does; it is pickled and called there."""
 
     def __init__(self, argv: Sequence[str], folder: Path) -> None:
         self.argv, self.folder = list(argv), folder
@@ -67,11 +62,7 @@ class Command:
         return process.wait()
 
     def checkpoint(self) -> Any:
-        """Save before the time is up; submitit calls this and puts the job back into the queue.
-
-        Returns:
-            The same command, which then resumes from where it was saved.
-        """
+        """Save before the time is up; submitit calls this and puts the job back into the queue."""
         if self._pid is not None:
             signal_group(self._pid, signal.SIGINT)
             end = time.monotonic() + _SAVE_SEC

@@ -47,9 +47,6 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _constru
 def read_yaml(file: Path) -> dict[str, Any]:
     """Read a sweep's YAML, and the chain of those that are its base.
 
-    Args:
-        file: The file.
-
     Returns:
         Its top level. Keys are strings as written. A file's keys win over those of its base, and
         within ``overrides`` each key by itself.

@@ -70,23 +70,12 @@ class EmaEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the copy without gradient.
-
-        Args:
-            args: Arguments of the encoder.
-            kwargs: Keyword arguments of the encoder.
-
-        Returns:
-            The output of the encoder.
-        """
+        """Run the copy without gradient."""
         return self.encoder(*args, **kwargs)
 
     @torch.no_grad()
     def before_step(self, encoder: nn.Module) -> None:
         """Copy the encoder before the first step of the training.
-
-        Args:
-            encoder: The trained encoder.
 
         Raises:
             ValueError: If its architecture differs from the averaged one.
@@ -114,10 +103,6 @@ class EmaEncoder(nn.Module):
 
         The next step then encodes its keys with the average of the weights up to this step, as if
         the average were taken at its beginning (He et al.).
-
-        Args:
-            encoder: The trained encoder.
-            progress: Training progress.
         """
         if not progress.stepped:
             return

@@ -43,11 +43,6 @@ def gather_rows(value: Tensor, valid: Tensor | None, *others: Tensor) -> list[Te
 def random_rows(length: int, dim: int, seed: int) -> Tensor:
     """Sample random L2-normalized rows, the same on every process and device.
 
-    Args:
-        length: Number of rows.
-        dim: D.
-        seed: Seed of the rows. Use different seeds for several banks.
-
     Returns:
         float32 (length, D), uniformly distributed directions, on the CPU.
 

@@ -78,9 +78,6 @@ _LAYERS: list[tuple[str, Callable[[re.Match[str]], str], dict[str, str]]] = [
 def pyslowfast_name(blob: str) -> str | None:
     """Translate the name of one blob.
 
-    Args:
-        blob: Such as ``t_res4_1_branch2a_bn_riv``.
-
     Returns:
         Such as ``s4.pathway1_res1.branch2.a_bn.running_var``, or None if it is not a weight.
     """
@@ -95,9 +92,6 @@ def pyslowfast_name(blob: str) -> str | None:
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def caffe2(state_dict: dict[str, Tensor]) -> dict[str, Any] | None:
     """Convert the blobs of a ResNet or SlowFast; those of the optimizer keep their names.
-
-    Args:
-        state_dict: Any state dict.
 
     Returns:
         The renamed one, or None if the names are not those of blobs.

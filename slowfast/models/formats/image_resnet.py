@@ -56,9 +56,6 @@ def _convert(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tenso
 def image_resnet_bottleneck(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Convert an image ResNet with bottleneck blocks to PySlowFast's names.
 
-    Args:
-        state_dict: Any state dict.
-
     Returns:
         The converted state dict without the classifier, or None for another network.
     """
@@ -69,9 +66,6 @@ def image_resnet_bottleneck(state_dict: dict[str, Tensor]) -> dict[str, Tensor] 
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def image_resnet_basic(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Convert an image ResNet with basic blocks to the names of the video ResNets.
-
-    Args:
-        state_dict: Any state dict.
 
     Returns:
         The converted state dict without the classifier, or None for another network.

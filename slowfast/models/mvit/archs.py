@@ -60,14 +60,7 @@ def _last(sizes: Sequence[int], count: int) -> tuple[int, ...]:
 
 
 def plan_of(section: CfgNode) -> Schedule:
-    """Read the schedule of the blocks.
-
-    Args:
-        section: Section MVIT of a configuration.
-
-    Returns:
-        Widths, heads and pooling of all blocks.
-    """
+    """Read the schedule of the blocks."""
     return Schedule(
         depth=section.DEPTH,
         embed_dim=section.EMBED_DIM,

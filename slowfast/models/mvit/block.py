@@ -20,14 +20,7 @@ __all__ = ["MLP", "MultiscaleBlock"]
 
 
 class MLP(nn.Module):
-    """Two linear layers with GELU between them.
-
-    Args:
-        dim_in: Input channels.
-        dim_hidden: Hidden channels.
-        dim_out: Output channels.
-        dropout: Probability of dropout after each layer.
-    """
+    """Two linear layers with GELU between them."""
 
     def __init__(self, dim_in: int, dim_hidden: int, dim_out: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -45,11 +38,6 @@ class MultiscaleBlock(nn.Module):
     """Attention over pooled tokens and an MLP; may reduce the grid and widen the channels.
 
     Without pooling and widening it is the block of a plain vision transformer.
-
-    Args:
-        shape: Sizes.
-        options: Options of all blocks.
-        drop_path: Probability of dropping a residual branch.
     """
 
     def __init__(self, shape: BlockShape, options: BlockOptions, *, drop_path: float = 0.0) -> None:

@@ -17,14 +17,7 @@ _WAVES = 16  # channels per axis are 2 : 3 : 3, half sines and half cosines
 
 @register_check
 def check_mvit(cfg: CfgNode) -> list[Problem]:
-    """Find invalid values of MVIT, if this backbone is used.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        The problems.
-    """
+    """Find invalid values of MVIT, if this backbone is used."""
     if cfg.MODEL.ARCH != "mvit":
         return []
     problems = _check_lists(cfg.MVIT)

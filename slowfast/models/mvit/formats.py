@@ -117,9 +117,6 @@ def _is_pyslowfasts(state: Mapping[str, Tensor]) -> bool:
 def pyslowfast_mvit(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Convert the keys of PySlowFast's MViT, and of masked pre-training's encoder.
 
-    Args:
-        state_dict: Any state dict.
-
     Returns:
         The converted state dict, or None if the keys are not of this format.
     """
@@ -129,9 +126,6 @@ def pyslowfast_mvit(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def pyslowfast_mvit_other_qkv(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Convert the same keys, for a model whose MVIT.SEPARATE_QKV is not that of the checkpoint.
-
-    Args:
-        state_dict: Any state dict.
 
     Returns:
         The converted state dict, with separate projections joined and joint ones split; None if the
@@ -146,9 +140,6 @@ def pyslowfast_mvit_other_qkv(state_dict: dict[str, Tensor]) -> dict[str, Tensor
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def pytorchvideo_mvit(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Convert the keys of pytorchvideo's MViT, with or without PySlowFast's prefix ``model.``.
-
-    Args:
-        state_dict: Any state dict.
 
     Returns:
         The converted state dict, or None if the keys are not of this format.
@@ -167,9 +158,6 @@ def pytorchvideo_mvit(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def torchvision_mvit(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Convert the keys of torchvision's mvit_v1_b and mvit_v2_s.
-
-    Args:
-        state_dict: Any state dict.
 
     Returns:
         The converted state dict with reshaped position embeddings, or None if the keys are not of

@@ -218,11 +218,6 @@ class MViT(nn.Module):
     def adapt_tensor(self, name: str, value: Tensor, like: Tensor) -> Tensor | None:
         """Resize position embeddings of a model for another clip size.
 
-        Args:
-            name: Name of the parameter.
-            value: Tensor of the checkpoint, of another shape.
-            like: Tensor of this model.
-
         Returns:
             float of the shape of ``like``, or None if the parameter does not depend on the size.
         """
@@ -234,10 +229,6 @@ class MViT(nn.Module):
 
 def transformer_layer_id(name: str, num_layers: int) -> int:
     """Return the layer index of a transformer's parameter, for SOLVER.LAYER_DECAY.
-
-    Args:
-        name: Name of the parameter.
-        num_layers: Number of blocks.
 
     Returns:
         0 for patches and positions, i + 1 for block i. The last norm has the index of the head,

@@ -29,11 +29,6 @@ def relative_index(queries: int, keys: int, device: torch.device | None = None) 
 
     The coarser of the two grids is scaled to the finer one; fractions are rounded down.
 
-    Args:
-        queries: Number of query positions along the axis.
-        keys: Number of key positions.
-        device: Device of the result.
-
     Returns:
         int64 (queries, keys), from 0 to 2 max(queries, keys) - 2.
     """

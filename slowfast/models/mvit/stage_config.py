@@ -107,14 +107,7 @@ class Schedule:
     widen_in_attention: bool = False
 
     def blocks(self, grid: Grid) -> list[BlockShape]:
-        """Compute the sizes of all blocks.
-
-        Args:
-            grid: Input grid of the first block.
-
-        Returns:
-            One entry per block.
-        """
+        """Compute the sizes of all blocks."""
         dim, heads = self.embed_dim, self.num_heads
         stride_kv = self._strides_kv()
         shapes = []

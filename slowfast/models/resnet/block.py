@@ -81,12 +81,7 @@ def _conv_space(spec: BlockSpec, *, stride: int) -> nn.Conv3d:
 
 
 class BottleneckTransform(nn.Module):
-    """A bottleneck of Tx1x1, 1x3x3 and 1x1x1 convolutions.
-
-    Args:
-        spec: Shape of the block.
-        norm: Channels -> batch norm.
-    """
+    """A bottleneck of Tx1x1, 1x3x3 and 1x1x1 convolutions."""
 
     def __init__(self, spec: BlockSpec, norm: Norm) -> None:
         super().__init__()
@@ -175,12 +170,7 @@ class ChannelSeparatedTransform(BottleneckTransform):
 
 
 class Conv2Plus1D(nn.Module):
-    """A 1x3x3 convolution, batch norm, ReLU, and a Tx1x1 convolution, all of one width.
-
-    Args:
-        spec: Shape of its block.
-        norm: Channels -> batch norm.
-    """
+    """A 1x3x3 convolution, batch norm, ReLU, and a Tx1x1 convolution, all of one width."""
 
     def __init__(self, spec: BlockSpec, norm: Norm) -> None:
         super().__init__()
@@ -217,14 +207,7 @@ Transform = type[BottleneckTransform] | type[BasicTransform]
 
 
 class ResBlock(nn.Module):
-    """A residual function and a shortcut, with a 1x1x1 convolution if the shape changes.
-
-    Args:
-        spec: Shape of the block.
-        transform: Kind of transform.
-        norm: Channels -> batch norm.
-        drop_path: Probability of dropping the transform, per sample.
-    """
+    """A residual function and a shortcut, with a 1x1x1 convolution if the shape changes."""
 
     def __init__(
         self, spec: BlockSpec, *, transform: Transform, norm: Norm, drop_path: float = 0.0

@@ -22,14 +22,7 @@ _STAGES = 4
 
 @register_check
 def check_resnet(cfg: CfgNode) -> list[Problem]:
-    """Find invalid values of RESNET and SLOWFAST, if these backbones are used.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        The problems.
-    """
+    """Find invalid values of RESNET and SLOWFAST, if these backbones are used."""
     arch, resnet = cfg.MODEL.ARCH, cfg.RESNET
     if arch not in _DESCRIBED + _FIXED:
         return []
@@ -61,14 +54,7 @@ def check_resnet(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_nonlocal(cfg: CfgNode) -> list[Problem]:
-    """Find invalid non-local blocks.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        The problems.
-    """
+    """Find invalid non-local blocks."""
     arch, section = cfg.MODEL.ARCH, cfg.NONLOCAL
     wanted = [max(entry, default=-1) for stage in section.LOCATION for entry in stage]
     if arch not in _DESCRIBED + _FIXED or max(wanted, default=-1) < 0:

@@ -52,9 +52,6 @@ _FUSION = {"conv_fast_to_slow": "conv_f2s", "norm": "bn"}
 def pyslowfast_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Convert the keys of PySlowFast's C2D, I3D, Slow and SlowFast, and of its image ResNets.
 
-    Args:
-        state_dict: Any state dict.
-
     Returns:
         The converted state dict, or None if the keys are not of this format.
     """
@@ -70,9 +67,6 @@ def pyslowfast_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None
 @CHECKPOINT_FORMAT_REGISTRY.register()
 def pytorchvideo_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Convert the keys of pytorchvideo's C2D, I3D, Slow, SlowFast, CSN and R(2+1)D.
-
-    Args:
-        state_dict: Any state dict.
 
     Returns:
         The converted state dict, or None if the keys are not of this format.

@@ -17,11 +17,7 @@ Widths = tuple[int, int, int, int, int, int]
 
 
 class FeatureGate(nn.Module):
-    """Channel attention from the averages of all channels: sigmoid(W mean(x) + b) x.
-
-    Args:
-        dim: C.
-    """
+    """Channel attention from the averages of all channels: sigmoid(W mean(x) + b) x."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -73,9 +73,6 @@ class WindowPooling(nn.Module):
     """The pooling of S3D: the mean over all windows of two neighboring steps.
 
     The first and the last step are in one window each, so they have half the weight of the others.
-
-    Args:
-        dim: C.
     """
 
     def __init__(self, dim: int) -> None:
@@ -215,9 +212,6 @@ def torchvision_s3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
 
     ``classifier.1.`` becomes ``head.projection.`` and a linear layer, ``features.`` gets the prefix
     ``backbone.``.
-
-    Args:
-        state_dict: Any state dict.
 
     Returns:
         The converted state dict, or None if the keys are not torchvision's.

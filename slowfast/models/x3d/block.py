@@ -21,26 +21,13 @@ _SE_RATIO = 0.0625
 
 
 def round_channels(channels: float, step: int = 8) -> int:
-    """Round to a multiple of ``step``, at least one, and never more than 10 % down.
-
-    Args:
-        channels: Number of channels.
-        step: The result is a multiple of it.
-
-    Returns:
-        The nearest multiple (halves are rounded up), or the next one.
-    """
+    """Round to a multiple of ``step``, at least one, and never more than 10 % down."""
     rounded = max(step, int(channels + step / 2) // step * step)
     return rounded + step if rounded < 0.9 * channels else rounded
 
 
 class SqueezeExcitation(nn.Module):
-    """Squeeze and excitation: channel attention from channel averages (Hu et al., CVPR 2018).
-
-    Args:
-        dim: C.
-        dim_inner: Hidden channels.
-    """
+    """Squeeze and excitation: channel attention from channel averages (Hu et al., CVPR 2018)."""
 
     def __init__(self, dim: int, dim_inner: int) -> None:
         super().__init__()
@@ -54,13 +41,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class X3DStem(nn.Module):
-    """A 1x3x3 convolution, strided in space, and a channelwise one over five frames.
-
-    Args:
-        dim_in: Channels of the input.
-        dim_out: Channels of the output.
-        norm: Channels -> batch norm.
-    """
+    """A 1x3x3 convolution, strided in space, and a channelwise one over five frames."""
 
     def __init__(self, dim_in: int, dim_out: int, norm: Norm) -> None:
         super().__init__()

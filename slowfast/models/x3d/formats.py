@@ -66,9 +66,6 @@ def pyslowfast_x3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     ``head.projection.`` is unchanged, ``head.lin_5`` becomes ``pooling.pathways.0.lin_5``,
     ``head.conv_5`` becomes ``backbone.conv_5``, and everything else gets the prefix ``backbone.``.
 
-    Args:
-        state_dict: Any state dict.
-
     Returns:
         The converted state dict, or None if the keys are not of X3D.
     """
@@ -83,9 +80,6 @@ def pytorchvideo_x3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
 
     Its first stage's shortcut has no batch norm: ARCH ``ptv_x3d`` matches every key; in ARCH
     ``x3d`` that norm keeps its initial values, which in evaluation is the identity.
-
-    Args:
-        state_dict: Any state dict.
 
     Returns:
         The converted state dict, or None if the keys are not of X3D.

@@ -87,9 +87,6 @@ class X3DPooling(nn.Module):
     def forward(self, tokens: Tokens) -> Tensor:
         """Pool each row.
 
-        Args:
-            tokens: N rows of at most L steps of C channels.
-
         Returns:
             float (N, dim_out).
         """
@@ -239,14 +236,7 @@ def x3d(cfg: CfgNode) -> X3DBackbone:
 
 @BACKBONE_REGISTRY.register()
 def ptv_x3d(cfg: CfgNode) -> X3DBackbone:
-    """Build pytorchvideo's X3D: no batch norm on the first stage's shortcut, which only strides.
-
-    Args:
-        cfg: As in :func:`x3d`.
-
-    Returns:
-        The backbone.
-    """
+    """Build pytorchvideo's X3D: no batch norm on the first stage's shortcut, which only strides."""
     return _from_config(cfg, shortcut_norm=False)
 
 
@@ -258,14 +248,7 @@ def ptv_x3d_classifier(cfg: CfgNode) -> Classifier:
 
 @register_check
 def check_x3d(cfg: CfgNode) -> list[Problem]:
-    """Find values that X3D does not support.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        The problems.
-    """
+    """Find values that X3D does not support."""
     if cfg.MODEL.ARCH not in ("x3d", "ptv_x3d"):
         return []
     problems = []

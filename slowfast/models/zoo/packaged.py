@@ -47,25 +47,12 @@ class RowFacts(NamedTuple):
 
 
 def row_file(folder: Path) -> Path:
-    """Return the path of ``row.yaml`` in a folder of weights.
-
-    Args:
-        folder: Folder of the weights.
-
-    Returns:
-        The path.
-    """
+    """Return the path of ``row.yaml`` in a folder of weights."""
     return folder / "row.yaml"
 
 
 def read_facts(folder: Path) -> RowFacts:
     """Read ``row.yaml`` of a folder of weights.
-
-    Args:
-        folder: Folder of the weights.
-
-    Returns:
-        The facts.
 
     Raises:
         UserError: If the file is invalid.
@@ -116,9 +103,6 @@ def packaged_rows(package: str) -> Iterator[ZooEntry]:
 
 def read_package_results(row: ZooEntry) -> dict[str, Any]:
     """Read the results of weights in a package.
-
-    Args:
-        row: An entry of ``packaged_rows``.
 
     Returns:
         The content of their results.json; empty if there are no results yet.

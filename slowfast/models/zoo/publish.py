@@ -36,12 +36,6 @@ class HalfStateDict(NamedTuple):
 def to_half(state: Mapping[str, Tensor]) -> HalfStateDict:
     """Cast float32 tensors to float16, rounding to the nearest.
 
-    Args:
-        state: Key -> tensor.
-
-    Returns:
-        Copies on the CPU that share no memory.
-
     Raises:
         UserError: If a value is not finite.
     """
@@ -62,14 +56,7 @@ def to_half(state: Mapping[str, Tensor]) -> HalfStateDict:
 
 
 def to_float(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Cast float16 tensors to float32, as when they are loaded into a model.
-
-    Args:
-        state: Key -> tensor.
-
-    Returns:
-        Key -> tensor, with the dtypes of the model.
-    """
+    """Cast float16 tensors to float32, as when they are loaded into a model."""
     return {
         key: value.float() if value.dtype == torch.float16 else value
         for key, value in state.items()

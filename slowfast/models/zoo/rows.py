@@ -88,14 +88,7 @@ class ZooEntry:
 
 
 def register_rows(rows: Callable[[], Iterable[ZooEntry]]) -> Callable[[], Iterable[ZooEntry]]:
-    """Register all entries that a function returns, as part of the function's module.
-
-    Args:
-        rows: A function, called once immediately.
-
-    Returns:
-        The same function, so that this works as a decorator.
-    """
+    """Register all entries that a function returns, as part of the function's module."""
     for row in rows():
         ZOO_REGISTRY.register(_entry(row, rows.__module__))
     return rows
@@ -112,12 +105,6 @@ def _entry(row: ZooEntry, module: str) -> Callable[[], ZooEntry]:
 def find_row(name: str) -> ZooEntry:
     """Find an entry of the zoo.
 
-    Args:
-        name: Its name, with or without ``zoo://``.
-
-    Returns:
-        The entry.
-
     Raises:
         UserError: If there is none; the message has the closest name, or the project that has it.
     """
@@ -130,14 +117,7 @@ def find_row(name: str) -> ZooEntry:
 
 @register_check
 def check_zoo(cfg: CfgNode) -> list[Problem]:
-    """Find unknown zoo names, before anything is loaded.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        One problem per unknown name.
-    """
+    """Find unknown zoo names, before anything is loaded."""
     problems = []
     for key in ("TRAIN", "TEST"):
         path = cfg[key].CHECKPOINT_FILE_PATH
@@ -185,9 +165,6 @@ def _find_installed(url: str, sha256: str) -> Path:
 
 def describe_source(path: str | Path) -> str:
     """Return the config of a zoo file, as the end of an error message.
-
-    Args:
-        path: Any path.
 
     Returns:
         A sentence with a leading space, or "" if the path is not of the zoo.
