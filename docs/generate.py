@@ -22,7 +22,7 @@ import model_zoo
 from slowfast.config import CfgNode, get_cfg
 from slowfast.config.load import flatten
 from slowfast.config.projects import import_project, installed_projects
-from slowfast.config.sections import data, model, run, solver, unsupported
+from slowfast.config.sections import augmentation, data, model, run, solver, unsupported
 
 TARGET = Path(__file__).parent / "configuration.md"
 _ASSIGNMENT = re.compile(r"^\s*(?:cfg|node|section)\.([A-Z0-9_.a-z]+) = ")
@@ -93,6 +93,7 @@ def render() -> str:
     for title, module in (
         ("Run, train, test", run),
         ("Data, views, loading, audio", data),
+        ("Augmentation and mixup", augmentation),
         ("Models", model),
         ("Optimizer", solver),
     ):

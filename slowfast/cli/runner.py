@@ -69,7 +69,7 @@ def run_job(cfg_file: str, arguments: Arguments) -> None:
 def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
     """Run a step on shapes only. Synchronized batch norm also has rows of other processes."""
     processes = num_local_processes(cfg.NUM_GPUS, cfg.NUM_CPU_PROCESSES)
-    size = max(1, cfg.TRAIN.BATCH_SIZE // processes)
+    size = max(1, cfg.TRAIN.BATCH_SIZE // processes) * max(1, cfg.AUG.NUM_SAMPLE)
     is_synchronized = cfg.BN.NORM_TYPE == "sync_batchnorm" and processes * cfg.NUM_SHARDS > 1
     size = max(2, size) if is_synchronized else size
     return rehearse(cfg, size, sample_shapes(cfg), only_named=bool(found))

@@ -15,7 +15,7 @@ from slowfast.datasets.annotations.manifest import Manifest
 __all__ = ["EvalDataset", "ManifestDataset", "TrainDataset"]
 
 
-class ManifestDataset(Dataset[dict[str, Any]]):
+class ManifestDataset(Dataset[Any]):
     """Samples of the rows of a manifest.
 
     Args:

@@ -34,6 +34,7 @@ DATASET_REGISTRY.__doc__ = """
     ...             in training also the fields of ``views.SampleViews``, such as video_small and
                     audio_start_sec; and the columns of DATA.ROW_FIELDS
 
+A dataset with the attribute ``num_sample`` > 1 (AUG.NUM_SAMPLE) returns a list of as many samples.
 It raises MediaError for a file that cannot be decoded. Names are lower case; lookup ignores case.
 Capabilities: ``splits``, ``(cfg) -> set of the names of existing splits``; ``has_folds``, True if
 the dataset reads DATA.FOLD; ``audio_only``, True if its samples have no video. A dataset has

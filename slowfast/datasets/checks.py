@@ -8,22 +8,24 @@ from typing import Any
 
 import yaml
 
-from slowfast.config import CfgNode, Problem, register_check
+from slowfast.config import CfgNode, ConfigValueError, Problem, register_check
 from slowfast.config.load import is_demo
 from slowfast.config.projects import find_missing
 from slowfast.config.sections.unsupported import describe_unsupported
 from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.views import sample_views
+from slowfast.datasets.views.sample_views import AUDIO, SampleViews
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
 from slowfast.utils.env import num_local_processes
 from slowfast.utils.registry import nearest
 
-__all__ = ["check_audio_only", "check_data", "check_demo", "check_names"]
+__all__ = ["check_audio_only", "check_data", "check_demo", "check_names", "check_train_views"]
 
 _POSITIVE = (
     *("DATA.NUM_FRAMES", "DATA.SAMPLING_RATE", "DATA.TARGET_FPS", "DATA.TRAIN_CROP_NUM_SPATIAL"),
     "DATA.TRAIN_CROP_NUM_TEMPORAL",
     *("TRAIN.BATCH_SIZE", "TEST.BATCH_SIZE", "TEST.NUM_ENSEMBLE_VIEWS", "TEST.VIEWS_PER_CHUNK"),
-    *("DATA.TRAIN_CLIPS_PER_VIDEO", "DATA.FRAME_FOLDER_FPS"),
+    *("DATA.TRAIN_CLIPS_PER_VIDEO", "DATA.FRAME_FOLDER_FPS", "AUG.NUM_SAMPLE"),
     *("AUDIO.CLIP_SEC", "LOG_PERIOD", "NUM_SHARDS", "NUM_CPU_PROCESSES"),
 )
 _NOT_NEGATIVE = ("DATA.FOLD", "DATA.TRAIN_VIDEOS_PER_CLASS")
@@ -113,6 +115,70 @@ def check_data(cfg: CfgNode) -> list[Problem]:
             Problem("DATA.ON_DECODE_ERROR", f"got {cfg.DATA.ON_DECODE_ERROR!r}. {hint}")
         )
     return problems
+
+
+@register_check
+def check_train_views(cfg: CfgNode) -> list[Problem]:
+    """Find settings of the training views that are invalid, or that the views ignore.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        At most one problem; none for a run that only tests.
+    """
+    name = cfg.DATA.TRAIN_VIEWS
+    if not cfg.TRAIN.ENABLE:
+        return []
+    if problem := find_missing("DATA.TRAIN_VIEWS", sample_views.VIEW_REGISTRY, name, cfg.PROJECTS):
+        return [problem]
+    if min(cfg.DATA.TRAIN_CROP_NUM_TEMPORAL, cfg.DATA.TRAIN_CROP_NUM_SPATIAL) < 1:
+        return []  # reported by check_data
+    try:
+        views = sample_views.build_views(cfg)
+    except ConfigValueError as error:
+        return [error.problem]
+    except ValueError as error:
+        return [Problem("DATA.TRAIN_VIEWS", f"{name}: {error}")]
+    longest = max((view.num_frames for view in views.views), default=0)
+    if longest > cfg.DATA.NUM_FRAMES:
+        message = (
+            f"got {cfg.DATA.NUM_FRAMES}, but a view of DATA.TRAIN_VIEWS {name!r} has {longest} "
+            f"frames; use {longest} or more."
+        )
+        return [Problem("DATA.NUM_FRAMES", message)]
+    if views.has_audio != cfg.AUDIO.ENABLE:
+        has = "include audio" if views.has_audio else "include no audio"
+        message = f"got {cfg.AUDIO.ENABLE}, but the views of DATA.TRAIN_VIEWS {name!r} {has}."
+        return [Problem("AUDIO.ENABLE", message)]
+    return _wrong_augmentation(cfg, views)
+
+
+def _wrong_augmentation(cfg: CfgNode, views: SampleViews) -> list[Problem]:
+    """Find settings of AUG and MIXUP that training views do not follow; at most one problem."""
+    name, aug = cfg.DATA.TRAIN_VIEWS, cfg.AUG
+    transforms = [view.transform for view in views.views if view.transform is not None]
+    is_augmented = any(transform.augment or transform.erasing for transform in transforms)
+    if aug.ENABLE and (aug.AA_TYPE or aug.RE_PROB > 0) and not is_augmented:
+        message = (
+            f"got True, but no view of DATA.TRAIN_VIEWS {name!r} applies RandAugment or random "
+            "erasing; use False, or build its transform with build_train_transform(cfg)."
+        )
+        return [Problem("AUG.ENABLE", message)]
+    if aug.ENABLE and aug.RE_SPLIT and aug.NUM_SAMPLE < 2:
+        message = (
+            "got True, which leaves the first of several clips of a video as it is, but "
+            f"AUG.NUM_SAMPLE is {aug.NUM_SAMPLE}; use False."
+        )
+        return [Problem("AUG.RE_SPLIT", message)]
+    others = sorted(set(views.fields) - {"video", AUDIO})
+    if cfg.MIXUP.ENABLE and others:
+        message = (
+            f"got True, but DATA.TRAIN_VIEWS {name!r} also has {', '.join(others)}, and only the "
+            "field video is mixed; use False."
+        )
+        return [Problem("MIXUP.ENABLE", message)]
+    return []
 
 
 @register_check

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.utils.data import default_collate
@@ -31,12 +31,16 @@ def collate(samples: list[SampleOrError]) -> LoadedBatch:
     """Stack samples into a batch and collect the bad files.
 
     Args:
-        samples: Items of a FaultTolerantDataset.
+        samples: Items of a FaultTolerantDataset. The samples of an item with several of them
+            (AUG.NUM_SAMPLE) follow each other in the batch.
 
     Returns:
         The batch, without the samples that could not be loaded.
     """
-    kept = [s.sample for s in samples if s.sample is not None]
+    kept: list[dict[str, Any]] = []
+    for item in samples:
+        if item.sample is not None:
+            kept += item.sample if isinstance(item.sample, list) else [item.sample]
     bad = [entry for s in samples for entry in s.bad]
     fatal = next((s.fatal for s in samples if s.fatal), "")
     return LoadedBatch(default_collate(kept) if kept else None, bad, fatal)

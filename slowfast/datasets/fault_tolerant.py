@@ -32,13 +32,14 @@ class SampleOrError(NamedTuple):
     """A sample, or the reason why it could not be loaded.
 
     Attributes:
-        sample: The sample, or None if a bad file is skipped.
+        sample: The sample or, with AUG.NUM_SAMPLE, the samples of a video; None if a bad file is
+            skipped.
         bad: Bad files found while loading the sample.
         fatal: Error message if the run has to stop, else "". It is not an exception, because
             exceptions of workers reach the main process with their traceback in the message.
     """
 
-    sample: dict[str, Any] | None
+    sample: dict[str, Any] | list[dict[str, Any]] | None
     bad: list[BadMedia]
     fatal: str = ""
 
@@ -138,7 +139,7 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
         )
         return SampleOrError(None, bad, fatal)
 
-    def _decode(self, epoch: int, index: int) -> dict[str, Any]:
+    def _decode(self, epoch: int, index: int) -> dict[str, Any] | list[dict[str, Any]]:
         if self.quarantine[self.row(index)]:
             raise MediaError(self.dataset.path(index), "in quarantine: it hung or killed a worker")
         worker = get_worker_info()

@@ -33,6 +33,7 @@ __all__ = [
     "construct_loader",
     "construct_train_loader",
     "local_batch_size",
+    "samples_per_batch",
 ]
 
 logger = logging.getLogger(__name__)
@@ -284,6 +285,18 @@ def local_batch_size(cfg: CfgNode, split: str) -> int:
     return size // processes
 
 
+def samples_per_batch(cfg: CfgNode) -> int:
+    """Return the rows of a training batch of this process: its videos times AUG.NUM_SAMPLE.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        The number of rows.
+    """
+    return local_batch_size(cfg, "train") * cfg.AUG.NUM_SAMPLE
+
+
 def construct_loader(cfg: CfgNode, split: str) -> ResilientLoader[EvaluationBatches]:
     """Build the loader of an evaluation split: every sample once over all ranks, in order.
 
@@ -317,6 +330,12 @@ def construct_train_loader(cfg: CfgNode) -> ResilientLoader[TrainBatches]:
         UserError: If the data is missing or too small for one step.
     """
     dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
+    if getattr(dataset, "num_sample", 1) != cfg.AUG.NUM_SAMPLE:
+        raise ConfigValueError(
+            "AUG.NUM_SAMPLE",
+            f"got {cfg.AUG.NUM_SAMPLE}, but the dataset {cfg.TRAIN.DATASET} returns one sample of "
+            "each file; use 1.",
+        )
     guarded = FaultTolerantDataset(
         dataset,
         policy=cfg.DATA.ON_DECODE_ERROR,
@@ -347,6 +366,12 @@ def _support(
 def _train_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> TrainBatches:
     size, world = local_batch_size(cfg, "train"), distributed.world_size()
     accumulate = cfg.SOLVER.ACCUMULATE_STEPS
+    if cfg.MIXUP.ENABLE and cfg.MIXUP.PROB > 0 and samples_per_batch(cfg) < 2:
+        raise ConfigValueError(
+            "TRAIN.BATCH_SIZE",
+            f"got {cfg.TRAIN.BATCH_SIZE}, 1 for each process, but MIXUP.ENABLE mixes the clips of "
+            "a process with each other; use 2 or more per process, or AUG.NUM_SAMPLE 2.",
+        )
     iterations = len(dataset) // (size * world * accumulate)
     if not iterations:
         raise ConfigValueError(

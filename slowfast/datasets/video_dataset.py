@@ -118,6 +118,9 @@ class VideoTrainDataset(TrainDataset):
         seed: RNG_SEED; a sample depends only on (seed, epoch, index).
         views: The clips of a sample and the views of each.
         clips_per_video: Number of samples of each video per epoch.
+        num_sample: AUG.NUM_SAMPLE; if it is more than 1, an item is a list of as many samples,
+            which share their clips and are augmented independently.
+        first_is_clean: The first of them has no random erasing.
     """
 
     def __init__(
@@ -128,44 +131,70 @@ class VideoTrainDataset(TrainDataset):
         seed: int,
         views: SampleViews,
         clips_per_video: int = 1,
+        num_sample: int = 1,
+        first_is_clean: bool = False,
     ) -> None:
         super().__init__(manifest, seed, clips_per_video)
-        self.settings, self._views = settings, views
+        self.settings, self._views, self.num_sample = settings, views, num_sample
+        self._first_is_clean = first_is_clean
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any] | list[dict[str, Any]]:
         epoch, index = key
         rng_key = (self.seed, epoch, index)
-        row = self.manifest.row(self.row(index))
-        sample: dict[str, Any] = {}
-        with self.settings.open(row) as reader:
+        with self.settings.open(self.manifest.row(self.row(index))) as reader:
             starts = self._views.clip_starts(
                 reader.video_extent_sec, self.settings.duration_sec, rng_key
             )
-            for field, views in self._views.fields.items():
-                read = self._read_audio if field == AUDIO else self._read_video
-                sample |= read(reader, field, views, starts, rng_key)
+            decoded: dict[float, np.ndarray] = {}
+            samples = [
+                self._read_sample(reader, decoded, starts, rng_key, repeat)
+                for repeat in range(self.num_sample)
+            ]
+        return samples if self.num_sample > 1 else samples[0]
+
+    def _read_sample(
+        self,
+        reader: ClipReader,
+        decoded: dict[float, np.ndarray],
+        starts: list[float],
+        rng_key: tuple[int, int, int],
+        repeat: int,
+    ) -> dict[str, Any]:
+        """Read one of the ``num_sample`` samples; ``decoded`` caches frames by their start."""
+        row = self.manifest.row(self.row(rng_key[2]))
+        sample: dict[str, Any] = {}
+        for field, views in self._views.fields.items():
+            if field == AUDIO:
+                sample |= self._read_audio(reader, field, views, starts, rng_key, repeat)
+            else:
+                sample |= self._read_video(reader, decoded, field, views, starts, rng_key, repeat)
         return {
             **sample,
             **row.fields,
             "label": row.label,
-            "index": self.row(index),
+            "index": self.row(rng_key[2]),
             "view": np.arange(len(sample["clip_start_sec"])),
-            "aug_seed": int(sample_rng(*rng_key, STREAM_AUG_SEED).integers(2**62)),
+            "aug_seed": int(sample_rng(*rng_key, STREAM_AUG_SEED + repeat).integers(2**62)),
         }
+
+    def _rng(self, rng_key: tuple[int, int, int], number: int, repeat: int) -> np.random.Generator:
+        """Return the random generator of a view of one of the ``num_sample`` samples."""
+        return view_rng(rng_key, repeat * len(self._views.views) + number)
 
     def _read_video(
         self,
         reader: ClipReader,
+        decoded: dict[float, np.ndarray],
         field: str,
         views: list[tuple[int, ViewSpec]],
         clip_starts: list[float],
         rng_key: tuple[int, int, int],
+        repeat: int,
     ) -> dict[str, np.ndarray]:
         """Read the views of a field of frames: uint8 (V, T, S, S, 3), start times and labels."""
-        decoded: dict[float, np.ndarray] = {}
         pixels, starts, labels = [], [], []
         for number, view in views:
-            rng = view_rng(rng_key, number)
+            rng = self._rng(rng_key, number, repeat)
             start = self._views.view_start(number, clip_starts[view.clip], rng)
             if start not in decoded:
                 decoded[start] = self.settings.read_frames(reader, start)
@@ -173,7 +202,10 @@ class VideoTrainDataset(TrainDataset):
             if view.num_frames:
                 first = int(rng.integers(len(frames) - view.num_frames + 1))
                 frames = frames[first : first + view.num_frames]
-            pixels.append(frames if view.transform is None else view.transform(frames, rng))
+            transform = view.transform
+            if transform is not None and self._first_is_clean and repeat == 0:
+                transform = transform.without_erasing()
+            pixels.append(frames if transform is None else transform(frames, rng))
             starts.append(start)
             labels.append(view_labels)
         name = "clip_start_sec" if field == "video" else f"{field}_start_sec"
@@ -190,10 +222,13 @@ class VideoTrainDataset(TrainDataset):
         views: list[tuple[int, ViewSpec]],
         clip_starts: list[float],
         rng_key: tuple[int, int, int],
+        repeat: int,
     ) -> dict[str, np.ndarray]:
         """Read the waveforms of the views: float32 (A, N), validity, start times and labels."""
         starts = [
-            self._views.view_start(number, clip_starts[view.clip], view_rng(rng_key, number))
+            self._views.view_start(
+                number, clip_starts[view.clip], self._rng(rng_key, number, repeat)
+            )
             for number, view in views
         ]
         distinct = sorted(set(starts))
@@ -298,6 +333,8 @@ def build_video_dataset(
             seed=cfg.RNG_SEED,
             views=build_views(cfg),
             clips_per_video=cfg.DATA.TRAIN_CLIPS_PER_VIDEO,
+            num_sample=cfg.AUG.NUM_SAMPLE,
+            first_is_clean=cfg.AUG.ENABLE and cfg.AUG.RE_SPLIT,
         )
     is_val = split == "val"
     return VideoEvalDataset(

@@ -16,7 +16,11 @@ from tqdm import tqdm
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.annotations.labels import check_labels
-from slowfast.datasets.loader import construct_train_loader, local_batch_size
+from slowfast.datasets.loader import (
+    construct_train_loader,
+    local_batch_size,
+    samples_per_batch,
+)
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.data_parallel import distribute, synchronized
 from slowfast.engine.grad_cache import backward_in_chunks
@@ -67,7 +71,7 @@ class Trainer:
         self.loader = construct_train_loader(cfg)
         self.accumulate = cfg.SOLVER.ACCUMULATE_STEPS
         self.steps_per_epoch = self.loader.batches.batches_per_epoch // self.accumulate
-        self.prepare = build_preprocess(cfg, train=True).to(device)
+        self.prepare = build_preprocess(cfg, train=True, mix=True).to(device)
         model = build_model(cfg)
         call_hook(model, "setup", self._describe_dataset())
         model = model.to(device)
@@ -227,7 +231,7 @@ class Trainer:
             with contextlib.closing(iter(loader)) as batches:
                 update_bn_stats(
                     self.model,
-                    map(self.prepare, batches),
+                    map(build_preprocess(self.cfg, train=True).to(self.device), batches),
                     self.cfg.BN.NUM_BATCHES_PRECISE,
                     self.precision,
                 )
@@ -241,7 +245,7 @@ class Trainer:
             num_rows=dataset.num_files,
             num_samples=len(dataset),
             steps_per_epoch=self.steps_per_epoch,
-            batch_size=local_batch_size(self.cfg, "train"),
+            batch_size=samples_per_batch(self.cfg),
             world_size=distributed.world_size(),
         )
 

@@ -8,7 +8,7 @@ from slowfast.config.sections.unsupported import describe_unsupported
 from slowfast.models import build
 from slowfast.utils.registry import Registry, nearest
 
-__all__ = ["check_model", "check_names", "check_solver"]
+__all__ = ["check_mixed_labels", "check_model", "check_names", "check_solver"]
 
 _CHOICES = {
     "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
@@ -107,6 +107,42 @@ def check_model(cfg: CfgNode) -> list[Problem]:
     if not 0 <= cfg.MODEL.FEATURE_AUG_WEIGHT <= 1:
         got = cfg.MODEL.FEATURE_AUG_WEIGHT
         problems.append(Problem("MODEL.FEATURE_AUG_WEIGHT", f"got {got}, expected 0 to 1."))
+    return problems
+
+
+@register_check
+def check_mixed_labels(cfg: CfgNode) -> list[Problem]:
+    """Find models that MIXUP and AUG.NUM_SAMPLE cannot be combined with.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        The problems; none for a run that only tests.
+    """
+    loss, problems = cfg.MODEL.LOSS_FUNC, []
+    if not cfg.TRAIN.ENABLE or loss not in build.LOSS_REGISTRY:
+        return []
+    if not build.LOSS_REGISTRY.capability(loss, "soft_labels"):
+        if cfg.MIXUP.ENABLE:
+            message = f"got True, but the loss {loss} does not learn from soft labels; use False."
+            problems.append(Problem("MIXUP.ENABLE", message))
+        if cfg.AUG.NUM_SAMPLE > 1:
+            message = (
+                f"got {cfg.AUG.NUM_SAMPLE}, but the loss {loss} does not learn from labels: clips "
+                "of one video would count as different samples; use 1 and, for more views of a "
+                "video, DATA.TRAIN_CROP_NUM_SPATIAL."
+            )
+            problems.append(Problem("AUG.NUM_SAMPLE", message))
+    mixup = cfg.MIXUP
+    cuts = mixup.ENABLE and mixup.CUTMIX_ALPHA > 0 and mixup.PROB > 0
+    if cuts and cfg.MODEL.FEATURE_AUG != "none":
+        message = (
+            f"got {mixup.CUTMIX_ALPHA} with MODEL.FEATURE_AUG {cfg.MODEL.FEATURE_AUG!r}: a crop of "
+            "the feature map may show only one of the two clips, but would have the label of both; "
+            "use 0, for mixup alone."
+        )
+        problems.append(Problem("MIXUP.CUTMIX_ALPHA", message))
     return problems
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "STREAM_AUG_SEED",
     "STREAM_CLIP",
     "STREAM_CROPS",
+    "STREAM_MIXUP",
     "STREAM_NEGATIVES",
     "STREAM_ORDER",
     "STREAM_REPLACEMENT",
@@ -52,7 +53,7 @@ _SPACING = 1 << 16
 # Sampled by data workers, with sample_rng.
 STREAM_CLIP = 1 * _SPACING  # start time of a clip; + clip index
 STREAM_VIEW = 2 * _SPACING  # augmentation of a view; + view index
-STREAM_AUG_SEED = 3 * _SPACING  # the aug_seed passed to the device
+STREAM_AUG_SEED = 3 * _SPACING  # the aug_seed passed to the device; + repeat (AUG.NUM_SAMPLE)
 STREAM_ORDER = 4 * _SPACING  # order of the samples of an epoch
 STREAM_REPLACEMENT = 5 * _SPACING  # replacement of a bad file; + attempt index
 # Sampled on the device, with uniform and randint.
@@ -60,6 +61,8 @@ STREAM_VOLUME = 6 * _SPACING
 STREAM_SPECAUG = 7 * _SPACING  # + axis index
 STREAM_CROPS = 8 * _SPACING  # crop boxes of feature maps; + view index
 STREAM_AUDIO_CLIP = 9 * _SPACING  # seed of each audio clip of a sample
+# Sampled once per batch, with sample_rng; seed: the aug_seed of its first sample.
+STREAM_MIXUP = 14 * _SPACING
 # Sampled by data workers.
 STREAM_TIME = 13 * _SPACING  # temporal augmentation of a clip; + clip index
 # Sampled once, with sample_rng.

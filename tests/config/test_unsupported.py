@@ -10,12 +10,11 @@ from slowfast.config.sections.unsupported import DEFAULTS, NAMES, SECTIONS, SWIT
 # Keys without a switch of their own: section or key -> the switch that guards it, or why it may be
 # set without anything happening.
 GUARDED = {
-    "AUG.": "AUG.ENABLE",
+    "AUG.": "AUG.GEN_MASK_LOADER",
     "AVA.": "DETECTION.ENABLE",
     "DEMO.": "DEMO.ENABLE",
     "DETECTION.": "DETECTION.ENABLE",
     "MASK.": "MASK.ENABLE",
-    "MIXUP.": "MIXUP.ENABLE",
     "MULTIGRID.": "MULTIGRID.LONG_CYCLE",
     "MVIT.REV.": "MVIT.REV.ENABLE",
     "TENSORBOARD.CONFUSION_MATRIX.": "TENSORBOARD.CONFUSION_MATRIX.ENABLE",

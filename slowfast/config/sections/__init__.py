@@ -2,7 +2,7 @@
 
 from fvcore.common.config import CfgNode
 
-from slowfast.config.sections import data, model, run, solver, unsupported
+from slowfast.config.sections import augmentation, data, model, run, solver, unsupported
 
 __all__ = ["get_cfg"]
 
@@ -14,6 +14,6 @@ def get_cfg() -> CfgNode:
         A fresh, unfrozen tree.
     """
     cfg = CfgNode()
-    for section in (run, data, model, solver, unsupported):
+    for section in (run, data, augmentation, model, solver, unsupported):
         section.add_config(cfg)
     return cfg

@@ -23,6 +23,7 @@ from slowfast.datasets.preprocess.audio_augment import (
     build_spec_augment,
     volume_jitter,
 )
+from slowfast.datasets.preprocess.mixup import Mixup, build_mixup
 from slowfast.datasets.preprocess.spectrogram import Spectrogram, build_spectrogram
 from slowfast.utils.random import STREAM_AUDIO_CLIP, spawn_seeds
 
@@ -190,11 +191,17 @@ class BatchPreprocess(nn.Module):
     Args:
         video: Preprocesses ``batch["video"]`` and every ``batch["video_..."]`` of uint8 frames.
         audio: Preprocesses ``batch["audio"]``; None: the waveforms are returned unchanged.
+        mixup: Mixes frames and labels; None: they are not mixed.
     """
 
-    def __init__(self, video: VideoPreprocess, audio: AudioPreprocess | None = None) -> None:
+    def __init__(
+        self,
+        video: VideoPreprocess,
+        audio: AudioPreprocess | None = None,
+        mixup: Mixup | None = None,
+    ) -> None:
         super().__init__()
-        self.video, self.audio = video, audio
+        self.video, self.audio, self.mixup = video, audio, mixup
 
     @torch.no_grad()
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,7 +213,7 @@ class BatchPreprocess(nn.Module):
         Returns:
             A new batch on the device. ``video`` and other fields of frames are normalized float
             (B, V, 3, T, H, W), ``audio`` is a normalized log-mel spectrogram, float
-            (B, A, 1, F, S).
+            (B, A, 1, F, S). With mixup, ``label`` is float (B, C).
 
         Raises:
             ValueError: If an entry has the wrong dtype or shape.
@@ -222,11 +229,14 @@ class BatchPreprocess(nn.Module):
                 out[name] = self.video(value)
         if "audio" in out and self.audio is not None:
             out["audio"] = self.audio(out["audio"], out.get("aug_seed"))
+        if self.mixup is not None:
+            # Read on the host, before it is copied: the device need not be waited for.
+            out = self.mixup(out, seed=int(batch["aug_seed"][0]))
         return out
 
 
 def build_preprocess(
-    cfg: CfgNode, train: bool, *, dtype: torch.dtype = torch.float32
+    cfg: CfgNode, train: bool, *, mix: bool = False, dtype: torch.dtype = torch.float32
 ) -> BatchPreprocess:
     """Build the preprocessing of batches.
 
@@ -234,6 +244,8 @@ def build_preprocess(
         cfg: The configuration.
         train: Augment the audio (``AUDIO.VOLUME_JITTER``, ``AUDIO.SPECAUG``). If False, nothing is
             random.
+        mix: Mix batches as in ``MIXUP``: for training steps, but not for the statistics of batch
+            norm.
         dtype: Floating-point dtype of the outputs; float64 is used by tests of accuracy.
 
     Returns:
@@ -251,7 +263,8 @@ def build_preprocess(
             dtype=dtype,
             channels_last=cfg.MODEL.CHANNELS_LAST,
         )
-    return BatchPreprocess(video, _build_audio(cfg, train, dtype) if cfg.AUDIO.ENABLE else None)
+    audio = _build_audio(cfg, train, dtype) if cfg.AUDIO.ENABLE else None
+    return BatchPreprocess(video, audio, build_mixup(cfg) if mix else None)
 
 
 def _build_audio(cfg: CfgNode, train: bool, dtype: torch.dtype) -> AudioPreprocess:

@@ -1,4 +1,6 @@
-"""Augmentation of one view of a clip with given parameters: crop, resize, color, flip, blur.
+"""Augmentation of one view of a clip with given parameters.
+
+The order is RandAugment on the decoded frames, crop and resize, color, flip, blur, random erasing.
 
 Frames stay uint8; every operation is one of OpenCV. The parameters are the same for all frames of
 a clip, so that augmentation adds no motion. Operations that act on each pixel or row alone run on
@@ -15,11 +17,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from slowfast.config.problems import ParameterError
+from slowfast.datasets.views.clip_operations import ClipOperation, Frames, apply_operations
 from slowfast.datasets.views.color import ColorParams, color_matrix
 from slowfast.datasets.views.crop import Box
+from slowfast.datasets.views.random_erasing import Patch, erase
 
 __all__ = [
     "AREA_FROM_FACTOR",
@@ -38,8 +41,6 @@ __all__ = [
 # INTER_AREA would be blocky.
 AREA_FROM_FACTOR = 1.5
 
-Frames = NDArray[np.uint8]
-
 
 class ViewParams(NamedTuple):
     """The random parameters of one view, constant over its frames.
@@ -49,12 +50,16 @@ class ViewParams(NamedTuple):
         flip: Flip horizontally.
         color: Color jitter; None: no change.
         blur_sigma: Standard deviation of the blur on both axes, in pixels of the crop; 0: no blur.
+        operations: Operations of RandAugment, on the frames before the crop.
+        patches: Boxes of the crop that are erased.
     """
 
     box: Box
     flip: bool = False
     color: ColorParams | None = None
     blur_sigma: float = 0.0
+    operations: tuple[ClipOperation, ...] = ()
+    patches: tuple[Patch, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +102,7 @@ def apply_view(frames: Frames, params: ViewParams, size: int) -> Frames:
     Returns:
         uint8 (T, S, S, 3), RGB, contiguous.
     """
+    frames = apply_operations(frames, params.operations)
     view = crop_resize(frames, params.box, size, size)  # (T, S, S, 3)
     tall = view.reshape(-1, size, 3)  # (T * S, S, 3), the same memory
     if params.color is not None:
@@ -106,6 +112,7 @@ def apply_view(frames: Frames, params: ViewParams, size: int) -> Frames:
         cv2.flip(tall, 1, dst=tall)
     if params.blur_sigma > 0:
         _blur(view, params.blur_sigma)
+    erase(view, params.patches)
     return view
 
 

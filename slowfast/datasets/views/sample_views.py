@@ -18,15 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.config import (
-    CfgNode,
-    ConfigValueError,
-    ParameterError,
-    Problem,
-    keys,
-    register_check,
-)
-from slowfast.config.projects import find_missing
+from slowfast.config import CfgNode, ParameterError, keys
 from slowfast.datasets.views.sampling import random_clip_start
 from slowfast.datasets.views.transform import TrainTransform, build_train_transform
 from slowfast.utils.random import STREAM_CLIP, STREAM_TIME, STREAM_VIEW, sample_rng
@@ -340,41 +332,6 @@ def clips(cfg: CfgNode) -> SampleViews:
         views += [ViewSpec(field=AUDIO, clip=clip) for clip in numbers]
     with keys(distance_sec="DATA.TRAIN_CLIP_DISTANCE_SEC"):
         return SampleViews(views, data.TRAIN_CLIP_DISTANCE_SEC or (0.0, math.inf))
-
-
-@register_check
-def check_train_views(cfg: CfgNode) -> list[Problem]:
-    """Find settings of the training views that are invalid.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        At most one problem.
-    """
-    name = cfg.DATA.TRAIN_VIEWS
-    if problem := find_missing("DATA.TRAIN_VIEWS", VIEW_REGISTRY, name, cfg.PROJECTS):
-        return [problem]
-    if min(cfg.DATA.TRAIN_CROP_NUM_TEMPORAL, cfg.DATA.TRAIN_CROP_NUM_SPATIAL) < 1:
-        return []  # reported by check_data
-    try:
-        views = build_views(cfg)
-    except ConfigValueError as error:
-        return [error.problem]
-    except ValueError as error:
-        return [Problem("DATA.TRAIN_VIEWS", f"{name}: {error}")]
-    longest = max((view.num_frames for view in views.views), default=0)
-    if longest > cfg.DATA.NUM_FRAMES:
-        message = (
-            f"got {cfg.DATA.NUM_FRAMES}, but a view of DATA.TRAIN_VIEWS {name!r} has {longest} "
-            f"frames; use {longest} or more."
-        )
-        return [Problem("DATA.NUM_FRAMES", message)]
-    if views.has_audio != cfg.AUDIO.ENABLE:
-        has = "include audio" if views.has_audio else "include no audio"
-        message = f"got {cfg.AUDIO.ENABLE}, but the views of DATA.TRAIN_VIEWS {name!r} {has}."
-        return [Problem("AUDIO.ENABLE", message)]
-    return []
 
 
 def build_views(cfg: CfgNode) -> SampleViews:

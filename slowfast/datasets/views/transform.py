@@ -9,6 +9,8 @@ Legend: T frames, H W height and width, S side of the square crop, K spatial cro
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from fvcore.common.config import CfgNode
 
@@ -30,6 +32,8 @@ from slowfast.datasets.views.functional import (
     check_frames,
     crop_resize,
 )
+from slowfast.datasets.views.rand_augment import RandAugment
+from slowfast.datasets.views.random_erasing import RandomErasing
 
 __all__ = [
     "EvalTransform",
@@ -50,6 +54,8 @@ class TrainTransform:
         flip: Flip horizontally with probability 0.5.
         color: Samples the color jitter; None: no color jitter.
         blur: Samples the Gaussian blur; None: no blur.
+        augment: Samples the operations of RandAugment; None: none.
+        erasing: Samples the boxes that are erased; None: none.
 
     Raises:
         ValueError: If the size is not positive.
@@ -63,9 +69,18 @@ class TrainTransform:
         flip: bool = True,
         color: ColorJitter | None = None,
         blur: Blur | None = None,
+        augment: RandAugment | None = None,
+        erasing: RandomErasing | None = None,
     ) -> None:
         _check_positive("size", size)
         self.crop, self.size, self.flip, self.color, self.blur = crop, size, flip, color, blur
+        self.augment, self.erasing = augment, erasing
+
+    def without_erasing(self) -> TrainTransform:
+        """Return the same transform without random erasing."""
+        copied = copy.copy(self)
+        copied.erasing = None
+        return copied
 
     def sample(self, height: int, width: int, rng: np.random.Generator) -> ViewParams:
         """Sample the parameters of a view.
@@ -83,6 +98,8 @@ class TrainTransform:
             flip=self.flip and bool(rng.random() < 0.5),
             color=self.color.sample(rng) if self.color else None,
             blur_sigma=self.blur.sample(rng) if self.blur else 0.0,
+            operations=self.augment.sample(rng) if self.augment else (),
+            patches=self.erasing.sample(self.size, rng) if self.erasing else (),
         )
 
     def __call__(self, frames: Frames, rng: np.random.Generator) -> Frames:
@@ -187,6 +204,7 @@ def build_train_transform(cfg: CfgNode) -> TrainTransform:
     If ``DATA.TRAIN_JITTER_SCALES_RELATIVE`` is set: RandomResizedCrop, else ShortSideCrop.
     ``DATA.SSL_COLOR_JITTER`` adds color jitter and random grayscale. ``DATA.SSL_MOCOV2_AUG``
     applies the color jitter with probability ``DATA.SSL_JITTER_PROB`` and adds Gaussian blur.
+    ``AUG.ENABLE`` adds RandAugment (or color jitter) and random erasing.
 
     Args:
         cfg: The configuration.
@@ -216,7 +234,15 @@ def build_train_transform(cfg: CfgNode) -> TrainTransform:
                 scales=data.TRAIN_JITTER_SCALES, size=size, inverse=data.INV_UNIFORM_SAMPLE
             )
         color, blur = _color_and_blur(cfg)
-        return TrainTransform(crop, size=size, flip=data.RANDOM_FLIP, color=color, blur=blur)
+        return TrainTransform(
+            crop,
+            size=size,
+            flip=data.RANDOM_FLIP,
+            color=color,
+            blur=blur,
+            augment=_rand_augment(cfg),
+            erasing=_erasing(cfg),
+        )
 
 
 def build_val_transform(cfg: CfgNode) -> EvalTransform:
@@ -269,7 +295,9 @@ def check_views(cfg: CfgNode) -> list[Problem]:
         At most one problem per transform, and one if DATA.SSL_MOCOV2_AUG has no effect.
     """
     problems = []
-    for build in (build_train_transform, build_val_transform, build_test_transform):
+    # A run that only tests may keep any setting of training.
+    train = [build_train_transform] if cfg.TRAIN.ENABLE else []
+    for build in (*train, build_val_transform, build_test_transform):
         try:
             build(cfg)
         except ConfigValueError as error:
@@ -284,7 +312,7 @@ def _color_and_blur(cfg: CfgNode) -> tuple[ColorJitter | None, Blur | None]:
     """Build color jitter and blur from DATA.SSL_COLOR_JITTER and DATA.SSL_MOCOV2_AUG."""
     data = cfg.DATA
     if not data.SSL_COLOR_JITTER:
-        return None, None
+        return _plain_jitter(cfg), None
     strengths = data.SSL_COLOR_BRI_CON_SAT
     if len(strengths) != 3:
         raise ConfigValueError(
@@ -308,6 +336,38 @@ def _color_and_blur(cfg: CfgNode) -> tuple[ColorJitter | None, Blur | None]:
             gray_prob=data.COLOR_RND_GRAYSCALE,
         )
     return color, _build_blur(cfg) if data.SSL_MOCOV2_AUG else None
+
+
+def _plain_jitter(cfg: CfgNode) -> ColorJitter | None:
+    """Build the color jitter of AUG, which replaces RandAugment."""
+    strength = cfg.AUG.COLOR_JITTER
+    if not cfg.AUG.ENABLE or cfg.AUG.AA_TYPE or not strength:
+        return None
+    key = "AUG.COLOR_JITTER"
+    with keys(brightness=key, contrast=key, saturation=key):
+        return ColorJitter(brightness=strength, contrast=strength, saturation=strength)
+
+
+def _rand_augment(cfg: CfgNode) -> RandAugment | None:
+    aug = cfg.AUG
+    if not aug.ENABLE or not aug.AA_TYPE:
+        return None
+    with keys(text="AUG.AA_TYPE", interpolation="AUG.INTERPOLATION"):
+        return RandAugment.parse(aug.AA_TYPE, aug.INTERPOLATION)
+
+
+def _erasing(cfg: CfgNode) -> RandomErasing | None:
+    aug = cfg.AUG
+    if not aug.ENABLE or aug.RE_PROB == 0:
+        return None
+    with keys(prob="AUG.RE_PROB", mode="AUG.RE_MODE", max_count="AUG.RE_COUNT"):
+        return RandomErasing(
+            prob=aug.RE_PROB,
+            mode=aug.RE_MODE.lower(),
+            max_count=aug.RE_COUNT,
+            mean=cfg.DATA.MEAN,
+            std=cfg.DATA.STD,
+        )
 
 
 def _build_blur(cfg: CfgNode) -> Blur:

@@ -83,17 +83,36 @@ def topk_errors(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
     Args:
         logits: float (B, V, C).
-        labels: int64 (B,); empty result for other shapes.
+        labels: int64 (B,), or soft labels as with mixup, float (B, C); empty result for others.
 
     Returns:
-        ``top1_err`` and, with more than five classes, ``top5_err``, in percent; detached.
+        ``top1_err`` and, with more than five classes, ``top5_err``, in percent; detached. With
+        soft labels, as in PySlowFast, the two most probable classes count as one, whose logit is
+        the sum of theirs.
     """
+    logits = logits.detach()
+    if labels.dim() == 2 and labels.is_floating_point():
+        logits, labels = _merge_two(logits, labels)
     if labels.dim() != 1:
         return {}
-    best = logits.detach().topk(min(5, logits.shape[-1]), dim=-1).indices  # (B, V, 5)
+    best = logits.topk(min(5, logits.shape[-1]), dim=-1).indices  # (B, V, 5)
     hits = best == labels[:, None, None]
     ranks = {"top1_err": 1} | ({"top5_err": 5} if logits.shape[-1] > 5 else {})
     return {name: 100 * (1 - hits[..., :k].any(dim=-1).float().mean()) for name, k in ranks.items()}
+
+
+def _merge_two(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Add the logit of the second class of soft labels to that of the first, and set it to 0.
+
+    Returns:
+        Logits (B, V, C) and the first class (B,).
+    """
+    two = labels.topk(min(2, labels.shape[-1]), dim=-1).indices  # (B, 2)
+    index = two[:, None].expand(-1, logits.shape[1], -1)  # (B, V, 2)
+    values = logits.gather(-1, index)
+    merged = torch.zeros_like(values)
+    merged[..., 0] = values.sum(dim=-1)
+    return logits.scatter(-1, index, merged), two[:, 0]
 
 
 class ClassificationLoss:
@@ -125,15 +144,17 @@ class ClassificationLoss:
 
         Args:
             outputs: Outputs of the model.
-            batch: ``label`` int64 (B,) or (B, C), and optionally ``valid`` bool (B,): rows that are
-                False do not count.
+            batch: ``label`` int64 (B,), or (B, C), such as soft labels, and optionally ``valid``
+                bool (B,): rows that are False do not count.
 
         Returns:
-            ``loss``; with crops also ``loss_full`` and ``loss_crops``; with one label per row
-            ``top1_err`` and ``top5_err`` of the full map, in percent.
+            ``loss``; with crops also ``loss_full`` and ``loss_crops``; unless several labels are
+            right, ``top1_err`` and ``top5_err`` of the full map, in percent.
         """
         full = self._mean(outputs.logits[None], batch)
-        errors = topk_errors(outputs.logits, batch["label"])
+        errors = {}
+        if self.row_loss is not binary_loss:
+            errors = topk_errors(outputs.logits, batch["label"])
         if outputs.crop_logits is None:
             return {"loss": full, **errors}
         crops = self._mean(outputs.crop_logits, batch)
@@ -159,25 +180,25 @@ def _build(cfg: CfgNode, row_loss: RowLoss) -> ClassificationLoss:
         return ClassificationLoss(row_loss, crop_weight=cfg.MODEL.FEATURE_AUG_WEIGHT)
 
 
-@LOSS_REGISTRY.register()
+@LOSS_REGISTRY.register(soft_labels=True)
 def cross_entropy(cfg: CfgNode) -> ClassificationLoss:
     """Build cross-entropy with one label per sample. Read: MODEL.FEATURE_AUG_WEIGHT."""
     return _build(cfg, label_loss)
 
 
-@LOSS_REGISTRY.register()
+@LOSS_REGISTRY.register(soft_labels=True)
 def soft_cross_entropy(cfg: CfgNode) -> ClassificationLoss:
     """Build cross-entropy with a distribution per sample. Read: MODEL.FEATURE_AUG_WEIGHT."""
     return _build(cfg, soft_label_loss)
 
 
-@LOSS_REGISTRY.register()
+@LOSS_REGISTRY.register(soft_labels=True)
 def bce(cfg: CfgNode) -> ClassificationLoss:
     """Build binary cross-entropy of ``sigmoid(logits)``; heads always return logits."""
     return _build(cfg, binary_loss)
 
 
-@LOSS_REGISTRY.register()
+@LOSS_REGISTRY.register(soft_labels=True)
 def bce_logit(cfg: CfgNode) -> ClassificationLoss:
     """Build binary cross-entropy of logits, PySlowFast's name for the stable computation."""
     return _build(cfg, binary_loss)
