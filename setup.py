@@ -75,6 +75,7 @@ setup(
             "import-linter",
             "pre-commit",
             "python_speech_features",
+            "scikit-learn",
             "scipy",
         ],
     },

@@ -12,5 +12,7 @@ import slowfast.datasets.catalog.vggsound
 import slowfast.datasets.catalog.video_folder
 import slowfast.datasets.checks
 import slowfast.engine.checks
+import slowfast.engine.class_names
 import slowfast.engine.protocols
+import slowfast.engine.save_results
 import slowfast.models.checks  # noqa: F401  (the package itself registers the models)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from slowfast.config import CfgNode
+from slowfast.config import CfgNode, ConfigValueError
 from slowfast.datasets.build import has_split
 from slowfast.engine.evaluator import Evaluation, evaluate
 from slowfast.engine.records import identify, store_results
@@ -27,6 +27,13 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
     Raises:
         UserError: If data, checkpoint or loss stop the run.
     """
+    validates = cfg.TRAIN.EVAL_PERIOD > 0 and has_split(cfg.TRAIN.DATASET, cfg, "val")
+    if cfg.TEST.BEST_CHECKPOINT and not validates:
+        raise ConfigValueError(
+            "TEST.BEST_CHECKPOINT",
+            "got True, but nothing is validated in training: it needs TRAIN.EVAL_PERIOD above 0 "
+            f"(got {cfg.TRAIN.EVAL_PERIOD}) and a validation split. Add one, or use False.",
+        )
     trainer = Trainer(cfg, device)
     if trainer.is_finished:
         logger.info("training is already done (%d epochs)", trainer.epoch)
@@ -38,7 +45,6 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
             is_random = cfg.TRAIN.CHECKPOINT_FILE_PATH in ("", RANDOM_WEIGHTS)
             identity = identify(cfg, trainer.model, is_random=is_random)
             store_results(Path(cfg.OUTPUT_DIR), results, "before", identity)
-    validates = cfg.TRAIN.EVAL_PERIOD > 0 and has_split(cfg.TRAIN.DATASET, cfg, "val")
     if cfg.TRAIN.EVAL_PERIOD > 0 and not validates:
         logger.info("the data has no validation split: no evaluation during training")
 

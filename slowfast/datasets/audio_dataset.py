@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slowfast.config import CfgNode
-from slowfast.datasets.annotations.labels import take_per_class
+from slowfast.datasets.annotations.labels import encode_label, take_per_class
 from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 from slowfast.datasets.base import EvalDataset, TrainDataset
 from slowfast.datasets.decoding.audio_clip import MIN_VALID_AUDIO, load_audio_clip
@@ -82,7 +82,7 @@ class AudioTrainDataset(TrainDataset):
         return {
             **audio,
             **row.fields,
-            "label": row.label,
+            "label": encode_label(row, self.label_width),
             "index": self.row(index),
             "clip_start_sec": np.array([start], np.float32),
             "view": np.arange(1),
@@ -126,7 +126,7 @@ class AudioEvalDataset(EvalDataset):
         return {
             **audio,
             **row.fields,
-            "label": row.label,
+            "label": encode_label(row, self.label_width),
             "index": index,
             "clip_start_sec": np.array(starts, np.float32),
             "view": np.arange(clips.start, clips.stop),

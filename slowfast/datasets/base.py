@@ -22,10 +22,15 @@ class ManifestDataset(Dataset[Any]):
         manifest: The files.
         seed: RNG_SEED.
         samples_per_row: Number of samples of each row.
+
+    Attributes:
+        label_width: 0 for one class per row; the number of classes of a multi-hot label, see
+            ``labels.label_width``.
     """
 
     def __init__(self, manifest: Manifest, seed: int, samples_per_row: int) -> None:
         self.manifest, self.seed, self._samples_per_row = manifest, seed, samples_per_row
+        self.label_width = 0
 
     def __len__(self) -> int:
         return len(self.manifest) * self._samples_per_row

@@ -7,7 +7,9 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from slowfast.config import CfgNode
+from slowfast.datasets.annotations.labels import label_width
 from slowfast.datasets.annotations.split_files import require_fold
+from slowfast.datasets.base import ManifestDataset
 from slowfast.utils.registry import Registry
 
 __all__ = ["DATASET_REGISTRY", "SPLITS", "build_dataset", "has_split"]
@@ -26,7 +28,8 @@ DATASET_REGISTRY.__doc__ = """
     audio           float32 (A, N), mono in [-1, 1] at AUDIO.SAMPLE_RATE; absent if AUDIO.ENABLE is
                     False
     audio_valid     bool (A,), False where the file has no audio for the clip
-    label           int64, -1 if unknown
+    label           int64, -1 if unknown; with DATA.MULTI_LABEL float32 (MODEL.NUM_CLASSES,), 1 for
+                    the sample's classes, 0 for others, all -1 if unknown
     index           int64, the row of the manifest (not the index of a clip or a chunk of views)
     clip_start_sec  float32 (V,); (A,) in audio-only datasets
     view            int64 (V,); (A,) in audio-only datasets
@@ -62,7 +65,10 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> Dataset[dict[str, Any]
     builder = DATASET_REGISTRY.get(name.lower())
     if not DATASET_REGISTRY.capability(name.lower(), "has_folds"):
         require_fold(cfg, name, 0)
-    return builder(cfg, split)
+    dataset = builder(cfg, split)
+    if isinstance(dataset, ManifestDataset):
+        dataset.label_width = label_width(cfg, dataset.manifest, split)
+    return dataset
 
 
 def has_split(name: str, cfg: CfgNode, split: str) -> bool:

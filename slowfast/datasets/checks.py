@@ -30,10 +30,7 @@ _POSITIVE = (
 )
 _NOT_NEGATIVE = ("DATA.FOLD", "DATA.TRAIN_VIDEOS_PER_CLASS")
 _RESERVED = ("label", "index", "valid", "view", "clip_start_sec", "aug_seed")
-_ONLY = {
-    "DATA.MULTI_LABEL": (False, "several labels per video are not implemented"),
-    "DATA.ENSEMBLE_METHOD": ("sum", "other ways to combine views are not implemented"),
-}
+_ENSEMBLES = ("sum", "max")
 
 
 @register_check
@@ -102,9 +99,15 @@ def check_data(cfg: CfgNode) -> list[Problem]:
     for key in _NOT_NEGATIVE:
         if _value(cfg, key) < 0:
             problems.append(Problem(key, f"got {_value(cfg, key)}, expected 0 or more."))
-    for key, (only, why) in _ONLY.items():
-        if _value(cfg, key) != only:
-            problems.append(Problem(key, f"got {_value(cfg, key)!r}: {why}; use {only!r}."))
+    if cfg.DATA.ENSEMBLE_METHOD not in _ENSEMBLES:
+        hint = nearest(cfg.DATA.ENSEMBLE_METHOD, _ENSEMBLES)
+        problems.append(
+            Problem("DATA.ENSEMBLE_METHOD", f"got {cfg.DATA.ENSEMBLE_METHOD!r}. {hint}")
+        )
+    if cfg.DATA.MULTI_LABEL and cfg.DATA.TRAIN_VIDEOS_PER_CLASS and cfg.TRAIN.ENABLE:
+        got = cfg.DATA.TRAIN_VIDEOS_PER_CLASS
+        message = f"got {got}, but with DATA.MULTI_LABEL videos have several classes; use 0."
+        problems.append(Problem("DATA.TRAIN_VIDEOS_PER_CLASS", message))
     for name in cfg.DATA.ROW_FIELDS:
         if name in _RESERVED or name.startswith(("video", "audio")):
             message = f"got {name!r}, which a sample has already; rename the column of the csv."

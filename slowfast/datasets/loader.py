@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.bad_media import BadMediaLog
+from slowfast.datasets.balanced import samples_of_classes
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.collate import LoadedBatch, collate
 from slowfast.datasets.decoding.error_codes import timeout_message, worker_crash_message
@@ -387,6 +388,7 @@ def _train_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> TrainBatches:
         seed=cfg.RNG_SEED,
         max_epoch=cfg.SOLVER.MAX_EPOCH,
         batches_per_epoch=iterations * accumulate,
+        classes=samples_of_classes(dataset.dataset) if cfg.DATA.BALANCED_SAMPLING else None,
     )
 
 

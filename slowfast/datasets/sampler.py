@@ -6,13 +6,14 @@ processes equals the same run on one process, and can be resumed as such.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from slowfast.datasets.balanced import balanced_order
 from slowfast.utils.random import STREAM_ORDER, sample_rng
 
-__all__ = ["EvaluationBatches", "Key", "TrainBatches"]
+__all__ = ["EvaluationBatches", "Key", "TrainBatches", "epoch_order"]
 
 Key = tuple[int, int]
 """(epoch, index): the key of a sample in a dataset."""
@@ -29,6 +30,8 @@ class TrainBatches:
         seed: RNG_SEED.
         max_epoch: Number of epochs of the training.
         batches_per_epoch: Batches per epoch; None: all full batches.
+        classes: Indices of the samples of each class, which then are equally frequent; see
+            ``balanced_order``. None: every sample once per epoch.
     """
 
     def __init__(
@@ -41,9 +44,10 @@ class TrainBatches:
         seed: int,
         max_epoch: int,
         batches_per_epoch: int | None = None,
+        classes: Sequence[np.ndarray] | None = None,
     ) -> None:
         self._length, self._size, self._rank, self._world = length, batch_size, rank, world_size
-        self._seed, self._max_epoch = seed, max_epoch
+        self._seed, self._max_epoch, self._classes = seed, max_epoch, classes
         full = length // (batch_size * world_size)
         self.batches_per_epoch = full if batches_per_epoch is None else batches_per_epoch
         self.position = 0
@@ -59,11 +63,16 @@ class TrainBatches:
         position = self.position
         while position < self._max_epoch * self.batches_per_epoch:
             epoch, first = divmod(position, self.batches_per_epoch)
-            order = epoch_order(self._length, self._seed, epoch)
+            order = self._order(epoch)
             for batch in range(first, self.batches_per_epoch):
                 start = (batch * self._world + self._rank) * self._size
                 yield [(epoch, int(i)) for i in order[start : start + self._size]]
             position += self.batches_per_epoch - first
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if self._classes is None:
+            return epoch_order(self._length, self._seed, epoch)
+        return balanced_order(self._classes, self._length, self._seed, epoch)
 
 
 class EvaluationBatches:

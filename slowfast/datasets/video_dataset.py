@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slowfast.config import CfgNode
-from slowfast.datasets.annotations.labels import take_per_class
+from slowfast.datasets.annotations.labels import encode_label, take_per_class
 from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 from slowfast.datasets.base import EvalDataset, TrainDataset
 from slowfast.datasets.decoding.audio_clip import load_audio_clip
@@ -171,7 +171,7 @@ class VideoTrainDataset(TrainDataset):
         return {
             **sample,
             **row.fields,
-            "label": row.label,
+            "label": encode_label(row, self.label_width),
             "index": self.row(rng_key[2]),
             "view": np.arange(len(sample["clip_start_sec"])),
             "aug_seed": int(sample_rng(*rng_key, STREAM_AUG_SEED + repeat).integers(2**62)),
@@ -302,7 +302,7 @@ class VideoEvalDataset(EvalDataset):
             "video": np.concatenate(views),
             **audio,
             **row.fields,
-            "label": row.label,
+            "label": encode_label(row, self.label_width),
             "index": index,
             "clip_start_sec": np.repeat(np.array(starts, np.float32), crops),
             "view": np.arange(clips.start * crops, clips.stop * crops),

@@ -38,6 +38,13 @@ def check_run(cfg: CfgNode) -> list[Problem]:
         problems.append(
             Problem("TRAIN.MIXED_PRECISION_DTYPE", f"got {got!r}. {nearest(got, dtypes)}")
         )
+    if cfg.TEST.ENABLE and cfg.TEST.BEST_CHECKPOINT and cfg.TEST.CHECKPOINT_FILE_PATH:
+        got = cfg.TEST.CHECKPOINT_FILE_PATH
+        message = f"got True with TEST.CHECKPOINT_FILE_PATH {got!r}; use one of the two."
+        problems.append(Problem("TEST.BEST_CHECKPOINT", message))
+    if cfg.TEST.BEST_METRIC and not cfg.TEST.BEST_CHECKPOINT:
+        message = f"got {cfg.TEST.BEST_METRIC!r}, which needs TEST.BEST_CHECKPOINT True."
+        problems.append(Problem("TEST.BEST_METRIC", message))
     if not 0 <= cfg.SHARD_ID < cfg.NUM_SHARDS:
         problems.append(
             Problem("SHARD_ID", f"got {cfg.SHARD_ID}, expected 0 to {cfg.NUM_SHARDS - 1}.")
@@ -86,6 +93,16 @@ def _missing_requirements(cfg: CfgNode) -> list[Problem]:
                 "itself, by PROBE.SYNC_OFFSET_SEC; expected 0.",
             )
         )
+    if cfg.DATA.MULTI_LABEL:
+        problems += [
+            Problem(
+                "TEST.PROTOCOLS",
+                f"'{name}' needs one label per video, but DATA.MULTI_LABEL is True; use "
+                "classification, cross_modal_retrieval or av_sync.",
+            )
+            for name in protocols
+            if name in PROTOCOL_REGISTRY and PROTOCOL_REGISTRY.capability(name, "one_label")
+        ]
     if "linear_svm" in protocols and not has_scikit_learn():
         problems.append(Problem("TEST.PROTOCOLS", INSTALL_HINT))
     return problems

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.config import CfgNode
+from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.loader import construct_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.features import FeatureTable, extract_features
@@ -62,6 +63,7 @@ class Evaluation:
         self._tables: dict[tuple[str, float], FeatureTable] = {}
         self._prepare = build_preprocess(cfg, train=False).to(precision.device)
         self._manifests: dict[str, str] = {}
+        self._files: dict[str, Manifest | None] = {}
         self._views: dict[str, int] = {}
         self._warnings: set[str] = set()
 
@@ -88,6 +90,7 @@ class Evaluation:
                 self._precision,
                 title=title,
                 head_act=self._cfg.MODEL.HEAD_ACT,
+                ensemble=self._cfg.DATA.ENSEMBLE_METHOD,
             )
             self._tables[key] = table
             views = int(table.num_views.max())
@@ -107,6 +110,17 @@ class Evaluation:
         for batch in self._load(split):
             raw = {"raw_video": batch["video"]} if "video" in batch else {}
             yield {**self._prepare(batch), **raw}
+
+    def files(self, split: str) -> Manifest | None:
+        """Return the list of the files of a split whose features were extracted.
+
+        Args:
+            split: "test" or "gallery".
+
+        Returns:
+            The manifest; None if the dataset has none.
+        """
+        return self._files[split]
 
     def warn_once(self, message: str) -> None:
         """Log a warning, unless it was logged before.
@@ -139,6 +153,7 @@ class Evaluation:
         )
         manifest = loader.manifest
         self._manifests[split] = manifest.digest() if manifest is not None else ""
+        self._files[split] = manifest
         for batch in loader:
             most = int(batch["view"].max()) + 1
             self._views[split] = max(self._views.get(split, 0), most)

@@ -56,11 +56,13 @@ class FeatureTable:
 
     Attributes:
         features: Name -> float32 (N, ...), the mean outputs of ``embed`` over all views, with
-            ``*_embedding`` normalized again after averaging, ``scores`` (N, M) for ``logits``, and,
-            with both embeddings, ``similarity`` (N, 1): the cosine of each view with the audio of
-            its own clip. ``audio*`` and ``similarity`` average over clips with audio only, zero if
-            there are none.
-        label: int64 (N,), -1 where unknown.
+            ``*_embedding`` normalized again after averaging, ``scores`` (N, M) for ``logits``: the
+            mean or, by DATA.ENSEMBLE_METHOD, the maximum, and, with both embeddings,
+            ``similarity`` (N, 1): the cosine of each view with the audio of its own clip.
+            ``audio*`` and ``similarity`` average over clips with audio only, zero if there are
+            none.
+        label: int64 (N,), -1 where unknown; with DATA.MULTI_LABEL float32 (N, M) of 0 and 1, a row
+            of -1 where unknown.
         index: int64 (N,), row of the manifest.
         audio_valid: bool (N,), whether any clip had audio.
         num_views: int64 (N,), views that were averaged.
@@ -75,6 +77,16 @@ class FeatureTable:
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether labels are multi-hot."""
+        return self.label.dim() > 1
+
+    @property
+    def is_labeled(self) -> Tensor:
+        """Which videos have a label: bool (N,)."""
+        return (self.label >= 0).flatten(1).all(dim=1) if self.is_multi_label else self.label >= 0
+
 
 def extract_features(
     model: nn.Module,
@@ -83,6 +95,7 @@ def extract_features(
     *,
     title: str,
     head_act: str = "softmax",
+    ensemble: str = "sum",
 ) -> FeatureTable:
     """Embed a split and average the views of each video.
 
@@ -92,6 +105,8 @@ def extract_features(
         precision: As in training.
         title: Name of the split, for the progress bar and messages.
         head_act: MODEL.HEAD_ACT; applied to the logits of each view before averaging.
+        ensemble: DATA.ENSEMBLE_METHOD: scores are the mean over the views ("sum"), or the maximum
+            ("max").
 
     Returns:
         The table over all ranks, the same on each.
@@ -110,7 +125,10 @@ def extract_features(
             embedded["scores"] = activate(embedded.pop("logits").float(), head_act)
         if "video_embedding" in embedded and "audio_embedding" in embedded:
             embedded["similarity"] = _clip_similarity(**_embeddings(embedded))
-        rows.append(sum_views(embedded, batch))
+        row = sum_views(embedded, batch)
+        if ensemble == "max" and "scores" in embedded:
+            row |= {"max.scores": _max_views(embedded, batch)}
+        rows.append(row)
     model.train(was_training)
     table = average_views(gather_rows(rows))
     _check_finite(table, title)
@@ -149,6 +167,16 @@ def sum_views(described: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> d
         rows[f"sum.{name}"] = total
         rows[f"count.{name}"] = weight.sum(dim=1)
     return rows
+
+
+def _max_views(described: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
+    """Return the highest scores (B, M) of the views in use, -inf if there are none."""
+    scores = described["scores"].detach().cpu()
+    if not _is_audio_feature("scores", described):
+        return scores.amax(dim=1)
+    has_audio = batch["audio_valid"].cpu()  # (B, A)
+    is_used = has_audio.repeat_interleave(scores.shape[1] // has_audio.shape[1], dim=1)
+    return scores.masked_fill(~is_used.unsqueeze(-1), -torch.inf).amax(dim=1)
 
 
 def gather_rows(own: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -198,6 +226,11 @@ def average_views(rows: dict[str, Tensor]) -> FeatureTable:
         count = add_up(rows[f"count.{name}"]).clamp(min=1)
         mean = (total / count.view(-1, *[1] * (total.dim() - 1))).float()
         features[name] = F.normalize(mean, dim=-1) if name.endswith("_embedding") else mean
+    for name in [key.removeprefix("max.") for key in rows if key.startswith("max.")]:
+        scores = rows[f"max.{name}"]  # (chunks, M)
+        lowest = torch.full_like(features[name], -torch.inf)
+        best = lowest.scatter_reduce(0, inverse[:, None].expand_as(scores), scores, "amax")
+        features[name] = torch.where(best.isinf(), features[name], best)
     return FeatureTable(
         features,
         rows["label"][chunks.cumsum(0) - chunks],

@@ -147,7 +147,11 @@ def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def store_results(
-    output_dir: Path, results: dict[str, Measurement], column: str, identity: Identity
+    output_dir: Path,
+    results: dict[str, Measurement],
+    column: str,
+    identity: Identity,
+    details: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Merge results into ``results.json``.
 
@@ -156,6 +160,7 @@ def store_results(
         results: Metric name -> measurement.
         column: "before" or "after" training, or "value" for results that do not depend on training.
         identity: What was evaluated.
+        details: Protocol -> what it found beyond its metrics; None: none.
 
     Returns:
         The content of the file.
@@ -169,6 +174,8 @@ def store_results(
         entry[column], entry["chance"] = _round(measured.value), _round(measured.result.chance)
         record = _record(metric, measured, column, identity)
         records = [old for old in records if _place(old) != _place(record)] + [record]
+    if details:
+        content["details"] = {**content.get("details", {}), **details}
     content["records"] = records  # always last in the file
     write_json(path, content)
     return content

@@ -22,6 +22,8 @@ from slowfast.datasets.loader import (
     samples_per_batch,
 )
 from slowfast.datasets.preprocess.batch import build_preprocess
+from slowfast.engine.best import BestCheckpoint
+from slowfast.engine.class_weights import with_class_weights
 from slowfast.engine.data_parallel import distribute, synchronized
 from slowfast.engine.grad_cache import backward_in_chunks
 from slowfast.engine.precise_bn import update_bn_stats
@@ -78,10 +80,12 @@ class Trainer:
         self._check_labels(model)
         if cfg.LOG_MODEL_INFO and distributed.is_main_process():
             logger.info("%s; %s", describe_model(model), describe_complexity(cfg))
-        self.criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)
+        weighted = with_class_weights(cfg, self.loader.manifest)
+        self.criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(weighted)
         self.optimizer = construct_optimizer(model, cfg)
         self.epoch = self.iteration = 0
         self.signal_received = 0
+        self._best = BestCheckpoint.from_cfg(cfg)
         self._restore(model)
         self.model = distribute(model, device)
         self.recorder = Recorder(cfg, self.steps_per_epoch, device)
@@ -237,7 +241,10 @@ class Trainer:
                 )
         if self._is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD):
             self.save()
-        self.recorder.end_epoch(self.epoch, after_epoch(self.epoch))
+        measurements = after_epoch(self.epoch)
+        if self._best is not None and self._best.improves(measurements):
+            self.save(self._best.path, best=self._best.describe())
+        self.recorder.end_epoch(self.epoch, measurements)
 
     def _describe_dataset(self) -> DatasetInfo:
         dataset = self.loader.dataset
@@ -259,16 +266,19 @@ class Trainer:
     def _is_due(self, period: int) -> bool:
         return self.is_finished or (period > 0 and self.epoch % period == 0)
 
-    def save(self) -> None:
-        """Save a checkpoint with everything needed to resume; every rank must call this."""
-        model = cu.unwrap_model(self.model)
+    def save(self, path: Path | None = None, **extra: Any) -> None:
+        """Save a checkpoint with everything needed to resume; every rank must call this.
+
+        Args:
+            path: The file; None: the name of the checkpoint after this epoch and iteration.
+            extra: Further entries.
+        """
+        model, manifest = cu.unwrap_model(self.model), self.loader.manifest
         of_ranks = distributed.gather_objects((rng_state(), call_hook(model, "rank_state")))
         if distributed.is_main_process():
-            path = cu.checkpoint_path(
-                self.output_dir, self.epoch, self.iteration, task=self.cfg.TASK
-            )
+            name = (self.output_dir, self.epoch, self.iteration, self.cfg.TASK)
             cu.save_checkpoint(
-                path,
+                path or cu.checkpoint_path(*name),
                 {
                     "epoch": self.epoch - 1,
                     "iteration": self.iteration,
@@ -277,9 +287,11 @@ class Trainer:
                     "scaler_state": self.precision.scaler.state_dict(),
                     "cfg": self.cfg.dump(),
                     "data": self._describe_data(),
+                    "class_names": list(manifest.class_names) if manifest is not None else [],
                     "rng_states": [rng for rng, _ in of_ranks],
                     "rank_states": [state for _, state in of_ranks],
                     "world_size": distributed.world_size(),
+                    **extra,
                 },
             )
         distributed.barrier()
@@ -290,6 +302,8 @@ class Trainer:
         last = cu.find_last_checkpoint(self.output_dir, self.cfg.TASK)
         if train.AUTO_RESUME and last is not None:
             self._resume(model, cu.load_checkpoint(last), str(last))
+            if self._best is not None:
+                self._best.resume()
             return
         if path in ("", RANDOM_WEIGHTS):
             logger.info("starting from random weights")

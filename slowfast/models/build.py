@@ -57,11 +57,12 @@ HEAD_REGISTRY.__doc__ = """
 statistics are computed per block).
 """
 
-LOSS_REGISTRY = Registry("loss", "MODEL.LOSS_FUNC", soft_labels=False)
+LOSS_REGISTRY = Registry("loss", "MODEL.LOSS_FUNC", soft_labels=False, class_weights=False)
 LOSS_REGISTRY.__doc__ = """
 ``(cfg) -> Callable``; ``loss(outputs, batch) -> dict[str, Tensor]`` of scalars: ``loss`` is the
-total, the rest is logged. A loss has no state. Capability: ``soft_labels``, True if
-``batch["label"]`` may be int64 (B,) or a distribution over classes, float (B, C), as with MIXUP.
+total, the rest is logged. A loss has no state. Capabilities: ``soft_labels``, True if
+``batch["label"]`` may be int64 (B,) or a distribution over classes, float (B, C), as with MIXUP;
+``class_weights``, True if it reads SOLVER.CLASS_WEIGHTS.
 """
 
 CHECKPOINT_FORMAT_REGISTRY = Registry("checkpoint format", "TRAIN.CHECKPOINT_TYPE")

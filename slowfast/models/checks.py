@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 from slowfast.config import CfgNode, Problem, register_check
 from slowfast.config.projects import find_missing
 from slowfast.config.sections.unsupported import describe_unsupported
 from slowfast.models import build
 from slowfast.utils.registry import Registry, nearest
 
-__all__ = ["check_mixed_labels", "check_model", "check_names", "check_solver"]
+__all__ = [
+    "check_class_weights",
+    "check_mixed_labels",
+    "check_model",
+    "check_multi_label",
+    "check_names",
+    "check_solver",
+]
 
 _CHOICES = {
     "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
@@ -26,6 +35,7 @@ _POSITIVE = (
 )
 
 _COLORS = 3
+_BINARY_LOSSES = ("bce", "bce_logit")
 
 
 @register_check
@@ -144,6 +154,68 @@ def check_mixed_labels(cfg: CfgNode) -> list[Problem]:
         )
         problems.append(Problem("MIXUP.CUTMIX_ALPHA", message))
     return problems
+
+
+@register_check
+def check_multi_label(cfg: CfgNode) -> list[Problem]:
+    """Find losses and activations that do not fit lists of classes.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        The problems.
+    """
+    model = cfg.MODEL
+    if not cfg.DATA.MULTI_LABEL:
+        return []
+    problems = []
+    if cfg.TRAIN.ENABLE and model.LOSS_FUNC == "cross_entropy":
+        message = (
+            "got 'cross_entropy', which needs one label per video, with DATA.MULTI_LABEL True; "
+            "use 'bce_logit', and MODEL.HEAD_ACT 'sigmoid'."
+        )
+        problems.append(Problem("MODEL.LOSS_FUNC", message))
+    if model.LOSS_FUNC in _BINARY_LOSSES and model.HEAD_ACT == "softmax":
+        message = (
+            f"got 'softmax', but MODEL.LOSS_FUNC {model.LOSS_FUNC} trains each class on its own; "
+            "use 'sigmoid'."
+        )
+        problems.append(Problem("MODEL.HEAD_ACT", message))
+    return problems
+
+
+@register_check
+def check_class_weights(cfg: CfgNode) -> list[Problem]:
+    """Find class weights that cannot be used.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        The problems.
+    """
+    solver, loss = cfg.SOLVER, cfg.MODEL.LOSS_FUNC
+    weights, key = list(solver.CLASS_WEIGHTS), "SOLVER.CLASS_WEIGHTS"
+    if not cfg.TRAIN.ENABLE or not (weights or solver.BALANCED_CLASS_WEIGHTS):
+        return []
+    if not weights:
+        key = "SOLVER.BALANCED_CLASS_WEIGHTS"
+    elif solver.BALANCED_CLASS_WEIGHTS:
+        message = (
+            "got weights, but SOLVER.BALANCED_CLASS_WEIGHTS computes them; use one of the two."
+        )
+        return [Problem(key, message)]
+    registry = build.LOSS_REGISTRY
+    if loss in registry and not registry.capability(loss, "class_weights"):
+        return [Problem(key, f"MODEL.LOSS_FUNC {loss!r} does not weigh classes; leave it out.")]
+    is_number = [isinstance(w, int | float) and math.isfinite(w) and w >= 0 for w in weights]
+    if weights and not (all(is_number) and any(weights)):
+        return [Problem(key, f"got {weights}, expected numbers of 0 or more, not all 0.")]
+    if weights and len(weights) != cfg.MODEL.NUM_CLASSES:
+        message = f"got {len(weights)} weights, expected MODEL.NUM_CLASSES {cfg.MODEL.NUM_CLASSES}."
+        return [Problem(key, message)]
+    return []
 
 
 @register_check

@@ -59,6 +59,8 @@ def clip_batch(
     batch = {
         name: torch.zeros(samples, dtype=torch.int64) for name in ("label", "index", "aug_seed")
     }
+    if cfg.DATA.MULTI_LABEL:
+        batch["label"] = torch.zeros(samples, cfg.MODEL.NUM_CLASSES)
     for name, shape in fields.items():
         if name == "audio":
             steps = max(1, round(cfg.AUDIO.CLIP_SEC / cfg.AUDIO.HOP_SEC))

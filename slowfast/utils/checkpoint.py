@@ -3,8 +3,9 @@
 ``OUTPUT_DIR/checkpoints/checkpoint_epoch_00010.pyth`` after ten completed epochs;
 ``checkpoint_epoch_00010_iter_00000120.pyth`` when a run was stopped 120 iterations into the next.
 A file holds ``epoch`` (0-based number of the last completed epoch), ``iteration`` (of the current
-one), ``model_state``, ``optimizer_state``, ``scaler_state``, ``cfg`` (text), ``rng_states`` (one
-per rank) and ``world_size``.
+one), ``model_state``, ``optimizer_state``, ``scaler_state``, ``cfg`` (text), ``class_names``,
+``rng_states`` (one per rank) and ``world_size``. ``checkpoint_best.pyth``, which
+TEST.BEST_CHECKPOINT keeps, also has ``best``: the name and value of the metric.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from slowfast.utils.io import atomic_path
 from slowfast.utils.safe_load import safe_load
 
 __all__ = [
+    "best_checkpoint_path",
     "checkpoint_path",
     "find_last_checkpoint",
     "load_checkpoint",
@@ -62,6 +64,19 @@ def checkpoint_path(output_dir: Path, epochs_done: int, iteration: int = 0, task
     prefix = f"{task}_" if task else ""
     suffix = f"_iter_{iteration:08d}" if iteration else ""
     return output_dir / _FOLDER / f"{prefix}checkpoint_epoch_{epochs_done:05d}{suffix}.pyth"
+
+
+def best_checkpoint_path(output_dir: Path, task: str = "") -> Path:
+    """Name the checkpoint with the best validation (TEST.BEST_CHECKPOINT).
+
+    Args:
+        output_dir: OUTPUT_DIR.
+        task: TASK; a prefix of the name when not empty.
+
+    Returns:
+        The path. ``find_last_checkpoint`` does not find it: a run resumes from its newest.
+    """
+    return output_dir / _FOLDER / f"{f'{task}_' if task else ''}checkpoint_best.pyth"
 
 
 def find_last_checkpoint(output_dir: Path, task: str = "") -> Path | None:

@@ -1,4 +1,4 @@
-"""Accuracy of class scores, with ties counted by their expected value.
+"""Accuracy and average precision of class scores.
 
 Legend: N samples, M classes.
 """
@@ -8,7 +8,55 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["mean_class_accuracy", "topk_accuracy", "topk_hits"]
+from slowfast.config.problems import ParameterError
+
+__all__ = ["average_precision", "mean_class_accuracy", "topk_accuracy", "topk_hits"]
+
+
+def average_precision(scores: Tensor, target: Tensor) -> Tensor:
+    """Compute the average precision of each class: the area below its precision-recall curve.
+
+    ``AP = sum over thresholds of (recall - recall before) * precision``, without interpolation, as
+    ``average_precision_score`` of scikit-learn. Each distinct score is one threshold, so that equal
+    scores have no order.
+
+    Args:
+        scores: float (N, M), finite.
+        target: (N, M) of 0 and 1.
+
+    Returns:
+        float64 (M,); NaN for a class without positives.
+
+    Raises:
+        ValueError: If a score is not finite, or the shapes differ.
+    """
+    if scores.shape != target.shape or scores.dim() != 2:
+        raise ParameterError(
+            "scores",
+            f"got scores {tuple(scores.shape)} and targets {tuple(target.shape)}; expected (N, M).",
+        )
+    if not scores.isfinite().all():
+        broken = int((~scores.isfinite()).any(dim=1).sum())
+        raise ParameterError(
+            "scores", f"{broken} of {len(scores)} rows are not finite, so they have no order."
+        )
+    return torch.stack(
+        [_binary_average_precision(s, t) for s, t in zip(scores.T, target.T, strict=True)]
+    )
+
+
+def _binary_average_precision(scores: Tensor, target: Tensor) -> Tensor:
+    """Compute the average precision of one class: (N,), (N,) -> float64 ()."""
+    ordered, order = scores.sort(descending=True)
+    hits = target[order].double().cumsum(0)
+    if not len(hits) or hits[-1] == 0:
+        return torch.tensor(torch.nan, dtype=torch.float64)
+    is_last = torch.ones(len(scores), dtype=torch.bool)
+    is_last[:-1] = ordered[1:] != ordered[:-1]  # of a group of equal scores
+    ends = is_last.nonzero().flatten()
+    precision = hits[ends] / (ends + 1)
+    gained = hits[ends].diff(prepend=hits.new_zeros(1))
+    return (gained * precision).sum() / hits[-1]
 
 
 def topk_hits(scores: Tensor, label: Tensor, k: int) -> Tensor:

@@ -27,7 +27,6 @@ HARMLESS = {
     "BENCHMARK.": "settings of a tool that is not here",
     "PREFETCH.": "no public code of PySlowFast reads it",
     "TENSORBOARD.CATEGORIES_PATH": "read by plots that are switched on by themselves",
-    "TENSORBOARD.CLASS_NAMES_PATH": "as above",
     "TENSORBOARD.PREDICTIONS_PATH": "as above",
     "DATA.IN22K_TRAINVAL": "of the dataset imagenet, which is an error itself",
     "DATA.IN22k_VAL_IN1K": "as above",

@@ -112,3 +112,13 @@ def test_wrong_classes_and_no_lists(root):
         (root / f"{name}.csv").unlink()
     with pytest.raises(UserError, match=r"found no unbalanced_train_segments.csv or"):
         audioset(data_cfg(root), "train")
+
+
+def test_all_classes_of_a_segment(root):
+    cfg = data_cfg(root, "DATA.MULTI_LABEL", True, "MODEL.NUM_CLASSES", 3)
+    with pytest.raises(UserError, match=r"DATA.MULTI_LABEL: got True, .* no class_labels_indices"):
+        audioset(cfg, "train")
+    write(root / "class_labels_indices.csv", *CLASSES)
+    train = audioset(cfg, "train").manifest
+    assert [train.row(i).labels for i in range(3)] == [(1,), (0,), (0, 1)]
+    assert audioset(cfg, "test").manifest.row(0).labels == (2,)

@@ -9,6 +9,7 @@ from helpers.data_files import touch
 
 from slowfast.config import UserError
 from slowfast.datasets.annotations import tars
+from slowfast.datasets.annotations.csv_rows import CsvFormat
 from slowfast.datasets.annotations.files import MEDIA_SUFFIXES
 from slowfast.datasets.annotations.layouts import find_layout, load_manifest
 
@@ -135,3 +136,17 @@ def test_folders_of_videos_with_a_tar_next_to_them_stay_folders(root):
     touch(root / "test" / "jump" / "2.mp4")
     write_tar(root / "backup.tar", [("x.mp4", b"1")])
     assert find_layout(root).kind == "class_folders"
+
+
+def test_samples_with_lists_of_classes(root):
+    members = [
+        ("a.mp4", b"1"),
+        ("a.cls", b"1,3"),
+        ("b.mp4", b"2"),
+        ("b.json", b'{"label": [0, 2]}'),
+    ]
+    write_tar(root / "train-000.tar", [*members, ("c.mp4", b"3"), ("c.json", b'{"labels": []}')])
+    manifest = load_manifest(root, "train", CsvFormat(multi_label=True))
+    assert [manifest.row(i).labels for i in range(3)] == [(1, 3), (0, 2), ()]
+    with pytest.raises(UserError, match=r"a.cls: got the labels '1,3'; .* DATA.MULTI_LABEL True"):
+        load_manifest(root, "train")

@@ -79,3 +79,13 @@ def test_unknown_protocols():
     (wrong,) = problems_of("TEST.PROTOCOLS", ["knnn"], check=check_run)
     assert "unknown protocol 'knnn'" in wrong
     assert "Did you mean 'knn'" in wrong
+
+
+@pytest.mark.parametrize(
+    "name", ["class_retrieval", "few_shot", "knn", "linear_probe", "linear_svm", "baselines"]
+)
+def test_protocols_that_need_one_label_per_video(name):
+    found = problems_of("DATA.MULTI_LABEL", True, **{"TEST.PROTOCOLS": [name]})
+    assert any(f"'{name}' needs one label per video" in problem for problem in found)
+    assert not any("needs one label" in p for p in problems_of("TEST.PROTOCOLS", [name]))
+    assert problems_of("DATA.MULTI_LABEL", True) == []

@@ -165,3 +165,41 @@ def test_what_is_kept_of_a_batch_does_not_grow_with_its_views():
     )
     assert rows["sum.video"].tolist() == [[30.0] * 5] * 2
     assert set(gather_rows([rows])) == set(rows)
+
+
+def logits_of(index, logits, first=0, **extra):
+    return chunk(index, first=first, logits=torch.tensor([logits]), **extra)
+
+
+@pytest.mark.parametrize(("ensemble", "expected"), [("sum", [1.0, 4.0]), ("max", [3.0, 7.0])])
+def test_scores_are_the_mean_or_the_maximum_over_all_chunks(ensemble, expected):
+    batches = [
+        logits_of(1, [[3.0, 2.0], [-1.0, 3.0]]),
+        logits_of(0, [[5.0, 5.0]]),
+        logits_of(1, [[1.0, 7.0]], first=2),
+    ]
+    table = extract_features(Table(), batches, CPU, title="x", head_act="none", ensemble=ensemble)
+    assert table.features["scores"].tolist() == [[5.0, 5.0], expected]
+
+
+def test_the_maximum_over_audio_clips_ignores_those_without_audio():
+    sound = {"hearing": torch.zeros(1, 1, 2)}
+    batches = [
+        logits_of(0, [[1.0, -2.0]], **sound),
+        logits_of(0, [[9.0, 9.0]], first=1, valid=False, **sound),
+        logits_of(1, [[9.0, 9.0]], valid=False, **sound),
+    ]
+    table = extract_features(Table(), batches, CPU, title="x", head_act="none", ensemble="max")
+    assert table.features["scores"].tolist() == [[1.0, -2.0], [0.0, 0.0]]
+
+
+def test_multi_hot_labels():
+    label = torch.tensor([[1.0, 0.0, 1.0]])
+    unknown = torch.full((1, 3), -1.0)
+    batches = [chunk(0, [[1.0]], first=0), chunk(0, [[3.0]], first=1), chunk(1, [[1.0]])]
+    for batch in batches:
+        batch["label"] = label if batch["index"] == 0 else unknown
+    table = extract(*batches)
+    assert table.label.tolist() == [label[0].tolist(), unknown[0].tolist()]
+    assert table.is_multi_label
+    assert table.is_labeled.tolist() == [True, False]

@@ -30,7 +30,8 @@ def _add_data(cfg: CfgNode) -> None:
     # Frame rate of folders of extracted frames (img_00001.jpg, ...), in Hz.
     cfg.DATA.FRAME_FOLDER_FPS = 30.0
     # Fraction of the files of a plain folder without splits that becomes the test split, selected
-    # by a hash of their relative paths.
+    # by a hash of their relative paths. A job that only classifies (TRAIN.ENABLE False,
+    # TEST.PROTOCOLS ['classification']) tests on all of them.
     cfg.DATA.FOLDER_TEST_FRACTION = 0.1
     # Official fold to train and test on, from 1. UCF-101, HMDB-51: number of the split; ESC-50: the
     # test fold, with the others for training. 0: for datasets without folds.
@@ -40,6 +41,9 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.PATH_TO_SPLIT_DIR = ""
     # Train on this many videos of each class, sampled with RNG_SEED. 0: on all of them.
     cfg.DATA.TRAIN_VIDEOS_PER_CLASS = 0
+    # Sample the training videos of an epoch such that all classes are equally frequent: videos of
+    # rare classes several times, as other random clips, and only some of those of frequent ones.
+    cfg.DATA.BALANCED_SAMPLING = False
     # YAML of overrides for the built-in demo set, used when PATH_TO_DATA_DIR is empty.
     cfg.DATA.DEMO_CFG = ""
     # Frames of a clip.
@@ -59,9 +63,12 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.INPUT_CHANNEL_NUM = [3, 3]
     # Feed BGR instead of RGB (for weights that were trained on BGR).
     cfg.DATA.REVERSE_INPUT_CHANNEL = False
-    # A sample may have several labels.
+    # A video has a list of classes, see DATASET.md. Labels are multi-hot vectors of
+    # MODEL.NUM_CLASSES, training uses MODEL.LOSS_FUNC "bce_logit" with MODEL.HEAD_ACT "sigmoid",
+    # and mean average precision is measured instead of accuracy.
     cfg.DATA.MULTI_LABEL = False
-    # How the views of a video are combined: "sum" or "max".
+    # How the class scores of the views of a video are combined: their "sum" (which is averaged), or
+    # their maximum, "max".
     cfg.DATA.ENSEMBLE_METHOD = "sum"
     # The run stops if more than this fraction of the dataset's files cannot be decoded.
     cfg.DATA.MAX_BAD_FRACTION = 0.05

@@ -105,6 +105,12 @@ def _add_test(cfg: CfgNode) -> None:
     cfg.TEST.CHECKPOINT_FILE_PATH = ""
     # As TRAIN.CHECKPOINT_TYPE.
     cfg.TEST.CHECKPOINT_TYPE = "pytorch"
+    # Training keeps the checkpoint with the best validation as checkpoint_best.pyth, and it is
+    # tested instead of the newest one. Needs a validation split and TRAIN.EVAL_PERIOD.
+    cfg.TEST.BEST_CHECKPOINT = False
+    # Metric of that validation, any that TEST.PROTOCOLS measure; higher is better. Empty: top1_acc,
+    # or map with DATA.MULTI_LABEL.
+    cfg.TEST.BEST_METRIC = ""
     # Clips of each video, at equal distances from its start to its end.
     cfg.TEST.NUM_ENSEMBLE_VIEWS = 10
     # Spatial crops of each clip: 1 (center) or 3 (along the longer side).
@@ -114,7 +120,8 @@ def _add_test(cfg: CfgNode) -> None:
     # What to measure: classification, class_retrieval, knn, linear_probe, few_shot, linear_svm,
     # cross_modal_retrieval, av_sync, baselines, or any name in PROTOCOL_REGISTRY.
     cfg.TEST.PROTOCOLS = ["classification"]
-    # Also save predictions and labels to this file in OUTPUT_DIR.
+    # Also save scores and labels to this file, relative to OUTPUT_DIR. The suffix is the format:
+    # .npz, .csv, or .pkl as PySlowFast writes it (docs/results.md).
     cfg.TEST.SAVE_RESULTS_PATH = ""
     # Kept for PySlowFast's YAMLs (not supported).
     cfg.TEST.NUM_TEMPORAL_CLIPS = []
@@ -150,3 +157,6 @@ def _add_tensorboard(cfg: CfgNode) -> None:
     cfg.TENSORBOARD.ENABLE = False
     # Folder of the events in OUTPUT_DIR; empty: runs-<TRAIN.DATASET>.
     cfg.TENSORBOARD.LOG_DIR = ""
+    # Names of the classes for predictions.csv: a json of name -> label, as in PySlowFast, or one
+    # name per line. Empty: the names of the training data, which checkpoints hold.
+    cfg.TENSORBOARD.CLASS_NAMES_PATH = ""

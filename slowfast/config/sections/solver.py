@@ -60,6 +60,13 @@ def add_config(cfg: CfgNode) -> None:
     # Samples of a process that are in memory at once. The loss still covers the full batch: each
     # chunk is embedded twice (gradient caching). Batch norm normalizes each chunk. 0: off.
     cfg.SOLVER.GRAD_CACHE_CHUNK = 0
+    # Weight of each class in the loss, MODEL.NUM_CLASSES numbers; losses are multiplied by the
+    # weight of the label and not scaled otherwise. With "bce" and "bce_logit" the weights of
+    # positives (pos_weight of PyTorch). Empty: all 1.
+    cfg.SOLVER.CLASS_WEIGHTS = []
+    # Compute these weights from the training labels. One label per video: N / (classes x videos of
+    # the class), with the mean weight of a video 1; DATA.MULTI_LABEL: negatives / positives.
+    cfg.SOLVER.BALANCED_CLASS_WEIGHTS = False
     # Kept for PySlowFast's YAMLs; unused (there, too).
     cfg.SOLVER.GAMMA = 0.1
     cfg.SOLVER.STEP_SIZE = 1

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import ConfigValueError, UserError
+from slowfast.datasets.annotations.label_text import (
+    as_integer,
+    is_label_list,
+    is_numbered_label,
+)
 from slowfast.utils.io import text_encoding
 
-__all__ = ["Dialect", "as_integer", "find_dialect", "read_lines", "split_row"]
+__all__ = ["Dialect", "find_dialect", "read_lines", "split_row"]
 
 _COLUMNS = {
     "path": (
@@ -98,6 +103,7 @@ def find_dialect(
     skip_rows: int = 0,
     suffixes: frozenset[str] = frozenset(),
     fields: Sequence[str] = (),
+    multi_label: bool = False,
 ) -> Dialect:
     """Detect the format of a csv from its first lines.
 
@@ -108,6 +114,7 @@ def find_dialect(
         skip_rows: DATA.SKIP_ROWS.
         suffixes: Suffixes of media files; a line that ends in one is not a header.
         fields: DATA.ROW_FIELDS, further columns to read.
+        multi_label: DATA.MULTI_LABEL; columns ``label_1``, ``label_2``, ... are read too.
 
     Returns:
         The dialect.
@@ -129,10 +136,11 @@ def find_dialect(
         columns = _columns(sample[0], candidate)
         if columns:
             names = split_row(sample[0], candidate)
-            columns = [c or (n if n in fields else "") for n, c in zip(names, columns, strict=True)]
+            kept = {*fields, *(n for n in names if multi_label and is_numbered_label(n))}
+            columns = [c or (n if n in kept else "") for n, c in zip(names, columns, strict=True)]
             unread = [n for n, column in zip(names, columns, strict=True) if n and not column]
             return Dialect(encoding, candidate, columns, tuple(unread))
-    _check_separator(file, separator, sample, suffixes)
+    _check_separator(file, separator, sample, suffixes, multi_label)
     return Dialect(encoding, separator)
 
 
@@ -148,26 +156,6 @@ def split_row(line: str, separator: str) -> list[str]:
     """
     reader = csv.reader([line], delimiter=separator, skipinitialspace=separator == " ")
     return [value.strip() for value in next(reader)]
-
-
-def as_integer(text: str) -> int | None:
-    """Parse an integer; spreadsheets and pandas may write it as 3.0.
-
-    Args:
-        text: A value of a csv.
-
-    Returns:
-        The number; None if the text is not an integer.
-    """
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return int(number) if number.is_integer() else None
 
 
 def _columns(line: str, separator: str) -> list[str] | None:
@@ -186,12 +174,24 @@ def _columns(line: str, separator: str) -> list[str] | None:
 
 
 def _check_separator(
-    file: Path, separator: str, sample: Sequence[str], suffixes: frozenset[str]
+    file: Path,
+    separator: str,
+    sample: Sequence[str],
+    suffixes: frozenset[str],
+    multi_label: bool,
 ) -> None:
     """Raise an error with a hint if the lines have another separator or an unknown header."""
     if _is_labeled(sample[0], separator) or all(_names_media(line, suffixes) for line in sample):
         return
     body = sample[1:] or sample
+    if any(_ends_in_list(line, separator) for line in body):
+        if multi_label:
+            return
+        line = next(line for line in body if _ends_in_list(line, separator))
+        raise ConfigValueError(
+            "DATA.MULTI_LABEL",
+            f"got False, but lines of {file} have several labels, e.g. {line!r}; use True.",
+        )
     for other in (separator, *_SEPARATORS):
         if all(_is_labeled(line, other) for line in body):
             break
@@ -218,3 +218,7 @@ def _names_media(line: str, suffixes: frozenset[str]) -> bool:
 
 def _is_labeled(line: str, separator: str) -> bool:
     return separator in line and as_integer(line.rpartition(separator)[2]) is not None
+
+
+def _ends_in_list(line: str, separator: str) -> bool:
+    return separator in line and is_label_list(split_row(line, separator)[-1])

@@ -8,7 +8,8 @@ required; the order of the columns is free:
 The columns named by DATA.ROW_FIELDS contain numbers separated by spaces, the same count in each
 row.
 
-Labels are integers, or names of classes listed in ``classes.txt``.
+Labels are integers, or names of classes listed in ``classes.txt``. With DATA.MULTI_LABEL a row has
+a list of them (see ``label_text``), in one column or in several: ``label_1``, ``label_2``, ...
 """
 
 from __future__ import annotations
@@ -21,21 +22,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from slowfast.config import UserError
+from slowfast.config import ConfigValueError, UserError
 from slowfast.datasets.annotations.csv_dialect import (
     Dialect,
-    as_integer,
     find_dialect,
     read_lines,
     split_row,
 )
 from slowfast.datasets.annotations.files import MEDIA_SUFFIXES, split_of
+from slowfast.datasets.annotations.label_text import (
+    CLASSES_FILE,
+    Label,
+    as_integer,
+    is_label_list,
+    is_numbered_label,
+    parse_label,
+    split_labels,
+)
 from slowfast.datasets.annotations.manifest import NO_LABEL, TO_END, VideoRecord
-from slowfast.utils.registry import nearest
 
 __all__ = ["CsvFormat", "parse_sec", "read_classes", "read_csv", "read_table", "splits_in"]
-
-CLASSES_FILE = "classes.txt"
 
 
 class CsvFormat(NamedTuple):
@@ -48,6 +54,7 @@ class CsvFormat(NamedTuple):
         suffixes: Suffixes of media files; a last word with such a suffix is not a label.
         labels: Label of each class name listed in ``classes.txt``.
         fields: DATA.ROW_FIELDS, columns of numbers that become entries of a sample.
+        multi_label: DATA.MULTI_LABEL, whether a row has a list of classes.
     """
 
     prefix: str = ""
@@ -56,6 +63,7 @@ class CsvFormat(NamedTuple):
     suffixes: frozenset[str] = MEDIA_SUFFIXES
     labels: Mapping[str, int] = {}
     fields: tuple[str, ...] = ()
+    multi_label: bool = False
 
     def dialect(self, file: Path) -> Dialect:
         """Detect the format of a csv."""
@@ -65,7 +73,16 @@ class CsvFormat(NamedTuple):
             skip_rows=self.skip_rows,
             suffixes=self.suffixes,
             fields=self.fields,
+            multi_label=self.multi_label,
         )
+
+    def parse_label(self, values: Mapping[str, str], where: str) -> Label:
+        """Parse the label of a row, given by column."""
+        columns = ["label"]
+        if self.multi_label:
+            columns += [column for column in values if is_numbered_label(column)]
+        texts = (values.get(column, "") for column in columns)
+        return parse_label(texts, self.labels, where, multi_label=self.multi_label)
 
 
 def read_csv(
@@ -93,6 +110,13 @@ def read_csv(
         raise UserError(
             f"DATA.ROW_FIELDS: {file} has no column {missing[0]!r}; expected a header with this "
             f"column. Columns found: {dialect}."
+        )
+    numbered = [name for name in dialect.unread if is_numbered_label(name)]
+    if numbered:
+        raise ConfigValueError(
+            "DATA.MULTI_LABEL",
+            f"got False, but {file} has several columns of labels ({', '.join(numbered)}); use "
+            "True, or rename the one to read to 'label'.",
         )
     if dialect.is_plain:
         rows = _plain_rows(file, form, dialect)
@@ -199,44 +223,14 @@ def parse_sec(text: str) -> float:
     return 60 * total + value
 
 
-def parse_label(text: str, labels: Mapping[str, int], where: str) -> int:
-    """Parse a label: an integer, or the name of a class.
-
-    Args:
-        text: The label; empty: unknown.
-        labels: Label of each class name.
-        where: ``file:line``, for the error message.
-
-    Returns:
-        The label; NO_LABEL if unknown.
-
-    Raises:
-        UserError: If the text is neither.
-    """
-    if not text:
-        return NO_LABEL
-    if text in labels:
-        return labels[text]
-    number = as_integer(text)
-    if number is not None:
-        return number
-    if labels:
-        raise UserError(
-            f"{where}: {text!r} is not a class of {CLASSES_FILE}. {nearest(text, labels)}"
-        )
-    raise UserError(
-        f"{where}: column label: got {text!r}; expected a number, or the name of a class. To use "
-        f"names, list all classes in {CLASSES_FILE} next to the csv, one per line."
-    )
-
-
 def _plain_rows(file: Path, form: CsvFormat, dialect: Dialect) -> Iterator[VideoRecord]:
     has_header = dialect.columns is not None
     for number, line in read_lines(file, dialect.encoding, form.skip_rows):
         if has_header:
             has_header = False
         else:
-            yield _split_line(line, form, dialect.separator, f"{file}:{number}")
+            split = _split_list_line if form.multi_label else _split_line
+            yield split(line, form, dialect.separator, f"{file}:{number}")
 
 
 def _split_line(line: str, form: CsvFormat, separator: str, where: str) -> VideoRecord:
@@ -251,9 +245,12 @@ def _split_line(line: str, form: CsvFormat, separator: str, where: str) -> Video
         return VideoRecord(path, NO_LABEL)
     number = form.labels.get(label, as_integer(label))
     if number is not None:
+        _check_one_label(path, form, separator, where)
         return VideoRecord(path, number)
     if Path(line).suffix.lower() in form.suffixes:
         return VideoRecord(line, NO_LABEL)  # A path that contains the separator, without label.
+    if is_label_list(label):
+        parse_label([label], form.labels, where)  # raises
     shown = "\\t" if separator == "\t" else separator
     names = f"not a class of {CLASSES_FILE}" if form.labels else f"there is no {CLASSES_FILE}"
     raise UserError(
@@ -261,6 +258,46 @@ def _split_line(line: str, form: CsvFormat, separator: str, where: str) -> Video
         f"listed in {CLASSES_FILE} ({label!r}: {names}). DATA.PATH_LABEL_SEPARATOR is the "
         "separator of the two."
     )
+
+
+def _check_one_label(path: str, form: CsvFormat, separator: str, where: str) -> None:
+    """Raise if what is left of the label is not a path, but a path and another label."""
+    start, found, label = path.rpartition(separator)
+    is_label = found and _is_class(label.strip(), form)
+    if is_label and _has_suffix(start, form) and not _has_suffix(path, form):
+        raise UserError(
+            f"{where}: got two labels after {start!r}; expected one. For several classes per row "
+            "set DATA.MULTI_LABEL True."
+        )
+
+
+def _split_list_line(line: str, form: CsvFormat, separator: str, where: str) -> VideoRecord:
+    """Split a path from the lists of classes that follow it; paths may contain the separator."""
+    fields = split_row(line.strip(), separator)
+    first = len(fields)
+    while first > 1 and _is_list(fields[first - 1], form):
+        first -= 1
+    path = separator.join(fields[:first])
+    if first == len(fields) and not _has_suffix(path, form):
+        shown = "\\t" if separator == "\t" else separator
+        raise UserError(
+            f"{where}: got {line!r}; expected 'path{shown}labels', where labels are numbers or "
+            f'names listed in {CLASSES_FILE}, as in 1,3 or "run,jump".'
+        )
+    label = parse_label(fields[first:], form.labels, where, multi_label=True)
+    return VideoRecord(path, labels=label.labels)
+
+
+def _has_suffix(path: str, form: CsvFormat) -> bool:
+    return Path(path).suffix.lower() in form.suffixes
+
+
+def _is_list(text: str, form: CsvFormat) -> bool:
+    return not text or all(_is_class(item, form) for item in split_labels(text, form.labels))
+
+
+def _is_class(text: str, form: CsvFormat) -> bool:
+    return text in form.labels or as_integer(text) is not None
 
 
 def _split_at_class(line: str, separator: str, labels: Mapping[str, int]) -> tuple[str, str]:
@@ -302,7 +339,7 @@ _NUMBERS: dict[str, tuple[Callable[[str], Any], Any]] = {
 
 def _row(texts: Mapping[str, str], form: CsvFormat, where: str) -> VideoRecord:
     """Parse a row."""
-    values: dict[str, Any] = {"label": parse_label(texts.get("label", ""), form.labels, where)}
+    values: dict[str, Any] = form.parse_label(texts, where)._asdict()
     if form.fields:
         values["fields"] = {name: _numbers(texts[name], name, where) for name in form.fields}
     for name, (kind, default) in _NUMBERS.items():

@@ -49,7 +49,7 @@ class MediaIndex:
     def locate(self, entry: Annotation) -> VideoRecord | None:
         """Find the file of an entry by its name; return its row, or None if it does not exist."""
         path = self.find(entry.name)
-        return None if path is None else VideoRecord(path, entry.label)
+        return None if path is None else entry.row(path)
 
     def find_stem(self, stem: str) -> str | None:
         """Find a file by its name without suffix, in any folder; None if there is none."""

@@ -1,4 +1,4 @@
-"""Labels of a manifest: the check against the head, and few-shot subsets."""
+"""Labels of a manifest: checks, targets of the loss, and few-shot subsets."""
 
 from __future__ import annotations
 
@@ -6,13 +6,69 @@ import logging
 
 import numpy as np
 
-from slowfast.config import ConfigValueError
-from slowfast.datasets.annotations.manifest import Manifest
+from slowfast.config import CfgNode, ConfigValueError
+from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest, VideoRecord
 from slowfast.utils.random import STREAM_SUBSET, sample_rng
 
-__all__ = ["check_labels", "take_per_class"]
+__all__ = [
+    "balanced_class_weights",
+    "check_labels",
+    "encode_label",
+    "label_width",
+    "rows_of_classes",
+    "take_per_class",
+]
 
 logger = logging.getLogger(__name__)
+
+
+def label_width(cfg: CfgNode, manifest: Manifest, split: str) -> int:
+    """Return the length of a sample's label, and check that the manifest has labels of this kind.
+
+    Args:
+        cfg: DATA.MULTI_LABEL; MODEL.NUM_CLASSES.
+        manifest: The files of a split.
+        split: Name of the split, for the message.
+
+    Returns:
+        MODEL.NUM_CLASSES with DATA.MULTI_LABEL; 0: a label is one number.
+
+    Raises:
+        UserError: If the manifest has labels of the other kind, or more classes.
+    """
+    multi_label, width = cfg.DATA.MULTI_LABEL, int(cfg.MODEL.NUM_CLASSES)
+    known = manifest.is_labeled
+    if known.any() and manifest.is_multi_label != multi_label:
+        row = manifest.row(int(np.argmax(known)))
+        have = "lists of classes" if manifest.is_multi_label else "one class per file"
+        raise ConfigValueError(
+            "DATA.MULTI_LABEL",
+            f"got {multi_label}, but this dataset has {have} (the first: {row.name}); use "
+            f"{not multi_label}.",
+        )
+    if multi_label and len(manifest.classes) and manifest.classes.max() >= width:
+        _raise_too_few(manifest, width, "MODEL.NUM_CLASSES", split)
+    return width if multi_label else 0
+
+
+def encode_label(row: VideoRecord, width: int) -> int | np.ndarray:
+    """Return the label of a sample.
+
+    Args:
+        row: The row of the sample's file.
+        width: From ``label_width``.
+
+    Returns:
+        The class, NO_LABEL if unknown; with a width float32 (width,): 1 for the classes of the row,
+        0 for others, all NO_LABEL if unknown.
+    """
+    if not width:
+        return row.label
+    if row.labels is None:
+        return np.full(width, NO_LABEL, np.float32)
+    target = np.zeros(width, np.float32)
+    target[list(row.labels)] = 1
+    return target
 
 
 def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
@@ -26,23 +82,17 @@ def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
     Raises:
         UserError: If a row has no label, or a label that is too large.
     """
-    unlabeled = int((manifest.labels < 0).sum())
-    if unlabeled:
-        first = manifest.row(int(np.argmax(manifest.labels < 0))).name
+    unlabeled = ~manifest.is_labeled
+    if unlabeled.any():
+        first = manifest.row(int(np.argmax(unlabeled))).name
+        none = " (a row without any class has the list [])" if manifest.is_multi_label else ""
         raise ConfigValueError(
             "TRAIN.DATASET",
-            f"{unlabeled} of the {len(manifest)} files of the train split have no "
-            f"label, the first: {first}. A classifier needs a label for every file.",
+            f"{int(unlabeled.sum())} of the {len(manifest)} files of the train split have no "
+            f"label, the first: {first}. A classifier needs a label for every file{none}.",
         )
-    highest = int(manifest.labels.max())
-    if highest >= num_classes:
-        known = len(manifest.class_names)
-        of = f" of {known} classes" if known else ""
-        raise ConfigValueError(
-            key,
-            f"got {num_classes}, but the largest label of the train split is {highest}{of}; "
-            f"use {max(known, highest + 1)}.",
-        )
+    if len(manifest.classes) and manifest.classes.max() >= num_classes:
+        _raise_too_few(manifest, num_classes, key, "train")
     if manifest.class_names and len(manifest.class_names) < num_classes:
         logger.warning(
             "%s is %d, but the train split has only %d classes: the other outputs are not trained",
@@ -50,6 +100,56 @@ def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
             num_classes,
             len(manifest.class_names),
         )
+
+
+def _raise_too_few(manifest: Manifest, num_classes: int, key: str, split: str) -> None:
+    highest, known = int(manifest.classes.max()), len(manifest.class_names)
+    of = f" of {known} classes" if known else ""
+    raise ConfigValueError(
+        key,
+        f"got {num_classes}, but the largest label of the {split} split is "
+        f"{highest}{of}; use {max(known, highest + 1)}.",
+    )
+
+
+def rows_of_classes(manifest: Manifest) -> list[np.ndarray]:
+    """Return the rows of each class that occurs, for balanced sampling.
+
+    Args:
+        manifest: A split in which every row has a label.
+
+    Returns:
+        int64 (n,) per class, ascending. A row with several classes is in each of them; the rows
+        without any class are a class of their own.
+    """
+    if not manifest.is_multi_label:
+        return [np.flatnonzero(manifest.labels == label) for label in np.unique(manifest.labels)]
+    own = manifest.num_classes_of
+    row = np.repeat(np.arange(len(manifest)), own)
+    groups = [row[manifest.classes == label] for label in np.unique(manifest.classes)]
+    empty = np.flatnonzero(own == 0)
+    return [*groups, empty] if len(empty) else groups
+
+
+def balanced_class_weights(manifest: Manifest, num_classes: int) -> list[float]:
+    """Return weights of the loss that are larger for rare classes (SOLVER.BALANCED_CLASS_WEIGHTS).
+
+    A class with n of N rows has the weight ``N / (M n)``, where M counts the classes that occur, so
+    that the mean weight of a row is 1. With lists of classes it is ``(N - n) / n``, the ratio of
+    negatives to positives. A class without rows has weight 1.
+
+    Args:
+        manifest: The train split.
+        num_classes: MODEL.NUM_CLASSES.
+
+    Returns:
+        One number per class.
+    """
+    counts = np.bincount(manifest.classes, minlength=num_classes)
+    total, occurring = len(manifest), int((counts > 0).sum())
+    if manifest.is_multi_label:
+        return [(total - n) / n if n else 1.0 for n in counts.tolist()]
+    return [total / (occurring * n) if n else 1.0 for n in counts.tolist()]
 
 
 def take_per_class(manifest: Manifest, per_class: int, seed: int) -> Manifest:
@@ -69,6 +169,11 @@ def take_per_class(manifest: Manifest, per_class: int, seed: int) -> Manifest:
     if not per_class:
         return manifest
     labels = np.asarray(manifest.labels)
+    if manifest.is_multi_label:
+        raise ConfigValueError(
+            "DATA.TRAIN_VIDEOS_PER_CLASS",
+            f"got {per_class}, but the training files have several classes each; use 0.",
+        )
     if not manifest.has_labels:
         raise ConfigValueError(
             "DATA.TRAIN_VIDEOS_PER_CLASS",

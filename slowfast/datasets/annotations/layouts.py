@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from slowfast.config import ConfigValueError, UserError
 from slowfast.datasets.annotations.csv_rows import (
-    CLASSES_FILE,
     CsvFormat,
     read_classes,
     read_csv,
@@ -34,6 +35,7 @@ from slowfast.datasets.annotations.files import (
     subfolders,
     unsplit,
 )
+from slowfast.datasets.annotations.label_text import CLASSES_FILE
 from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest, VideoRecord, share_manifest
 from slowfast.datasets.annotations.tars import index_tars, tars_in, tars_of_split
 
@@ -178,7 +180,9 @@ def _tar_manifest(
     source = layout.sources[split]
     tars = tars_of_split(source, split)
     chosen = None if tars else (lambda name: _is_test(name, test_fraction) == (split == "test"))
-    manifest = index_tars(tars or tars_in(source), suffixes, class_names, chosen)
+    manifest = index_tars(
+        tars or tars_in(source), suffixes, class_names, chosen, multi_label=form.multi_label
+    )
     if not len(manifest):
         raise ConfigValueError(
             "DATA.PATH_TO_DATA_DIR",
@@ -211,14 +215,14 @@ def _list_of_all_splits(csvs: Iterable[Path], form: CsvFormat) -> Layout | None:
 
 
 def _log(manifest: Manifest, split: str, layout: Layout, source: Path, form: CsvFormat) -> None:
-    num_classes = len(manifest.class_names) or len(set(manifest.labels[manifest.labels >= 0]))
+    num_classes = len(manifest.class_names) or len(np.unique(manifest.classes))
     how = {
         "csv": lambda: f"csv, columns: {form.dialect(source)}",
         "class_folders": lambda: "a folder per class" if manifest.class_names else "no classes",
         "tars": lambda: "WebDataset tars, read in place",
         "folder": lambda: "no folders of splits: files are split by a hash of their names",
     }[layout.kind]()
-    unlabeled = int((manifest.labels < 0).sum())
+    unlabeled = int((~manifest.is_labeled).sum())
     logger.info(
         "%s split: %d files%s of %d classes from %s (%s); splits: %s%s",
         split,

@@ -33,6 +33,7 @@ TO_END = -1
 """The size of a slice that reaches to the end of its file."""
 
 _FIELD = "field."
+_LISTS = ("class_counts", "classes")
 _WHOLE_WINDOW = (0.0, math.inf)
 _WHOLE_FILE = (0, TO_END)
 
@@ -48,6 +49,8 @@ class VideoRecord(NamedTuple):
         offset: Offset of the media file in ``path``, in bytes; above 0 for members of a tar.
         size: Size of the media file, in bytes; TO_END: to the end of ``path``.
         fields: Further columns of the annotation, by name: DATA.ROW_FIELDS.
+        labels: Its classes, with DATA.MULTI_LABEL, may be none of them; None: unknown, or one class
+            as ``label``.
     """
 
     path: str
@@ -57,6 +60,7 @@ class VideoRecord(NamedTuple):
     offset: int = 0
     size: int = TO_END
     fields: Mapping[str, np.ndarray] = MappingProxyType({})
+    labels: tuple[int, ...] | None = None
 
     @property
     def has_window(self) -> bool:
@@ -77,11 +81,14 @@ class Manifest:
     Args:
         text: uint8; all paths concatenated, in the encoding of the file system.
         ends: int64 (N,); end of each path in ``text``.
-        labels: int64 (N,); NO_LABEL where unknown.
+        labels: int64 (N,); NO_LABEL where unknown, and in all rows of a multi-label manifest.
         class_names: Names of the classes; empty if unknown.
         windows: float64 (N, 2); start and end in seconds. None: full files only.
         slices: int64 (N, 2); offset and size in bytes. None: full files only.
         fields: (N, ...) each; further columns of the annotation.
+        lists: Of a multi-label manifest: int64 (N,), the number of classes of each row, -1 where
+            unknown, and int64 (their sum,), the classes of the first row, of the second, ... None:
+            one class per row.
 
     Attributes:
         version: Version of the content of the files, set by datasets that know it, e.g. the
@@ -97,9 +104,12 @@ class Manifest:
         windows: np.ndarray | None = None,
         slices: np.ndarray | None = None,
         fields: Mapping[str, np.ndarray] = MappingProxyType({}),
+        lists: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         self._text, self._ends, self.labels, self.class_names = text, ends, labels, class_names
         self._windows, self._slices, self._fields = windows, slices, fields
+        self._lists = lists
+        self._list_ends = None if lists is None else np.cumsum(np.maximum(lists[0], 0))
         self.version = ""
 
     def __len__(self) -> int:
@@ -122,12 +132,41 @@ class Manifest:
         if self._slices is not None:
             part = (int(self._slices[index, 0]), int(self._slices[index, 1]))
         fields = {name: np.array(values[index]) for name, values in self._fields.items()}
-        return VideoRecord(self.path(index), self.label(index), *window, *part, fields)
+        classes = self._classes_of(index)
+        return VideoRecord(self.path(index), self.label(index), *window, *part, fields, classes)
+
+    def _classes_of(self, index: int) -> tuple[int, ...] | None:
+        if self._lists is None or self._list_ends is None or self._lists[0][index] < 0:
+            return None
+        end = int(self._list_ends[index])
+        return tuple(self._lists[1][end - int(self._lists[0][index]) : end].tolist())
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether rows have lists of classes."""
+        return self._lists is not None
+
+    @property
+    def is_labeled(self) -> np.ndarray:
+        """Which rows have a label: bool (N,)."""
+        known: np.ndarray = (self.labels if self._lists is None else self._lists[0]) >= 0
+        return known
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The classes of all rows that have a label: int64 (n,)."""
+        return self.labels[self.is_labeled] if self._lists is None else self._lists[1]
+
+    @property
+    def num_classes_of(self) -> np.ndarray:
+        """The number of classes of each row, 0 where unknown: int64 (N,)."""
+        counts = (self.labels >= 0) if self._lists is None else np.maximum(self._lists[0], 0)
+        return counts.astype(np.int64)
 
     @property
     def has_labels(self) -> bool:
         """Whether every row has a label."""
-        return len(self) > 0 and bool((self.labels >= 0).all())
+        return len(self) > 0 and bool(self.is_labeled.all())
 
     def require_fields(self, names: Iterable[str]) -> None:
         """Check that the manifest has the given fields.
@@ -187,12 +226,15 @@ class Manifest:
         """
         text, fields = bytearray(), dict[str, list[np.ndarray]]()
         ends, labels, windows, slices = array("q"), array("q"), array("d"), array("q")
+        counts, classes = array("q"), array("q")
         for row in rows:
             text += os.fsencode(row.path)
             ends.append(len(text))
             labels.append(row.label)
             windows.extend((row.start_sec, row.end_sec))
             slices.extend((row.offset, row.size))
+            counts.append(-1 if row.labels is None else len(row.labels))
+            classes.extend(row.labels or ())
             for name, value in row.fields.items():
                 fields.setdefault(name, []).append(value)
         return cls(
@@ -203,6 +245,9 @@ class Manifest:
             _unless_all(np.array(windows, np.float64).reshape(-1, 2), _WHOLE_WINDOW),
             _unless_all(np.array(slices, np.int64).reshape(-1, 2), _WHOLE_FILE),
             {name: _stack(name, values, len(ends)) for name, values in fields.items()},
+            (np.array(counts, np.int64), np.array(classes, np.int64))
+            if max(counts, default=-1) >= 0
+            else None,
         )
 
     def save(self, folder: Path) -> None:
@@ -236,13 +281,20 @@ class Manifest:
             file.stem.removeprefix(_FIELD): np.load(file, mmap_mode="r")
             for file in sorted(folder.glob(f"{_FIELD}*.npy"))
         }
-        return cls(text, ends, labels, names, windows, slices, fields)
+        lists = tuple(
+            np.load(file, mmap_mode="r")
+            for name in _LISTS
+            if (file := folder / f"{name}.npy").exists()
+        )
+        both = (lists[0], lists[1]) if lists else None
+        return cls(text, ends, labels, names, windows, slices, fields, both)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to save and hash, without optional arrays that are None."""
         named = {"text": self._text, "ends": self._ends, "labels": self.labels}
         optional = {"windows": self._windows, "slices": self._slices}
         named |= {name: values for name, values in optional.items() if values is not None}
+        named |= dict(zip(_LISTS, self._lists or (), strict=False))
         return named | {f"{_FIELD}{name}": self._fields[name] for name in sorted(self._fields)}
 
 
@@ -270,7 +322,7 @@ def share_manifest(manifest: Manifest) -> Manifest:
 def _hash(arrays: dict[str, np.ndarray], version: str = "") -> str:
     state = hashlib.blake2b(version.encode(), digest_size=8)
     for name, values in arrays.items():
-        if name in ("windows", "slices") or name.startswith(_FIELD):
+        if name in ("windows", "slices", *_LISTS) or name.startswith(_FIELD):
             state.update(name.encode())
         state.update(np.ascontiguousarray(values).data)
     return state.hexdigest()

@@ -31,6 +31,7 @@ class Annotation(NamedTuple):
         video: Id of the video, for a segment of a video.
         start_sec: Start of the segment in the video, in seconds.
         end_sec: End of the segment, in seconds.
+        labels: Its classes, with DATA.MULTI_LABEL; None if unknown, or if there is one class.
     """
 
     name: str
@@ -39,6 +40,11 @@ class Annotation(NamedTuple):
     video: str = ""
     start_sec: float = 0.0
     end_sec: float = math.inf
+    labels: tuple[int, ...] | None = None
+
+    def row(self, path: str, start_sec: float = 0.0, end_sec: float = math.inf) -> VideoRecord:
+        """Return the row of the entry's file, or of a window of it."""
+        return VideoRecord(path, self.label, start_sec, end_sec, labels=self.labels)
 
 
 Locate = Callable[[Annotation], VideoRecord | None]

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from slowfast.config import ConfigValueError, UserError
-from slowfast.datasets.annotations.csv_rows import parse_label
 from slowfast.datasets.annotations.files import is_ignored, split_of, split_within
-from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest, VideoRecord
+from slowfast.datasets.annotations.label_text import Label, parse_label
+from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 from slowfast.utils.io import cache_dir
 
 __all__ = ["index_tars", "tars_in", "tars_of_split"]
@@ -73,6 +73,8 @@ def index_tars(
     suffixes: frozenset[str],
     class_names: list[str],
     chosen: Chosen | None = None,
+    *,
+    multi_label: bool = False,
 ) -> Manifest:
     """List the media members of tars; the index is cached until a tar changes.
 
@@ -81,6 +83,7 @@ def index_tars(
         suffixes: Suffixes of the members to list, lower case.
         class_names: The classes of ``classes.txt``; may be empty.
         chosen: The selection of samples; None: all.
+        multi_label: DATA.MULTI_LABEL, whether a sample has a list of classes.
 
     Returns:
         The manifest, memory-mapped from the cache folder if that is writable.
@@ -89,7 +92,7 @@ def index_tars(
         UserError: If a tar is damaged or compressed, or a label cannot be read.
     """
     stamps = [(str(tar.absolute()), tar.stat().st_size, tar.stat().st_mtime_ns) for tar in tars]
-    what = json.dumps([1, stamps, sorted(suffixes), class_names])
+    what = json.dumps([1, stamps, sorted(suffixes), class_names] + ["lists"] * multi_label)
     folder = cache_dir() / "manifests" / f"tars-{hashlib.sha256(what.encode()).hexdigest()[:24]}"
     if chosen is None and folder.exists():
         return Manifest.open(folder)
@@ -97,7 +100,7 @@ def index_tars(
     rows = (
         row
         for tar in tars
-        for key, row in _read_tar(tar, suffixes, labels)
+        for key, row in _read_tar(tar, suffixes, labels, multi_label)
         if chosen is None or chosen(f"{tar.name}/{key}")
     )
     manifest = Manifest.from_rows(rows, class_names)
@@ -112,11 +115,11 @@ def index_tars(
 
 
 def _read_tar(
-    tar: Path, suffixes: frozenset[str], labels: Mapping[str, int]
+    tar: Path, suffixes: frozenset[str], labels: Mapping[str, int], multi_label: bool
 ) -> Iterator[tuple[str, VideoRecord]]:
     """Yield key and row of each media member; members of a sample follow each other."""
     media: list[tuple[int, int]] = []
-    last, label = "", NO_LABEL
+    last, label = "", Label()
     for file, member in _members(tar):
         name = PurePosixPath(member.name)
         if not member.isfile() or any(is_ignored(part) for part in name.parts if part != "."):
@@ -124,15 +127,17 @@ def _read_tar(
         key = str(name.parent / name.name.partition(".")[0])
         if key != last:
             yield from ((last, _row(tar, part, label)) for part in media)
-            media, last, label = [], key, NO_LABEL
+            media, last, label = [], key, Label()
         suffix = name.suffix.lower()
         if suffix in suffixes:
             if member.issparse():
                 raise UserError(f"{tar}: {member.name} is sparse, which cannot be read in place.")
             media.append((member.offset_data, member.size))
         elif suffix in (".cls", ".json"):
-            found = _label(file, member, suffix, labels, f"{tar}:{member.name}")
-            label = found if suffix == ".cls" or label == NO_LABEL else label
+            text = _label_text(file, member, suffix, f"{tar}:{member.name}")
+            where = f"{tar}:{member.name}"
+            found = parse_label([text], labels, where, multi_label=multi_label)
+            label = found if suffix == ".cls" or label == Label() else label
     yield from ((last, _row(tar, part, label)) for part in media)
 
 
@@ -148,24 +153,20 @@ def _members(tar: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
         ) from error
 
 
-def _row(tar: Path, part: tuple[int, int], label: int) -> VideoRecord:
-    return VideoRecord(str(tar), label, offset=part[0], size=part[1])
+def _row(tar: Path, part: tuple[int, int], label: Label) -> VideoRecord:
+    return VideoRecord(str(tar), label.label, offset=part[0], size=part[1], labels=label.labels)
 
 
-def _label(
-    file: tarfile.TarFile,
-    member: tarfile.TarInfo,
-    suffix: str,
-    labels: Mapping[str, int],
-    where: str,
-) -> int:
+def _label_text(file: tarfile.TarFile, member: tarfile.TarInfo, suffix: str, where: str) -> str:
     content = file.extractfile(member)
     text = b"" if content is None else content.read()
     if suffix == ".cls":
-        return parse_label(text.decode(errors="replace").strip(), labels, where)
+        return text.decode(errors="replace").strip()
     try:
         facts: Any = json.loads(text)
     except ValueError as error:
         raise UserError(f"{where}: not valid json: {error}.") from error
-    value = facts.get("label") if isinstance(facts, dict) else None
-    return NO_LABEL if value is None else parse_label(str(value).strip(), labels, where)
+    value = facts.get("label", facts.get("labels")) if isinstance(facts, dict) else None
+    if isinstance(value, list):
+        return f"[{'|'.join(map(str, value))}]"
+    return "" if value is None else str(value).strip()

@@ -1,11 +1,11 @@
-"""AudioSet with its official lists of segments: pretraining on video and audio."""
+"""AudioSet with its official lists of segments: several classes per segment."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from slowfast.config import CfgNode, UserError
+from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.annotations.file_index import MediaIndex
 from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest
 from slowfast.datasets.annotations.match import Annotation, entries_to_manifest
@@ -35,9 +35,9 @@ Labels = dict[str, int]
 class _AudioSet(CatalogDataset):
     """AudioSet, or another list in its format.
 
-    "train" is the union of the training lists that exist, "val" is a list of your own. Several
-    labels per segment are not implemented: a segment has a label only if it has exactly one and
-    ``class_labels_indices.csv`` is among the split files.
+    "train" is the union of the training lists that exist, "val" is a list of your own. Segments
+    have labels if ``class_labels_indices.csv`` is among the split files: with DATA.MULTI_LABEL all
+    their classes, else a segment has a label only if it has exactly one.
     """
 
     def splits(self, cfg: CfgNode) -> set[str]:
@@ -50,15 +50,24 @@ class _AudioSet(CatalogDataset):
         lists = _lists(folder)
         source = require_split("audioset", split, lists)
         names, labels = _read_classes(folder / _CLASSES)
+        if cfg.DATA.MULTI_LABEL and not labels:
+            raise ConfigValueError(
+                "DATA.MULTI_LABEL",
+                f"got True, but {folder} has no {_CLASSES}, the classes of the labels. Put it "
+                "there, or use False for pretraining without labels.",
+            )
+        multi_label = cfg.DATA.MULTI_LABEL
         tested = {}
         if source == "train":
-            tested = {e.name: e.where for e in _read_lists(lists.get("test", []), labels)}
+            tested = {
+                e.name: e.where for e in _read_lists(lists.get("test", []), labels, multi_label)
+            }
         index = MediaIndex(data_root(cfg, _LAYOUT))
         return entries_to_manifest(
             cfg,
             source,
-            _untested(_read_lists(lists[source], labels), tested),
-            match_by_youtube_segment(index, _read_lists(lists[source], labels)),
+            _untested(_read_lists(lists[source], labels, multi_label), tested),
+            match_by_youtube_segment(index, _read_lists(lists[source], labels, multi_label)),
             class_names=names,
             layout=_LAYOUT,
         )
@@ -99,7 +108,7 @@ def _read_classes(file: Path) -> tuple[list[str], Labels]:
     return names, labels
 
 
-def _read_lists(files: list[Path], labels: Labels) -> Iterator[Annotation]:
+def _read_lists(files: list[Path], labels: Labels, multi_label: bool) -> Iterator[Annotation]:
     """Read 'ID, 30.000, 40.000, "/m/09x0r,/m/05zppz"' lines."""
     for file in files:
         for where, values in read_csv_lines(file):
@@ -116,15 +125,22 @@ def _read_lists(files: list[Path], labels: Labels) -> Iterator[Annotation]:
                 raise UserError(
                     f"{where}: expected 0 <= start < end, got {start_sec:g} to {end_sec:g} s."
                 )
-            label = _label(codes.split(","), labels, where)
-            yield segment_entry(video, start_sec, end_sec, label=label, where=where)
+            found = _classes(codes, labels, where)
+            only = found[0] if len(found) == 1 and not multi_label else NO_LABEL
+            entry = segment_entry(video, start_sec, end_sec, label=only, where=where)
+            yield entry._replace(labels=found) if multi_label else entry
 
 
-def _label(codes: list[str], labels: Labels, where: str) -> int:
-    unknown = [code for code in codes if labels and code.strip() not in labels]
-    if unknown:
-        raise UserError(f"{where}: the label {unknown[0]!r} is not in {_CLASSES}.")
-    return labels[codes[0].strip()] if labels and len(codes) == 1 else NO_LABEL
+def _classes(codes: str, labels: Labels, where: str) -> tuple[int, ...]:
+    """Return the classes of "/m/09x0r,/m/05zppz", ascending; none without the list of classes."""
+    if not labels:
+        return ()
+    found = set()
+    for code in filter(None, map(str.strip, codes.split(","))):
+        if code not in labels:
+            raise UserError(f"{where}: the label {code!r} is not in {_CLASSES}.")
+        found.add(labels[code])
+    return tuple(sorted(found))
 
 
 def _untested(entries: Iterator[Annotation], tested: dict[str, str]) -> Iterator[Annotation]:

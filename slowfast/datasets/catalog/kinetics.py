@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
-from slowfast.datasets.annotations.csv_dialect import as_integer
 from slowfast.datasets.annotations.csv_rows import (
-    CLASSES_FILE,
     CsvFormat,
-    parse_label,
     parse_sec,
     read_classes,
     read_table,
 )
 from slowfast.datasets.annotations.file_index import MediaIndex
+from slowfast.datasets.annotations.label_text import CLASSES_FILE, as_integer, split_labels
 from slowfast.datasets.annotations.layouts import Layout, pick_split
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.annotations.match import Annotation, entries_to_manifest
@@ -96,8 +94,8 @@ def official_manifest(
     manifest = entries_to_manifest(
         cfg,
         name,
-        _entries(file, name, form, labels),
-        match_by_youtube_segment(index, _entries(file, name, form, labels)),
+        _entries(file, name, form._replace(labels=labels)),
+        match_by_youtube_segment(index, _entries(file, name, form._replace(labels=labels))),
         class_names=class_names,
         layout=_LAYOUT,
     )
@@ -118,16 +116,15 @@ def _class_names(layout: Layout, form: CsvFormat) -> list[str]:
     names: set[str] = set()
     for file in set(layout.sources.values()):
         rows = read_table(file, form, form.dialect(file))
-        names |= {values.get("label", "") for _, values in rows}
+        for text in (values.get("label", "") for _, values in rows):
+            names |= set(split_labels(text, {})) if form.multi_label else {text}
     names.discard("")
     return [] if all(as_integer(name) is not None for name in names) else sorted(names)
 
 
-def _entries(
-    file: Path, split: str, form: CsvFormat, labels: Mapping[str, int]
-) -> Iterator[Annotation]:
+def _entries(file: Path, split: str, form: CsvFormat) -> Iterator[Annotation]:
     for where, values in read_table(file, form, form.dialect(file), split):
-        label = parse_label(values.get("label", ""), labels, where)
+        found = form.parse_label(values, where)
         start, end = values.get("start_sec", ""), values.get("end_sec", "")
         try:
             start_sec = parse_sec(start) if start else 0.0
@@ -139,5 +136,7 @@ def _entries(
                 f"{where}: expected an id and 0 <= start < end, got {values['youtube_id']!r} and "
                 f"{start_sec:g} to {end_sec:g} s."
             )
-        entry = segment_entry(values["youtube_id"], start_sec, end_sec, label=label, where=where)
-        yield entry if end else entry._replace(name=f"{entry.video}.mp4")
+        video = values["youtube_id"]
+        entry = segment_entry(video, start_sec, end_sec, label=found.label, where=where)
+        entry = entry._replace(labels=found.labels)
+        yield entry if end else entry._replace(name=f"{video}.mp4")

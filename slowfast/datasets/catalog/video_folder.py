@@ -46,10 +46,19 @@ def manifest_from_cfg(
         data_root(cfg, _LAYOUT),
         source,
         form,
-        test_fraction=cfg.DATA.FOLDER_TEST_FRACTION,
+        test_fraction=_test_fraction(cfg),
         suffixes=suffixes,
         lists=lists,
     )
+
+
+def _test_fraction(cfg: CfgNode) -> float:
+    """Return the fraction of a folder without splits to test on: all of it for predictions alone.
+
+    A classifier is not trained on such a folder, as it has no labels.
+    """
+    only_predicts = not cfg.TRAIN.ENABLE and list(cfg.TEST.PROTOCOLS) == ["classification"]
+    return 1.0 if only_predicts else float(cfg.DATA.FOLDER_TEST_FRACTION)
 
 
 def _lists(cfg: CfgNode) -> Path:
@@ -66,6 +75,7 @@ def _csv_format(cfg: CfgNode) -> CsvFormat:
         data.SKIP_ROWS,
         MEDIA_SUFFIXES,
         fields=tuple(data.ROW_FIELDS),
+        multi_label=data.MULTI_LABEL,
     )
 
 

@@ -60,16 +60,16 @@ def match_by_youtube_segment(index: MediaIndex, sample: Iterable[Annotation]) ->
     def locate(entry: Annotation) -> VideoRecord | None:
         if not math.isfinite(entry.end_sec):  # the list has no times
             path = _find_video(index, entry)
-            return None if path is None else VideoRecord(path, entry.label)
+            return None if path is None else entry.row(path)
         path = next(filter(None, map(index.find_stem, _trimmed_stems(entry))), None)
         if path is not None:
-            return VideoRecord(path, entry.label)
+            return entry.row(path)
         path = _find_video(index, entry)
         if path is None:
             return None
         if is_window():
-            return VideoRecord(path, entry.label, entry.start_sec, entry.end_sec)
-        return VideoRecord(path, entry.label)
+            return entry.row(path, entry.start_sec, entry.end_sec)
+        return entry.row(path)
 
     return locate
 

@@ -73,7 +73,7 @@ def mel_statistics(moments: Tensor) -> Tensor:
     return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], dim=1)
 
 
-@PROTOCOL_REGISTRY.register(needs_model=False)
+@PROTOCOL_REGISTRY.register(needs_model=False, one_label=True)
 def baselines(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure a linear classifier on trivial features of video and audio.
 

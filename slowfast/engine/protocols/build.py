@@ -13,10 +13,11 @@ from slowfast.utils.registry import Registry
 
 __all__ = ["PROTOCOL_REGISTRY", "FeatureProvider", "Result"]
 
-PROTOCOL_REGISTRY = Registry("protocol", "TEST.PROTOCOLS", needs_model=True)
+PROTOCOL_REGISTRY = Registry("protocol", "TEST.PROTOCOLS", needs_model=True, one_label=False)
 PROTOCOL_REGISTRY.__doc__ = """
-``(provider, cfg) -> dict[str, Result]``: metric name -> result. Capability: ``needs_model`` (False:
-the result does not depend on training and is computed once).
+``(provider, cfg) -> dict[str, Result]``: metric name -> result. Capabilities: ``needs_model``
+(False: the result does not depend on training and is computed once); ``one_label`` (True: it needs
+one label per video, so that it cannot run with DATA.MULTI_LABEL).
 
 Every process calls it and gets the same tables. It may read features (which are gathered over all
 processes) and may raise, but never on one rank only. It also computes on every rank: the processes

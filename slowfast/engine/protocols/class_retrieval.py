@@ -13,7 +13,7 @@ from slowfast.utils.knn import knn_search
 __all__ = ["class_retrieval"]
 
 
-@PROTOCOL_REGISTRY.register()
+@PROTOCOL_REGISTRY.register(one_label=True)
 def class_retrieval(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure class retrieval: whether one of the k nearest gallery videos has the query's class.
 

@@ -23,7 +23,7 @@ FEW_SHOT_DECAY = 1e-2
 """Weight decay. Fixed, since one video per class does not allow cross-validation."""
 
 
-@PROTOCOL_REGISTRY.register()
+@PROTOCOL_REGISTRY.register(one_label=True)
 def few_shot(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure logistic regression on k labeled videos of each class.
 

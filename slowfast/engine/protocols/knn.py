@@ -12,7 +12,7 @@ from slowfast.utils.knn import knn_search, knn_vote
 __all__ = ["knn"]
 
 
-@PROTOCOL_REGISTRY.register()
+@PROTOCOL_REGISTRY.register(one_label=True)
 def knn(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure a weighted nearest-neighbor classifier: cosine similarity with temperature.
 

@@ -14,7 +14,7 @@ __all__ = ["linear_probe", "log_selected"]
 logger = logging.getLogger(__name__)
 
 
-@PROTOCOL_REGISTRY.register()
+@PROTOCOL_REGISTRY.register(one_label=True)
 def linear_probe(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure multinomial logistic regression on standardized features.
 

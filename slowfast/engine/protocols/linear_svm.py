@@ -27,7 +27,7 @@ def has_scikit_learn() -> bool:
     return importlib.util.find_spec("sklearn") is not None
 
 
-@PROTOCOL_REGISTRY.register()
+@PROTOCOL_REGISTRY.register(one_label=True)
 def linear_svm(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure a one-vs-rest linear SVM on standardized features.
 

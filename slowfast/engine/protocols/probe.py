@@ -98,15 +98,21 @@ def _feature(table: FeatureTable, name: str, protocol: str) -> Tensor:
 
 
 def need_labels(protocol: str, *labels: Tensor) -> None:
-    """Raise if a video has no label.
+    """Raise if a video has no label, or several.
 
     Args:
         protocol: Name of the protocol, for the message.
-        labels: Labels, each int64 (N,).
+        labels: Labels of ``FeatureTable``s.
 
     Raises:
-        UserError: If a label is unknown.
+        UserError: If a label is unknown, or multi-hot.
     """
+    if any(label.dim() > 1 for label in labels):
+        raise ConfigValueError(
+            "TEST.PROTOCOLS",
+            f"'{protocol}' needs one label per video, but DATA.MULTI_LABEL is True. Use "
+            "classification, cross_modal_retrieval or av_sync.",
+        )
     missing = sum(int((label < 0).sum()) for label in labels)
     if missing:
         raise ConfigValueError(

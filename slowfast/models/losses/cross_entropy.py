@@ -30,52 +30,63 @@ __all__ = [
     "topk_errors",
 ]
 
-# (logits (M, C), labels of M rows) -> (M,)
-RowLoss = Callable[[Tensor, Tensor], Tensor]
+# (logits (M, C), labels of M rows, weights of the classes (C,) or None) -> (M,)
+RowLoss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
-def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def label_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Cross-entropy with one label per row.
 
     Args:
         logits: float (M, C).
         labels: int64 (M,).
+        weights: float (C,), of the rows of each class; None: 1.
 
     Returns:
         float (M,).
     """
-    return F.cross_entropy(logits, labels, reduction="none")
+    weight = None if weights is None else weights.to(logits)
+    return F.cross_entropy(logits, labels, weight=weight, reduction="none")
 
 
-def soft_label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def soft_label_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Cross-entropy with a soft label per row, as with mixup.
 
     Args:
         logits: float (M, C).
         labels: float (M, C), not negative; each row is scaled to sum to 1. Or int64 (M,): class
             indices, as one-hot labels.
+        weights: float (C,), of the parts of a label; None: 1.
 
     Returns:
         float (M,).
     """
     if labels.dim() == 1:
-        return label_loss(logits, labels)
+        return label_loss(logits, labels, weights)
     target = labels / labels.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(labels.dtype).eps)
+    if weights is not None:
+        target = target * weights.to(target)
     return -(target * logits.log_softmax(dim=-1)).sum(dim=-1)
 
 
-def binary_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def binary_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Binary cross-entropy of every class, averaged over classes.
 
     Args:
         logits: float (M, C).
-        labels: (M, C) of 0 and 1, or probabilities.
+        labels: (M, C) of 0 and 1, or probabilities. Or int64 (M,): one class per row.
+        weights: float (C,), of the positives of each class; None: 1.
 
     Returns:
         float (M,).
     """
-    target = labels.to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=-1)
+    target = labels
+    if labels.dim() == 1:
+        target = labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=labels.device)
+    target = target.to(logits.dtype)
+    weight = None if weights is None else weights.to(logits)
+    losses = F.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
+    return losses.mean(dim=-1)
 
 
 def topk_errors(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -121,18 +132,29 @@ class ClassificationLoss:
     Args:
         row_loss: Loss per row.
         crop_weight: w, 0 to 1.
+        class_weights: float (C,), see ``row_loss``; None: all 1.
+        multi_label: Whether a sample has several labels, so that there is no top-k error.
 
     Raises:
         ValueError: If w is out of range.
     """
 
-    def __init__(self, row_loss: RowLoss, *, crop_weight: float = 0.5) -> None:
+    def __init__(
+        self,
+        row_loss: RowLoss,
+        *,
+        crop_weight: float = 0.5,
+        class_weights: Tensor | None = None,
+        multi_label: bool = False,
+    ) -> None:
         if not 0 <= crop_weight <= 1:
             raise ParameterError(
                 "crop_weight", f"got {crop_weight}, expected a number from 0 to 1."
             )
         self.row_loss = row_loss
         self.crop_weight = crop_weight
+        self.class_weights = class_weights
+        self.multi_label = multi_label
 
     def __call__(self, outputs: ClassifierOutputs, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Compute the loss.
@@ -153,7 +175,7 @@ class ClassificationLoss:
         """
         full = self._mean(outputs.logits[None], batch)
         errors = {}
-        if self.row_loss is not binary_loss:
+        if not self.multi_label:
             errors = topk_errors(outputs.logits, batch["label"])
         if outputs.crop_logits is None:
             return {"loss": full, **errors}
@@ -170,35 +192,43 @@ class ClassificationLoss:
             labels = torch.where(valid.view(-1, *(1,) * (labels.dim() - 1)), labels, 0)
         repeated = labels[None, :, None].expand(crops, rows, views, *labels.shape[1:])
         wide = torch.promote_types(logits.dtype, torch.float32)
-        losses = self.row_loss(logits.flatten(0, 2).to(wide), repeated.flatten(0, 2))
+        rows_of_logits = logits.flatten(0, 2).to(wide)
+        losses = self.row_loss(rows_of_logits, repeated.flatten(0, 2), self.class_weights)
         per_row = losses.view(crops, rows, views).transpose(0, 1)  # (B, K, V)
         return distributed.global_mean(per_row, valid, joint=torch.is_grad_enabled())
 
 
 def _build(cfg: CfgNode, row_loss: RowLoss) -> ClassificationLoss:
+    """Read MODEL.FEATURE_AUG_WEIGHT, SOLVER.CLASS_WEIGHTS and DATA.MULTI_LABEL."""
+    weights = cfg.SOLVER.CLASS_WEIGHTS
     with keys(crop_weight="MODEL.FEATURE_AUG_WEIGHT"):
-        return ClassificationLoss(row_loss, crop_weight=cfg.MODEL.FEATURE_AUG_WEIGHT)
+        return ClassificationLoss(
+            row_loss,
+            crop_weight=cfg.MODEL.FEATURE_AUG_WEIGHT,
+            class_weights=torch.tensor(weights) if weights else None,
+            multi_label=cfg.DATA.MULTI_LABEL,
+        )
 
 
-@LOSS_REGISTRY.register(soft_labels=True)
+@LOSS_REGISTRY.register(soft_labels=True, class_weights=True)
 def cross_entropy(cfg: CfgNode) -> ClassificationLoss:
-    """Build cross-entropy with one label per sample. Read: MODEL.FEATURE_AUG_WEIGHT."""
+    """Build cross-entropy with one label per sample; see ``_build``."""
     return _build(cfg, label_loss)
 
 
-@LOSS_REGISTRY.register(soft_labels=True)
+@LOSS_REGISTRY.register(soft_labels=True, class_weights=True)
 def soft_cross_entropy(cfg: CfgNode) -> ClassificationLoss:
-    """Build cross-entropy with a distribution per sample. Read: MODEL.FEATURE_AUG_WEIGHT."""
+    """Build cross-entropy with a distribution per sample; see ``_build``."""
     return _build(cfg, soft_label_loss)
 
 
-@LOSS_REGISTRY.register(soft_labels=True)
+@LOSS_REGISTRY.register(soft_labels=True, class_weights=True)
 def bce(cfg: CfgNode) -> ClassificationLoss:
     """Build binary cross-entropy of ``sigmoid(logits)``; heads always return logits."""
     return _build(cfg, binary_loss)
 
 
-@LOSS_REGISTRY.register(soft_labels=True)
+@LOSS_REGISTRY.register(soft_labels=True, class_weights=True)
 def bce_logit(cfg: CfgNode) -> ClassificationLoss:
     """Build binary cross-entropy of logits, PySlowFast's name for the stable computation."""
     return _build(cfg, binary_loss)

@@ -34,7 +34,43 @@ def test_what_it_needs():
     with pytest.raises(UserError, match="needs a classifier"):
         classification(Given(*blob_tables()), None)
     scores = {"scores": torch.rand(2, 3)}
-    with pytest.raises(UserError, match="classification' needs a label"):
-        classification(Given(make_table(scores, [0, -1])), None)
     with pytest.raises(UserError, match=r"MODEL.NUM_CLASSES: the head has 3 .* label 5; .* 0 to 2"):
         classification(Given(make_table(scores, [0, 5])), None)
+
+
+def test_videos_without_a_label_do_not_count():
+    scores = {"scores": torch.eye(3)}
+    given = Given(make_table(scores, [0, -1, 0]))
+    results = classification(given, None)
+    assert results["top1_acc"].value == 0.5
+    assert results["top1_acc"].count == 2
+    assert "1 of 3 videos have no label" in given.warnings[0]
+    given = Given(make_table(scores, [-1, -1, -1]))
+    assert classification(given, None) == {}
+    assert "nothing is measured" in given.warnings[0]
+
+
+def test_mean_average_precision_equals_scikit_learns():
+    metrics = pytest.importorskip("sklearn.metrics")
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(40, 6, generator=generator)
+    target = (torch.rand(40, 6, generator=generator) < 0.3).float()
+    target[:, 4] = 0
+    table = make_table({"scores": scores}, torch.cat([target, torch.full((1, 6), -1.0)]))
+    table.features["scores"] = torch.cat([scores, torch.zeros(1, 6)])
+    results = classification(Given(table), None)
+    there = [0, 1, 2, 3, 5]
+    expected = metrics.average_precision_score(target[:, there], scores[:, there], average="macro")
+    assert results["map"].value == pytest.approx(expected)
+    expected = metrics.average_precision_score(target, scores, average="micro")
+    assert results["map_micro"].value == pytest.approx(expected)
+    assert set(results) == {"map", "map_micro"}
+    assert results["map"].chance == pytest.approx(target[:, there].mean().item())
+
+
+def test_lists_of_classes_that_cannot_be_measured():
+    scores = {"scores": torch.rand(2, 3)}
+    with pytest.raises(UserError, match="no test video has a class"):
+        classification(Given(make_table(scores, torch.zeros(2, 3))), None)
+    with pytest.raises(UserError, match="NUM_CLASSES: the head has 3 classes, but labels have 4"):
+        classification(Given(make_table(scores, torch.ones(2, 4))), None)

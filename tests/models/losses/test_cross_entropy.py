@@ -136,3 +136,43 @@ def test_half_precision_logits_give_a_float32_loss():
 def test_weight_out_of_range():
     with pytest.raises(ValueError, match=r"crop_weight: got 1\.5"):
         ClassificationLoss(label_loss, crop_weight=1.5)
+
+
+@pytest.mark.parametrize("name", ["bce", "bce_logit"])
+def test_binary_cross_entropy_of_lists_and_of_one_class(name):
+    outputs = _outputs(crops=0)
+    target = F.one_hot(LABEL, 4).float()
+    expected = F.binary_cross_entropy(
+        outputs.logits.sigmoid(), target[:, None].expand(3, 2, 4).double()
+    )
+    for label in (target, LABEL):
+        terms = _loss(name)(outputs, {"label": label})
+        assert terms["loss"].item() == pytest.approx(expected.item())
+    cfg = get_cfg()
+    cfg.DATA.MULTI_LABEL = True
+    two = target.maximum(target.roll(1, dims=1))
+    assert list(LOSS_REGISTRY.get(name)(cfg)(outputs, {"label": two})) == ["loss"]
+
+
+def _weighted(name, weights):
+    cfg = get_cfg()
+    cfg.SOLVER.CLASS_WEIGHTS = weights
+    return LOSS_REGISTRY.get(name)(cfg)
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1, 1], [0.5, 2.0, 3.0, 0.0]])
+def test_class_weights(weights):
+    """Against PyTorch's own weights, without their normalization."""
+    outputs, exact = _outputs(crops=0), torch.tensor(weights, dtype=torch.float64)
+    rows = outputs.logits.flatten(0, 1)
+    each = F.cross_entropy(rows, LABEL.repeat_interleave(2), weight=exact, reduction="none")
+    target = F.one_hot(LABEL, 4).double()
+    for name, label in (("cross_entropy", LABEL), ("soft_cross_entropy", target)):
+        loss = _weighted(name, weights)(outputs, {"label": label})["loss"]
+        assert loss.item() == pytest.approx(each.mean().item())
+    binary = F.binary_cross_entropy_with_logits(
+        rows, target.repeat_interleave(2, dim=0), pos_weight=exact
+    )
+    assert _weighted("bce_logit", weights)(outputs, {"label": LABEL})["loss"].item() == (
+        pytest.approx(binary.item())
+    )
