@@ -17,6 +17,13 @@ from slowfast.datasets.base import EvalDataset, TrainDataset
 from slowfast.datasets.decoding.audio_clip import load_audio_clip
 from slowfast.datasets.decoding.clip_reader import ClipReader, open_row
 from slowfast.datasets.decoding.decode_cache import DecodedFiles
+from slowfast.datasets.views.clip_sampling import (
+    TIME_BINS,
+    ClipSampling,
+    VideoSpan,
+    build_clip_sampling,
+)
+from slowfast.datasets.views.decoding_size import decoding_short_side
 from slowfast.datasets.views.sample_views import (
     AUDIO,
     SampleViews,
@@ -26,17 +33,12 @@ from slowfast.datasets.views.sample_views import (
     stack_labels,
     view_rng,
 )
-from slowfast.datasets.views.sampling import (
-    clip_duration_sec,
-    even_clip_starts,
-    frame_times,
-)
 from slowfast.datasets.views.transform import (
     EvalTransform,
     build_test_transform,
     build_val_transform,
 )
-from slowfast.utils.random import STREAM_AUG_SEED, sample_rng
+from slowfast.utils.random import STREAM_AUG_SEED, STREAM_FRAMES, sample_rng
 
 __all__ = ["ClipSettings", "VideoEvalDataset", "VideoTrainDataset", "build_video_dataset"]
 
@@ -45,9 +47,8 @@ class ClipSettings(NamedTuple):
     """Settings of reading clips from files.
 
     Attributes:
-        num_frames: T, frames of a clip.
-        sampling_rate: Distance between two frames, in frames at ``target_fps``.
-        target_fps: Frame rate that ``sampling_rate`` refers to, in Hz.
+        sampling: Where clips start, and which frames they have.
+        target_fps: Frame rate of a file that does not state it, in Hz.
         short_side: Short side that frames are resized to while decoding, in pixels; None: full
             size.
         audio_sec: Length of the audio, in seconds; 0: no audio is read.
@@ -56,8 +57,7 @@ class ClipSettings(NamedTuple):
         frame_folder_fps: Frame rate of folders of extracted frames, in Hz.
     """
 
-    num_frames: int
-    sampling_rate: int
+    sampling: ClipSampling
     target_fps: float
     short_side: int | None
     audio_sec: float = 0.0
@@ -66,24 +66,25 @@ class ClipSettings(NamedTuple):
     frame_folder_fps: float = 30.0
 
     @classmethod
-    def from_cfg(cls, cfg: CfgNode) -> ClipSettings:
-        """Read the settings from DATA and AUDIO."""
+    def from_cfg(
+        cls, cfg: CfgNode, split: str = "train", *, sampling: str = TIME_BINS
+    ) -> ClipSettings:
+        """Read the settings of a split from DATA and AUDIO; ``sampling``: the dataset's own."""
+        short_side = decoding_short_side(cfg, split)
         return cls(
-            num_frames=cfg.DATA.NUM_FRAMES,
-            sampling_rate=cfg.DATA.SAMPLING_RATE,
+            sampling=build_clip_sampling(cfg, default=sampling),
             target_fps=float(cfg.DATA.TARGET_FPS),
-            short_side=cfg.DATA.DECODING_SHORT_SIZE or None,
+            short_side=short_side,
             audio_sec=cfg.AUDIO.CLIP_SEC if cfg.AUDIO.ENABLE else 0.0,
             sample_rate_hz=cfg.AUDIO.SAMPLE_RATE,
-            decoded=DecodedFiles.from_cfg(cfg),
+            decoded=DecodedFiles.from_cfg(cfg, short_side=short_side),
             frame_folder_fps=float(cfg.DATA.FRAME_FOLDER_FPS),
         )
 
     @property
     def duration_sec(self) -> float:
         """Duration of the video or the audio of a clip, whichever is longer, in seconds."""
-        frames = clip_duration_sec(self.num_frames, self.sampling_rate, self.target_fps)
-        return max(frames, self.audio_sec)
+        return max(self.sampling.duration_sec, self.audio_sec)
 
     def open(self, row: VideoRecord) -> ClipReader:
         """Open the file of a row; the caller closes it."""
@@ -91,9 +92,15 @@ class ClipSettings(NamedTuple):
             return self.decoded.open(row)
         return open_row(row, self.frame_folder_fps)
 
-    def read_frames(self, reader: ClipReader, start_sec: float) -> np.ndarray:
-        """Read the frames of a clip: uint8 (T, H, W, 3)."""
-        times = frame_times(start_sec, self.num_frames, self.sampling_rate, self.target_fps)
+    def span(self, reader: ClipReader) -> VideoSpan:
+        """Return the time that the video of a file lasts."""
+        return VideoSpan(*reader.video_extent_sec, reader.video_fps or self.target_fps)
+
+    def read_frames(
+        self, reader: ClipReader, start_sec: float, rng: np.random.Generator | None = None
+    ) -> np.ndarray:
+        """Read the frames of a clip, in training with a generator: uint8 (T, H, W, 3)."""
+        times = self.sampling.frame_times(self.span(reader), start_sec, rng)
         return reader.read_video(times, short_side=self.short_side)
 
     def load_audio_clip(
@@ -145,7 +152,7 @@ class VideoTrainDataset(TrainDataset):
             starts = self._views.clip_starts(
                 reader.video_extent_sec, self.settings.duration_sec, rng_key
             )
-            decoded: dict[float, np.ndarray] = {}
+            decoded: dict[tuple[int, float], np.ndarray] = {}
             samples = [
                 self._read_sample(reader, decoded, starts, rng_key, repeat)
                 for repeat in range(self.num_sample)
@@ -155,12 +162,12 @@ class VideoTrainDataset(TrainDataset):
     def _read_sample(
         self,
         reader: ClipReader,
-        decoded: dict[float, np.ndarray],
+        decoded: dict[tuple[int, float], np.ndarray],
         starts: list[float],
         rng_key: tuple[int, int, int],
         repeat: int,
     ) -> dict[str, Any]:
-        """Read one of the ``num_sample`` samples; ``decoded`` caches frames by their start."""
+        """Read one of the ``num_sample`` samples; ``decoded`` caches frames by clip and start."""
         row = self.manifest.row(self.row(rng_key[2]))
         sample: dict[str, Any] = {}
         for field, views in self._views.fields.items():
@@ -184,7 +191,7 @@ class VideoTrainDataset(TrainDataset):
     def _read_video(
         self,
         reader: ClipReader,
-        decoded: dict[float, np.ndarray],
+        decoded: dict[tuple[int, float], np.ndarray],
         field: str,
         views: list[tuple[int, ViewSpec]],
         clip_starts: list[float],
@@ -196,9 +203,11 @@ class VideoTrainDataset(TrainDataset):
         for number, view in views:
             rng = self._rng(rng_key, number, repeat)
             start = self._views.view_start(number, clip_starts[view.clip], rng)
-            if start not in decoded:
-                decoded[start] = self.settings.read_frames(reader, start)
-            frames, view_labels = apply_temporal(view, decoded[start], rng_key)
+            clip = (view.clip, start)
+            if clip not in decoded:
+                frames_rng = sample_rng(*rng_key, STREAM_FRAMES + view.clip)
+                decoded[clip] = self.settings.read_frames(reader, start, frames_rng)
+            frames, view_labels = apply_temporal(view, decoded[clip], rng_key)
             if view.num_frames:
                 first = int(rng.integers(len(frames) - view.num_frames + 1))
                 frames = frames[first : first + view.num_frames]
@@ -257,11 +266,12 @@ class VideoEvalDataset(EvalDataset):
         settings: How clips are read.
         seed: RNG_SEED; only ``aug_seed`` depends on it.
         transform: Returns the spatial crops of a clip.
-        num_clips: Clips per video, evenly spaced from its start to its end.
+        num_clips: Clips per video; ``settings.sampling`` says where they start.
         views_per_chunk: Largest number of views in a sample; a sample has all spatial crops of at
             least one clip.
         shift_sec: Offset of the audio relative to the video, in seconds; the audio stream is
             looped.
+        centered: A single clip is in the middle of the video, whatever the sampling.
     """
 
     def __init__(
@@ -274,6 +284,7 @@ class VideoEvalDataset(EvalDataset):
         num_clips: int,
         views_per_chunk: int,
         shift_sec: float = 0.0,
+        centered: bool = False,
     ) -> None:
         super().__init__(
             manifest,
@@ -283,14 +294,18 @@ class VideoEvalDataset(EvalDataset):
             views_per_chunk=views_per_chunk,
         )
         self.settings, self._transform, self._num_clips = settings, transform, num_clips
-        self._shift_sec = shift_sec
+        self._shift_sec, self._centered = shift_sec, centered
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         index, clips = self.row(key[1]), self.clips(key[1])
         row = self.manifest.row(index)
         with self.settings.open(row) as reader:
-            first, last = reader.video_extent_sec
-            all_starts = even_clip_starts(first, last, self.settings.duration_sec, self._num_clips)
+            all_starts = self.settings.sampling.test_starts(
+                self.settings.span(reader),
+                self._num_clips,
+                audio_sec=self.settings.audio_sec,
+                centered=self._centered,
+            )
             starts = [float(all_starts[clip]) for clip in clips]
             views = []
             for start in starts:
@@ -311,7 +326,7 @@ class VideoEvalDataset(EvalDataset):
 
 
 def build_video_dataset(
-    cfg: CfgNode, manifest: Manifest, split: str
+    cfg: CfgNode, manifest: Manifest, split: str, *, sampling: str = TIME_BINS
 ) -> VideoTrainDataset | VideoEvalDataset:
     """Build the dataset of a split from its manifest.
 
@@ -320,11 +335,12 @@ def build_video_dataset(
         manifest: The files of the split.
         split: "train" for random clips; "val" for one center view; "test" and "gallery" for a grid
             of TEST.NUM_ENSEMBLE_VIEWS x TEST.NUM_SPATIAL_CROPS views.
+        sampling: The dataset's own value for DATA.SAMPLING auto.
 
     Returns:
         The dataset.
     """
-    settings = ClipSettings.from_cfg(cfg)
+    settings = ClipSettings.from_cfg(cfg, split, sampling=sampling)
     manifest.require_fields(cfg.DATA.ROW_FIELDS)
     if split == "train":
         return VideoTrainDataset(
@@ -345,4 +361,5 @@ def build_video_dataset(
         num_clips=1 if is_val else cfg.TEST.NUM_ENSEMBLE_VIEWS,
         views_per_chunk=cfg.TEST.VIEWS_PER_CHUNK,
         shift_sec=cfg.AUDIO.EVAL_OFFSET_SEC,
+        centered=is_val,
     )

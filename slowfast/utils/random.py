@@ -28,6 +28,7 @@ __all__ = [
     "STREAM_AUG_SEED",
     "STREAM_CLIP",
     "STREAM_CROPS",
+    "STREAM_FRAMES",
     "STREAM_MIXUP",
     "STREAM_NEGATIVES",
     "STREAM_ORDER",
@@ -65,6 +66,7 @@ STREAM_AUDIO_CLIP = 9 * _SPACING  # seed of each audio clip of a sample
 STREAM_MIXUP = 14 * _SPACING
 # Sampled by data workers.
 STREAM_TIME = 13 * _SPACING  # temporal augmentation of a clip; + clip index
+STREAM_FRAMES = 15 * _SPACING  # frames of a clip that are not evenly spaced; + clip index
 # Sampled once, with sample_rng.
 STREAM_SUBSET = 10 * _SPACING  # few-shot training files of a class; index: the class
 # Sampled on the device, for methods.

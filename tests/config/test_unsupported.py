@@ -33,7 +33,6 @@ HARMLESS = {
     "DATA.IN_VAL_CROP_RATIO": "as above",
     "DATA.PATH_TO_PRELOAD_IMDB": "as above",
     "DATA.TRAIN_PCA_": "as above, and of the dataset ava",
-    "DATA.USE_OFFSET_SAMPLING": "test clips always reach from the very start to the very end",
     "DATA_LOADER.ENABLE_MULTI_THREAD_DECODE": "a setting of speed",
 }
 READ = {"DATA.INV_UNIFORM_SAMPLE"}

@@ -52,7 +52,20 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA.SAMPLING_RATE = 8
     # Frame rate that NUM_FRAMES and SAMPLING_RATE refer to, whatever that of the file, in Hz.
     cfg.DATA.TARGET_FPS = 30
-    # Frames are downscaled to this short side while they are decoded, in pixels. 0: full size.
+    # Which frames a clip has. "time_bins": those at the centers of NUM_FRAMES time bins; test clips
+    # reach from the very start to the very end. "pyslowfast": exactly PySlowFast's frames, and in
+    # evaluation the scores of its convolutional heads: with MODEL.POOLING native, the mean of
+    # HEAD_ACT over windows of the size of a map at TRAIN_CROP_SIZE. "segments": one frame from each
+    # of NUM_FRAMES equal segments of the video, random in training, else the middle one. "auto":
+    # segments for ssv2; for other datasets pyslowfast with weights in PySlowFast's format, with
+    # those of a run of this framework as in that run, else time_bins. With "pyslowfast", ssv2 uses
+    # segments, as there. Frames are counted at the file's average frame rate.
+    cfg.DATA.SAMPLING = "auto"
+    # With SAMPLING pyslowfast, the last test clip ends with the video, and a single one is in its
+    # middle. With time_bins they always do.
+    cfg.DATA.USE_OFFSET_SAMPLING = False
+    # Frames are downscaled to this short side while they are decoded, in pixels; raised to what the
+    # crops need: the largest of TRAIN_JITTER_SCALES, TEST_CROP_SIZE. 0: full size.
     cfg.DATA.DECODING_SHORT_SIZE = 256
     # PySlowFast's decoder choice. Decoding is always PyAV here; the value is ignored.
     cfg.DATA.DECODING_BACKEND = "pyav"

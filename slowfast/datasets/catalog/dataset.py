@@ -15,6 +15,7 @@ from slowfast.datasets.annotations.match import Annotation, Locate, entries_to_m
 from slowfast.datasets.annotations.split_files import data_root, find_split_dir, require_split
 from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.views.clip_sampling import TIME_BINS
 from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 
 __all__ = ["CatalogDataset", "ListedDataset"]
@@ -28,10 +29,12 @@ class CatalogDataset(ABC):
     Attributes:
         has_folds: Whether it reads DATA.FOLD.
         audio_only: Whether its samples have no video.
+        sampling: Its own value for DATA.SAMPLING auto.
     """
 
     has_folds: ClassVar[bool] = False
     audio_only: ClassVar[bool] = False
+    sampling: ClassVar[str] = TIME_BINS
 
     @classmethod
     def register(cls, *names: str) -> Self:
@@ -44,8 +47,10 @@ class CatalogDataset(ABC):
 
     def __call__(self, cfg: CfgNode, split: str) -> Built:
         """Build a split, one of ``build.SPLITS``."""
-        build = build_audio_dataset if self.audio_only else build_video_dataset
-        return build(cfg, self.manifest(cfg, split), split)
+        manifest = self.manifest(cfg, split)
+        if self.audio_only:
+            return build_audio_dataset(cfg, manifest, split)
+        return build_video_dataset(cfg, manifest, split, sampling=self.sampling)
 
     @abstractmethod
     def splits(self, cfg: CfgNode) -> set[str]:

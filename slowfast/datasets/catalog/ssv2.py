@@ -11,6 +11,7 @@ from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest
 from slowfast.datasets.annotations.match import Annotation, check_disjoint
 from slowfast.datasets.annotations.split_files import read_json_file, read_lines
 from slowfast.datasets.catalog.dataset import ListedDataset
+from slowfast.datasets.views.clip_sampling import SEGMENTS
 
 __all__ = ["ssv2", "ssv2_test"]
 
@@ -22,7 +23,7 @@ _ANSWERS = "test-answers.csv"
 class _Ssv2Test(ListedDataset):
     """Something-Something V2; "test" is the official test split.
 
-    Its files have labels where ``test-answers.csv`` is among the split files.
+    A clip has one frame from each of NUM_FRAMES equal segments of the video. Its files have labels where ``test-answers.csv`` is among the split files.
     """
 
     name = "ssv2"
@@ -30,6 +31,7 @@ class _Ssv2Test(ListedDataset):
     folders = ("labels", "annotations")
     files = tuple(f"{prefix}labels.json" for prefix in _PREFIXES)
     split_names = tuple(_LISTS)
+    sampling = SEGMENTS
 
     def read(self, cfg: CfgNode, folder: Path, split: str) -> tuple[list[Annotation], list[str]]:
         """Read ``train.json`` and the like."""

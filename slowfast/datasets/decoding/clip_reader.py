@@ -38,6 +38,10 @@ class ClipReader(Protocol):
         """Start and end of the video, in seconds of presentation time."""
 
     @property
+    def video_fps(self) -> float:
+        """Average frame rate, in Hz; 0 if the container does not state it."""
+
+    @property
     def audio_extent_sec(self) -> tuple[float, float]:
         """Start and end of the audio, in seconds of presentation time."""
 
@@ -89,6 +93,11 @@ class TrimmedReader(Closing):
             MediaError: If there is no video in the window.
         """
         return self._cut(self._reader.video_extent_sec, "video")
+
+    @property
+    def video_fps(self) -> float:
+        """Average frame rate of the file, in Hz; 0 if the container does not state it."""
+        return self._reader.video_fps
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:

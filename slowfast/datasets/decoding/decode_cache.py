@@ -33,7 +33,7 @@ _LONGEST_SEC = 60.0
 _LARGEST_BYTES = 64 * 2**20
 _MARGIN = 256  # samples cached before and after the audio stream: the resampler rings
 _LOST_SAMPLES = 2048  # up to so many may be missing at the ends, as codecs drop them
-_FORMAT = 2  # of the content; part of the name of a cached file
+_FORMAT = 3  # of the content; part of the name of a cached file
 
 
 class DecodedFile(Closing):
@@ -42,8 +42,8 @@ class DecodedFile(Closing):
     Args:
         path: The media file, for error messages.
         content: Arrays: ``video_extent_sec`` (2,), with ``frames`` uint8 (F, H, W, 3) and
-            ``starts_sec`` (F,); ``audio_extent_sec`` (2,), with ``audio`` float32 (N,) and its
-            ``first_sample``; times in seconds of presentation time. The extent of a missing stream
+            ``starts_sec`` (F,) and ``fps``; ``audio_extent_sec`` (2,), with ``audio`` float32 (N,)
+            and its ``first_sample``; times in seconds of presentation time. The extent of a missing stream
             is empty.
         sample_rate_hz: Sample rate of the audio.
     """
@@ -62,6 +62,16 @@ class DecodedFile(Closing):
             MediaError: If there is no video.
         """
         return self._extent("video_extent_sec", "video")
+
+    @property
+    def video_fps(self) -> float:
+        """Average frame rate, in Hz; 0 if the container does not state it.
+
+        Raises:
+            MediaError: If there is no video.
+        """
+        self._extent("video_extent_sec", "video")
+        return float(self._content["fps"])
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
@@ -152,13 +162,15 @@ class DecodedFiles(NamedTuple):
     frame_folder_fps: float = 30.0
 
     @classmethod
-    def from_cfg(cls, cfg: CfgNode, *, with_video: bool = True) -> DecodedFiles | None:
+    def from_cfg(
+        cls, cfg: CfgNode, *, with_video: bool = True, short_side: int | None = None
+    ) -> DecodedFiles | None:
         """Read the settings from DATA_LOADER, DATA and AUDIO; None if the cache is off."""
         if not cfg.DATA_LOADER.CACHE_DECODED:
             return None
         return cls(
             cache_dir() / "decoded",
-            cfg.DATA.DECODING_SHORT_SIZE or None,
+            short_side,
             cfg.AUDIO.SAMPLE_RATE,
             with_video=with_video,
             with_audio=cfg.AUDIO.ENABLE,
@@ -208,6 +220,7 @@ class DecodedFiles(NamedTuple):
                 frames = self._frames(reader)
                 if not frames or reader.num_damaged_frames:
                     return None
+                content["fps"] = np.array(reader.video_fps)
                 content["starts_sec"] = np.array([start for start, _ in frames])
                 content["frames"] = np.stack([frame for _, frame in frames])
             first, last = (content["audio_extent_sec"] * self.sample_rate_hz).tolist() or (0, 0)

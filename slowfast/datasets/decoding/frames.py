@@ -57,6 +57,11 @@ class FrameFolder(Closing):
         return 0.0, float(self._numbers[-1] + 1) / self._fps
 
     @property
+    def video_fps(self) -> float:
+        """Frame rate, in Hz."""
+        return self._fps
+
+    @property
     def audio_extent_sec(self) -> tuple[float, float]:
         """Start and end of the audio, in seconds.
 

@@ -206,6 +206,15 @@ class MediaReader(Closing):
         return span.start_sec - self._zero_sec, span.end_sec - self._zero_sec
 
     @property
+    def video_fps(self) -> float:
+        """Average frame rate, in Hz; 0 if the container does not state it.
+
+        Raises:
+            MediaError: If there is no video.
+        """
+        return self._require_video().fps
+
+    @property
     def audio_extent_sec(self) -> tuple[float, float]:
         """Start and end of the audio, in seconds of presentation time.
 

@@ -55,6 +55,7 @@ class VideoTrack:
 
     Attributes:
         span: As given.
+        fps: Average frame rate, in Hz; 0 if the container does not state it.
     """
 
     _current: Shown | None  # the last frame that was passed
@@ -62,8 +63,8 @@ class VideoTrack:
     def __init__(self, source: PacketSource, span: Span) -> None:
         stream = source.stream
         self._source = source
-        self._fps = float(stream.average_rate or stream.guessed_rate or 0.0)
-        self._period = max(1.0, span.per_sec / self._fps) if self._fps else 1.0
+        self.fps = float(stream.average_rate or stream.guessed_rate or 0.0)
+        self._period = max(1.0, span.per_sec / self.fps) if self.fps else 1.0
         aspect = float(stream.sample_aspect_ratio or 1.0)
         self._converter = FrameConverter(stream.width, stream.height, aspect)
         self._decoder = FrameDecoder(source, span.start, self._period)
@@ -97,7 +98,7 @@ class VideoTrack:
             "height": height,
             "rotation": 90 * (self._converter.quarter_turns or 0),
             "pixel_aspect": self._converter.pixel_aspect,
-            "fps": self._fps,
+            "fps": self.fps,
             "video_codec": self._source.stream.codec_context.name,
         }
 

@@ -106,6 +106,11 @@ class ShortSideCrop:
     def __post_init__(self) -> None:
         check_range("scales", self.scales)
 
+    @property
+    def short_side(self) -> int:
+        """Short side from which no crop is scaled up, in pixels."""
+        return max(round(self.scales[1]), self.size)
+
     def sample(self, height: int, width: int, rng: np.random.Generator) -> Box:
         """Sample a square box inside a frame.
 

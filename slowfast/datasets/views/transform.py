@@ -82,6 +82,11 @@ class TrainTransform:
         copied.erasing = None
         return copied
 
+    @property
+    def short_side(self) -> int:
+        """Short side that frames need, in pixels: the largest crop is not scaled up."""
+        return max(self.size, getattr(self.crop, "short_side", 0))
+
     def sample(self, height: int, width: int, rng: np.random.Generator) -> ViewParams:
         """Sample the parameters of a view.
 

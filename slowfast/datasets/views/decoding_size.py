@@ -1,0 +1,60 @@
+"""The size at which frames are decoded: DATA.DECODING_SHORT_SIZE, or more if the crops need it."""
+
+from __future__ import annotations
+
+from slowfast.config import CfgNode
+from slowfast.datasets.views.sample_views import build_views
+from slowfast.datasets.views.transform import build_test_transform, build_val_transform
+
+__all__ = ["decoding_short_side", "describe_raised_size"]
+
+_KEYS = {
+    "train": "DATA.TRAIN_JITTER_SCALES and DATA.TRAIN_CROP_SIZE",
+    "val": "DATA.TRAIN_JITTER_SCALES and DATA.TRAIN_CROP_SIZE",
+    "test": "DATA.TEST_CROP_SIZE",
+}
+
+
+def decoding_short_side(cfg: CfgNode, split: str) -> int | None:
+    """Return the short side that frames are downscaled to while they are decoded.
+
+    Args:
+        cfg: The configuration.
+        split: One of ``build.SPLITS``.
+
+    Returns:
+        DATA.DECODING_SHORT_SIZE, raised to what the crops of the split need, in pixels: the largest
+        scale of DATA.TRAIN_JITTER_SCALES, or the crop with DATA.TRAIN_JITTER_SCALES_RELATIVE; in
+        evaluation, the short side that is cropped. None: full size.
+    """
+    size = cfg.DATA.DECODING_SHORT_SIZE
+    return max(size, _needed(cfg, split)) if size else None
+
+
+def describe_raised_size(cfg: CfgNode) -> str:
+    """Describe where DATA.DECODING_SHORT_SIZE is raised.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        One line; empty if it is large enough for all splits.
+    """
+    size = cfg.DATA.DECODING_SHORT_SIZE
+    splits = ["train"] * cfg.TRAIN.ENABLE + ["val"] * cfg.TRAIN.ENABLE + ["test"] * cfg.TEST.ENABLE
+    raised = [
+        f"{side} for {split} ({_KEYS[split]})"
+        for split in splits
+        if size and (side := _needed(cfg, split)) > size
+    ]
+    if not raised:
+        return ""
+    return f"DATA.DECODING_SHORT_SIZE {size} is less than the crops need; using {', '.join(raised)}"
+
+
+def _needed(cfg: CfgNode, split: str) -> int:
+    if split == "train":
+        transforms = [view.transform for view in build_views(cfg).views]
+        return max(transform.short_side for transform in transforms if transform is not None)
+    build = build_val_transform if split == "val" else build_test_transform
+    return build(cfg).short_side
