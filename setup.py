@@ -77,6 +77,7 @@ setup(
             "python_speech_features",
             "scikit-learn",
             "scipy",
+            "pillow",
         ],
     },
     entry_points={

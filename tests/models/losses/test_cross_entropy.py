@@ -47,7 +47,7 @@ def test_errors_for_the_log():
     assert errors["top1_err"].item() == 50.0  # right: view 0 of row 0, view 1 of row 1
     assert set(errors) == {"top1_err", "top5_err"}
     assert set(topk_errors(logits[..., :5], torch.tensor([0, 3]))) == {"top1_err"}
-    assert topk_errors(logits, torch.zeros(2, 7)) == {}
+    assert topk_errors(logits, torch.zeros(2, 7, dtype=torch.int64)) == {}  # several labels
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
