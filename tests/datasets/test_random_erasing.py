@@ -69,7 +69,9 @@ def test_several_boxes_share_the_area():
 
 
 def test_probability():
-    assert np.mean([len(s) for s in patches(4000, prob=0.25, mode="const")]) == pytest.approx(0.25, abs=0.02)
+    assert np.mean([len(s) for s in patches(4000, prob=0.25, mode="const")]) == pytest.approx(
+        0.25, abs=0.02
+    )
     assert not any(patches(100, prob=0.0))
 
 

@@ -176,3 +176,55 @@ def test_class_weights(weights):
     assert _weighted("bce_logit", weights)(outputs, {"label": LABEL})["loss"].item() == (
         pytest.approx(binary.item())
     )
+
+
+def _soft_labels(labels, smoothing=0.1, share=0.7):
+    one_hot = F.one_hot(labels, 4).double()
+    mixed = share * one_hot + (1 - share) * one_hot.flip(0)
+    return (1 - smoothing) * mixed + smoothing / 4
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "soft_cross_entropy"])
+def test_soft_labels(name):
+    outputs, labels = _outputs(crops=0), _soft_labels(LABEL)
+    total = 0.0
+    for row, label in zip(outputs.logits.tolist(), labels.tolist(), strict=True):
+        for logits in row:
+            norm = math.log(sum(map(math.exp, logits)))
+            total -= sum(p * (x - norm) for x, p in zip(logits, label, strict=True))
+    losses = _loss(name)(outputs, {"label": labels})
+    assert losses["loss"].item() == pytest.approx(total / 6, abs=1e-12)
+    assert list(losses) == ["loss", "top1_err"]
+
+
+@pytest.mark.parametrize("name", ["bce", "bce_logit"])
+def test_binary_losses_of_soft_labels_have_no_ranking(name):
+    outputs, labels = _outputs(crops=0), _soft_labels(LABEL)
+    probability = outputs.logits.sigmoid()
+    target = labels[:, None]
+    expected = -(target * probability.log() + (1 - target) * (1 - probability).log()).mean()
+    losses = _loss(name)(outputs, {"label": labels})
+    torch.testing.assert_close(losses["loss"], expected)
+    assert list(losses) == ["loss"]
+
+
+def test_errors_of_mixed_labels_count_the_two_classes_as_one():
+    def by_hand(logits, label):
+        first, second = sorted(range(len(label)), key=lambda c: -label[c])[:2]
+        merged = list(logits)
+        merged[first] += merged[second]
+        merged[second] = 0.0
+        rank = sum(x > merged[first] for x in merged)
+        return rank >= 1, rank >= 5
+
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(40, 2, 9, generator=generator)
+    labels = torch.rand(40, 9, generator=generator)
+    before = logits.clone()
+    wrong = [by_hand(view, y) for row, y in zip(logits.tolist(), labels.tolist(), strict=True)
+             for view in row]  # fmt: skip
+    errors = topk_errors(logits, labels)
+    assert errors["top1_err"].item() == pytest.approx(100 * sum(w for w, _ in wrong) / 80)
+    assert errors["top5_err"].item() == pytest.approx(100 * sum(w for _, w in wrong) / 80)
+    assert 0 < errors["top5_err"] < errors["top1_err"] < 100
+    assert torch.equal(logits, before)
