@@ -130,29 +130,28 @@ def check_mixed_labels(cfg: CfgNode) -> list[Problem]:
     Returns:
         The problems; none for a run that only tests.
     """
-    loss, problems = cfg.MODEL.LOSS_FUNC, []
+    loss, mixup, problems = cfg.MODEL.LOSS_FUNC, cfg.MIXUP, []
     if not cfg.TRAIN.ENABLE or loss not in build.LOSS_REGISTRY:
         return []
-    if not build.LOSS_REGISTRY.capability(loss, "soft_labels"):
-        if cfg.MIXUP.ENABLE:
-            message = f"got True, but the loss {loss} does not learn from soft labels; use False."
-            problems.append(Problem("MIXUP.ENABLE", message))
-        if cfg.AUG.NUM_SAMPLE > 1:
-            message = (
-                f"got {cfg.AUG.NUM_SAMPLE}, but the loss {loss} does not learn from labels: clips "
-                "of one video would count as different samples; use 1 and, for more views of a "
-                "video, DATA.TRAIN_CROP_NUM_SPATIAL."
-            )
-            problems.append(Problem("AUG.NUM_SAMPLE", message))
-    mixup = cfg.MIXUP
+    learns_labels = build.LOSS_REGISTRY.capability(loss, "soft_labels")
     cuts = mixup.ENABLE and mixup.CUTMIX_ALPHA > 0 and mixup.PROB > 0
-    if cuts and cfg.MODEL.FEATURE_AUG != "none":
+    if mixup.ENABLE and not learns_labels:
+        message = f"got True, but the loss {loss} does not learn from soft labels; use False."
+        problems.append(Problem("MIXUP.ENABLE", message))
+    elif cuts and cfg.MODEL.FEATURE_AUG != "none":
         message = (
             f"got {mixup.CUTMIX_ALPHA} with MODEL.FEATURE_AUG {cfg.MODEL.FEATURE_AUG!r}: a crop of "
             "the feature map may show only one of the two clips, but would have the label of both; "
             "use 0, for mixup alone."
         )
         problems.append(Problem("MIXUP.CUTMIX_ALPHA", message))
+    if cfg.AUG.NUM_SAMPLE > 1 and not learns_labels:
+        message = (
+            f"got {cfg.AUG.NUM_SAMPLE}, but the loss {loss} does not learn from labels: clips of "
+            "one video would count as different samples; use 1 and, for more views of a video, "
+            "DATA.TRAIN_CROP_NUM_SPATIAL."
+        )
+        problems.append(Problem("AUG.NUM_SAMPLE", message))
     return problems
 
 

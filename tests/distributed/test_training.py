@@ -59,7 +59,8 @@ def test_evaluation_does_not_depend_on_the_number_of_processes(tmp_path):
 
 
 def test_a_stopped_run_of_two_processes_goes_on_bit_for_bit(tmp_path):
-    words = ("MODEL.DROPOUT_RATE", 0.5)  # each rank has its own random state
+    # Each rank has its own random state, and mixes its own batches.
+    words = ("MODEL.DROPOUT_RATE", 0.5, "MIXUP.ENABLE", True)
     straight = run(tmp_path, "straight", 2, *words)
     run(tmp_path, "resumed", 2, *words, "TRAIN.MAX_STEPS", 4)
     resumed = run(tmp_path, "resumed", 2, *words)

@@ -197,6 +197,14 @@ def test_soft_labels(name):
     assert list(losses) == ["loss", "top1_err"]
 
 
+def test_crops_have_the_soft_label_of_their_sample():
+    outputs, labels = _outputs(), _soft_labels(LABEL)
+    losses = _loss("soft_cross_entropy", weight=0.3)(outputs, {"label": labels})
+    views = [outputs.logits, *outputs.crop_logits]
+    parts = [-(labels[:, None] * x.log_softmax(-1)).sum(-1).mean() for x in views]
+    torch.testing.assert_close(losses["loss"], 0.7 * parts[0] + 0.15 * (parts[1] + parts[2]))
+
+
 @pytest.mark.parametrize("name", ["bce", "bce_logit"])
 def test_binary_losses_of_soft_labels_have_no_ranking(name):
     outputs, labels = _outputs(crops=0), _soft_labels(LABEL)
