@@ -85,21 +85,21 @@ def test_values_out_of_range(name, value):
 
 
 def test_operations_are_chosen_equally_and_applied_half_the_time():
-    drawn = samples("rand-n3", 6000)
-    counts = Counter(op.name for ops in drawn for op in ops)
+    sampled = samples("rand-n3", 6000)
+    counts = Counter(op.name for ops in sampled for op in ops)
     assert set(counts) == set(OPERATIONS)
     for count in counts.values():
         assert count / 6000 == pytest.approx(3 * 0.5 / 15, abs=0.015)
-    assert np.mean([len(ops) for ops in drawn]) == pytest.approx(1.5, abs=0.05)
-    assert max(Counter(op.name for op in ops).most_common(1)[0][1] for ops in drawn if ops) > 1
+    assert np.mean([len(ops) for ops in sampled]) == pytest.approx(1.5, abs=0.05)
+    assert max(Counter(op.name for op in ops).most_common(1)[0][1] for ops in sampled if ops) > 1
 
 
 def test_weights_prefer_geometry_and_never_repeat():
-    drawn = samples("rand-n2-w0", 6000)
-    counts = Counter(op.name for ops in drawn for op in ops)
+    sampled = samples("rand-n2-w0", 6000)
+    counts = Counter(op.name for ops in sampled for op in ops)
     assert not {"Posterize", "Invert"} & set(counts)
     assert counts["Rotate"] > counts["ShearX"] > counts["TranslateXRel"] > counts["Color"]
-    assert all(len({op.name for op in ops}) == len(ops) for ops in drawn)
+    assert all(len({op.name for op in ops}) == len(ops) for ops in sampled)
     first = samples("rand-n1-w0", 20000)
     share = Counter(op.name for ops in first for op in ops)["Rotate"] / 20000
     assert share == pytest.approx(0.5 * 0.3, abs=0.01)
@@ -148,8 +148,8 @@ def test_noise_on_the_magnitude():
     [("bilinear", {False}), ("bicubic", {True}), ("random", {False, True})],
 )
 def test_interpolation(interpolation, cubic):
-    drawn = [op for ops in samples("rand-n4", interpolation=interpolation) for op in ops]
-    assert {op.cubic for op in drawn if op.name in GEOMETRIC} == cubic
+    sampled = [op for ops in samples("rand-n4", interpolation=interpolation) for op in ops]
+    assert {op.cubic for op in sampled if op.name in GEOMETRIC} == cubic
 
 
 def train_cfg(*words):

@@ -206,14 +206,14 @@ def test_crops_have_the_soft_label_of_their_sample():
 
 
 @pytest.mark.parametrize("name", ["bce", "bce_logit"])
-def test_binary_losses_of_soft_labels_have_no_ranking(name):
+def test_binary_losses_of_soft_labels(name):
     outputs, labels = _outputs(crops=0), _soft_labels(LABEL)
     probability = outputs.logits.sigmoid()
     target = labels[:, None]
     expected = -(target * probability.log() + (1 - target) * (1 - probability).log()).mean()
     losses = _loss(name)(outputs, {"label": labels})
     torch.testing.assert_close(losses["loss"], expected)
-    assert list(losses) == ["loss"]
+    assert list(losses) == ["loss", "top1_err"]
 
 
 def test_errors_of_mixed_labels_count_the_two_classes_as_one():
