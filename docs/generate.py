@@ -106,8 +106,14 @@ def render() -> str:
         parts.append(f"## Project {name}\n\nAdded by `PROJECTS: ['{name}']`.\n\n{rows}\n")
     switches = "\n".join(f"- `{key}`: {instead}" for key, instead in unsupported.SWITCHES.items())
     parts.append(
-        "## Not built\n\nPySlowFast's keys of these parts are accepted, so that its YAMLs load; "
+        "## Not built\n\nPySlowFast's keys of these features exist, so that its YAMLs load; "
         f"switching one on is an error that says what to use.\n\n{switches}\n"
+    )
+    accepted = "\n".join(f"- `{key}`: {why}" for key, why in unsupported.NO_EFFECT.items())
+    parts.append(
+        "## Accepted without effect\n\nPySlowFast's YAMLs set these keys and sections. A value "
+        "other than the default is accepted, and the log of a run says that it has no effect and "
+        f"why.\n\n{accepted}\n"
     )
     return "\n".join(parts)
 

@@ -17,6 +17,7 @@ from slowfast.config import CfgNode, LoadedConfig, Problem, keys, load_config
 from slowfast.config.load import Change, is_demo
 from slowfast.config.projects import import_project
 from slowfast.datasets.views.sample_views import sample_shapes
+from slowfast.engine.start import find_missing_weights
 from slowfast.models.rehearsal import rehearse
 from slowfast.utils import distributed
 from slowfast.utils.env import choose_device, num_local_processes
@@ -36,11 +37,13 @@ class RunArgs(NamedTuple):
         cfg: The frozen configuration.
         source: The file of the configuration.
         demo_changes: Changes by the demo overlay.
+        notes: Accepted values without effect.
     """
 
     cfg: CfgNode
     source: str
     demo_changes: list[Change]
+    notes: list[str]
 
 
 def run_job(cfg_file: str, arguments: Arguments) -> None:
@@ -57,7 +60,7 @@ def run_job(cfg_file: str, arguments: Arguments) -> None:
     on_gpu = cfg.NUM_GPUS != 0 and torch.cuda.is_available()
     launch(
         run_worker,
-        (RunArgs(cfg, loaded.source, loaded.demo_changes),),
+        (RunArgs(cfg, loaded.source, loaded.demo_changes, loaded.notes),),
         num_processes=num_local_processes(cfg.NUM_GPUS, cfg.NUM_CPU_PROCESSES),
         num_shards=cfg.NUM_SHARDS,
         shard_id=cfg.SHARD_ID,
@@ -67,12 +70,14 @@ def run_job(cfg_file: str, arguments: Arguments) -> None:
 
 
 def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
-    """Run a step on shapes only. Synchronized batch norm also has rows of other processes."""
+    """Find missing weights, and run a step on shapes only."""
     processes = num_local_processes(cfg.NUM_GPUS, cfg.NUM_CPU_PROCESSES)
     size = max(1, cfg.TRAIN.BATCH_SIZE // processes) * max(1, cfg.AUG.NUM_SAMPLE)
+    # Synchronized batch norm also has the rows of other processes.
     is_synchronized = cfg.BN.NORM_TYPE == "sync_batchnorm" and processes * cfg.NUM_SHARDS > 1
     size = max(2, size) if is_synchronized else size
-    return rehearse(cfg, size, sample_shapes(cfg), only_named=bool(found))
+    missing = find_missing_weights(cfg)
+    return missing + rehearse(cfg, size, sample_shapes(cfg), only_named=bool(found or missing))
 
 
 def run_worker(job: RunArgs) -> None:
@@ -121,6 +126,8 @@ def _announce(job: RunArgs, device: torch.device) -> None:
     )
     if distributed.is_main_process():
         (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+    for note in job.notes:
+        logger.info("%s", note)
     if not job.demo_changes:
         return
     width = max(len(change.key) for change in job.demo_changes)

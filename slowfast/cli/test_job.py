@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from slowfast.config import CfgNode, ConfigValueError
 from slowfast.engine.class_names import choose_class_names, read_class_names
-from slowfast.engine.evaluator import Evaluation, evaluate
+from slowfast.engine.evaluator import Evaluation, evaluate_views
 from slowfast.engine.precision import Precision
 from slowfast.engine.predictions import Predictions, write_reports
 from slowfast.engine.records import format_table, identify, store_results
@@ -34,22 +35,26 @@ def run_test(cfg: CfgNode, device: torch.device) -> None:
     own_names = read_class_names(cfg.TENSORBOARD.CLASS_NAMES_PATH)
     model = build_model(cfg)
     is_random, trained_names = _load(model, cfg)
-    evaluation = Evaluation(cfg, model.to(device), Precision.from_cfg(cfg, device))
-    results = evaluate(evaluation, cfg, needs_model=True)
-    others = evaluate(evaluation, cfg, needs_model=False)
-    if not distributed.is_main_process():
-        return
-    output_dir = Path(cfg.OUTPUT_DIR)
-    identity = identify(cfg, model, is_random=is_random)
-    details = {}
-    if "classification" in cfg.TEST.PROTOCOLS:
-        predictions = _predictions(evaluation, own_names, trained_names, cfg)
-        details = {"classification": write_reports(predictions, output_dir)}
-        if cfg.TEST.SAVE_RESULTS_PATH:
-            save_results(predictions, output_dir / cfg.TEST.SAVE_RESULTS_PATH)
-    store_results(output_dir, results, "after", identity, details)
-    content = store_results(output_dir, others, "value", identity)
-    logger.info("results (%s):\n\n%s\n", output_dir / "results.json", format_table(content))
+    output_dir, precision = Path(cfg.OUTPUT_DIR), Precision.from_cfg(cfg, device)
+    content: dict[str, Any] = {}
+    for test in evaluate_views(cfg, model.to(device), precision):
+        if not distributed.is_main_process():
+            continue
+        identity, details = identify(test.cfg, model, is_random=is_random), {}
+        if "classification" in cfg.TEST.PROTOCOLS:
+            predictions = _predictions(test.evaluation, own_names, trained_names, cfg)
+            folder = output_dir / test.suffix.lstrip("_")
+            name = f"classification{test.suffix}"
+            details = {name: write_reports(predictions, folder)}
+            if cfg.TEST.SAVE_RESULTS_PATH:
+                path = output_dir / cfg.TEST.SAVE_RESULTS_PATH
+                save_results(predictions, path.with_stem(path.stem + test.suffix))
+        of_model = {k: v for k, v in test.results.items() if v.uses_model}
+        others = {k: v for k, v in test.results.items() if not v.uses_model}
+        store_results(output_dir, of_model, "after", identity, details)
+        content = store_results(output_dir, others, "value", identity)
+    if distributed.is_main_process():
+        logger.info("results (%s):\n\n%s\n", output_dir / "results.json", format_table(content))
 
 
 def _predictions(

@@ -9,10 +9,10 @@ import torch
 
 from slowfast.config import CfgNode, ConfigValueError
 from slowfast.datasets.build import has_split
-from slowfast.engine.evaluator import Evaluation, evaluate
+from slowfast.engine.evaluator import Evaluation, evaluate, evaluate_views
 from slowfast.engine.records import identify, store_results
+from slowfast.engine.start import find_pretrained
 from slowfast.engine.trainer import Trainer
-from slowfast.models.weights import RANDOM_WEIGHTS
 from slowfast.utils import distributed
 from slowfast.visualization.curves import plot_curves
 
@@ -39,12 +39,10 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
         logger.info("training is already done (%d epochs)", trainer.epoch)
         return
     if cfg.TRAIN.EVAL_BEFORE and trainer.steps_done == 0:
-        evaluation = Evaluation(cfg, trainer.model, trainer.precision)
-        results = evaluate(evaluation, cfg, needs_model=True)
-        if distributed.is_main_process():
-            is_random = cfg.TRAIN.CHECKPOINT_FILE_PATH in ("", RANDOM_WEIGHTS)
-            identity = identify(cfg, trainer.model, is_random=is_random)
-            store_results(Path(cfg.OUTPUT_DIR), results, "before", identity)
+        for test in evaluate_views(cfg, trainer.model, trainer.precision, needs_model=True):
+            if distributed.is_main_process():
+                identity = identify(test.cfg, trainer.model, is_random=not find_pretrained(cfg))
+                store_results(Path(cfg.OUTPUT_DIR), test.results, "before", identity)
     if cfg.TRAIN.EVAL_PERIOD > 0 and not validates:
         logger.info("the data has no validation split: no evaluation during training")
 

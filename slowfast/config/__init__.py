@@ -2,7 +2,12 @@
 
 from fvcore.common.config import CfgNode
 
-from slowfast.config.checks import assert_and_infer_cfg, find_problems, register_check
+from slowfast.config.checks import (
+    assert_and_infer_cfg,
+    find_problems,
+    register_check,
+    register_note,
+)
 from slowfast.config.load import LoadedConfig, load_config
 from slowfast.config.problems import (
     ConfigError,
@@ -28,4 +33,5 @@ __all__ = [
     "keys",
     "load_config",
     "register_check",
+    "register_note",
 ]

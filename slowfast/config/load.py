@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 from fvcore.common.config import CfgNode
 
-from slowfast.config.checks import find_problems
+from slowfast.config.checks import examine
 from slowfast.config.paths import find_config
 from slowfast.config.problems import ConfigError, ConfigValueError, Problem, UserError
 from slowfast.config.projects import belongs_to, import_project, owner_of_section
@@ -45,11 +45,13 @@ class LoadedConfig(NamedTuple):
         cfg: The frozen tree.
         source: The YAML file, or "the command line".
         demo_changes: What the demo overlay changed; empty when it was not applied.
+        notes: Sentences about accepted values without effect, for the log.
     """
 
     cfg: CfgNode
     source: str
     demo_changes: list[Change]
+    notes: list[str]
 
 
 def load_config(
@@ -93,8 +95,10 @@ def load_config(
     demo_changes, wrong = _apply_demo(cfg, overlay) if overlay else ([], [])
     problems += [*wrong, *_merge(cfg, from_user), *_merge(cfg, dict(assignments or {}))]
     has_projects = not any(problem.key.startswith("PROJECTS") for problem in problems)
+    notes: list[str] = []
     if validate and has_projects:
-        problems += find_problems(cfg)
+        found_problems, notes = examine(cfg)
+        problems += found_problems
     needed = sorted({problem.project for problem in problems if problem.project})
     if len(needed) == 1 and "PROJECTS" not in {**from_yaml, **from_user}:
         logger.warning("%s needs project %s; using PROJECTS %s", source, *needed, needed)
@@ -112,7 +116,7 @@ def load_config(
     cfg.freeze()
     for old, new in dict.fromkeys(renamed):
         logger.warning("%s: %s was renamed to %s", source, old, new)
-    return LoadedConfig(cfg, source, demo_changes)
+    return LoadedConfig(cfg, source, demo_changes, notes)
 
 
 def is_demo(data: Mapping[str, Any]) -> bool:
@@ -210,6 +214,10 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
         if wrong:
             problems.append(Problem(key, f"got {value!r}, expected a list of {wrong}."))
             continue
+        if value is None and isinstance(known[key], int | float):
+            expected = type(known[key]).__name__
+            problems.append(Problem(key, f"got no value, expected {expected}."))
+            continue
         try:
             cfg.merge_from_list([key, _widen(value, known[key])])
         except (ValueError, AssertionError) as error:
@@ -240,7 +248,12 @@ def _wrong_elements(value: Any, default: Any) -> str:
 
 
 def _widen(value: Any, default: Any) -> Any:
-    """Accept an integer as a float, which YACS refuses, and keep a string a string."""
+    """Accept an integer as a float, which YACS refuses, and keep a string a string.
+
+    ``KEY:`` without a value is an empty string or list.
+    """
+    if value is None and isinstance(default, str | list | tuple):
+        return repr("") if isinstance(default, str) else []
     if isinstance(default, str) and isinstance(value, str):
         return repr(value)
     decoded = CfgNode._decode_cfg_value(value)

@@ -1,13 +1,22 @@
-"""Keys of the machine and its paths, which do not affect the result of a run."""
+"""Groups of keys: of the machine and its paths, which do not affect a result; of training."""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-__all__ = ["is_machine_key", "is_path_key"]
+__all__ = ["is_machine_key", "is_path_key", "is_training_key"]
 
 _MACHINE = ("NUM_*", "SHARD_ID", "DIST_BACKEND", "DATA_LOADER.*", "TENSORBOARD.*", "*LOG_*")
 _PATHS = ("*_DIR", "*.PATH_PREFIX", "*FILE_PATH", "*.SAVE_RESULTS_PATH", "*.PATH_TO_*")
+_TRAINING = (
+    *("SOLVER.*", "AUG.*", "MIXUP.*", "MULTIGRID.*", "AUDIO.SPECAUG.*", "AUDIO.VOLUME_JITTER"),
+    *("TRAIN.DATASET", "TRAIN.BATCH_SIZE", "TRAIN.EVAL_*", "TRAIN.AUTO_RESUME", "TRAIN.MAX_STEPS"),
+    *("TRAIN.CHECKPOINT_PERIOD", "TRAIN.CHECKPOINT_EPOCH_RESET", "TRAIN.KILL_*"),
+    *("DATA.TRAIN_*", "DATA.RANDOM_FLIP", "DATA.SSL_*", "DATA.COLOR_RND_GRAYSCALE"),
+    *("DATA.TIME_DIFF_PROB", "MODEL.LOSS_FUNC", "MODEL.FP16_ALLREDUCE"),
+)
+# A network may be built for the crop of training, and a single test crop has its scale.
+_ALSO_TESTING = ("DATA.TRAIN_CROP_SIZE", "DATA.TRAIN_JITTER_SCALES")
 
 
 def is_machine_key(key: str) -> bool:
@@ -32,3 +41,15 @@ def is_path_key(key: str) -> bool:
         Whether the value is a path.
     """
     return any(fnmatchcase(key, pattern) for pattern in _PATHS)
+
+
+def is_training_key(key: str) -> bool:
+    """Return whether only training reads a key.
+
+    Args:
+        key: A dotted key.
+
+    Returns:
+        Whether a run without TRAIN.ENABLE does not depend on the value.
+    """
+    return key not in _ALSO_TESTING and any(fnmatchcase(key, pattern) for pattern in _TRAINING)

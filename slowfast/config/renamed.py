@@ -28,12 +28,18 @@ RENAMED = {
 METRICS = {"alignment": "av_sync", "baseline_mean_colour": "baseline_mean_color"}
 """Protocols and metrics, by the old name."""
 
+_PYTORCHVIDEO = {"ptvkinetics": "kinetics", "ptvssv2": "ssv2", "ptvcharades": "charades"}
+"""PySlowFast's names for the datasets when pytorchvideo loads them."""
+
 _VALUES = {
+    "MODEL.ARCH": {"2d": "c2d_nopool"},
     "DATA.ON_DECODE_ERROR": {"replace": "resample", "error": "raise"},
     "DEMO_SET.VARIATION": {"colour": "color"},
+    "TEST.DATASET": _PYTORCHVIDEO,
     "TEST.PROTOCOLS": METRICS,
+    "TRAIN.DATASET": _PYTORCHVIDEO,
 }
-"""Values, or elements of a list, by key and old name."""
+"""Values, or elements of a list, by key and old name in lower case."""
 
 _SWEEP_KEYS = {"cell": "variant"}
 
@@ -114,7 +120,9 @@ def _renamed_values(key: str, value: Any) -> dict[str, str]:
     names = _VALUES.get(key, {})
     decoded = CfgNode._decode_cfg_value(value) if names else None
     given = decoded if isinstance(decoded, list | tuple) else [decoded]
-    return {old: names[old] for old in given if isinstance(old, str) and old in names}
+    return {
+        old: names[old.lower()] for old in given if isinstance(old, str) and old.lower() in names
+    }
 
 
 def _replace(value: Any, names: Mapping[str, str]) -> Any:

@@ -14,18 +14,25 @@ from slowfast.config.projects import find_missing
 from slowfast.config.sections.unsupported import describe_unsupported
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.views import sample_views
-from slowfast.datasets.views.sample_views import AUDIO, SampleViews
 from slowfast.datasets.views.clip_sampling import SAMPLINGS
+from slowfast.datasets.views.sample_views import AUDIO, SampleViews
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
 from slowfast.utils.env import num_local_processes
 from slowfast.utils.registry import nearest
 
-__all__ = ["check_audio_only", "check_data", "check_demo", "check_names", "check_train_views"]
+__all__ = [
+    "check_audio_only",
+    "check_clips",
+    "check_data",
+    "check_demo",
+    "check_names",
+    "check_train_views",
+]
 
 _POSITIVE = (
     *("DATA.NUM_FRAMES", "DATA.SAMPLING_RATE", "DATA.TARGET_FPS", "DATA.TRAIN_CROP_NUM_SPATIAL"),
     "DATA.TRAIN_CROP_NUM_TEMPORAL",
-    *("TRAIN.BATCH_SIZE", "TEST.BATCH_SIZE", "TEST.NUM_ENSEMBLE_VIEWS", "TEST.VIEWS_PER_CHUNK"),
+    *("TRAIN.BATCH_SIZE", "TEST.BATCH_SIZE", "TEST.VIEWS_PER_CHUNK"),
     *("DATA.TRAIN_CLIPS_PER_VIDEO", "DATA.FRAME_FOLDER_FPS", "AUG.NUM_SAMPLE"),
     *("AUDIO.CLIP_SEC", "LOG_PERIOD", "NUM_SHARDS", "NUM_CPU_PROCESSES"),
 )
@@ -186,6 +193,21 @@ def _wrong_augmentation(cfg: CfgNode, views: SampleViews) -> list[Problem]:
         )
         return [Problem("MIXUP.ENABLE", message)]
     return []
+
+
+@register_check
+def check_clips(cfg: CfgNode) -> list[Problem]:
+    """Find invalid numbers of clips per video of TEST."""
+    problems = []
+    views = cfg.TEST.NUM_ENSEMBLE_VIEWS
+    if views < 1 and views != -1:
+        message = f"got {views}, expected 1 or more, or -1 for 1, 3, 5, 7 and 10 in turn."
+        problems.append(Problem("TEST.NUM_ENSEMBLE_VIEWS", message))
+    counts = list(cfg.TEST.NUM_TEMPORAL_CLIPS)
+    if not all(type(count) is int and count >= 1 for count in counts):
+        message = f"got {counts}, expected a list of numbers of clips per video, each 1 or more."
+        problems.append(Problem("TEST.NUM_TEMPORAL_CLIPS", message))
+    return problems
 
 
 @register_check

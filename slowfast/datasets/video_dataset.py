@@ -17,6 +17,7 @@ from slowfast.datasets.base import EvalDataset, TrainDataset
 from slowfast.datasets.decoding.audio_clip import load_audio_clip
 from slowfast.datasets.decoding.clip_reader import ClipReader, open_row
 from slowfast.datasets.decoding.decode_cache import DecodedFiles
+from slowfast.datasets.decoding.still_image import StillImage
 from slowfast.datasets.views.clip_sampling import (
     TIME_BINS,
     ClipSampling,
@@ -55,6 +56,7 @@ class ClipSettings(NamedTuple):
         sample_rate_hz: Sample rate that the audio is resampled to.
         decoded: The cache of decoded files; None: no cache.
         frame_folder_fps: Frame rate of folders of extracted frames, in Hz.
+        still_images: Whether files are images instead of videos.
     """
 
     sampling: ClipSampling
@@ -64,6 +66,7 @@ class ClipSettings(NamedTuple):
     sample_rate_hz: int = 24000
     decoded: DecodedFiles | None = None
     frame_folder_fps: float = 30.0
+    still_images: bool = False
 
     @classmethod
     def from_cfg(
@@ -88,6 +91,8 @@ class ClipSettings(NamedTuple):
 
     def open(self, row: VideoRecord) -> ClipReader:
         """Open the file of a row; the caller closes it."""
+        if self.still_images:
+            return StillImage(row.path)
         if self.decoded is not None:
             return self.decoded.open(row)
         return open_row(row, self.frame_folder_fps)

@@ -20,9 +20,12 @@ from slowfast.engine.records import Measurement
 from slowfast.utils import distributed
 from slowfast.utils.checkpoint import unwrap_model
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "ViewsTest", "evaluate", "evaluate_views", "view_counts"]
 
 logger = logging.getLogger(__name__)
+
+_ALL_COUNTS = [1, 3, 5, 7, 10]
+"""PySlowFast's numbers of views for TEST.NUM_ENSEMBLE_VIEWS -1."""
 
 
 class Provenance(NamedTuple):
@@ -177,6 +180,64 @@ class _RecordingProvider:
 
     def warn_once(self, message: str) -> None:
         self._evaluation.warn_once(message)
+
+
+class ViewsTest(NamedTuple):
+    """A test with one number of clips per video.
+
+    Attributes:
+        cfg: The configuration of this test alone.
+        evaluation: Its features.
+        results: Metric name, with the suffix, -> measurement.
+        suffix: ``_N_views`` if there are tests with several numbers N, else "".
+    """
+
+    cfg: CfgNode
+    evaluation: Evaluation
+    results: dict[str, Measurement]
+    suffix: str
+
+
+def view_counts(cfg: CfgNode) -> list[int]:
+    """Return the numbers of clips per video to test with, one test each.
+
+    Args:
+        cfg: Read: TEST.NUM_TEMPORAL_CLIPS, else TEST.NUM_ENSEMBLE_VIEWS.
+
+    Returns:
+        At least one number.
+    """
+    counts = list(dict.fromkeys(cfg.TEST.NUM_TEMPORAL_CLIPS))
+    if not counts and cfg.TEST.NUM_ENSEMBLE_VIEWS == -1:
+        return list(_ALL_COUNTS)
+    return counts or [cfg.TEST.NUM_ENSEMBLE_VIEWS]
+
+
+def evaluate_views(
+    cfg: CfgNode, model: nn.Module, precision: Precision, *, needs_model: bool | None = None
+) -> Iterator[ViewsTest]:
+    """Evaluate with each number of clips per video in turn.
+
+    Args:
+        cfg: The configuration.
+        model: As for ``Evaluation``.
+        precision: As for ``Evaluation``.
+        needs_model: As for ``evaluate``.
+
+    Yields:
+        A test for each number of ``view_counts``.
+    """
+    counts = view_counts(cfg)
+    for count in counts:
+        one = cfg.clone()
+        one.defrost()
+        one.TEST.NUM_TEMPORAL_CLIPS, one.TEST.NUM_ENSEMBLE_VIEWS = [], count
+        one.freeze()
+        evaluation = Evaluation(one, model, precision)
+        results = evaluate(evaluation, one, needs_model=needs_model)
+        suffix = f"_{count}_views" if len(counts) > 1 else ""
+        named = {f"{name}{suffix}": value for name, value in results.items()}
+        yield ViewsTest(one, evaluation, named, suffix)
 
 
 def _with_shift(cfg: CfgNode, shift_sec: float) -> CfgNode:

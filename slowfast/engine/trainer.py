@@ -29,6 +29,7 @@ from slowfast.engine.grad_cache import backward_in_chunks
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
+from slowfast.engine.start import find_missing_weights, find_pretrained
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.complexity import describe_complexity, describe_model
 from slowfast.models.method import DatasetInfo, Progress, call_hook, detached, without_media
@@ -40,7 +41,6 @@ from slowfast.models.optimizer import (
     set_lr,
 )
 from slowfast.models.weights import (
-    RANDOM_WEIGHTS,
     can_resume,
     load_weights,
     read_checkpoint,
@@ -298,14 +298,16 @@ class Trainer:
 
     def _restore(self, model: nn.Module) -> None:
         train = self.cfg.TRAIN
-        path = train.CHECKPOINT_FILE_PATH
         last = cu.find_last_checkpoint(self.output_dir, self.cfg.TASK)
         if train.AUTO_RESUME and last is not None:
             self._resume(model, cu.load_checkpoint(last), str(last))
             if self._best is not None:
                 self._best.resume()
             return
-        if path in ("", RANDOM_WEIGHTS):
+        for problem in find_missing_weights(self.cfg):
+            raise ConfigValueError(problem.key, problem.message)
+        path = find_pretrained(self.cfg)
+        if not path:
             logger.info("starting from random weights")
             return
         content = read_checkpoint(path)
@@ -317,7 +319,8 @@ class Trainer:
             inflate_2d=train.CHECKPOINT_INFLATE,
             content=content,
         )
-        if not train.CHECKPOINT_EPOCH_RESET and can_resume(content):
+        own = path == train.CHECKPOINT_FILE_PATH  # else it is of another TASK
+        if own and not train.CHECKPOINT_EPOCH_RESET and can_resume(content):
             self._resume_progress(content, path)
 
     def _resume(self, model: nn.Module, content: dict[str, Any], path: str) -> None:

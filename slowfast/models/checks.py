@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from slowfast.config import CfgNode, Problem, register_check
+from slowfast.config import CfgNode, Problem, register_check, register_note
 from slowfast.config.projects import find_missing
 from slowfast.config.sections.unsupported import describe_unsupported
 from slowfast.models import build
+from slowfast.utils.lr_policy import describe_wrong_steps
 from slowfast.utils.registry import Registry, nearest
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "check_multi_label",
     "check_names",
     "check_solver",
+    "note_solver",
 ]
 
 _CHOICES = {
@@ -99,13 +101,6 @@ def check_model(cfg: CfgNode) -> list[Problem]:
         message = f"got {channels}, expected 3 for each pathway: all frames are read as RGB."
         problems.append(Problem("DATA.INPUT_CHANNEL_NUM", message))
     pooling = cfg.MODEL.POOLING
-    frozen = cfg.MODEL.DETACH_FINAL_FC or cfg.MODEL.FREEZE_BACKBONE
-    if frozen and cfg.TRAIN.ENABLE and not cfg.TRAIN.CHECKPOINT_FILE_PATH:
-        message = (
-            "is empty, but the backbone is frozen (MODEL.DETACH_FINAL_FC, "
-            "MODEL.FREEZE_BACKBONE). Name a checkpoint, or 'random' to probe an untrained one."
-        )
-        problems.append(Problem("TRAIN.CHECKPOINT_FILE_PATH", message))
     registry = build.POOLING_REGISTRY
     reads_space = pooling in registry and registry.capability(pooling, "reads_space")
     if reads_space and cfg.MODEL.FEATURE_AUG != "none":
@@ -229,16 +224,9 @@ def check_solver(cfg: CfgNode) -> list[Problem]:
     """
     solver = cfg.SOLVER
     problems = []
-    if solver.LR_POLICY == "steps_with_relative_lrs" and (
-        len(solver.STEPS) != len(solver.LRS) or not solver.STEPS or solver.STEPS[0] != 0
-    ):
-        problems.append(
-            Problem(
-                "SOLVER.STEPS",
-                f"got {list(solver.STEPS)} with SOLVER.LRS {list(solver.LRS)}; expected lists of "
-                "equal length, SOLVER.STEPS beginning with 0.",
-            )
-        )
+    wrong_steps = describe_wrong_steps(cfg)
+    if solver.LR_POLICY == "steps_with_relative_lrs" and wrong_steps:
+        problems.append(Problem("SOLVER.STEPS", wrong_steps))
     betas = list(solver.BETAS)
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         message = f"got {betas}, expected two numbers in [0, 1)."
@@ -271,3 +259,20 @@ def check_solver(cfg: CfgNode) -> list[Problem]:
             )
         )
     return problems
+
+
+@register_note
+def note_solver(cfg: CfgNode) -> list[str]:
+    """Name learning rates without a step, which PySlowFast's YAMLs have.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        At most one sentence.
+    """
+    steps, lrs = list(cfg.SOLVER.STEPS), list(cfg.SOLVER.LRS)
+    unused = lrs[len(steps) :]
+    if cfg.SOLVER.LR_POLICY != "steps_with_relative_lrs" or not unused:
+        return []
+    return [f"no effect: {unused} of SOLVER.LRS (SOLVER.STEPS has {len(steps)} steps)"]

@@ -29,6 +29,7 @@ __all__ = [
     "launch",
     "local_world_size",
     "master_addr",
+    "num_machines",
 ]
 
 logger = logging.getLogger(__name__)
@@ -121,6 +122,20 @@ def local_world_size(num_shards: int) -> int:
             if os.environ.get(name, "").isdigit():
                 return min(int(os.environ[name]), distributed.world_size())
     return max(1, distributed.world_size() // num_shards)
+
+
+def num_machines(num_shards: int) -> int:
+    """Count the machines of the job.
+
+    Args:
+        num_shards: NUM_SHARDS, used unless processes were started by torchrun or SLURM.
+
+    Returns:
+        At least 1.
+    """
+    if not distributed.is_initialized():
+        return num_shards
+    return max(1, distributed.world_size() // local_world_size(num_shards))
 
 
 def _rendezvous(init_method: str, num_shards: int) -> str:

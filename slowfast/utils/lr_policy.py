@@ -12,8 +12,9 @@ from collections.abc import Callable
 from fvcore.common.config import CfgNode
 
 from slowfast.config.problems import ConfigValueError
+from slowfast.utils.launch import num_machines
 
-__all__ = ["LR_POLICIES", "get_lr_at_epoch", "lr_scale"]
+__all__ = ["LR_POLICIES", "describe_wrong_steps", "get_lr_at_epoch", "lr_scale"]
 
 
 def _cosine(cfg: CfgNode, epoch: float) -> float:
@@ -28,15 +29,34 @@ def _cosine(cfg: CfgNode, epoch: float) -> float:
 
 def _steps_with_relative_lrs(cfg: CfgNode, epoch: float) -> float:
     """BASE_LR times the entry of LRS for the current step."""
-    steps, lrs = cfg.SOLVER.STEPS, cfg.SOLVER.LRS
-    if not steps or len(steps) != len(lrs) or steps[0] != 0 or sorted(steps) != list(steps):
-        raise ConfigValueError(
-            "SOLVER.STEPS",
-            f"got {list(steps)} with SOLVER.LRS {list(lrs)}; expected as many "
-            "steps as learning rates, ascending epochs that begin with 0.",
-        )
-    reached = sum(step <= epoch for step in steps)
-    return cfg.SOLVER.BASE_LR * lrs[max(reached, 1) - 1]
+    message = describe_wrong_steps(cfg)
+    if message:
+        raise ConfigValueError("SOLVER.STEPS", message)
+    reached = sum(step <= epoch for step in cfg.SOLVER.STEPS)
+    lrs = cfg.SOLVER.LRS
+    return cfg.SOLVER.BASE_LR * lrs[min(max(reached, 1), len(lrs)) - 1]
+
+
+def describe_wrong_steps(cfg: CfgNode) -> str:
+    """Say what is wrong with SOLVER.STEPS and SOLVER.LRS.
+
+    As in PySlowFast, learning rates without a step are not used, and a step at MAX_EPOCH, which
+    training does not reach, needs no learning rate.
+
+    Args:
+        cfg: Read: SOLVER.
+
+    Returns:
+        The message; "" if they can be used.
+    """
+    steps, lrs = list(cfg.SOLVER.STEPS), list(cfg.SOLVER.LRS)
+    reached = [step for step in steps if step < cfg.SOLVER.MAX_EPOCH]
+    if steps and steps[0] == 0 and sorted(steps) == steps and 0 < len(reached) <= len(lrs):
+        return ""
+    return (
+        f"got {steps} with SOLVER.LRS {lrs}; expected ascending epochs that begin with 0, and a "
+        "learning rate for each of them."
+    )
 
 
 def _constant(cfg: CfgNode, epoch: float) -> float:
@@ -52,21 +72,27 @@ LR_POLICIES: dict[str, Callable[[CfgNode, float], float]] = {
 
 
 def lr_scale(cfg: CfgNode, global_batch: int | None) -> float:
-    """Return the factor on every learning rate, from the linear scaling rule (Goyal et al., 2017).
+    """Return the factor on every learning rate.
+
+    It follows the linear scaling rule (Goyal et al., 2017): over machines with
+    BASE_LR_SCALE_NUM_SHARDS, as in PySlowFast, or over the true batch with BASE_BATCH_SIZE.
 
     Args:
-        cfg: Read: SOLVER.BASE_BATCH_SIZE, the global batch that BASE_LR is meant for; 0: off.
+        cfg: Read: NUM_SHARDS, SOLVER.BASE_LR_SCALE_NUM_SHARDS, and SOLVER.BASE_BATCH_SIZE, the
+            global batch that BASE_LR is meant for; 0: off.
         global_batch: Samples per optimizer step: all processes, machines and accumulated steps.
 
     Returns:
-        The true global batch over the one that BASE_LR is meant for; 1 when scaling is off.
+        The number of machines, or the true global batch over the one that BASE_LR is meant for; 1
+        when scaling is off.
 
     Raises:
-        ValueError: If scaling is on and the global batch is not given.
+        ValueError: If BASE_BATCH_SIZE is on and the global batch is not given.
     """
+    machines = num_machines(cfg.NUM_SHARDS) if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS else 1
     base = cfg.SOLVER.BASE_BATCH_SIZE
     if not base:
-        return 1.0
+        return float(machines)
     if global_batch is None or base < 0:
         raise ConfigValueError(
             "SOLVER.BASE_BATCH_SIZE",
@@ -80,10 +106,10 @@ def get_lr_at_epoch(cfg: CfgNode, epoch: float, global_batch: int | None = None)
     """Compute the learning rate (PySlowFast's name for it).
 
     In the first SOLVER.WARMUP_EPOCHS it rises linearly from WARMUP_START_LR to what the policy says
-    at their end. The batch scales every learning rate: BASE_LR, WARMUP_START_LR and COSINE_END_LR.
+    at their end. ``lr_scale`` scales BASE_LR, WARMUP_START_LR and COSINE_END_LR alike.
 
     Args:
-        cfg: Read: SOLVER.
+        cfg: Read: SOLVER, NUM_SHARDS.
         epoch: Epochs done, fractional, >= 0.
         global_batch: Samples per optimizer step; needed when SOLVER.BASE_BATCH_SIZE is set.
 

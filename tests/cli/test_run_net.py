@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from helpers.synthetic import OVERRIDES
 
 from slowfast.cli.run_net import main
@@ -28,6 +29,67 @@ def test_train_and_test(config, tmp_path):
     for name in ("config.yaml", "stdout.log", "json_stats.log", "curves.png"):
         assert (out / name).stat().st_size > 0
     assert "top1_acc" in (out / "stdout.log").read_text(encoding="utf-8")
+
+
+def test_several_numbers_of_clips_are_one_test_each(config, tmp_path):
+    """TEST.NUM_TEMPORAL_CLIPS replaces NUM_ENSEMBLE_VIEWS; each test is as if it were run alone."""
+    words = ("TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", "random")
+    both = ("TEST.NUM_TEMPORAL_CLIPS", "[1, 2]")
+    assert main(command(config, tmp_path, *words, *both)) == 0
+    path = tmp_path / "out" / "results.json"
+    results = json.loads(path.read_text(encoding="utf-8"))
+    assert {"top1_acc_1_views", "top1_acc_2_views"} <= set(results)
+    assert "top1_acc" not in results
+    records = {r["metric"]: r for r in results["records"]}
+    path.unlink()
+    assert main(command(config, tmp_path, *words, "TEST.NUM_ENSEMBLE_VIEWS", 2)) == 0
+    (alone,) = (
+        r
+        for r in json.loads(path.read_text(encoding="utf-8"))["records"]
+        if r["metric"] == "top1_acc"
+    )
+    assert records["top1_acc_2_views"] == {**alone, "metric": "top1_acc_2_views"}
+
+
+def test_a_test_alone_is_not_refused_for_what_only_training_reads(config, tmp_path, capsys):
+    words = ("SOLVER.LR_POLICY", "x", "AUG.ENABLE", True, "MULTIGRID.LONG_CYCLE", True)
+    words += ("SOLVER.STEPS", "[3]", "TRAIN.DATASET", "imagenet", "TRAIN.BATCH_SIZE", 0)
+    words += ("DATA.TRAIN_JITTER_SCALES_RELATIVE", "[3.0]", "MODEL.LOSS_FUNC", "multi_mse")
+    random = ("TEST.CHECKPOINT_FILE_PATH", "random")
+    assert main(command(config, tmp_path, "TRAIN.ENABLE", False, *random, *words)) == 0
+    log = (tmp_path / "out" / "stdout.log").read_text(encoding="utf-8")
+    (line,) = (line for line in log.splitlines() if "TRAIN.ENABLE is False" in line)
+    assert all(key in line for key in ("SOLVER.LR_POLICY", "TRAIN.BATCH_SIZE", "MODEL.LOSS_FUNC"))
+    assert main(command(config, tmp_path, *words)) == 2
+    assert "SOLVER.LR_POLICY" in capsys.readouterr().err
+
+
+def test_a_value_without_effect_is_said_once(config, tmp_path):
+    words = ("DATA.DECODING_BACKEND", "torchvision", "SOLVER.MAX_EPOCH", 1)
+    assert main(command(config, tmp_path, *words)) == 0
+    log = (tmp_path / "out" / "stdout.log").read_text(encoding="utf-8")
+    assert log.count("no effect: DATA.DECODING_BACKEND 'torchvision' (PyAV decodes") == 1
+
+
+def test_a_linear_probe_starts_from_the_pretraining_in_the_same_folder(config, tmp_path, capsys):
+    """As in PySlowFast: TASK ssl, then TASK ssl_eval... in one OUTPUT_DIR."""
+    linear = ("TASK", "ssl_eval_x", "MODEL.DETACH_FINAL_FC", True, "SOLVER.MAX_EPOCH", 1)
+    assert main(command(config, tmp_path, *linear)) == 2
+    assert "has no checkpoint of TASK ssl. Name a checkpoint" in capsys.readouterr().err
+    assert main(command(config, tmp_path, "TASK", "ssl", "SOLVER.MAX_EPOCH", 1)) == 0
+    assert main(command(config, tmp_path, *linear)) == 0
+    log = (tmp_path / "out" / "stdout.log").read_text(encoding="utf-8")
+    assert "ssl_checkpoint_epoch_00001.pyth" in log
+    folder = tmp_path / "out" / "checkpoints"
+    states = [
+        torch.load(folder / f"{task}_checkpoint_epoch_00001.pyth")["model_state"]
+        for task in ("ssl", "ssl_eval_x")
+    ]
+    assert all(
+        torch.equal(value, states[1][key])
+        for key, value in states[0].items()
+        if key.startswith("backbone.") and key.endswith("weight")
+    )
 
 
 def test_again_trains_nothing(config, tmp_path, capsys):

@@ -113,6 +113,23 @@ def test_renamed_values_load_with_one_line_each(tmp_path, caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize("name", ["ptvkinetics", "Ptvssv2", "PTVCHARADES"])
+def test_pytorchvideos_datasets_are_ours(name, caplog):
+    words = ["TRAIN.DATASET", name, "TEST.DATASET", name]
+    cfg = load_config(None, words, validate=False).cfg
+    assert cfg.TRAIN.DATASET == cfg.TEST.DATASET == name.lower().removeprefix("ptv")
+    assert len(caplog.records) == 2
+
+
+def test_a_key_without_a_value_is_empty(tmp_path):
+    """PySlowFast's YAMLs leave paths for the user to fill in."""
+    text = "DATA:\n  PATH_TO_DATA_DIR: # insert\n  PATH_PREFIX:\nAVA:\n  TEST_LISTS:\n"
+    cfg = load_config(write(tmp_path / "x.yaml", text), validate=False).cfg
+    assert (cfg.DATA.PATH_TO_DATA_DIR, cfg.DATA.PATH_PREFIX, cfg.AVA.TEST_LISTS) == ("", "", [])
+    with pytest.raises(ConfigError, match=r"NUM_GPUS: got no value, expected int"):
+        load_config(write(tmp_path / "y.yaml", "NUM_GPUS:\n"), validate=False)
+
+
 def test_results_of_an_earlier_version_have_todays_names():
     record = {"protocol": "alignment", "metric": "alignment", "column": "after", "value": 0.5}
     other = {"protocol": "knn", "metric": "knn_top1", "column": "after", "value": 0.25}

@@ -2,7 +2,13 @@ import pytest
 from helpers.launch_targets import fail_on_rank_one, write_rank
 
 from slowfast.config.problems import UserError
-from slowfast.utils.launch import DistEnv, dist_env_from_environment, launch, master_addr
+from slowfast.utils.launch import (
+    DistEnv,
+    dist_env_from_environment,
+    launch,
+    master_addr,
+    num_machines,
+)
 
 SLURM = {
     "SLURM_PROCID": "5",
@@ -46,6 +52,21 @@ def test_slurm():
 @pytest.mark.parametrize("env", [{}, {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, {"RANK": "0"}])
 def test_nobody_launched(env):
     assert dist_env_from_environment(env) is None
+
+
+@pytest.mark.parametrize(
+    ("shards", "world", "local", "machines"),
+    [(8, None, None, 8), (1, None, None, 1), (2, 16, None, 2), (1, 16, "8", 2), (2, 16, "4", 4)],
+)
+def test_machines_of_a_job(monkeypatch, shards, world, local, machines):
+    """torchrun and SLURM know better than NUM_SHARDS, which may be left at 1."""
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE", raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if local:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+    monkeypatch.setattr("slowfast.utils.distributed.is_initialized", lambda: world is not None)
+    monkeypatch.setattr("slowfast.utils.distributed.world_size", lambda: world or 1)
+    assert num_machines(shards) == machines
 
 
 def test_incomplete_environment():

@@ -47,6 +47,30 @@ def test_steps():
     assert got == pytest.approx([0.4, 0.4, 0.04, 0.04, 0.004, 0.004])
 
 
+def test_surplus_rates_are_not_used_and_a_step_at_the_end_needs_none():
+    """As in PySlowFast's stepwise and AVA YAMLs."""
+    words = {"LR_POLICY": "steps_with_relative_lrs", "STEPS": [0, 44, 60]}
+    plain = _cfg(**words, LRS=[1, 0.1, 0.01])
+    longer = _cfg(**words, LRS=[1, 0.1, 0.01, 0.001, 0.0001])
+    for epoch in (0, 43.9, 44, 60, 99.9, 100):
+        assert get_lr_at_epoch(longer, epoch) == get_lr_at_epoch(plain, epoch)
+    at_the_end = _cfg(LR_POLICY=words["LR_POLICY"], STEPS=[0, 44, 100], LRS=[1, 0.1])
+    assert get_lr_at_epoch(at_the_end, 99.9) == get_lr_at_epoch(at_the_end, 100) == 0.4 * 0.1
+
+
+def test_the_number_of_machines_scales_every_rate():
+    """PySlowFast multiplies BASE_LR, WARMUP_START_LR and COSINE_END_LR by NUM_SHARDS."""
+    words = {"WARMUP_EPOCHS": 10.0, "COSINE_END_LR": 0.05, "WARMUP_START_LR": 0.02}
+    theirs = _cfg(**words)
+    for key in ("BASE_LR", "WARMUP_START_LR", "COSINE_END_LR"):
+        theirs.SOLVER[key] *= 8
+    ours, off = _cfg(**words, BASE_LR_SCALE_NUM_SHARDS=True), _cfg(**words)
+    ours.NUM_SHARDS = off.NUM_SHARDS = 8
+    for epoch in (0, 3.5, 10, 55, 100):
+        assert get_lr_at_epoch(ours, epoch) == pytest.approx(get_lr_at_epoch(theirs, epoch))
+        assert get_lr_at_epoch(off, epoch) == get_lr_at_epoch(_cfg(**words), epoch)
+
+
 @pytest.mark.parametrize(
     ("steps", "rates"), [([], []), ([0, 10], [1]), ([5, 10], [1, 0.1]), ([0, 20, 10], [1, 1, 1])]
 )

@@ -67,8 +67,6 @@ def _add_data(cfg: CfgNode) -> None:
     # Frames are downscaled to this short side while they are decoded, in pixels; raised to what the
     # crops need: the largest of TRAIN_JITTER_SCALES, TEST_CROP_SIZE. 0: full size.
     cfg.DATA.DECODING_SHORT_SIZE = 256
-    # PySlowFast's decoder choice. Decoding is always PyAV here; the value is ignored.
-    cfg.DATA.DECODING_BACKEND = "pyav"
     # Mean and standard deviation of each color channel, in units of [0, 1].
     cfg.DATA.MEAN = [0.45, 0.45, 0.45]
     cfg.DATA.STD = [0.225, 0.225, 0.225]
@@ -106,6 +104,8 @@ def _add_views(cfg: CfgNode) -> None:
     cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
     # Range of the aspect ratio (width / height) of a random resized crop. Empty: [1, 1].
     cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []
+    # Side of the test crop of an image of the dataset imagenet, as a fraction of its short side.
+    cfg.DATA.IN_VAL_CROP_RATIO = 0.875
     # Flip horizontally with probability 0.5.
     cfg.DATA.RANDOM_FLIP = True
     # Clips sampled from each training video per epoch, each in a sample of its own.

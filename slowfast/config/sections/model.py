@@ -36,10 +36,6 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.LOSS_FUNC = "cross_entropy"
     # Classes of a classifier.
     cfg.MODEL.NUM_CLASSES = 400
-    # Backbones with one input, and backbones with several. Kept for PySlowFast's YAMLs; here a
-    # backbone declares its inputs itself.
-    cfg.MODEL.SINGLE_PATHWAY_ARCH = ["2d", "c2d", "i3d", "slow", "x3d", "mvit", "maskmvit"]
-    cfg.MODEL.MULTI_PATHWAY_ARCH = ["slowfast"]
     # Dropout before the classifier's last layer.
     cfg.MODEL.DROPOUT_RATE = 0.5
     # Probability of dropping a residual branch.
@@ -61,8 +57,6 @@ def _add_model(cfg: CfgNode) -> None:
     cfg.MODEL.CHANNELS_LAST = False
     # Batch norm uses its running statistics (scale and shift are still trained).
     cfg.MODEL.FROZEN_BN = False
-    # Kept for PySlowFast's YAMLs (not supported).
-    cfg.MODEL.FP16_ALLREDUCE = False
 
 
 def _add_batch_norm(cfg: CfgNode) -> None:
@@ -77,9 +71,6 @@ def _add_batch_norm(cfg: CfgNode) -> None:
     cfg.BN.NUM_BATCHES_PRECISE = 200
     # Weight decay of batch norm's parameters.
     cfg.BN.WEIGHT_DECAY = 0.0
-    # Kept for PySlowFast's YAMLs: sync_batchnorm here always spans all processes.
-    cfg.BN.NUM_SYNC_DEVICES = 1
-    cfg.BN.GLOBAL_SYNC = False
 
 
 def _add_resnet(cfg: CfgNode) -> None:
@@ -93,8 +84,6 @@ def _add_resnet(cfg: CfgNode) -> None:
     # Residual function: "bottleneck_transform", or "basic_transform" for 18 layers. X3D has its
     # own, which its YAMLs call "x3d_transform".
     cfg.RESNET.TRANS_FUNC = "bottleneck_transform"
-    # Kept for PySlowFast's YAMLs: ReLUs work in place here.
-    cfg.RESNET.INPLACE_RELU = True
     # Stride in the first convolution of a bottleneck instead of the 3x3 one.
     cfg.RESNET.STRIDE_1X1 = False
     # Zero-initialize the last batch norm, or the last convolution, of every residual branch.

@@ -77,8 +77,6 @@ def _add_train(cfg: CfgNode) -> None:
     # The first occurrence of each pattern is removed from each key of the file, before keys are
     # converted.
     cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = []
-    # Kept for PySlowFast's YAMLs; loading always happens before wrapping for distributed training.
-    cfg.TRAIN.CHECKPOINT_IN_INIT = False
     # Automatic mixed precision.
     cfg.TRAIN.MIXED_PRECISION = False
     # "auto" (bfloat16 if the device computes it fast, else float16 on GPUs), "bf16" or "fp16".
@@ -111,7 +109,8 @@ def _add_test(cfg: CfgNode) -> None:
     # Metric of that validation, any that TEST.PROTOCOLS measure; higher is better. Empty: top1_acc,
     # or map with DATA.MULTI_LABEL.
     cfg.TEST.BEST_METRIC = ""
-    # Clips of each video, at equal distances from its start to its end.
+    # Clips of each video, at equal distances from its start to its end. -1: one test each with 1,
+    # 3, 5, 7 and 10.
     cfg.TEST.NUM_ENSEMBLE_VIEWS = 10
     # Spatial crops of each clip: 1 (center) or 3 (along the longer side).
     cfg.TEST.NUM_SPATIAL_CROPS = 3
@@ -123,7 +122,8 @@ def _add_test(cfg: CfgNode) -> None:
     # Also save scores and labels to this file, relative to OUTPUT_DIR. The suffix is the format:
     # .npz, .csv, or .pkl as PySlowFast writes it (docs/results.md).
     cfg.TEST.SAVE_RESULTS_PATH = ""
-    # Kept for PySlowFast's YAMLs (not supported).
+    # Numbers of clips of each video to test with, instead of NUM_ENSEMBLE_VIEWS: one test each. Of
+    # several, metric names end in _N_views.
     cfg.TEST.NUM_TEMPORAL_CLIPS = []
 
 

@@ -17,7 +17,8 @@ def add_config(cfg: CfgNode) -> None:
     # If set, the learning rates are for this global batch and scale linearly with the actual one
     # (all processes, all machines, all accumulated steps). 0: off.
     cfg.SOLVER.BASE_BATCH_SIZE = 0
-    # PySlowFast's scaling: multiply the learning rates by NUM_SHARDS.
+    # Multiply BASE_LR, WARMUP_START_LR and COSINE_END_LR by the number of machines: NUM_SHARDS, or
+    # what torchrun or SLURM started.
     cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False
     # "cosine", "steps_with_relative_lrs" or "constant"; a function of the fractional epoch, applied
     # at every iteration.
@@ -26,7 +27,8 @@ def add_config(cfg: CfgNode) -> None:
     cfg.SOLVER.COSINE_END_LR = 0.0
     # Let the cosine start where the warm-up ends.
     cfg.SOLVER.COSINE_AFTER_WARMUP = False
-    # First epoch of each step, beginning with 0, and its learning rate relative to BASE_LR.
+    # First epoch of each step, beginning with 0, and its learning rate relative to BASE_LR. LRS may
+    # be longer than STEPS; what has no step is not used.
     cfg.SOLVER.STEPS = []
     cfg.SOLVER.LRS = []
     # Epochs to train.
@@ -67,7 +69,3 @@ def add_config(cfg: CfgNode) -> None:
     # Compute these weights from the training labels. One label per video: N / (classes x videos of
     # the class), with the mean weight of a video 1; DATA.MULTI_LABEL: negatives / positives.
     cfg.SOLVER.BALANCED_CLASS_WEIGHTS = False
-    # Kept for PySlowFast's YAMLs; unused (there, too).
-    cfg.SOLVER.GAMMA = 0.1
-    cfg.SOLVER.STEP_SIZE = 1
-    cfg.SOLVER.WARMUP_FACTOR = 0.1

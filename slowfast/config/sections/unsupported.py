@@ -1,16 +1,18 @@
 """PySlowFast's keys of unsupported features, from ``unsupported.yaml``.
 
 They are in the tree so that its YAMLs load. Enabling such a feature is an error that names an
-alternative; its other settings are ignored.
+alternative. Its other settings, and keys that this framework does not need, are accepted with a
+note that says why they have no effect.
 """
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from fvcore.common.config import CfgNode
 
-from slowfast.config.checks import register_check
+from slowfast.config.checks import register_check, register_note
 from slowfast.config.problems import Problem
 
 _TABLE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -23,6 +25,9 @@ SWITCHES: dict[str, str] = _TABLE["switches"]
 
 NAMES: dict[str, dict[str, str]] = _TABLE["names"]
 """Key -> name of an unsupported component -> alternative."""
+
+NO_EFFECT: dict[str, str] = _TABLE["no_effect"]
+"""Key or section whose values have no effect here -> why."""
 
 SECTIONS: dict[str, str] = _TABLE["sections"]
 """Section of PySlowFast's YAMLs that does not exist here -> alternative."""
@@ -58,7 +63,7 @@ def check_unsupported(cfg: CfgNode) -> list[Problem]:
     problems = []
     for key, instead in SWITCHES.items():
         value = _value(cfg, key)
-        if value:
+        if value and value != _default(key):
             problems.append(Problem(key, f"got {value!r}, but this is not supported: {instead}."))
     if not cfg.MASK.ENABLE:
         for key in (key for key in NAMES if key.startswith("MODEL.")):
@@ -66,6 +71,42 @@ def check_unsupported(cfg: CfgNode) -> list[Problem]:
             if message:
                 return [*problems, Problem(key, message)]
     return problems
+
+
+@register_note
+def note_no_effect(cfg: CfgNode) -> list[str]:
+    """Name the keys that were changed but have no effect.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        One sentence per reason.
+    """
+    changed: dict[str, list[str]] = {}
+    for key in sorted(_leaves(DEFAULTS)):
+        value = _value(cfg, key)
+        plain = list(value) if isinstance(value, tuple) else value
+        reason = describe_no_effect(key)
+        if reason and plain != _default(key):
+            changed.setdefault(reason, []).append(f"{key} {value!r}")
+    return [f"no effect: {', '.join(keys)} ({reason})" for reason, keys in changed.items()]
+
+
+def describe_no_effect(key: str) -> str:
+    """Say why the value of a key has no effect.
+
+    Args:
+        key: A dotted key.
+
+    Returns:
+        The reason; "" for all other keys.
+    """
+    if key in SWITCHES or key not in _leaves(DEFAULTS):
+        return ""
+    parts = key.split(".")
+    starts = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((NO_EFFECT[start] for start in starts if start in NO_EFFECT), "")
 
 
 def describe_unsupported(key: str, name: str) -> str:
@@ -82,7 +123,19 @@ def describe_unsupported(key: str, name: str) -> str:
     return f"got {name!r}, but this is not supported: {instead}." if instead else ""
 
 
-def _value(cfg: CfgNode, key: str) -> Any:
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _default(key: str) -> Any:
+    return _value(DEFAULTS, key) if key in _leaves(DEFAULTS) else None
+
+
+def _value(cfg: Mapping[str, Any], key: str) -> Any:
     node: Any = cfg
     for name in key.split("."):
         node = node[name]

@@ -16,6 +16,7 @@ from slowfast.config import ConfigValueError
 __all__ = [
     "AUDIO_SUFFIXES",
     "FRAME_NAME",
+    "IMAGE_SUFFIXES",
     "MEDIA_SUFFIXES",
     "SPLITS",
     "VIDEO_SUFFIXES",
@@ -51,6 +52,9 @@ AUDIO_SUFFIXES = frozenset(
 
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 """Suffixes of all media files, lower case."""
+
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
+"""Suffixes of image files, lower case."""
 
 FRAME_NAME = re.compile(r"(.*?)(\d+)\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.DOTALL)
 """File names of extracted frames: any prefix, the frame number, and a suffix."""

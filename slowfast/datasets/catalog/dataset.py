@@ -15,8 +15,8 @@ from slowfast.datasets.annotations.match import Annotation, Locate, entries_to_m
 from slowfast.datasets.annotations.split_files import data_root, find_split_dir, require_split
 from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.views.clip_sampling import TIME_BINS
 from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
+from slowfast.datasets.views.clip_sampling import TIME_BINS
 
 __all__ = ["CatalogDataset", "ListedDataset"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.datasets.annotations.files import AUDIO_SUFFIXES, FRAME_NAME, is_ignored
 from slowfast.datasets.decoding.file import MediaError, translate_av_errors
 from slowfast.datasets.decoding.reader import MediaReader, open_media
+from slowfast.datasets.decoding.still_image import read_image
 from slowfast.utils.io import Closing
 
 __all__ = ["FrameFolder"]
@@ -122,17 +122,10 @@ class FrameFolder(Closing):
 
     def _read_frame(self, index: int, short_side: int | None) -> NDArray[np.uint8]:
         file = Path(self.path, self._names[index])
-        with translate_av_errors(file):
-            content = np.fromfile(file, np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+        image = read_image(file, short_side)
         if image is None:
             raise MediaError(self.path, f"its frame {file.name} cannot be decoded")
-        height, width = image.shape[:2]
-        if short_side is not None and short_side < min(height, width):
-            scale = short_side / min(height, width)
-            size = (round(width * scale), round(height * scale))
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        return image
 
 
 def _find_frames(folder: str) -> tuple[list[str], NDArray[np.int64]]:

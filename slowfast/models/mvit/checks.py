@@ -17,10 +17,15 @@ _WAVES = 16  # channels per axis are 2 : 3 : 3, half sines and half cosines
 
 @register_check
 def check_mvit(cfg: CfgNode) -> list[Problem]:
-    """Find invalid values of MVIT, if this backbone is used."""
+    """Find invalid values of MVIT: MVIT.NORM always, the others if this backbone is used."""
+    norm = cfg.MVIT.NORM
+    problems = []
+    if norm != "layernorm":
+        message = f"got {norm!r}, expected 'layernorm': other layers are not supported."
+        problems.append(Problem("MVIT.NORM", message))
     if cfg.MODEL.ARCH != "mvit":
-        return []
-    problems = _check_lists(cfg.MVIT)
+        return problems
+    problems += _check_lists(cfg.MVIT)
     problems += _check_choices(cfg.MVIT)
     return problems or _check_heads(cfg.MVIT)
 
@@ -56,8 +61,6 @@ def _check_choices(section: CfgNode) -> list[Problem]:
         problems.append(
             Problem("MVIT.MODE", f"got {section.MODE!r}. {nearest(section.MODE, _MODES)}")
         )
-    if section.NORM != "layernorm":
-        problems.append(Problem("MVIT.NORM", f"got {section.NORM!r}, expected 'layernorm'."))
     if section.MODE == "conv_unshared" and not section.POOL_FIRST:
         message = "'conv_unshared' pools before the heads are split: set MVIT.POOL_FIRST True."
         problems.append(Problem("MVIT.MODE", message))
