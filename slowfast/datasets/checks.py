@@ -14,7 +14,6 @@ from slowfast.config.projects import find_missing
 from slowfast.config.sections.unsupported import describe_unsupported
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.views import sample_views
-from slowfast.datasets.views.clip_sampling import SAMPLINGS
 from slowfast.datasets.views.sample_views import AUDIO, SampleViews
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
 from slowfast.utils.env import num_local_processes
@@ -120,9 +119,6 @@ def check_data(cfg: CfgNode) -> list[Problem]:
         if name in _RESERVED or name.startswith(("video", "audio")):
             message = f"got {name!r}, which a sample has already; rename the column of the csv."
             problems.append(Problem("DATA.ROW_FIELDS", message))
-    if cfg.DATA.SAMPLING not in SAMPLINGS:
-        hint = nearest(cfg.DATA.SAMPLING, SAMPLINGS)
-        problems.append(Problem("DATA.SAMPLING", f"got {cfg.DATA.SAMPLING!r}. {hint}"))
     if cfg.DATA.ON_DECODE_ERROR not in ("resample", "raise"):
         hint = nearest(cfg.DATA.ON_DECODE_ERROR, ("resample", "raise"))
         problems.append(

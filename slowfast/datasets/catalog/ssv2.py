@@ -23,7 +23,8 @@ _ANSWERS = "test-answers.csv"
 class _Ssv2Test(ListedDataset):
     """Something-Something V2; "test" is the official test split.
 
-    A clip has one frame from each of NUM_FRAMES equal segments of the video. Its files have labels where ``test-answers.csv`` is among the split files.
+    A clip has one frame from each of NUM_FRAMES equal segments of the video. Its files have labels
+    where ``test-answers.csv`` is among the split files.
     """
 
     name = "ssv2"

@@ -43,8 +43,8 @@ class DecodedFile(Closing):
         path: The media file, for error messages.
         content: Arrays: ``video_extent_sec`` (2,), with ``frames`` uint8 (F, H, W, 3) and
             ``starts_sec`` (F,) and ``fps``; ``audio_extent_sec`` (2,), with ``audio`` float32 (N,)
-            and its ``first_sample``; times in seconds of presentation time. The extent of a missing stream
-            is empty.
+            and its ``first_sample``; times in seconds of presentation time. The extent of a missing
+            stream is empty.
         sample_rate_hz: Sample rate of the audio.
     """
 

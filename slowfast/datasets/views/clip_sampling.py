@@ -1,8 +1,8 @@
 """Which frames a clip has: ``DATA.SAMPLING``.
 
-``TimeBins`` is this framework's own way; ``PySlowFastClips`` and ``Segments`` are PySlowFast's, which
-count frames. Frame i of a video of N frames is the one displayed in the middle of the i-th of N equal
-intervals of ``1 / fps`` seconds: frame i itself if the frame rate is constant.
+``TimeBins`` is this framework's own way; ``PySlowFastClips`` and ``Segments`` are PySlowFast's,
+which count frames. Frame i of a video of N frames is the one displayed in the middle of the i-th of
+N equal intervals of ``1 / fps`` seconds: frame i itself if the frame rate is constant.
 
 Legend: T frames of a clip, N frames of a video.
 """
@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slowfast.config import CfgNode
+from slowfast.config import CfgNode, Problem, register_check
 from slowfast.datasets.views.sampling import clip_duration_sec, even_clip_starts, frame_times
+from slowfast.utils.registry import nearest
 
 __all__ = [
     "AUTO",
@@ -32,6 +33,7 @@ __all__ = [
     "TimeBins",
     "VideoSpan",
     "build_clip_sampling",
+    "check_sampling",
 ]
 
 AUTO, TIME_BINS, PYSLOWFAST, SEGMENTS = "auto", "time_bins", "pyslowfast", "segments"
@@ -63,14 +65,11 @@ class VideoSpan(NamedTuple):
 
 
 class ClipSampling(Protocol):
-    """How clips and their frames are sampled.
-
-    Attributes:
-        duration_sec: Duration of a clip, in seconds; infinity: the video's.
-    """
+    """How clips and their frames are sampled."""
 
     @property
-    def duration_sec(self) -> float: ...
+    def duration_sec(self) -> float:
+        """Duration of a clip, in seconds; infinity: the video's."""
 
     def test_starts(
         self, span: VideoSpan, num_views: int, *, audio_sec: float = 0.0, centered: bool = False
@@ -246,3 +245,19 @@ def build_clip_sampling(cfg: CfgNode, *, default: str = TIME_BINS) -> ClipSampli
     if name == PYSLOWFAST:
         return PySlowFastClips(*clip, use_offset=data.USE_OFFSET_SAMPLING)
     return TimeBins(*clip)
+
+
+@register_check
+def check_sampling(cfg: CfgNode) -> list[Problem]:
+    """Find an unknown value of DATA.SAMPLING.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        At most one problem.
+    """
+    name = cfg.DATA.SAMPLING
+    if name in SAMPLINGS:
+        return []
+    return [Problem("DATA.SAMPLING", f"got {name!r}. {nearest(name, SAMPLINGS)}")]
