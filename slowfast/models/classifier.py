@@ -25,6 +25,7 @@ from slowfast.models.build import (
 from slowfast.models.contracts import BackboneOutput, CropGroup
 from slowfast.models.method import Method
 from slowfast.models.pooling import build_pooling, full_group, pool_groups
+from slowfast.models.windows import combine_windows, split_windows
 
 __all__ = ["Classifier", "ClassifierOutputs", "build_classifier", "video_classifier"]
 
@@ -54,6 +55,9 @@ class Classifier(Method):
             for an attentive probe, also ``pooling`` for a linear probe.
         frozen_bn: Batch norm uses its running statistics in training.
         num_classes: Outputs of the head, to check labels against; None: not checked.
+        window: Side of the windows of the map whose scores are averaged in evaluation; 0: the head
+            sees the average of the full map.
+        head_act: MODEL.HEAD_ACT, which turns logits to these scores.
 
     Attributes:
         modality: Entry of the batch that is the input, and name of the returned features.
@@ -73,6 +77,8 @@ class Classifier(Method):
         frozen: Collection[str] = (),
         frozen_bn: bool = False,
         num_classes: int | None = None,
+        window: int = 0,
+        head_act: str = "softmax",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -83,6 +89,7 @@ class Classifier(Method):
         self.frozen = tuple(frozen)
         self.frozen_bn = frozen_bn
         self.num_classes = num_classes
+        self.window, self.head_act = window, head_act
         for name in self.frozen:
             self.get_submodule(name).requires_grad_(False)
 
@@ -115,7 +122,7 @@ class Classifier(Method):
                 groups = self.feature_aug(out.maps, batch["aug_seed"])
                 crops = sum(len(group.names) for group in groups)
             pooled = self._pool(out, groups)  # ((1 + K) * B * V, C)
-        logits = self.head(pooled, groups=1 + crops).unflatten(0, (1 + crops, *views))
+        logits = self._classify(out, pooled, 1 + crops).unflatten(0, (1 + crops, *views))
         return ClassifierOutputs(logits[0], logits[1:] if crops else None)
 
     def embed(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -128,10 +135,11 @@ class Classifier(Method):
             ``video`` (the ``modality``): pooled features (B, V, C); ``logits``: (B, V, classes).
         """
         views = batch[self.modality].shape[:2]
-        pooled = self._pool(self.encode(batch), [])
+        out = self.encode(batch)
+        pooled = self._pool(out, [])
         return {
             self.modality: pooled.unflatten(0, views),
-            "logits": self.head(pooled).unflatten(0, views),
+            "logits": self._classify(out, pooled).unflatten(0, views),
         }
 
     def encode(self, batch: Mapping[str, Any]) -> BackboneOutput:
@@ -159,6 +167,16 @@ class Classifier(Method):
         if not crops:
             return out.summary
         return torch.cat([out.summary, pool_groups(self.pooling, crops)])
+
+    def _classify(self, out: BackboneOutput, pooled: Tensor, groups: int = 1) -> Tensor:
+        """Compute logits of pooled rows, in evaluation maybe from windows of the full maps."""
+        if self.window and not self.training:
+            windows, count = split_windows(out.maps, self.window)
+            if count > 1:
+                rows = self._pool(BackboneOutput(windows), [])  # (W * N, C)
+                return combine_windows(self.head(rows).unflatten(0, (count, -1)), self.head_act)
+        logits: Tensor = self.head(pooled, groups=groups)
+        return logits
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of backbone parameters without weight decay."""
@@ -199,7 +217,7 @@ def build_classifier(
 
     Args:
         cfg: Read: MODEL.ARCH, POOLING, HEAD, NUM_CLASSES, FEATURE_AUG, DETACH_FINAL_FC,
-            FREEZE_BACKBONE, FROZEN_BN, and the keys of the components.
+            FREEZE_BACKBONE, FROZEN_BN, HEAD_ACT, DATA.SAMPLING, TRAIN_CROP_SIZE, and the keys of the components.
         kind: Class to build.
         arch: Name of the backbone; empty: MODEL.ARCH.
 
@@ -213,6 +231,9 @@ def build_classifier(
     augment = None
     if model.FEATURE_AUG != "none":
         augment = FEATURE_AUG_REGISTRY.get(model.FEATURE_AUG)(cfg)
+    window = 0
+    if cfg.DATA.SAMPLING == "pyslowfast" and model.POOLING == "native":
+        window = getattr(backbone, "window_side", lambda size: 0)(cfg.DATA.TRAIN_CROP_SIZE)
     frozen = ["backbone"] if model.FREEZE_BACKBONE else []
     if model.DETACH_FINAL_FC:
         frozen = ["backbone", "pooling"]
@@ -225,6 +246,8 @@ def build_classifier(
         frozen=frozen,
         frozen_bn=model.FROZEN_BN,
         num_classes=model.NUM_CLASSES,
+        window=window,
+        head_act=model.HEAD_ACT,
     )
 
 

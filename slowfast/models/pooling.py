@@ -79,7 +79,8 @@ class HasChannels(Protocol):
 
     A backbone whose head does more than average (with a linear layer or norm) also has
     ``native_pooling() -> nn.Module | None``: ``Tokens -> (N, dim_out)`` with the attribute
-    ``dim_out``, or None to average. A backbone that has it has one pathway.
+    ``dim_out``, or None to average. A backbone that has it has one pathway. If PySlowFast's head
+    averages scores over windows of the map, ``window_side(crop_size)`` returns the side of these.
 
     Attributes:
         out_channels: C of each pathway's map.

@@ -241,6 +241,18 @@ class ResNet(nn.Module):
             maps = layer(maps)
         return BackboneOutput(maps)
 
+    @staticmethod
+    def window_side(crop_size: int) -> int:
+        """Return the side of the windows that PySlowFast's head pools, in positions of the map.
+
+        Args:
+            crop_size: DATA.TRAIN_CROP_SIZE.
+
+        Returns:
+            A 32nd of it, rounded down, at least 1.
+        """
+        return max(1, crop_size // 32)
+
 
 def _block_specs(
     dim_in: int, pathway: Pathway, index: int, *, stride_first: bool

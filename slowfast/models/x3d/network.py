@@ -165,6 +165,18 @@ class X3DBackbone(nn.Module):
                 x = activation_checkpoint(block, x) if recompute else block(x)
         return BackboneOutput([F.relu(self.conv_5_bn(self.conv_5(x)), inplace=True)])
 
+    @staticmethod
+    def window_side(crop_size: int) -> int:
+        """Return the side of the windows that PySlowFast's head pools, in positions of the map.
+
+        Args:
+            crop_size: DATA.TRAIN_CROP_SIZE.
+
+        Returns:
+            The side of the map at this size.
+        """
+        return math.ceil(crop_size / 32)
+
     def native_pooling(self) -> X3DPooling:
         """Build the pooling of X3D, with random weights.
 
