@@ -25,7 +25,7 @@ from slowfast.models.build import (
 from slowfast.models.contracts import BackboneOutput, CropGroup
 from slowfast.models.method import Method
 from slowfast.models.pooling import build_pooling, full_group, pool_groups
-from slowfast.models.windows import combine_windows, split_windows
+from slowfast.models.windows import ScoreWindows, combine_windows, split_windows
 
 __all__ = ["Classifier", "ClassifierOutputs", "build_classifier", "video_classifier"]
 
@@ -55,12 +55,11 @@ class Classifier(Method):
             for an attentive probe, also ``pooling`` for a linear probe.
         frozen_bn: Batch norm uses its running statistics in training.
         num_classes: Outputs of the head, to check labels against; None: not checked.
-        window: Side of the windows of the map whose scores are averaged in evaluation; 0: the head
-            sees the average of the full map.
-        head_act: MODEL.HEAD_ACT, which turns logits to these scores.
 
     Attributes:
         modality: Entry of the batch that is the input, and name of the returned features.
+        windows: The windows of the map whose scores are averaged in evaluation; None: the head sees
+            the average of the full map.
     """
 
     modality = "video"
@@ -77,8 +76,6 @@ class Classifier(Method):
         frozen: Collection[str] = (),
         frozen_bn: bool = False,
         num_classes: int | None = None,
-        window: int = 0,
-        head_act: str = "softmax",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -89,7 +86,7 @@ class Classifier(Method):
         self.frozen = tuple(frozen)
         self.frozen_bn = frozen_bn
         self.num_classes = num_classes
-        self.window, self.head_act = window, head_act
+        self.windows: ScoreWindows | None = None
         for name in self.frozen:
             self.get_submodule(name).requires_grad_(False)
 
@@ -170,11 +167,11 @@ class Classifier(Method):
 
     def _classify(self, out: BackboneOutput, pooled: Tensor, groups: int = 1) -> Tensor:
         """Compute logits of pooled rows, in evaluation maybe from windows of the full maps."""
-        if self.window and not self.training:
-            windows, count = split_windows(out.maps, self.window)
+        if self.windows is not None and not self.training:
+            maps, count = split_windows(out.maps, self.windows.side)
             if count > 1:
-                rows = self._pool(BackboneOutput(windows), [])  # (W * N, C)
-                return combine_windows(self.head(rows).unflatten(0, (count, -1)), self.head_act)
+                each: Tensor = self.head(self._pool(BackboneOutput(maps), []))  # (W * N, classes)
+                return combine_windows(each.unflatten(0, (count, -1)), self.windows.head_act)
         logits: Tensor = self.head(pooled, groups=groups)
         return logits
 
@@ -217,7 +214,8 @@ def build_classifier(
 
     Args:
         cfg: Read: MODEL.ARCH, POOLING, HEAD, NUM_CLASSES, FEATURE_AUG, DETACH_FINAL_FC,
-            FREEZE_BACKBONE, FROZEN_BN, HEAD_ACT, DATA.SAMPLING, TRAIN_CROP_SIZE, and the keys of the components.
+            FREEZE_BACKBONE, FROZEN_BN, HEAD_ACT, DATA.SAMPLING, TRAIN_CROP_SIZE, and the keys of
+            the components.
         kind: Class to build.
         arch: Name of the backbone; empty: MODEL.ARCH.
 
@@ -231,13 +229,10 @@ def build_classifier(
     augment = None
     if model.FEATURE_AUG != "none":
         augment = FEATURE_AUG_REGISTRY.get(model.FEATURE_AUG)(cfg)
-    window = 0
-    if cfg.DATA.SAMPLING == "pyslowfast" and model.POOLING == "native":
-        window = getattr(backbone, "window_side", lambda size: 0)(cfg.DATA.TRAIN_CROP_SIZE)
     frozen = ["backbone"] if model.FREEZE_BACKBONE else []
     if model.DETACH_FINAL_FC:
         frozen = ["backbone", "pooling"]
-    return kind(
+    classifier = kind(
         backbone,
         pooling,
         head,
@@ -246,9 +241,17 @@ def build_classifier(
         frozen=frozen,
         frozen_bn=model.FROZEN_BN,
         num_classes=model.NUM_CLASSES,
-        window=window,
-        head_act=model.HEAD_ACT,
     )
+    classifier.windows = _score_windows(cfg, backbone)
+    return classifier
+
+
+def _score_windows(cfg: CfgNode, backbone: nn.Module) -> ScoreWindows | None:
+    """Return the windows of PySlowFast's head of a family, if they are asked for."""
+    side = getattr(backbone, "window_side", None)
+    if side is None or cfg.DATA.SAMPLING != "pyslowfast" or cfg.MODEL.POOLING != "native":
+        return None
+    return ScoreWindows(side(cfg.DATA.TRAIN_CROP_SIZE), cfg.MODEL.HEAD_ACT)
 
 
 @MODEL_REGISTRY.register_as("ResNet", "ResNet_nopool", "SlowFast", "X3D")

@@ -1,8 +1,8 @@
 """Scores of a feature map as the mean over windows of it, as PySlowFast's heads compute them.
 
-Their average pooling has a fixed kernel, the size of the map at DATA.TRAIN_CROP_SIZE. On a larger map
-(8 x 8 at 256 pixels, with a kernel of 7 x 7) it slides, the head classifies each window, and the
-scores of all windows are averaged.
+Their average pooling has a fixed kernel, the size of the map at DATA.TRAIN_CROP_SIZE. On a larger
+map (8 x 8 at 256 pixels, with a kernel of 7 x 7) it slides, the head classifies each window, and
+the scores of all windows are averaged.
 
 Legend: N rows, W windows, C channels, D classes, T' H' W' feature map.
 """
@@ -11,12 +11,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["combine_windows", "split_windows"]
+__all__ = ["ScoreWindows", "combine_windows", "split_windows"]
+
+
+class ScoreWindows(NamedTuple):
+    """Windows of a map.
+
+    Attributes:
+        side: Height and width, in positions of the map.
+        head_act: MODEL.HEAD_ACT, which turns logits into the scores that are averaged.
+    """
+
+    side: int
+    head_act: str
 
 
 def split_windows(maps: Sequence[Tensor], side: int) -> tuple[list[Tensor], int]:

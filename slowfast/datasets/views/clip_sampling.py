@@ -61,7 +61,8 @@ class VideoSpan(NamedTuple):
 
     def times(self, frames: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return instants at which frames are displayed, in seconds of presentation time."""
-        return self.start_sec + (frames + 0.5) / self.fps
+        instants: NDArray[np.float64] = self.start_sec + (frames + 0.5) / self.fps
+        return instants
 
 
 class ClipSampling(Protocol):
