@@ -16,6 +16,7 @@ from slowfast.engine.precision import Precision
 from slowfast.engine.predictions import Predictions, write_reports
 from slowfast.engine.records import format_table, identify, store_results
 from slowfast.engine.save_results import save_results
+from slowfast.engine.weights_sampling import with_sampling_of_weights
 from slowfast.models.build import build_model
 from slowfast.models.weights import RANDOM_WEIGHTS, load_weights, read_checkpoint
 from slowfast.utils import distributed
@@ -33,6 +34,7 @@ def run_test(cfg: CfgNode, device: torch.device) -> None:
         UserError: If there is no checkpoint to test.
     """
     own_names = read_class_names(cfg.TENSORBOARD.CLASS_NAMES_PATH)
+    cfg = with_sampling_of_weights(cfg, "TEST")
     model = build_model(cfg)
     is_random, trained_names = _load(model, cfg)
     output_dir, precision = Path(cfg.OUTPUT_DIR), Precision.from_cfg(cfg, device)

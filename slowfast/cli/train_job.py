@@ -13,6 +13,7 @@ from slowfast.engine.evaluator import Evaluation, evaluate, evaluate_views
 from slowfast.engine.records import identify, store_results
 from slowfast.engine.start import find_pretrained
 from slowfast.engine.trainer import Trainer
+from slowfast.engine.weights_sampling import with_sampling_of_weights
 from slowfast.utils import distributed
 from slowfast.visualization.curves import plot_curves
 
@@ -34,6 +35,7 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
             "got True, but nothing is validated in training: it needs TRAIN.EVAL_PERIOD above 0 "
             f"(got {cfg.TRAIN.EVAL_PERIOD}) and a validation split. Add one, or use False.",
         )
+    cfg = with_sampling_of_weights(cfg, "TRAIN")
     trainer = Trainer(cfg, device)
     if trainer.is_finished:
         logger.info("training is already done (%d epochs)", trainer.epoch)
