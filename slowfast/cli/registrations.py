@@ -2,6 +2,7 @@
 
 import slowfast.datasets.catalog.audioset
 import slowfast.datasets.catalog.ave
+import slowfast.datasets.catalog.charades
 import slowfast.datasets.catalog.dcase2014
 import slowfast.datasets.catalog.demo_set
 import slowfast.datasets.catalog.esc50

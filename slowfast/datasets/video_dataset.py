@@ -17,6 +17,7 @@ from slowfast.datasets.base import EvalDataset, TrainDataset
 from slowfast.datasets.decoding.audio_clip import load_audio_clip
 from slowfast.datasets.decoding.clip_reader import ClipReader, open_row
 from slowfast.datasets.decoding.decode_cache import DecodedFiles
+from slowfast.datasets.decoding.frame_list import FrameList
 from slowfast.datasets.decoding.still_image import StillImage
 from slowfast.datasets.views.clip_sampling import (
     TIME_BINS,
@@ -57,6 +58,7 @@ class ClipSettings(NamedTuple):
         decoded: The cache of decoded files; None: no cache.
         frame_folder_fps: Frame rate of folders of extracted frames, in Hz.
         still_images: Whether files are images instead of videos.
+        path_prefix: DATA.PATH_PREFIX, the folder of the images of a frame list.
     """
 
     sampling: ClipSampling
@@ -67,6 +69,7 @@ class ClipSettings(NamedTuple):
     decoded: DecodedFiles | None = None
     frame_folder_fps: float = 30.0
     still_images: bool = False
+    path_prefix: str = ""
 
     @classmethod
     def from_cfg(
@@ -82,6 +85,7 @@ class ClipSettings(NamedTuple):
             sample_rate_hz=cfg.AUDIO.SAMPLE_RATE,
             decoded=DecodedFiles.from_cfg(cfg, short_side=short_side),
             frame_folder_fps=float(cfg.DATA.FRAME_FOLDER_FPS),
+            path_prefix=cfg.DATA.PATH_PREFIX,
         )
 
     @property
@@ -95,7 +99,7 @@ class ClipSettings(NamedTuple):
             return StillImage(row.path)
         if self.decoded is not None:
             return self.decoded.open(row)
-        return open_row(row, self.frame_folder_fps)
+        return open_row(row, self.frame_folder_fps, self.path_prefix)
 
     def span(self, reader: ClipReader) -> VideoSpan:
         """Return the time that the video of a file lasts."""
@@ -180,6 +184,8 @@ class VideoTrainDataset(TrainDataset):
                 sample |= self._read_audio(reader, field, views, starts, rng_key, repeat)
             else:
                 sample |= self._read_video(reader, decoded, field, views, starts, rng_key, repeat)
+        if isinstance(reader, FrameList):  # each frame has classes of its own
+            row = row._replace(labels=reader.labels_read())
         return {
             **sample,
             **row.fields,

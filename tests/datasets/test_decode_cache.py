@@ -149,4 +149,5 @@ def test_the_key_turns_it_on(monkeypatch, tmp_path):
         True,
         cfg.AUDIO.ENABLE,
         30.0,
+        "",
     )

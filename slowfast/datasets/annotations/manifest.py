@@ -70,7 +70,8 @@ class VideoRecord(NamedTuple):
     @property
     def name(self) -> str:
         """Name of the row in messages: the path, with offset and size for members of a tar."""
-        if (self.offset, self.size) == _WHOLE_FILE:
+        is_named = Path(self.path).parent.suffix.lower() == ".csv"  # a video of a frame list
+        if (self.offset, self.size) == _WHOLE_FILE or is_named:
             return self.path
         return f"{self.path}:{self.offset}+{'' if self.size == TO_END else self.size}"
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.datasets.annotations.manifest import TO_END, VideoRecord
+from slowfast.datasets.decoding.frame_list import FrameList, is_listed
 from slowfast.datasets.decoding.frames import FrameFolder
 from slowfast.datasets.decoding.reader import MediaError, open_media
 from slowfast.utils.io import Closing
@@ -155,12 +156,13 @@ class TrimmedReader(Closing):
         return first, last
 
 
-def open_row(row: VideoRecord, frame_folder_fps: float = 30.0) -> ClipReader:
-    """Open the media file or frame folder of a manifest's row.
+def open_row(row: VideoRecord, frame_folder_fps: float = 30.0, path_prefix: str = "") -> ClipReader:
+    """Open the media file, frame folder or frame list of a manifest's row.
 
     Args:
         row: The row.
         frame_folder_fps: DATA.FRAME_FOLDER_FPS.
+        path_prefix: DATA.PATH_PREFIX, for frame lists.
 
     Returns:
         A reader of the row's window; the caller closes it.
@@ -170,7 +172,9 @@ def open_row(row: VideoRecord, frame_folder_fps: float = 30.0) -> ClipReader:
     """
     size = None if row.size == TO_END else row.size
     reader: ClipReader
-    if Path(row.path).is_dir():
+    if is_listed(row):
+        reader = FrameList(row, path_prefix, frame_folder_fps)
+    elif Path(row.path).is_dir():
         reader = FrameFolder(row.path, frame_folder_fps)
     else:
         reader = open_media(row.path, offset=row.offset, size=size)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from slowfast.datasets.annotations.manifest import TO_END, VideoRecord
 from slowfast.datasets.decoding.clip_reader import ClipReader, TrimmedReader, open_row
 from slowfast.datasets.decoding.file import translate_av_errors
+from slowfast.datasets.decoding.frame_list import is_listed
 from slowfast.datasets.decoding.reader import MediaError, MediaReader, open_media
 from slowfast.utils.io import Closing, atomic_path, cache_dir
 
@@ -151,7 +152,8 @@ class DecodedFiles(NamedTuple):
         sample_rate_hz: Sample rate that the audio is resampled to.
         with_video: Cache the frames.
         with_audio: Cache the audio.
-        frame_folder_fps: DATA.FRAME_FOLDER_FPS; frame folders are not cached.
+        frame_folder_fps: DATA.FRAME_FOLDER_FPS; frame folders and frame lists are not cached.
+        path_prefix: DATA.PATH_PREFIX, for frame lists.
     """
 
     folder: Path
@@ -160,6 +162,7 @@ class DecodedFiles(NamedTuple):
     with_video: bool = True
     with_audio: bool = True
     frame_folder_fps: float = 30.0
+    path_prefix: str = ""
 
     @classmethod
     def from_cfg(
@@ -175,6 +178,7 @@ class DecodedFiles(NamedTuple):
             with_video=with_video,
             with_audio=cfg.AUDIO.ENABLE,
             frame_folder_fps=float(cfg.DATA.FRAME_FOLDER_FPS),
+            path_prefix=cfg.DATA.PATH_PREFIX,
         )
 
     def open(self, row: VideoRecord) -> ClipReader:
@@ -186,8 +190,8 @@ class DecodedFiles(NamedTuple):
         Raises:
             MediaError: If the file is missing, damaged or has no stream that can be decoded.
         """
-        if Path(row.path).is_dir():
-            return open_row(row, self.frame_folder_fps)
+        if is_listed(row) or Path(row.path).is_dir():
+            return open_row(row, self.frame_folder_fps, self.path_prefix)
         cached = self._place(row)
         content = _load(cached)
         if content is None:

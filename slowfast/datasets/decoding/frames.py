@@ -41,9 +41,21 @@ class FrameFolder(Closing):
     """
 
     def __init__(self, path: str | Path, fps: float) -> None:
-        self.path, self._fps = str(path), fps
-        self._names, self._numbers = _find_frames(self.path)
-        self._audio_path = _find_audio(Path(path))
+        names, numbers = _find_frames(str(path))
+        self._start(str(path), names, fps, numbers, _find_audio(Path(path)))
+
+    def _start(
+        self,
+        path: str,
+        names: list[str],
+        fps: float,
+        numbers: NDArray[np.int64] | None = None,
+        audio_path: Path | None = None,
+    ) -> None:
+        """Set the frames: their files, absolute or in the folder, and their ascending numbers."""
+        self.path, self._fps, self._names = path, fps, names
+        self._numbers = np.arange(len(names)) if numbers is None else numbers
+        self._audio_path = audio_path
         self._audio: MediaReader | None = None
 
     def close(self) -> None:
@@ -89,9 +101,7 @@ class FrameFolder(Closing):
         Raises:
             MediaError: If an image cannot be read, or has another size than the first.
         """
-        ticks = np.floor((np.asarray(times_sec, np.float64) + _SLACK_SEC) * self._fps)
-        shown = np.maximum(np.searchsorted(self._numbers, ticks, side="right") - 1, 0)
-        distinct, slots = np.unique(shown, return_inverse=True)
+        distinct, slots = np.unique(self._shown(times_sec), return_inverse=True)
         frames = [self._read_frame(int(index), short_side) for index in distinct]
         if len({frame.shape for frame in frames}) > 1:
             raise MediaError(self.path, "its frames are of several sizes")
@@ -114,6 +124,11 @@ class FrameFolder(Closing):
         if audio is None:
             return np.zeros(num_samples, np.float32), 0.0
         return audio.read_audio(start_sec, num_samples, sample_rate_hz)
+
+    def _shown(self, times_sec: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return the index of the frame displayed at each time."""
+        ticks = np.floor((np.asarray(times_sec, np.float64) + _SLACK_SEC) * self._fps)
+        return np.maximum(np.searchsorted(self._numbers, ticks, side="right") - 1, 0)
 
     def _open_audio(self) -> MediaReader | None:
         if self._audio is None and self._audio_path is not None:
