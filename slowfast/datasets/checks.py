@@ -24,6 +24,7 @@ __all__ = [
     "check_clips",
     "check_data",
     "check_demo",
+    "check_labels",
     "check_names",
     "check_train_views",
 ]
@@ -106,15 +107,6 @@ def check_data(cfg: CfgNode) -> list[Problem]:
     for key in _NOT_NEGATIVE:
         if _value(cfg, key) < 0:
             problems.append(Problem(key, f"got {_value(cfg, key)}, expected 0 or more."))
-    if cfg.DATA.ENSEMBLE_METHOD not in _ENSEMBLES:
-        hint = nearest(cfg.DATA.ENSEMBLE_METHOD, _ENSEMBLES)
-        problems.append(
-            Problem("DATA.ENSEMBLE_METHOD", f"got {cfg.DATA.ENSEMBLE_METHOD!r}. {hint}")
-        )
-    if cfg.DATA.MULTI_LABEL and cfg.DATA.TRAIN_VIDEOS_PER_CLASS and cfg.TRAIN.ENABLE:
-        got = cfg.DATA.TRAIN_VIDEOS_PER_CLASS
-        message = f"got {got}, but with DATA.MULTI_LABEL videos have several classes; use 0."
-        problems.append(Problem("DATA.TRAIN_VIDEOS_PER_CLASS", message))
     for name in cfg.DATA.ROW_FIELDS:
         if name in _RESERVED or name.startswith(("video", "audio")):
             message = f"got {name!r}, which a sample has already; rename the column of the csv."
@@ -203,6 +195,29 @@ def check_clips(cfg: CfgNode) -> list[Problem]:
     if not all(type(count) is int and count >= 1 for count in counts):
         message = f"got {counts}, expected a list of numbers of clips per video, each 1 or more."
         problems.append(Problem("TEST.NUM_TEMPORAL_CLIPS", message))
+    return problems
+
+
+@register_check
+def check_labels(cfg: CfgNode) -> list[Problem]:
+    """Find settings of labels and scores that do not fit each other.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        The problems.
+    """
+    problems = []
+    if cfg.DATA.ENSEMBLE_METHOD not in _ENSEMBLES:
+        hint = nearest(cfg.DATA.ENSEMBLE_METHOD, _ENSEMBLES)
+        problems.append(
+            Problem("DATA.ENSEMBLE_METHOD", f"got {cfg.DATA.ENSEMBLE_METHOD!r}. {hint}")
+        )
+    if cfg.DATA.MULTI_LABEL and cfg.DATA.TRAIN_VIDEOS_PER_CLASS and cfg.TRAIN.ENABLE:
+        got = cfg.DATA.TRAIN_VIDEOS_PER_CLASS
+        message = f"got {got}, but with DATA.MULTI_LABEL videos have several classes; use 0."
+        problems.append(Problem("DATA.TRAIN_VIDEOS_PER_CLASS", message))
     return problems
 
 

@@ -105,7 +105,7 @@ def test_a_tested_video_has_the_classes_of_all_frames(root, images):
     cfg = charades_cfg(root, images)
     assert has_split("charades", cfg, "val")
     for split in ("val", "test"):
-        dataset = build_dataset("ptvcharades", cfg, split)
+        dataset = build_dataset("charades", cfg, split)
         labels = {dataset.path(i): dataset[0, i]["label"].tolist() for i in range(len(dataset))}
         assert labels == {
             str(root / "val.csv" / "B2"): [0, 1, 0, 1],

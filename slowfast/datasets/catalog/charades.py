@@ -50,7 +50,7 @@ class _Charades(CatalogDataset):
         return manifest
 
 
-charades = _Charades.register("charades", "ptvcharades")
+charades = _Charades.register("charades")
 
 
 def _check_first(cfg: CfgNode, manifest: Manifest, file: Path) -> None:
