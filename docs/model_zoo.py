@@ -78,7 +78,7 @@ differ. Add `DATA.PATH_TO_DATA_DIR` to either command for data that is not built
 NOT_LISTED = """## Published, but not listed
 
 * Rev-MViT and Rev-ViT, MViT's reversible variants: not built.
-* PySlowFast's AVA models: detection is not built. Charades: its dataset is not built.
+* PySlowFast's AVA models: detection is not built. Its Charades models.
 * The decoders of MaskFeat and MAE (MaskMViT): masked pretraining is not built; their encoders are
   listed above, to be fine-tuned.
 * MViT-B 16x4 and the image MViT-B of PySlowFast's MODEL_ZOO.md are on a drive that needs a browser:

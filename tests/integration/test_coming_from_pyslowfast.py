@@ -16,7 +16,7 @@ from slowfast.config.sections.unsupported import SWITCHES
 ROOT = shipped_configs()
 PAGE = (Path(__file__).parents[2] / "docs" / "coming_from_pyslowfast.md").read_text("utf-8")
 STATES = ("runs", "runs with", "not built")
-FOLDERS = ("Kinetics", "SSv2", "contrastive_ssl", "masked_ssl")
+FOLDERS = ("Charades", "Kinetics", "SSv2", "contrastive_ssl", "masked_ssl")
 OURS = {"Kinetics/R2PLUS1D_18_30f", "Kinetics/C3D", "Kinetics/S3D", "Kinetics/S3DG"}
 
 
@@ -41,7 +41,13 @@ def test_every_yaml_has_one_row():
     assert len(names) == len(set(names)) == 106
     assert {state for _, state, _ in ROWS} == set(STATES)
     counts = {folder: sum(n.startswith(f"{folder}/") for n in names) for folder in FOLDERS}
-    assert counts == {"Kinetics": 57, "SSv2": 7, "contrastive_ssl": 12, "masked_ssl": 14}
+    assert counts == {
+        "Charades": 4,
+        "Kinetics": 57,
+        "SSv2": 7,
+        "contrastive_ssl": 12,
+        "masked_ssl": 14,
+    }
     assert {"AVA", "Charades", "ImageNet"} < {name.split("/")[0] for name in names}
 
 
