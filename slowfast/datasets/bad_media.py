@@ -57,9 +57,6 @@ class BadMediaLog:
     def add(self, bad: BadMedia) -> None:
         """Record a bad file; a file that is already recorded is skipped.
 
-        Args:
-            bad: The file and the error.
-
         Raises:
             UserError: If the fraction of bad files exceeds DATA.MAX_BAD_FRACTION.
         """

@@ -43,14 +43,7 @@ _ENSEMBLES = ("sum", "max")
 
 @register_check
 def check_names(cfg: CfgNode) -> list[Problem]:
-    """Find names of datasets that are not registered.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        One problem per unknown name.
-    """
+    """Find names of datasets that are not registered."""
     problems = []
     for key in ("TRAIN", "TEST"):
         name = cfg[key].DATASET.lower()
@@ -63,14 +56,7 @@ def check_names(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_audio_only(cfg: CfgNode) -> list[Problem]:
-    """Find settings that an audio-only dataset cannot follow.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        At most one problem.
-    """
+    """Find settings that an audio-only dataset cannot follow."""
     names = {cfg[key].DATASET.lower() for key in ("TRAIN", "TEST") if cfg[key].ENABLE}
     for name in sorted(names & set(DATASET_REGISTRY.names())):
         if DATASET_REGISTRY.capability(name, "audio_only") and not cfg.AUDIO.ENABLE:
@@ -91,14 +77,7 @@ def check_audio_only(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_data(cfg: CfgNode) -> list[Problem]:
-    """Find values of DATA, AUDIO and TEST that are out of range.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        The problems.
-    """
+    """Find values of DATA, AUDIO and TEST that are out of range."""
     problems = []
     for key in _POSITIVE:
         value = _value(cfg, key)
@@ -224,9 +203,6 @@ def check_labels(cfg: CfgNode) -> list[Problem]:
 @register_check
 def check_demo(cfg: CfgNode) -> list[Problem]:
     """Find uses of the demo set that are almost certainly mistakes.
-
-    Args:
-        cfg: The merged configuration.
 
     Returns:
         A problem if the demo set would be used by several processes or resume from a checkpoint of

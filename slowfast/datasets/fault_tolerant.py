@@ -45,11 +45,7 @@ class SampleOrError(NamedTuple):
 
 
 class Heartbeat:
-    """A table in shared memory of the sample that each worker is decoding.
-
-    Args:
-        num_workers: Number of workers, at least 1.
-    """
+    """A table in shared memory of the sample that each worker is decoding."""
 
     def __init__(self, num_workers: int) -> None:
         self._table = torch.full((num_workers, 2), -1.0, dtype=torch.float64).share_memory_()

@@ -19,14 +19,7 @@ _NEED_AUDIO = ("cross_modal_retrieval", "av_sync")
 
 @register_check
 def check_run(cfg: CfgNode) -> list[Problem]:
-    """Find unknown protocols and invalid run settings.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        The problems.
-    """
+    """Find unknown protocols and invalid run settings."""
     problems = [
         problem
         for name in cfg.TEST.PROTOCOLS
@@ -54,14 +47,7 @@ def check_run(cfg: CfgNode) -> list[Problem]:
 
 @register_check
 def check_probe(cfg: CfgNode) -> list[Problem]:
-    """Find invalid settings of the protocols in TEST.PROTOCOLS.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        The problems.
-    """
+    """Find invalid settings of the protocols in TEST.PROTOCOLS."""
     probe = cfg.PROBE
     problems = [
         *(Problem(key, message) for key, message in _wrong_numbers(probe)),

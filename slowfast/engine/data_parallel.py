@@ -17,10 +17,6 @@ __all__ = ["distribute", "synchronized"]
 def distribute(model: nn.Module, device: torch.device) -> nn.Module:
     """Wrap a model so that processes average its gradients.
 
-    Args:
-        model: The model on its device, with its initial weights.
-        device: Device of this process.
-
     Returns:
         The model, wrapped if there are several processes. Its ``replicated_buffers`` are not
         broadcast.

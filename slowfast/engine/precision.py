@@ -45,12 +45,7 @@ class _ShortConvolutionsInFloat32(TorchFunctionMode):
 
 
 class Precision:
-    """Autocast and gradient scaling; both do nothing in full precision.
-
-    Args:
-        device: Device of the model.
-        dtype: torch.float32 for full precision, else the reduced one.
-    """
+    """Autocast and gradient scaling; both do nothing in full precision."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self.device, self.dtype = device, dtype
@@ -59,10 +54,6 @@ class Precision:
     @classmethod
     def from_cfg(cls, cfg: CfgNode, device: torch.device) -> Precision:
         """Create from TRAIN.MIXED_PRECISION and TRAIN.MIXED_PRECISION_DTYPE.
-
-        Args:
-            cfg: The configuration.
-            device: Device of the model.
 
         Returns:
             The precision; full precision on a CPU that is slower in bfloat16.
@@ -99,22 +90,11 @@ class Precision:
             yield
 
     def unscale(self, optimizer: torch.optim.Optimizer) -> None:
-        """Divide gradients by the loss scale, before they are clipped or logged.
-
-        Args:
-            optimizer: Optimizer of the parameters.
-        """
+        """Divide gradients by the loss scale, before they are clipped or logged."""
         self.scaler.unscale_(optimizer)
 
     def step(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Step, unless a gradient overflowed float16.
-
-        Args:
-            optimizer: Optimizer with unscaled gradients.
-
-        Returns:
-            Whether the step was taken.
-        """
+        """Step, unless a gradient overflowed float16."""
         before = self.scaler.get_scale()
         self.scaler.step(optimizer)
         self.scaler.update()

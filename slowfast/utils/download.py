@@ -43,9 +43,6 @@ _DATE = re.compile(r"(19|20)[0-9]{6}")
 def hash_in_name(url: str) -> str:
     """Find the publisher's hash in a file's name, as in ``r3d_18-b3b3357e.pth``.
 
-    Args:
-        url: A URL or a file name.
-
     Returns:
         The beginning of the file's SHA-256, at least 8 hexadecimal digits, or "". Eight digits that
         form a date do not count as a hash.
@@ -56,9 +53,6 @@ def hash_in_name(url: str) -> str:
 
 def cached_path(url: str) -> Path:
     """Return where a downloaded file is cached.
-
-    Args:
-        url: A URL.
 
     Returns:
         A path below ``cache_dir()``, the same on every machine, so that a file can also be placed

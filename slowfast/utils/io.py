@@ -57,9 +57,6 @@ class Closing:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path that atomically replaces ``path`` if the block succeeds.
 
-    Args:
-        path: The file to write. Its folder is created.
-
     Yields:
         A path in the same folder. After an exception the old file is untouched.
     """
@@ -74,9 +71,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def text_encoding(path: Path) -> str:
     """Detect the encoding of a text file from its first bytes.
-
-    Args:
-        path: The file.
 
     Returns:
         "utf-16" or "utf-16-le" or "utf-16-be", as PowerShell and Excel write it, else "utf-8-sig",
@@ -97,21 +91,13 @@ def text_encoding(path: Path) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically, indented, keys in the given order.
-
-    Args:
-        path: The file to write.
-        content: Any JSON-serializable value.
-    """
+    """Write JSON atomically, indented, keys in the given order."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file.
-
-    Args:
-        path: The file to read.
 
     Returns:
         Its content, or an empty dict if the file does not exist.
@@ -120,14 +106,7 @@ def read_json(path: Path) -> Any:
 
 
 def file_sha256(path: Path) -> str:
-    """Hash a file's content.
-
-    Args:
-        path: The file to read.
-
-    Returns:
-        Its SHA-256 in hexadecimal.
-    """
+    """Hash a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -18,10 +18,6 @@ _SHORTEST_PART = 3
 def nearest(name: str, known: Iterable[str]) -> str:
     """Format the known names (if not too many) and the closest matches for an error message.
 
-    Args:
-        name: What the user wrote.
-        known: Names that would have been accepted.
-
     Returns:
         ``Known: a, b. Did you mean 'a'?``; the question only if a name is close to what the user
         wrote or contains it.
@@ -127,12 +123,6 @@ class Registry(_FvcoreRegistry):
 
     def get(self, name: str) -> Any:
         """Return the builder of a name.
-
-        Args:
-            name: A registered name.
-
-        Returns:
-            The registered builder.
 
         Raises:
             KeyError: If the name is unknown; the message has the config key and the closest match.

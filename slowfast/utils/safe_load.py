@@ -50,9 +50,6 @@ class _Shell:
 def safe_load(path: Path) -> Any:
     """Load a checkpoint on the CPU, without running code from the file.
 
-    Args:
-        path: A file of torch (zip or older), or a pickle of Caffe2's blobs.
-
     Returns:
         What was saved; Caffe2's blobs as tensors under ``blobs``.
 
