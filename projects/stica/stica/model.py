@@ -186,11 +186,7 @@ class SpaceTimeCropAttend(Method):
     def embed_audio(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Compute audio features, averaged over mel bins and time frames, and their embeddings.
 
-        Args:
-            audio: float log-mel, (N, 1, F, S).
-
-        Returns:
-            float (N, C) and float (N, D).
+        audio: float log-mel, (N, 1, F, S) -> float (N, C) and float (N, D).
 
         Raises:
             ValueError: If there is no audio branch.

@@ -150,13 +150,7 @@ class LearnedPositions(nn.Module):
         self.table = nn.Embedding(max_steps, dim)
 
     def forward(self, positions: Tensor) -> Tensor:
-        """Look the steps up.
-
-        Args:
-            positions: int64 (N, L), steps of the full feature map.
-
-        Returns:
-            float (N, L, C).
+        """Look the steps up: int64 (N, L), steps of the full feature map -> float (N, L, C).
 
         Raises:
             ValueError: If there are more steps than rows.
@@ -181,11 +175,7 @@ class SinusoidalPositions(nn.Module):
     def forward(self, positions: Tensor) -> Tensor:
         """Compute the steps' vectors: sines in the first half of the channels, then cosines.
 
-        Args:
-            positions: int64 (N, L), steps of the full feature map.
-
-        Returns:
-            float32 (N, L, C).
+        positions: int64 (N, L), steps of the full feature map -> float32 (N, L, C).
         """
         half = (self.dim + 1) // 2
         exponent = torch.arange(half, device=positions.device) / half

@@ -1,4 +1,4 @@
-"""Audio of an audio track in a given window, as one channel at the wanted rate, to the sample.
+"""Audio of an audio track in a given window, as one channel at the requested sample rate.
 
 A window is decoded with enough audio before it that it equals the same section of the full
 track decoded and resampled from its start: bit for bit where codec and container keep exact time,

@@ -27,7 +27,11 @@ _LAST_INSTANT_SEC = 1e-3
 
 
 class ClipReader(Protocol):
-    """The interface of an open media file or frame folder; see ``MediaReader``."""
+    """The interface of an open media file or frame folder.
+
+    ``MediaReader`` describes arguments, results and errors; what other readers do differently is
+    said there.
+    """
 
     path: str
 
@@ -88,11 +92,7 @@ class TrimmedReader(Closing):
 
     @property
     def video_extent_sec(self) -> tuple[float, float]:
-        """Start and end of the video inside the window, in seconds of presentation time.
-
-        Raises:
-            MediaError: If there is no video in the window.
-        """
+        """Start and end of the video inside the window, in seconds of presentation time."""
         return self._cut(self._reader.video_extent_sec, "video")
 
     @property
@@ -102,25 +102,13 @@ class TrimmedReader(Closing):
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """Start and end of the audio inside the window, in seconds of presentation time.
-
-        Raises:
-            MediaError: If there is no audio in the window.
-        """
+        """Start and end of the audio inside the window, in seconds of presentation time."""
         return self._cut(self._reader.audio_extent_sec, "audio")
 
     def read_video(
         self, times_sec: NDArray[np.floating], *, short_side: int | None = None
     ) -> NDArray[np.uint8]:
-        """Return the frame displayed at each time; times outside the window are clamped to it.
-
-        Args:
-            times_sec: (T,), ascending, in seconds of presentation time.
-            short_side: See ``MediaReader.read_video``.
-
-        Returns:
-            uint8 (T, H, W, 3), RGB.
-        """
+        """Return the frame displayed at each time; times outside the window are clamped to it."""
         last = max(self._start_sec, self._end_sec - _LAST_INSTANT_SEC)
         inside = np.clip(np.asarray(times_sec, np.float64), self._start_sec, last)
         return self._reader.read_video(inside, short_side=short_side)
@@ -128,16 +116,7 @@ class TrimmedReader(Closing):
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
     ) -> tuple[NDArray[np.float32], float]:
-        """Return audio, zero outside the window.
-
-        Args:
-            start_sec: Start of the audio, in seconds of presentation time.
-            num_samples: N.
-            sample_rate_hz: Sample rate of the output.
-
-        Returns:
-            float32 (N,) in [-1, 1], and the fraction of it inside both audio stream and window.
-        """
+        """Return audio, zero outside the window, and the fraction inside stream and window."""
         audio, share = self._reader.read_audio(start_sec, num_samples, sample_rate_hz)
         edges = (np.array([self._start_sec, self._end_sec]) - start_sec) * sample_rate_hz
         first, last = np.clip(np.floor(edges + 0.5), 0, num_samples).astype(int)

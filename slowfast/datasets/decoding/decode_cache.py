@@ -57,11 +57,7 @@ class DecodedFile(Closing):
 
     @property
     def video_extent_sec(self) -> tuple[float, float]:
-        """Start and end of the video, in seconds of presentation time.
-
-        Raises:
-            MediaError: If there is no video.
-        """
+        """Start and end of the video, in seconds of presentation time."""
         return self._extent("video_extent_sec", "video")
 
     @property
@@ -76,28 +72,13 @@ class DecodedFile(Closing):
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """Start and end of the audio, in seconds of presentation time.
-
-        Raises:
-            MediaError: If there is no audio.
-        """
+        """Start and end of the audio, in seconds of presentation time."""
         return self._extent("audio_extent_sec", "audio")
 
     def read_video(
         self, times_sec: NDArray[np.floating], *, short_side: int | None = None
     ) -> NDArray[np.uint8]:
-        """Return the frame displayed at each time.
-
-        Args:
-            times_sec: (T,), in seconds of presentation time.
-            short_side: Ignored; frames have the size at which the file was decoded.
-
-        Returns:
-            uint8 (T, H, W, 3), RGB.
-
-        Raises:
-            MediaError: If there is no video.
-        """
+        """Return the frame displayed at each time; ``short_side`` is that of the cache."""
         self._extent("video_extent_sec", "video")
         starts: NDArray[np.float64] = self._content["starts_sec"]
         shown = np.searchsorted(starts, np.asarray(times_sec) + _SLACK_SEC, side="right") - 1

@@ -41,7 +41,7 @@ _MOTION_JPEG_SUFFIXES = frozenset((".mjpeg", ".mjpg"))
 
 
 class MediaError(Exception):
-    """A file cannot give what was asked of it, through its own fault.
+    """A media file is missing, damaged, or lacks the requested stream.
 
     Args:
         path: The file.

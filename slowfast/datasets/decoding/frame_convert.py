@@ -66,7 +66,7 @@ class FrameConverter:
 
         Args:
             frame: Of any pixel format. One of another size than the track's comes out alike.
-            short_side: Wanted length of the shorter side, in pixels, never up; None: as it is.
+            short_side: Length of the shorter side, in pixels, never up; None: as it is.
 
         Returns:
             uint8 (H, W, 3).

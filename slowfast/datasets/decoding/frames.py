@@ -75,11 +75,7 @@ class FrameFolder(Closing):
 
     @property
     def audio_extent_sec(self) -> tuple[float, float]:
-        """Start and end of the audio, in seconds.
-
-        Raises:
-            MediaError: If there is no audio file.
-        """
+        """Start and end of the audio, in seconds."""
         audio = self._open_audio()
         if audio is None:
             raise MediaError(self.path, "it has no audio that can be decoded")
@@ -110,16 +106,7 @@ class FrameFolder(Closing):
     def read_audio(
         self, start_sec: float, num_samples: int, sample_rate_hz: int
     ) -> tuple[NDArray[np.float32], float]:
-        """Return a window of the audio; zeros and 0 if there is no audio.
-
-        Args:
-            start_sec: Start of the window, in seconds.
-            num_samples: N.
-            sample_rate_hz: Sample rate of the output.
-
-        Returns:
-            float32 (N,) in [-1, 1], and the fraction of the window that is inside the track.
-        """
+        """Return a window of the audio; zeros and 0 if there is no audio."""
         audio = self._open_audio()
         if audio is None:
             return np.zeros(num_samples, np.float32), 0.0

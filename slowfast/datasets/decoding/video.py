@@ -1,4 +1,4 @@
-"""Frames of a video track at given instants, as RGB of the size that is wanted.
+"""Frames of a video track at given instants, as RGB of the requested size.
 
 Only what is needed is decoded: from the keyframe before the window, leaving out frames that no
 other frame refers to and that are not shown; and only the frames that are shown are converted,

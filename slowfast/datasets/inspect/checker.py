@@ -34,8 +34,8 @@ from slowfast.datasets.inspect import LEVELS
 from slowfast.datasets.inspect.duplicates import audio_fingerprint, video_hash
 from slowfast.datasets.inspect.media_stats import (
     FrameStats,
+    audio_stats,
     decode_all,
-    listen,
     sample_frames,
 )
 from slowfast.datasets.inspect.packets import PacketFacts, walk_packets
@@ -109,7 +109,7 @@ def _inspect(report: MediaReport, beat: Beat | None) -> MediaReport:
             video = _with_evidence(video, evidence)
             video = decode_all(reader, video) if is_full else video
         if is_close and audio is not None:
-            audio, wave = listen(reader, audio, everywhere=is_full)
+            audio, wave = audio_stats(reader, audio, everywhere=is_full)
     report = dataclasses.replace(
         report,
         container=info.container,

@@ -1,4 +1,4 @@
-"""How the media checker finds things out: looking at frames, listening to audio.
+"""Statistics of frames, audio and full decoding for the media checker.
 
 Everything is read by the reader of ``media``, as the loader reads it, so that what is found here is
 what training will meet.
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from slowfast.datasets.decoding.reader import MediaError, MediaInfo, MediaReader
 from slowfast.datasets.inspect.report import AudioFacts, VideoFacts
 
-__all__ = ["FrameStats", "decode_all", "listen", "sample_frames"]
+__all__ = ["FrameStats", "audio_stats", "decode_all", "sample_frames"]
 
 _NUM_PLACES = 5
 _FRAMES_PER_PLACE = 3
 _LOOK_SIDE, _SCAN_SIDE = 32, 16
 _DEFAULT_FPS = 30.0
 
-_LISTEN_WHOLE_SEC = 60.0
-"""Audio up to that length is listened to from end to end."""
+_DECODED_FULLY_SEC = 60.0
+"""Audio up to that length is decoded from end to end."""
 
 _PIECES, _PIECE_SEC = 12, 5.0
 """Of longer audio, so many pieces of that length."""
@@ -111,33 +111,33 @@ def decode_all(reader: MediaReader, facts: VideoFacts) -> VideoFacts:
     )
 
 
-def listen(
+def audio_stats(
     reader: MediaReader, facts: AudioFacts, *, everywhere: bool
 ) -> tuple[AudioFacts, NDArray[np.float32]]:
-    """Listen to the audio: to all of it, or to pieces from its start to its end.
+    """Measure the audio: all of it, or pieces from its start to its end.
 
     Args:
         reader: The open file.
         facts: What is known of its audio.
-        everywhere: Listen to all of it, however long.
+        everywhere: Decode all of it, however long.
 
     Returns:
-        The facts with what was heard, and what to take a fingerprint of: float32 (n,), the pieces
-        one after the other; of short audio, all within the video.
+        The facts with the statistics, and the waveform for the fingerprint: float32 (n,), the
+        pieces one after the other; of short audio, all within the video.
     """
     info = reader.info
     start, end = info.audio_start_sec, info.audio_end_sec
-    is_short = end - start <= _LISTEN_WHOLE_SEC
-    heard = _Hearing(reader, info.sample_rate_hz)
-    waves = [heard.hear(*piece) for piece in _pieces(start, end)]
+    is_short = end - start <= _DECODED_FULLY_SEC
+    meter = _AudioMeter(reader, info.sample_rate_hz)
+    waves = [meter.add(*piece) for piece in _pieces(start, end)]
     if everywhere and not is_short:
-        heard = _Hearing(reader, info.sample_rate_hz)
+        meter = _AudioMeter(reader, info.sample_rate_hz)
         for piece in _chunks(start, end):
-            heard.hear(*piece)
+            meter.add(*piece)
     wave = np.concatenate([*waves, np.zeros(0, np.float32)])
     if is_short and info.has_video:
         wave = _within_video(wave, info)
-    return heard.add_to(facts), wave
+    return meter.add_to(facts), wave
 
 
 def _within_video(wave: NDArray[np.float32], info: MediaInfo) -> NDArray[np.float32]:
@@ -149,7 +149,7 @@ def _within_video(wave: NDArray[np.float32], info: MediaInfo) -> NDArray[np.floa
 
 def _pieces(start: float, end: float) -> Iterator[tuple[float, float]]:
     """Yield start and length of what is sampled."""
-    if end - start <= _LISTEN_WHOLE_SEC:
+    if end - start <= _DECODED_FULLY_SEC:
         yield from _chunks(start, end)
         return
     for number in range(_PIECES):
@@ -162,16 +162,16 @@ def _chunks(start: float, end: float) -> Iterator[tuple[float, float]]:
         yield first, min(_CHUNK_SEC, end - first)
 
 
-class _Hearing:
-    """Adds up what is heard, piece by piece."""
+class _AudioMeter:
+    """Statistics of audio, piece by piece."""
 
     def __init__(self, reader: MediaReader, rate_hz: int) -> None:
         self._reader, self._rate = reader, rate_hz
         self._heard_sec = self._read_sec = self._peak = 0.0
         self._blocks = self._silent = self._quiet = 0
 
-    def hear(self, start_sec: float, length_sec: float) -> NDArray[np.float32]:
-        """Listen to a piece; zeros where it cannot be read."""
+    def add(self, start_sec: float, length_sec: float) -> NDArray[np.float32]:
+        """Decode a piece and add it; zeros where it cannot be read."""
         count = max(1, round(length_sec * self._rate))
         self._heard_sec += length_sec
         try:

@@ -37,14 +37,14 @@ from slowfast.datasets.prepare.settings import EncodeSettings
 from slowfast.utils.io import atomic_path
 
 __all__ = [
-    "Copy",
+    "TranscodeResult",
     "encode_media",
     "expected_provenance_tag",
     "read_provenance_tag",
     "remove_leftovers",
 ]
 
-_MARK = "slowfast prepare_data"
+_TAG = "slowfast prepare_data"
 _VERSION = 1
 
 _TICKS_PER_SEC = 90_000
@@ -56,7 +56,7 @@ _BT601, _LIMITED_RANGE = 6, 1
 _LENGTH_TOLERANCE_SEC = 0.1
 
 
-class Copy(NamedTuple):
+class TranscodeResult(NamedTuple):
     """What came of one file.
 
     Attributes:
@@ -74,7 +74,9 @@ class Copy(NamedTuple):
     audio_end_sec: float | None
 
 
-def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Beat) -> Copy:
+def encode_media(
+    source: Path, target: Path, settings: EncodeSettings, beat: Beat
+) -> TranscodeResult:
     """Write a copy of a media file for training; H.264 and AAC in mp4.
 
     Args:
@@ -90,7 +92,7 @@ def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Bea
         MediaError: If the original cannot be used.
         OSError: If the copy cannot be written.
     """
-    mark = expected_provenance_tag(source, settings)
+    tag = expected_provenance_tag(source, settings)
     with _write_target(target) as temporary:
         restart_sec = find_restart(source, beat)
         if restart_sec is not None:
@@ -101,7 +103,7 @@ def encode_media(source: Path, target: Path, settings: EncodeSettings, beat: Bea
             open_media(source, beat=beat) as video_reader,
             open_media(source, beat=beat) as audio_reader,
         ):
-            copy = _write(video_reader, audio_reader, temporary, settings, mark)
+            copy = _write(video_reader, audio_reader, temporary, settings, tag)
         _verify(temporary, copy)
     return copy
 
@@ -122,13 +124,13 @@ def _write(
     audio_reader: MediaReader,
     file: Path,
     settings: EncodeSettings,
-    mark: str,
-) -> Copy:
+    tag: str,
+) -> TranscodeResult:
     """Write the copy. Each track has a reader of its own: a change between them costs a seek."""
     info = video_reader.info
     options = {"movflags": "faststart"}
     with av.open(str(file), "w", format="mp4", options=options) as out:
-        out.metadata["comment"] = mark
+        out.metadata["comment"] = tag
         frames = video_reader.iter_video(short_side=settings.short_side) if info.has_video else None
         first = next(frames, None) if frames is not None else None
         if info.has_video and first is None:
@@ -144,7 +146,7 @@ def _write(
             video.finish()
         if audio is not None:
             audio.finish()
-    return Copy(
+    return TranscodeResult(
         num_frames=0 if video is None else video.num_frames,
         num_damaged=video_reader.num_damaged_frames,
         lost_audio_sec=0.0 if audio is None else audio.lost_sec,
@@ -302,7 +304,7 @@ class _AudioWriter:
         self._out.mux(self._stream.encode(frame))
 
 
-def _verify(file: Path, copy: Copy) -> None:
+def _verify(file: Path, copy: TranscodeResult) -> None:
     """Open a copy and read its end.
 
     Raises:
@@ -328,18 +330,18 @@ def read_provenance_tag(file: Path) -> str:
     """Read what a copy was made from and how.
 
     Returns:
-        Its mark; "" for a file that ``encode_media`` did not write.
+        Its tag; "" for a file that ``encode_media`` did not write.
 
     Raises:
         MediaError: If it cannot be opened.
     """
     with open_container(MediaLocation(file)) as container:
         comment = str(container.metadata.get("comment", ""))
-    return comment if comment.startswith(_MARK) else ""
+    return comment if comment.startswith(_TAG) else ""
 
 
 def expected_provenance_tag(source: Path, settings: EncodeSettings) -> str:
-    """Return the mark of a copy that is up to date.
+    """Return the tag of a copy that is up to date.
 
     Raises:
         MediaError: If the original cannot be looked up.
@@ -347,7 +349,7 @@ def expected_provenance_tag(source: Path, settings: EncodeSettings) -> str:
     with translate_av_errors(source):
         status = source.stat()
     how = " ".join(f"{name}={value}" for name, value in settings._asdict().items())
-    return f"{_MARK} {_VERSION}: {how} source={status.st_size}:{status.st_mtime_ns}"
+    return f"{_TAG} {_VERSION}: {how} source={status.st_size}:{status.st_mtime_ns}"
 
 
 def remove_leftovers(target: Path) -> None:

@@ -158,11 +158,11 @@ def _encode(plan: TranscodeJob, beat: Beat, *, settings: EncodeSettings) -> Tran
     """Work on one file, in a worker process."""
     source, target = Path(plan.source), Path(plan.target)
     try:
-        mark = expected_provenance_tag(source, settings)
+        tag = expected_provenance_tag(source, settings)
         size = source.stat().st_size
         if target.exists() or target.is_symlink():
-            found = _mark_or_nothing(target)
-            if found == mark:
+            found = _tag_or_nothing(target)
+            if found == tag:
                 return TranscodeOutcome(plan, "skipped", "", size, target.stat().st_size)
             if not found:
                 reason = "a file of that name is there that this command did not write"
@@ -183,7 +183,7 @@ def _encode(plan: TranscodeJob, beat: Beat, *, settings: EncodeSettings) -> Tran
     return TranscodeOutcome(plan, "encoded", "; ".join(lost), size, target.stat().st_size)
 
 
-def _mark_or_nothing(target: Path) -> str:
+def _tag_or_nothing(target: Path) -> str:
     try:
         return read_provenance_tag(target)
     except MediaError:

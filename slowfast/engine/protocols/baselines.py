@@ -25,11 +25,7 @@ __all__ = ["baselines", "mean_color", "mean_frame_difference", "mel_moments", "m
 def mean_color(video: Tensor) -> Tensor:
     """Compute the mean color of each frame.
 
-    Args:
-        video: uint8 (B, V, T, H, W, 3).
-
-    Returns:
-        float32 (B, V, T * 3), in pixel values (0 to 255).
+    video: uint8 (B, V, T, H, W, 3) -> float32 (B, V, T * 3), in pixel values (0 to 255).
     """
     return video.float().mean(dim=(3, 4)).flatten(2)
 
@@ -37,11 +33,7 @@ def mean_color(video: Tensor) -> Tensor:
 def mean_frame_difference(video: Tensor) -> Tensor:
     """Compute the mean absolute difference of consecutive frames.
 
-    Args:
-        video: uint8 (B, V, T, H, W, 3), T >= 2.
-
-    Returns:
-        float32 (B, V, T - 1), in pixel values (0 to 255).
+    video: uint8 (B, V, T, H, W, 3), T >= 2 -> float32 (B, V, T - 1), in pixel values (0 to 255).
     """
     frames = video.float()
     return (frames[:, :, 1:] - frames[:, :, :-1]).abs().mean(dim=(3, 4, 5))
@@ -63,11 +55,7 @@ def mel_moments(spectrogram: Tensor) -> Tensor:
 def mel_statistics(moments: Tensor) -> Tensor:
     """Convert moments to the mean and standard deviation of each mel bin.
 
-    Args:
-        moments: float (N, 2 * F), averaged over the clips of each file.
-
-    Returns:
-        float (N, 2 * F).
+    moments: float (N, 2 * F), averaged over the clips of each file -> float (N, 2 * F).
     """
     mean, square = moments.chunk(2, dim=1)
     return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], dim=1)

@@ -52,7 +52,7 @@ class Launcher:
         return None
 
     def interrupt(self, times: int) -> None:
-        """Ask what runs for an end, the more rudely the more often it was asked."""
+        """Stop the running processes; each further call is less gentle."""
 
 
 @contextmanager
@@ -83,7 +83,7 @@ class Scheduler:
         signals: Those received so far.
         say: Prints a line.
         sleep: Waits, in seconds.
-        clock: Tells the time, in seconds.
+        clock: The current time, in seconds.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class Scheduler:
         self.active: list[_Active] = []
 
     def run(self) -> None:
-        """Run everything that can be run; afterwards the states say what became of it.
+        """Run everything that can be run; afterwards the states hold the outcome.
 
         A run that fails stops only those that need it. After an interrupt nothing more is started,
-        and what runs is asked to save and end.
+        and the running processes save and end.
         """
         self._attach()
         handled = 0

@@ -47,13 +47,7 @@ class MemoryBank(nn.Module):
         self.register_buffer("rows", random_rows(num_rows, dim, seed))
 
     def lookup(self, index: Tensor) -> Tensor:
-        """Read rows.
-
-        Args:
-            index: int64, any shape (...).
-
-        Returns:
-            float32 (..., D), a copy without gradient.
+        """Read rows: int64, any shape (...) -> float32 (..., D), a copy without gradient.
 
         Raises:
             ValueError: If an index is out of range (checked on the CPU only).

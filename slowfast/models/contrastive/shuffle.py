@@ -20,11 +20,7 @@ __all__ = ["shuffle_order", "shuffle_rows", "unshuffle_rows"]
 def shuffle_order(aug_seed: Tensor) -> Tensor:
     """Sample an order of the rows of all processes, the same on each.
 
-    Args:
-        aug_seed: int64 (B,), the seeds of the order.
-
-    Returns:
-        int64 (W * B,), a permutation.
+    aug_seed: int64 (B,), the seeds of the order -> int64 (W * B,), a permutation.
     """
     return uniform(gather_no_gradient(aug_seed), STREAM_SHUFFLE, 1)[:, 0].argsort(stable=True)
 

@@ -14,7 +14,7 @@ from slowfast.models.build import BACKBONE_REGISTRY
 from slowfast.models.mvit.network import InputOptions, MViT, Patches
 from slowfast.models.mvit.stage_config import BlockOptions, Grid, Schedule
 
-__all__ = ["mvit", "plan_of"]
+__all__ = ["mvit", "mvit_schedule"]
 
 
 @BACKBONE_REGISTRY.register()
@@ -30,7 +30,7 @@ def mvit(cfg: CfgNode) -> MViT:
     section = cfg.MVIT
     return MViT(
         _inputs(cfg),
-        plan_of(section),
+        mvit_schedule(section),
         _options(section),
         drop_path=section.DROPPATH_RATE,
         mean_pooling=section.USE_MEAN_POOLING,
@@ -59,7 +59,7 @@ def _last(sizes: Sequence[int], count: int) -> tuple[int, ...]:
     return tuple(sizes)[-count:]
 
 
-def plan_of(section: CfgNode) -> Schedule:
+def mvit_schedule(section: CfgNode) -> Schedule:
     """Read the schedule of the blocks."""
     return Schedule(
         depth=section.DEPTH,

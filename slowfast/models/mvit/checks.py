@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slowfast.config import CfgNode, Problem, register_check
-from slowfast.models.mvit.archs import plan_of
+from slowfast.models.mvit.archs import mvit_schedule
 from slowfast.utils.registry import nearest
 
 __all__ = ["check_mvit"]
@@ -78,7 +78,7 @@ def _check_choices(section: CfgNode) -> list[Problem]:
 
 def _check_heads(section: CfgNode) -> list[Problem]:
     """Check that the channels of every block are divisible by its heads."""
-    for i, shape in enumerate(plan_of(section).blocks((1, 1, 1))):
+    for i, shape in enumerate(mvit_schedule(section).blocks((1, 1, 1))):
         # With pooling before the projection, the input is split into heads.
         for dim in (shape.dim_attention, *([shape.dim] if section.POOL_FIRST else [])):
             if dim % shape.num_heads:

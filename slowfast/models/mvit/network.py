@@ -67,13 +67,7 @@ class PatchEmbed(nn.Module):
         self.proj = conv(dim_in, dim_out, patches.kernel, patches.stride, patches.padding)
 
     def forward(self, video: Tensor) -> Tensor:
-        """Embed the patches.
-
-        Args:
-            video: float (B, 3, T, H, W).
-
-        Returns:
-            float (B, C, T', H', W').
+        """Embed the patches: float (B, 3, T, H, W) -> float (B, C, T', H', W').
 
         Raises:
             ValueError: If the clip is smaller than a patch.

@@ -96,13 +96,7 @@ class NonLocal(nn.Module):
         return self.conv_out, self.bn
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block.
-
-        Args:
-            x: float (B, C, T, H, W).
-
-        Returns:
-            float (B, C, T, H, W).
+        """Apply the block: float (B, C, T, H, W) -> float (B, C, T, H, W).
 
         Raises:
             ValueError: If the frames cannot be divided into equal groups.
