@@ -183,11 +183,11 @@ def test_scores_are_the_mean_or_the_maximum_over_all_chunks(ensemble, expected):
 
 
 def test_the_maximum_over_audio_clips_ignores_those_without_audio():
-    sound = {"hearing": torch.zeros(1, 1, 2)}
+    audio = {"hearing": torch.zeros(1, 1, 2)}
     batches = [
-        logits_of(0, [[1.0, -2.0]], **sound),
-        logits_of(0, [[9.0, 9.0]], first=1, valid=False, **sound),
-        logits_of(1, [[9.0, 9.0]], valid=False, **sound),
+        logits_of(0, [[1.0, -2.0]], **audio),
+        logits_of(0, [[9.0, 9.0]], first=1, valid=False, **audio),
+        logits_of(1, [[9.0, 9.0]], valid=False, **audio),
     ]
     table = extract_features(Table(), batches, CPU, title="x", head_act="none", ensemble="max")
     assert table.features["scores"].tolist() == [[1.0, -2.0], [0.0, 0.0]]

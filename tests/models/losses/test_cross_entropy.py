@@ -146,8 +146,8 @@ def test_binary_cross_entropy_of_lists_and_of_one_class(name):
         outputs.logits.sigmoid(), target[:, None].expand(3, 2, 4).double()
     )
     for label in (target, LABEL):
-        terms = _loss(name)(outputs, {"label": label})
-        assert terms["loss"].item() == pytest.approx(expected.item())
+        out = _loss(name)(outputs, {"label": label})
+        assert out["loss"].item() == pytest.approx(expected.item())
     cfg = get_cfg()
     cfg.DATA.MULTI_LABEL = True
     two = target.maximum(target.roll(1, dims=1))
