@@ -23,9 +23,6 @@ PACKAGE_SCHEME = "package://"
 def package_folder(package: str) -> Path | None:
     """Find the folder of an installed package, without importing it.
 
-    Args:
-        package: Name of the package.
-
     Returns:
         The folder (of a checkout, or package data), or None if it is not installed.
     """

@@ -88,14 +88,7 @@ def import_installed_projects() -> None:
 
 
 def owner_of_section(section: str) -> str | None:
-    """Find the installed project that owns a config section.
-
-    Args:
-        section: Top-level config section.
-
-    Returns:
-        The project's name, or None.
-    """
+    """Find the installed project that owns a config section."""
     for point in _installed_points():
         sections = CfgNode()
         try:

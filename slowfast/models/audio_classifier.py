@@ -45,9 +45,6 @@ class AudioClassifier(Classifier):
     def adapt_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Extract the audio encoder from the weights of an audio-visual model.
 
-        Args:
-            state: Key -> tensor.
-
         Returns:
             The encoder's weights under ``backbone``; unchanged if there is no audio encoder.
         """

@@ -117,11 +117,6 @@ class AudioViT(nn.Module):
     def adapt_tensor(self, name: str, value: Tensor, like: Tensor) -> Tensor | None:
         """Resize position embeddings to another number of time frames.
 
-        Args:
-            name: Name of the parameter.
-            value: Tensor of the checkpoint, of another shape.
-            like: Tensor of this model.
-
         Returns:
             float of the shape of ``like``, or None for another parameter or number of mel bins.
         """
@@ -166,14 +161,7 @@ def _pair(sizes: list[int]) -> Pair:
 
 @register_check
 def check_audio_vit(cfg: CfgNode) -> list[Problem]:
-    """Find invalid values of AUDIO_VIT, if this backbone is used.
-
-    Args:
-        cfg: The merged configuration.
-
-    Returns:
-        The problems.
-    """
+    """Find invalid values of AUDIO_VIT, if this backbone is used."""
     section = cfg.AUDIO_VIT
     if not cfg.AUDIO.ENABLE or cfg.AUDIO.ARCH != "audio_vit":
         return []

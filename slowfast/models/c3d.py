@@ -68,11 +68,7 @@ class ConvReLU(nn.Conv3d):
 
 
 class GridPooling(nn.Module):
-    """Repeat the average of a crop at all positions of the 4x4 grid.
-
-    Args:
-        dim: C of the map.
-    """
+    """Repeat the average of a crop at all positions of the 4x4 grid."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -82,9 +78,6 @@ class GridPooling(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Pool each row.
-
-        Args:
-            tokens: N rows of at most L steps of C channels.
 
         Returns:
             float (N, C * 16), with the positions of a channel contiguous.
@@ -221,9 +214,6 @@ def published_c3d(state_dict: dict[str, Tensor]) -> dict[str, Tensor] | None:
     Convolutions get the prefix ``backbone.`` (``conv1`` and ``conv2`` of the ports become
     ``conv1a`` and ``conv2a``), ``fc6`` and ``fc7`` the prefix ``head.``, and ``fc8`` becomes
     ``head.projection``; the authors' ending ``-1`` of these is dropped.
-
-    Args:
-        state_dict: Any state dict.
 
     Returns:
         The converted state dict, or None if the keys are not of C3D.

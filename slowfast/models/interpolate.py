@@ -73,9 +73,6 @@ def resize_axis(value: Tensor, length: int) -> Tensor:
 def square_grid(count: int) -> tuple[int, int] | None:
     """Find the side lengths of a square grid.
 
-    Args:
-        count: N.
-
     Returns:
         Its height and width, or None if N is not a square number.
     """

@@ -267,9 +267,6 @@ def torchvision_video_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor]
 
     ``fc.`` becomes ``head.projection.``, every other key gets the prefix ``backbone.``.
 
-    Args:
-        state_dict: Any state dict.
-
     Returns:
         The converted state dict, or None if the keys are not torchvision's.
     """

@@ -25,10 +25,6 @@ __all__ = [
 def data_root(cfg: CfgNode, layout: str) -> Path:
     """Return the data folder.
 
-    Args:
-        cfg: The configuration.
-        layout: What it should hold, for the message.
-
     Returns:
         DATA.PATH_TO_DATA_DIR.
 
@@ -119,9 +115,6 @@ def require_split(name: str, split: str, known: Iterable[str]) -> str:
 
 def read_lines(file: Path) -> Iterator[tuple[str, str]]:
     """Read the lines of a list that are not empty.
-
-    Args:
-        file: The list.
 
     Yields:
         ``file:line``, and the line without space around it.

@@ -94,9 +94,6 @@ def _sample_masks(aug_seed: Tensor, stream: int, num: int, widest: int, length: 
 def build_spec_augment(cfg: CfgNode) -> SpecAugment | None:
     """Build SpecAugment from ``AUDIO.SPECAUG``.
 
-    Args:
-        cfg: The configuration.
-
     Returns:
         The module, or None if ``AUDIO.SPECAUG.ENABLE`` is False.
 

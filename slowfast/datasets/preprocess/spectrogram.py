@@ -348,9 +348,6 @@ def _check_fft(fft_size: int, window: int) -> None:
 def build_spectrogram(cfg: CfgNode) -> Spectrogram:
     """Build the front end that the config section ``AUDIO`` describes.
 
-    Args:
-        cfg: The configuration.
-
     Returns:
         LogMelSpectrogram, or LogFilterbank if ``AUDIO.PSF_COMPAT``.
 

@@ -90,9 +90,6 @@ class ColorJitter:
     def sample(self, rng: np.random.Generator) -> ColorParams | None:
         """Sample the color jitter of one view.
 
-        Args:
-            rng: The view's random generator.
-
         Returns:
             The parameters; None if the colors do not change.
         """

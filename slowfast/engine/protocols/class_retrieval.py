@@ -20,6 +20,10 @@ def class_retrieval(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result
     Queries are the test split, the gallery is the train split; cosine similarity of pooled
     features. The protocol follows clip order prediction (Xu et al., CVPR 2019).
 
+    Args:
+        provider: Features of both splits.
+        cfg: PROBE.FEATURE, RANKS.
+
     Returns:
         ``class_retrieval_r<k>`` for each rank up to the gallery's size. The chance level is that of
         k random gallery videos.

@@ -15,6 +15,10 @@ __all__ = ["cross_modal_retrieval"]
 def cross_modal_retrieval(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure retrieval of the same clip across modalities, within the test split.
 
+    Args:
+        provider: Features with ``video_embedding`` and ``audio_embedding``.
+        cfg: PROBE.RANKS.
+
     Returns:
         ``video_to_audio_r<k>`` and ``audio_to_video_r<k>`` for each rank up to the number of test
         videos with audio; only these are queries and keys.

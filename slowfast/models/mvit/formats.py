@@ -1,39 +1,8 @@
 """Checkpoint formats of multiscale vision transformers: PySlowFast, pytorchvideo, torchvision.
 
-Names are PySlowFast's with the prefix ``backbone.``, except the head:
-
-==============================================  ===============================================
-PySlowFast                                      here
-==============================================  ===============================================
-``blocks.0.attn.qkv.weight``                    ``backbone.blocks.0.attn.qkv.weight``
-``head.projection.weight``                      ``head.projection.weight``
-==============================================  ===============================================
-
-==============================================  ===============================================
-pytorchvideo                                    here, with ``backbone.``
-==============================================  ===============================================
-``patch_embed.patch_model``                     ``patch_embed.proj``
-``cls_positional_encoding.pos_embed_spatial``   ``pos_embed_spatial``
-``blocks.0.attn.q``, ``.k``, ``.v``             ``blocks.0.attn.qkv``, joined
-``blocks.0.attn._attention_pool_q``             dropped: a second name of ``pool_q``, ``norm_q``
-``norm_embed``                                  ``norm``
-``head.proj``                                   ``head.projection`` (no ``backbone.``)
-==============================================  ===============================================
-
-==============================================  ===============================================
-torchvision                                     here, with ``backbone.``
-==============================================  ===============================================
-``conv_proj``                                   ``patch_embed.proj``
-``pos_encoding.class_token`` (C,)               ``cls_token`` (1, 1, C)
-``pos_encoding.spatial_pos`` (N, C)             ``pos_embed_spatial`` (1, N, C)
-``pos_encoding.temporal_pos``, ``.class_pos``   ``pos_embed_temporal``, ``pos_embed_class``
-``blocks.0.attn.project.0``                     ``blocks.0.attn.proj``
-``blocks.0.attn.pool_q.pool``                   ``blocks.0.attn.pool_q``
-``blocks.0.attn.pool_q.norm_act.0``             ``blocks.0.attn.norm_q``
-``blocks.0.mlp.0``, ``.3``                      ``blocks.0.mlp.fc1``, ``.fc2``
-``blocks.0.project``                            ``blocks.0.proj``
-``head.1``                                      ``head.projection`` (no ``backbone.``)
-==============================================  ===============================================
+Names are PySlowFast's with the prefix ``backbone.``, except those of the head. From the other two,
+keys are renamed by ``_PYTORCHVIDEO`` and ``_TORCHVISION``; pytorchvideo's separate projections to
+queries, keys and values are joined, and torchvision's position embeddings (N, C) become (1, N, C).
 """
 
 from __future__ import annotations

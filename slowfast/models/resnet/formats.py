@@ -1,27 +1,10 @@
 """Checkpoint formats of the video ResNets with pathways: PySlowFast and pytorchvideo.
 
-Names are PySlowFast's with the prefix ``backbone.``, except the head:
-
-===================================================  ==============================================
-PySlowFast                                           here
-===================================================  ==============================================
-``s2.pathway0_res0.branch2.a.weight``                ``backbone.s2.pathway0_res0.branch2.a.weight``
-``head.projection.weight``                           ``head.projection.weight``
-===================================================  ==============================================
-
-pytorchvideo numbers its blocks, with or without the prefix ``model.``: stem, four stages and head,
-and for C2D, I3D and SlowFast also a pooling without weights:
-
-===================================================  ==============================================
-pytorchvideo                                         here, with ``backbone.``
-===================================================  ==============================================
-``blocks.0.conv``, ``.norm``                         ``s1.pathway0_stem.conv``, ``.bn``
-``blocks.1.res_blocks.0.branch1_conv``, ``_norm``    ``s2.pathway0_res0.branch1``, ``.branch1_bn``
-``blocks.1.res_blocks.0.branch2.conv_a``, ``.norm_a``  ``s2.pathway0_res0.branch2.a``, ``.a_bn``
-``blocks.1.multipathway_blocks.1.res_blocks.0``      ``s2.pathway1_res0``
-``blocks.1.multipathway_fusion.conv_fast_to_slow``, ``.norm``  ``s2_fuse.conv_f2s``, ``.bn``
-``blocks.5.proj`` (``blocks.6.proj``)                ``head.projection`` (no ``backbone.``)
-===================================================  ==============================================
+Names are PySlowFast's with the prefix ``backbone.``, except those of the head. pytorchvideo numbers
+its blocks, with or without the prefix ``model.``: stem, four stages and head, and for C2D, I3D and
+SlowFast also a pooling without weights. For example, ``blocks.1.res_blocks.0.branch1_conv`` is
+``s2.pathway0_res0.branch1`` here, ``blocks.1.multipathway_fusion.conv_fast_to_slow`` is
+``s2_fuse.conv_f2s``, and ``blocks.5.proj`` is ``head.projection``.
 """
 
 from __future__ import annotations

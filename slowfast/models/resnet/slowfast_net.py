@@ -108,6 +108,10 @@ class FuseFastToSlow(nn.Module):
 def slowfast(cfg: CfgNode) -> ResNet:
     """Build SlowFast.
 
+    Args:
+        cfg: Read: SLOWFAST, RESNET and NONLOCAL, whose lists have two entries per stage, the slow
+            pathway's and the fast one's.
+
     Returns:
         The backbone; it takes all frames and selects those of the slow pathway.
     """
