@@ -14,7 +14,7 @@ Differences from the rest of this package (PAPER_TO_CODE.md has the reasons):
 With equal weights, inputs and boxes, outputs and losses equal those of the published code
 (tests/projects/stica/test_released.py).
 
-Legend: B batch, V = 2 views, K crops, C channels, D embedding, T' H' W' feature map, L token steps.
+Legend: B batch, V = 2 views, C channels, D embedding, T' H' W' feature map, L token steps.
 """
 
 from __future__ import annotations

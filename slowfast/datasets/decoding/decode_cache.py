@@ -4,7 +4,7 @@ It pays off for small datasets and few CPU cores, where decoding takes as long a
 network. ``DATA_LOADER.CACHE_DECODED`` turns it on. Frames are bit-identical with and without the
 cache; so is the audio, except for the noise that AAC decoders may generate.
 
-Legend: F frames of a file, T frames, N samples, H W height and width.
+Legend: F frames of a file, N samples, H W height and width.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A folder of extracted frames (``img_00001.jpg``, ...) as a video, with an audio file next to it.
 
-Legend: T frames, N samples, H W height and width.
+Legend: T frames, H W height and width.
 """
 
 from __future__ import annotations

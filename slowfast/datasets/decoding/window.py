@@ -1,7 +1,4 @@
-"""Which frames of a video are shown at given instants.
-
-Legend: T instants.
-"""
+"""Which frames of a video are shown at given instants."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Everything is read by the reader of ``media``, as the loader reads it, so that what is found here is
 what training will meet.
 
-Legend: T frames, H W height and width, n samples.
+Legend: H W height and width, n samples.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ time. Only complete files are kept: a copy is written under a temporary name wit
 a check, and then renamed. Its comment records the original and the settings, so that a later run
 can skip it.
 
-Legend: H W height and width, n samples.
+Legend: H W height and width.
 """
 
 from __future__ import annotations

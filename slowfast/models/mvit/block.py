@@ -2,7 +2,7 @@
 
 Parameter names are PySlowFast's.
 
-Legend: B batch, N tokens, C channels, P prefix tokens (0 or 1), T H W grid.
+Legend: B batch, C channels, P prefix tokens (0 or 1), T H W grid.
 """
 
 from __future__ import annotations

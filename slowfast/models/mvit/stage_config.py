@@ -1,7 +1,4 @@
-"""Sizes of the blocks of a multiscale vision transformer: widths, heads, pooling.
-
-Legend: T H W grid of tokens.
-"""
+"""Sizes of the blocks of a multiscale vision transformer: widths, heads, pooling."""
 
 from __future__ import annotations
 

@@ -247,17 +247,6 @@ def test_impossible_kinds_are_refused(kind):
         FeatureCrop(**{**KINDS, "space_small": kind})
 
 
-def test_tokens_of_boxes():
-    feature_map = _randn(2, 3, 4, 7, 7)
-    tokens = space_tokens(feature_map, torch.tensor([[[0, 3, 2, 7]]] * 2))
-    expected = feature_map[:, :, :, 0:3, 2:7].mean((3, 4)).transpose(1, 2)
-    torch.testing.assert_close(tokens.values, expected, rtol=0, atol=1e-12)
-    tokens = time_tokens(feature_map, torch.tensor([[[0, 1], [1, 4]]] * 2), longest=3)
-    assert tokens.mask.sum(1).tolist() == [1, 1, 3, 3]
-    expected = feature_map[:, :, 1:4].mean((3, 4)).transpose(1, 2)
-    torch.testing.assert_close(tokens.values[2:], expected, rtol=0, atol=1e-12)
-
-
 def test_the_gradient_reaches_the_positions_of_a_crop_and_no_other():
     feature_map = _randn(1, 2, 4, 5, 5).requires_grad_()
     space_tokens(feature_map, torch.tensor([[[1, 3, 2, 4]]])).values.sum().backward()
