@@ -111,7 +111,7 @@ def _rules(node: CfgNode, name: str) -> Iterator[tuple[str, str, bool]]:
         yield key, f"one of {known}", node[key] in _CHOICES[key]
     for key in {"MOMENTUM", "BANK_MOMENTUM"} & node.keys():
         values = node[key] if isinstance(node[key], list) else [node[key]]
-        count = len(_MOMENTA) if name == "AVID" else 1
+        count = 2 if name == "AVID" else 1
         expected = "0 to 1" if count == 1 else f"numbers from 0 to 1, {_MOMENTA}"
         yield key, expected, len(values) == count and all(0 <= value <= 1 for value in values)
     if "PARTITION_DECAY" in node:
