@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from slowfast.config import CfgNode, UserError
+from slowfast.models.losses.chance import LossWithChance
 from slowfast.utils import distributed
 from slowfast.utils.logging import log_json_stats
 from slowfast.utils.meters import IterationTimer, LossMeter, gpu_memory
@@ -20,6 +21,10 @@ from slowfast.utils.meters import IterationTimer, LossMeter, gpu_memory
 __all__ = ["Recorder"]
 
 logger = logging.getLogger(__name__)
+
+_LEARNING_STEPS = 200
+"""Steps after which a loss should be below its chance level."""
+_CLOSE_TO_CHANCE = 0.98
 
 
 class Recorder:
@@ -44,6 +49,7 @@ class Recorder:
         self._pending: list[dict[str, Tensor]] = []
         self._losses: list[float] = []
         self._last: dict[str, Any] = {}
+        self._chance: ChanceLevel | None = None
         self._board = _open_board(cfg) if distributed.is_main_process() else None
 
     def start_epoch(self) -> None:
@@ -57,6 +63,18 @@ class Recorder:
     def data_ready(self) -> None:
         """Mark the end of data loading."""
         self._timer.data_ready()
+
+    def compare_with_chance(self, criterion: Any, outputs: Any) -> None:
+        """Log the chance level of a loss that knows it, and watch the loss from now on.
+
+        Args:
+            criterion: The loss; only a ``LossWithChance`` has a chance level.
+            outputs: Outputs of the model for the first batch.
+        """
+        if self._chance is None and isinstance(criterion, LossWithChance):
+            self._chance = ChanceLevel(criterion.chance_level(outputs))
+            if distributed.is_main_process():
+                self._chance.announce()
 
     def end_iteration(
         self, epoch: int, iteration: int, losses: dict[str, Tensor], lr: float, grad_norm: Tensor
@@ -113,6 +131,8 @@ class Recorder:
         means = {"_type": "train_epoch", "epoch": epoch, "step": step, **self._meter.mean()}
         log_json_stats(means, self._output_dir)
         logger.info("epoch %s done: mean loss %.4f", epoch, means.get("loss", math.nan))
+        if self._chance is not None and step >= _LEARNING_STEPS:
+            self._chance.check(means.get("loss", math.nan))
         if measurements:
             stats = {"_type": "val_epoch", "epoch": epoch, "step": step, **measurements}
             log_json_stats(stats, self._output_dir)
@@ -160,6 +180,40 @@ class Recorder:
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(f"{group}/{name}", value, step)
+
+
+class ChanceLevel:
+    """Warns once if a loss stays at its chance level.
+
+    Args:
+        level: The loss when all embeddings are equal.
+    """
+
+    def __init__(self, level: float) -> None:
+        self.level, self._has_warned = level, False
+
+    def announce(self) -> None:
+        """Log the chance level, to compare losses with."""
+        if math.isfinite(self.level):
+            logger.info("chance level of the loss: %.4g (all embeddings are equal)", self.level)
+
+    def check(self, loss: float) -> None:
+        """Warn if a loss is as high as by chance.
+
+        Args:
+            loss: Mean loss of an epoch.
+        """
+        if self._has_warned or not loss > self.level * _CLOSE_TO_CHANCE:
+            return
+        self._has_warned = True
+        logger.warning(
+            "the loss is %.4g after %d steps and more, its chance level is %.4g: nothing is "
+            "learned yet. Change SOLVER.BASE_LR, or the temperature or the batch size of the "
+            "method; softer augmentation helps on small datasets.",
+            loss,
+            _LEARNING_STEPS,
+            self.level,
+        )
 
 
 def _open_board(cfg: CfgNode) -> Any:

@@ -170,6 +170,7 @@ class Trainer:
                 self.recorder.data_ready()
             outputs, losses = self._forward_backward(batch, is_last=micro == self.accumulate - 1)
             kept.append((detached(outputs), without_media(batch)))
+            self.recorder.compare_with_chance(self.criterion, outputs)
             for name, value in losses.items():
                 total[name] = total.get(name, 0.0) + value.detach() / self.accumulate
         # 3. Gradients: unscale, let the method change them, clip.

@@ -23,11 +23,13 @@ from torch._subclasses.fake_tensor import (
 
 from slowfast.config import CfgNode, ConfigValueError, Problem
 from slowfast.models.build import LOSS_REGISTRY, build_model
+from slowfast.models.method import DatasetInfo, call_hook
 from slowfast.models.optimizer import construct_optimizer
 
 __all__ = ["clip_batch", "rehearse"]
 
 _COLORS = 3
+_ROWS = 10_000  # of the training data
 _UNNAMED = "MODEL"
 _MISTAKES = (ValueError, RuntimeError, AssertionError, IndexError, ZeroDivisionError)
 _NO_MISTAKES = (DataDependentOutputException, DynamicOutputShapeException, NotImplementedError)
@@ -111,7 +113,7 @@ def _shape(cfg: CfgNode, side: str) -> str:
 
 
 def _train_step(cfg: CfgNode, batch_size: int, fields: Mapping[str, tuple[int, ...]]) -> None:
-    model = _build_fake(cfg).train()
+    model = _build_fake(cfg, batch_size).train()
     construct_optimizer(model, cfg)
     batch = clip_batch(cfg, samples=batch_size, fields=fields)
     LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)(model(batch), batch)
@@ -122,10 +124,20 @@ def _test_clip(cfg: CfgNode) -> None:
     model.embed(clip_batch(cfg, side=cfg.DATA.TEST_CROP_SIZE))
 
 
-def _build_fake(cfg: CfgNode) -> nn.Module:
-    """Build the model with fake weights, on the meta device, as initial values do not matter."""
+def _build_fake(cfg: CfgNode, batch_size: int = 0) -> nn.Module:
+    """Build the model with fake weights, on the meta device, as initial values do not matter.
+
+    Args:
+        cfg: The configuration.
+        batch_size: Samples of a step, to set a method up with some training data; 0: not set up.
+
+    Returns:
+        The model.
+    """
     with unset_fake_temporarily(), torch.device("meta"):
         model = build_model(cfg)
+        if batch_size:
+            call_hook(model, "setup", DatasetInfo(_ROWS, _ROWS, 1, batch_size, 1))
     return model.to_empty(device="cpu")
 
 

@@ -78,15 +78,19 @@ class MoCo(ContrastiveMethod):
         self.shuffle = shuffle
 
     def setup(self, data: DatasetInfo) -> None:
-        """Warn if the queue holds older embeddings of the queries themselves."""
+        """Remember the size of the data."""
+        self.num_rows = data.num_rows
+
+    def before_epoch(self, progress: Progress) -> None:
+        """Warn at the start if the queue holds older embeddings of the queries themselves."""
         length = len(self.queue.rows)
-        if length > data.num_rows / 2:
+        if progress.epoch == 0 and length > self.num_rows / 2:
             logger.warning(
                 "MOCO.QUEUE_LEN: %d keys of %d training videos: the queue holds older keys of the "
                 "queries as negatives. Set it to %d or less.",
                 length,
-                data.num_rows,
-                data.num_rows // 2,
+                self.num_rows,
+                self.num_rows // 2,
             )
 
     def before_step(self, progress: Progress) -> None:
