@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from contrastive.encoder import AudioEncoder, VideoEncoder
 from torch import nn
 from torch.nn import functional as F
 
-from contrastive.encoder import AudioEncoder, VideoEncoder
 from slowfast.models.contracts import BackboneOutput
 from slowfast.models.method import DatasetInfo, Progress
 from slowfast.models.pooling import AvgPooling, PathwayPooling
@@ -66,3 +66,16 @@ def dataset(num_rows, batch_size=6, steps=10):
 
 def progress(step=0, epoch=0.0, max_epoch=10):
     return Progress(step, int(epoch), epoch, max_epoch, 10, stepped=True)
+
+
+HYPOTHESES = {
+    1: ("none", "none"),
+    2: ("variant", "none"),
+    3: ("invariant", "none"),
+    4: ("none", "variant"),
+    5: ("none", "invariant"),
+    6: ("variant", "variant"),
+    7: ("invariant", "variant"),
+    8: ("variant", "invariant"),
+    9: ("invariant", "invariant"),
+}

@@ -242,7 +242,7 @@ class _Keys:
             if u == positive:  # the own key is never left out: rows stay finite
                 count = torch.where(self.is_own_key, 1.0, count)
                 target = (similarity * self.is_own_key[:, None]).sum(dim=2)  # (B, 1 + K)
-            logits.append(similarity + count.log()[:, None].to(similarity.dtype))
+            logits.append(similarity + count.to(similarity.dtype).log()[:, None])
         losses = torch.cat(logits, dim=2).logsumexp(dim=2) - target
         return global_mean(losses, self.valid)
 

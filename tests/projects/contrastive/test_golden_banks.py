@@ -2,22 +2,31 @@
 
 import math
 
-import pytest
-import torch
-
 import contrastive.avid
 import contrastive.cmc
 import contrastive.npid
+import pytest
+import torch
 from contrastive import bank
 from contrastive.avid import AVID, Mining, build_avid_loss
 from contrastive.cmc import CMC
 from contrastive.mining import mine_positives
 from contrastive.npid import NPID
-from helpers.golden_methods import as_audio, as_video, audio_encoder, close, dataset, load, progress, video_encoder
+from helpers.golden_methods import (
+    as_audio,
+    as_video,
+    audio_encoder,
+    close,
+    dataset,
+    load,
+    progress,
+    video_encoder,
+)
+from torch import nn
+
 from slowfast.config import ParameterError, get_cfg
 from slowfast.models.contrastive.partition import PartitionConstant
 from slowfast.models.method import detached
-from torch import nn
 
 N, D, K = 40, 16, 12
 SHIFT = math.log1p(1e-7 * N / K)

@@ -1,11 +1,9 @@
 """MoCo, SwAV, GDT, MMV and PySlowFast's forms equal the published code, over several steps."""
 
+import contrastive
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional as F
-
-import contrastive
+from contrastive import bank
 from contrastive.gdt import GDTOutputs, gdt_loss, pairs
 from contrastive.mmv import MMVOutputs, build_mmv_loss, mil_nce
 from contrastive.moco import MoCo, build_moco_loss
@@ -13,13 +11,23 @@ from contrastive.npid import NPID
 from contrastive.pyslowfast import ClipMoCo, ClipOutputs, build_contrastive_loss, clip_loss
 from contrastive.simclr import SimCLROutputs
 from contrastive.swav import Assignment, SwAV, swapped_prediction
-from contrastive import bank
-from helpers.golden_methods import as_video, close, dataset, load, progress, video_encoder
+from helpers.golden_methods import (
+    HYPOTHESES,
+    as_video,
+    close,
+    dataset,
+    load,
+    progress,
+    video_encoder,
+)
+from stica.loss import cross_modal_loss
+from torch import nn
+from torch.nn import functional as F
+
 from slowfast.config import get_cfg
 from slowfast.models.contrastive.ema import EmaEncoder
 from slowfast.models.contrastive.feature_queue import FeatureQueue
 from slowfast.models.method import detached
-from stica.loss import cross_modal_loss
 
 D = 16
 
@@ -245,19 +253,6 @@ def test_swav_over_clips(case, queue):
         model.after_batch(detached(outputs), batch, progress(step))
 
 
-HYPOTHESES = {
-    1: ("none", "none"),
-    2: ("variant", "none"),
-    3: ("invariant", "none"),
-    4: ("none", "variant"),
-    5: ("none", "invariant"),
-    6: ("variant", "variant"),
-    7: ("invariant", "variant"),
-    8: ("variant", "invariant"),
-    9: ("invariant", "invariant"),
-}
-
-
 def gdt_outputs(golden, rank=0):
     video, audio = (golden[name][rank].clone().requires_grad_() for name in ("v", "a"))
     outputs = GDTOutputs(
@@ -281,7 +276,9 @@ def test_first_hypothesis_is_the_cross_modal_loss_of_stica():
     _, _, outputs = gdt_outputs(load("gdt_hypotheses"))
     plain = GDTOutputs(outputs.video[:, :1], outputs.audio[:, :1], (0,))
     ours = gdt_loss(plain, pairs("none", "none"), 0.07)
-    close(ours, cross_modal_loss(outputs.video[:, :1, 0].transpose(0, 1), outputs.audio[:, 0], 0.07))
+    close(
+        ours, cross_modal_loss(outputs.video[:, :1, 0].transpose(0, 1), outputs.audio[:, 0], 0.07)
+    )
 
 
 @pytest.mark.parametrize(("name", "twice"), [("paper", False), ("release", True)])
@@ -325,6 +322,8 @@ def test_mmv_losses(name, compat):
 def test_a_clip_is_not_its_own_key():
     key = F.normalize(torch.randn(4, 3, 8), dim=-1)
     total, logged = clip_loss(ClipOutputs(key, key, None), 1.0)
-    pairs_of_clips = [(key[:, v] * key[:, u]).sum(1).mean() for v in range(3) for u in range(3) if u != v]
+    pairs_of_clips = [
+        (key[:, v] * key[:, u]).sum(1).mean() for v in range(3) for u in range(3) if u != v
+    ]
     close(total, -torch.stack(pairs_of_clips).sum() / 2)
     close(logged, total / 6)
