@@ -8,7 +8,7 @@ Legend: B batch, V views of the frames, K crops in Q = V * (1 + K) queries, D em
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -81,13 +81,14 @@ class CMC(ContrastiveMethod):
         *,
         pixels: tuple[list[float], list[float]],
         momentum: float,
-        constants: nn.ModuleList | None = None,
+        constants: Sequence[PartitionConstant] | None = None,
     ) -> None:
         is_audio = isinstance(two, AudioEncoder)
         super().__init__(one, two if isinstance(two, AudioEncoder) else None)
         self.color = None if is_audio else two
         self.pixels, self.options = pixels, options
-        self.momentum, self.constants = momentum, constants
+        self.momentum = momentum
+        self.constants: Any = None if constants is None else nn.ModuleList(constants)
 
     def setup(self, data: DatasetInfo) -> None:
         """Create both banks, one row per training video."""
@@ -127,22 +128,22 @@ class CMC(ContrastiveMethod):
                 options.negatives,
                 allow_positive=options.own_row,
             )
-        scores = [
+        scores_one, scores_two = (
             bank.compare(
                 view.flatten(1, 2),
                 bank.rows_to_compare(other.rows, index, negatives),
                 options.temperature,
             )
             for view, other in ((one, self.bank_two), (two, self.bank_one))
-        ]
+        )
         constant = None
         if self.constants is not None:
-            of_views = zip(self.constants, scores, strict=True)
+            of_views = zip(self.constants, (scores_one, scores_two), strict=True)
             valid = self.valid(batch)
             constant = torch.stack(
                 [c(bank.all_scores(s), bank.per_query(valid, s)) for c, s in of_views]
             )
-        return CMCOutputs(full_views(one), full_views(two), *scores, constant)
+        return CMCOutputs(full_views(one), full_views(two), scores_one, scores_two, constant)
 
     def valid(self, batch: Mapping[str, Any]) -> Tensor | None:
         """Return which samples have both views: bool (B,), None for all."""
@@ -223,7 +224,7 @@ def build_cmc(cfg: CfgNode) -> CMC:
         ),
         pixels=(list(cfg.DATA.MEAN), list(cfg.DATA.STD)),
         momentum=cmc.BANK_MOMENTUM,
-        constants=nn.ModuleList(PartitionConstant(decay) for _ in range(2)) if is_nce else None,
+        constants=[PartitionConstant(decay) for _ in range(2)] if is_nce else None,
     )
 
 

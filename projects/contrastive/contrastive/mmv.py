@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from fvcore.common.config import CfgNode
@@ -24,6 +24,7 @@ from contrastive.encoder import AudioEncoder, VideoEncoder, build_video_encoder
 from slowfast.models.batch_norm import get_norm
 from slowfast.models.build import BACKBONE_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.losses.chance import LossWithChance
+from slowfast.models.pooling import PathwayPooling
 from slowfast.utils.distributed import (
     gather_no_gradient,
     gather_with_gradient,
@@ -149,7 +150,7 @@ class MMV(ContrastiveMethod):
         audio = self.audio_encoder(batch["audio"][:, :1])[:, 0]
         if self.coarse is None or self.text is None:
             return MMVOutputs(self.head_video(rows).unflatten(0, pooled.shape[:2]), audio)
-        fine = self.head_video.layers(rows)
+        fine = cast(FineHead, self.head_video).layers(rows)
         coarse = F.normalize(self.coarse(F.relu(fine)), dim=-1)
         tokens = batch["text"].unflatten(1, (self.bag, -1))  # (B, n, L)
         return MMVOutputs(
@@ -214,7 +215,7 @@ def build_mmv(cfg: CfgNode) -> MMV:
     mmv = cfg.MMV
     norm = get_norm(cfg, dims=1)
     video = build_video_encoder(cfg, mmv)
-    video.head = FineHead(video.pooling.dim_out, mmv.DIM, norm=norm)
+    video.head = FineHead(cast(PathwayPooling, video.pooling).dim_out, mmv.DIM, norm=norm)
     backbone: Any = BACKBONE_REGISTRY.get(cfg.AUDIO.ARCH)(cfg)
     audio = AudioEncoder(backbone, LinearSpace(backbone.out_channels[0], mmv.DIM))
     if not mmv.TEXT_WEIGHT:

@@ -10,7 +10,7 @@ all, A assigned views, P prototypes, D embedding.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -100,7 +100,7 @@ class SwAV(ContrastiveMethod):
         super().__init__(video)
         self.prototypes = nn.Linear(dim, prototypes, bias=False)
         self.assignment = assignment
-        self.queues = nn.ModuleList(
+        self.queues: Sequence[FeatureQueue] = nn.ModuleList(  # type: ignore[assignment]
             FeatureQueue(assignment.queue, dim, seed=seed + i)
             for i in range(ASSIGNED if assignment.queue else 0)
         )

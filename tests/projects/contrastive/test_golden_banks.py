@@ -22,7 +22,6 @@ from helpers.golden_methods import (
     progress,
     video_encoder,
 )
-from torch import nn
 
 from slowfast.config import ParameterError, get_cfg
 from slowfast.models.contrastive.partition import PartitionConstant
@@ -30,7 +29,7 @@ from slowfast.models.method import detached
 
 N, D, K = 40, 16, 12
 SHIFT = math.log1p(1e-7 * N / K)
-"""The code of NPID and CMC adds 1e-7 to its denominators: a larger constant, and this per negative."""
+"""NPID and CMC add 1e-7 to denominators: a larger constant, and this for each negative."""
 
 
 def with_epsilon(outputs):
@@ -100,7 +99,7 @@ def test_cmc(case, monkeypatch):
     golden = load(case)
     constants = None
     if case == "cmc_nce":
-        constants = nn.ModuleList(PartitionConstant() for _ in range(2))
+        constants = [PartitionConstant() for _ in range(2)]
     model = CMC(
         video_encoder(D),
         audio_encoder(),

@@ -79,7 +79,7 @@ def build(name):
             options,
             pixels=([], []),
             momentum=0.5,
-            constants=nn.ModuleList([nce, PartitionConstant()]),
+            constants=[nce, PartitionConstant()],
         ),
         "avid": lambda: AVID(
             video, audio, options, momentum=(0.5, 0.4), weights=(1.0, 0.5), constant=nce
