@@ -121,6 +121,11 @@ def _add_stica(cfg: CfgNode) -> None:
     # audio; paper, released) or "own" (a separate one, so that the two losses share only the pooled
     # features).
     cfg.STICA.WITHIN_HEAD = "shared"
+    # Embeddings of past batches that are further negatives of the cross-modal loss, so that a small
+    # batch has as many as a large one; 0: none (paper). At most half of the training videos, or the
+    # queue holds older embeddings of the queries. For large batches in little memory see
+    # SOLVER.GRAD_CACHE_CHUNK.
+    cfg.STICA.QUEUE_LEN = 0
     # Dimensions of the embeddings. Released: 256.
     cfg.STICA.EMBED_DIM = 256
     # Hidden width of both projection heads. Released: 512.
@@ -182,6 +187,7 @@ def _check_ranges(cfg: CfgNode) -> list[Problem]:
             stica.WITHIN_START_EPOCH >= 0,
             "a number of epochs, 0 or more",
         ),
+        "STICA.QUEUE_LEN": (stica.QUEUE_LEN >= 0, "0 or more"),
         "STICA.EMBED_DIM": (stica.EMBED_DIM >= 1, "at least 1"),
         "STICA.HEAD_DIM": (stica.HEAD_DIM >= 1, "at least 1"),
         "STICA.HEAD_DROPOUT": (0 <= stica.HEAD_DROPOUT < 1, "0 <= HEAD_DROPOUT < 1"),
@@ -258,6 +264,15 @@ def _check_losses(cfg: CfgNode) -> list[Problem]:
                 f"got 'audio' with AUDIO.ENABLE {cfg.AUDIO.ENABLE} and STICA.WITHIN_WEIGHT "
                 f"{weight}: there is no audio to compare crops with. Set AUDIO.ENABLE True and a "
                 "weight below 1, or 'video'",
+            )
+        )
+    if cfg.STICA.QUEUE_LEN and not (cfg.AUDIO.ENABLE and weight < 1):
+        problems.append(
+            Problem(
+                "STICA.QUEUE_LEN",
+                f"got {cfg.STICA.QUEUE_LEN} with AUDIO.ENABLE {cfg.AUDIO.ENABLE} and "
+                f"STICA.WITHIN_WEIGHT {weight}: the queue serves the cross-modal loss. Set 0, or "
+                "AUDIO.ENABLE True and a weight below 1",
             )
         )
     start = cfg.STICA.WITHIN_START_EPOCH

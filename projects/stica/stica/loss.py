@@ -35,7 +35,12 @@ __all__ = [
 
 
 def multi_crop_info_nce(
-    query: Tensor, key: Tensor, temperature: float, valid: Tensor | None = None
+    query: Tensor,
+    key: Tensor,
+    temperature: float,
+    valid: Tensor | None = None,
+    *,
+    queue: Tensor | None = None,
 ) -> Tensor:
     """Average the noise-contrastive loss over all pairs of a query crop and a key crop.
 
@@ -48,6 +53,7 @@ def multi_crop_info_nce(
         key: float (P, B, D), rows of length 1.
         temperature: t > 0.
         valid: bool (B,): rows that are False are neither queries nor keys. None: all are valid.
+        queue: float (L, D), keys of past batches, which are further negatives of every query.
 
     Returns:
         Scalar, float32 (float64 for float64 input).
@@ -67,13 +73,22 @@ def multi_crop_info_nce(
             own = torch.arange(keys.shape[0], device=query.device) == target[:, None]  # (B, N)
             is_key = gather(valid) | own
             logits = logits.masked_fill(~is_key[:, :, None, None], float("-inf"))
+        if queue is not None:
+            past = torch.einsum("qbd,ld->blq", query.to(wide), queue.to(wide)) / temperature
+            past = past[..., None].expand(-1, -1, -1, key.shape[0])  # (B, L, Q, P)
+            logits = torch.cat([logits, past], dim=1)
         targets = target[:, None, None].expand(-1, *logits.shape[2:])
         losses = F.cross_entropy(logits, targets, reduction="none")  # (B, Q, P)
         return distributed.global_mean(losses, valid, joint=joint)
 
 
 def cross_modal_loss(
-    video: Tensor, audio: Tensor, temperature: float, valid: Tensor | None = None
+    video: Tensor,
+    audio: Tensor,
+    temperature: float,
+    valid: Tensor | None = None,
+    *,
+    queues: tuple[Tensor | None, Tensor | None] = (None, None),
 ) -> Tensor:
     """Contrast a video's own audio with other audio, and an audio's own video with other videos.
 
@@ -85,12 +100,14 @@ def cross_modal_loss(
         audio: float (B, D).
         temperature: STICA.TEMPERATURE_CROSS.
         valid: bool (B,), samples with audio; None: all.
+        queues: float (L, D) of video and of audio, further negatives (STICA.QUEUE_LEN).
 
     Returns:
         Scalar.
     """
-    to_audio = multi_crop_info_nce(video, audio[None], temperature, valid)
-    to_video = multi_crop_info_nce(audio[None], video, temperature, valid)
+    of_video, of_audio = queues
+    to_audio = multi_crop_info_nce(video, audio[None], temperature, valid, queue=of_audio)
+    to_video = multi_crop_info_nce(audio[None], video, temperature, valid, queue=of_video)
     return (to_audio + to_video) / 2
 
 
@@ -206,7 +223,10 @@ def stica_loss(
     weighted: list[tuple[float, Tensor]] = []
     if outputs.video is not None and outputs.audio is not None:
         valid = valid_rows(batch, with_audio=True)
-        cross = cross_modal_loss(outputs.video, outputs.audio, temperature_cross, valid)
+        queues = (outputs.queue_video, outputs.queue_audio)
+        cross = cross_modal_loss(
+            outputs.video, outputs.audio, temperature_cross, valid, queues=queues
+        )
         losses["loss_cross"] = cross
         weighted.append((1 - within_weight, cross))
     axes = {

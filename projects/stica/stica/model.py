@@ -19,6 +19,7 @@ from slowfast.models.build import (
     HEAD_REGISTRY,
 )
 from slowfast.models.contracts import CropGroup
+from slowfast.models.contrastive.feature_queue import FeatureQueue
 from slowfast.models.method import Method, Progress
 from slowfast.models.pooling import build_pooling, full_group, pool_groups
 from stica.config import CROP_KINDS
@@ -42,6 +43,8 @@ class STiCAOutputs(NamedTuple):
         space_small: float (V, K, B, D), small crops in space.
         time_large: float (V, K, B, D), large crops in time.
         time_small: float (V, K, B, D), small crops in time.
+        queue_video: float (L, D), embeddings of past batches (STICA.QUEUE_LEN); None without.
+        queue_audio: The same for audio.
     """
 
     video: Tensor | None
@@ -50,6 +53,8 @@ class STiCAOutputs(NamedTuple):
     space_small: Tensor
     time_large: Tensor
     time_small: Tensor
+    queue_video: Tensor | None = None
+    queue_audio: Tensor | None = None
 
 
 class SpaceTimeCropAttend(Method):
@@ -65,10 +70,13 @@ class SpaceTimeCropAttend(Method):
         head_audio: As ``head_video``, for the audio.
         head_crops: As ``head_video``, for the crops; None: crops use ``head_video``, too.
         crops_from_epoch: Epoch from which training uses crops, STICA.WITHIN_START_EPOCH.
+        queues: Past embeddings of video and of audio, further negatives of the cross-modal loss.
     """
 
     output_batch_dims: ClassVar[Mapping[str, int | None]] = {
         "video": 1,
+        "queue_video": None,
+        "queue_audio": None,
         **dict.fromkeys(CROP_KINDS, 2),
     }
 
@@ -83,6 +91,7 @@ class SpaceTimeCropAttend(Method):
         head_audio: nn.Module | None = None,
         head_crops: nn.Module | None = None,
         crops_from_epoch: float = 0.0,
+        queues: tuple[FeatureQueue, FeatureQueue] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -94,6 +103,7 @@ class SpaceTimeCropAttend(Method):
         self.head_crops = head_crops
         self.crops_from_epoch = crops_from_epoch
         self.is_cropping = feature_aug is not None
+        self.queue_video, self.queue_audio = queues or (None, None)
 
     def before_step(self, progress: Progress) -> None:
         """Enable crops from ``crops_from_epoch`` on; see ``Method``."""
@@ -135,7 +145,23 @@ class SpaceTimeCropAttend(Method):
         if self.audio_backbone is None:
             return STiCAOutputs(None, None, **crops)
         _, audio = self.embed_audio(batch["audio"][:, 0])  # (B, D)
-        return STiCAOutputs(embedded[:, 0], audio, **crops)
+        outputs = STiCAOutputs(embedded[:, 0], audio, **crops)
+        if self.queue_video is None or self.queue_audio is None:
+            return outputs
+        return outputs._replace(
+            queue_video=self.queue_video.content(), queue_audio=self.queue_audio.content()
+        )
+
+    def after_batch(
+        self, outputs: STiCAOutputs, batch: Mapping[str, Any], progress: Progress
+    ) -> None:
+        """Queue the first view and the audio of the samples that have both; see ``Method``."""
+        if self.queue_video is None or self.queue_audio is None:
+            return
+        valid = batch["audio_valid"][:, 0] if "audio_valid" in batch else None
+        for queue, rows in ((self.queue_video, outputs.video), (self.queue_audio, outputs.audio)):
+            if rows is not None:
+                queue.push(rows[0] if rows.dim() > 2 else rows, valid)
 
     def _project(self, blocks: Tensor, names: list[str]) -> Tensor:
         """Embed crops: float (crops, V, B, C) -> (crops, V, B, D), each head in one call."""
@@ -240,6 +266,10 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
         # Without audio only crops are embedded, and one head is enough.
         if cfg.STICA.WITHIN_HEAD == "own" and audio_backbone is not None:
             head_crops = build_head(pooling.dim_out, dim, cfg)
+    queues = None
+    if cfg.STICA.QUEUE_LEN and audio_backbone is not None:
+        length, seed = cfg.STICA.QUEUE_LEN, cfg.RNG_SEED
+        queues = FeatureQueue(length, dim, seed=seed), FeatureQueue(length, dim, seed=seed + 1)
     return SpaceTimeCropAttend(
         backbone,
         pooling,
@@ -249,4 +279,5 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
         head_audio=head_audio,
         head_crops=head_crops,
         crops_from_epoch=cfg.STICA.WITHIN_START_EPOCH,
+        queues=queues,
     )

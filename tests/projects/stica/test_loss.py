@@ -95,7 +95,7 @@ def test_a_batch_without_any_audio_still_trains_on_crops(loss):
 def test_rows_that_do_not_count_leave_every_loss(loss):
     outputs = _outputs()
     valid = torch.tensor([True, True, False, True, True])
-    kept = STiCAOutputs(*(x[..., valid, :] for x in outputs))
+    kept = STiCAOutputs(*(x[..., valid, :] for x in outputs[:6]))
     got = loss(outputs, {"valid": valid, "audio_valid": torch.ones(B, 1, dtype=torch.bool)})
     torch.testing.assert_close(got["loss"], loss(kept, {})["loss"], rtol=0, atol=1e-12)
 
@@ -159,10 +159,10 @@ def test_weights_and_temperatures_come_from_the_configuration(cfg):
 
 def test_half_precision_embeddings_are_compared_in_float32(loss):
     outputs = _outputs()
-    half = STiCAOutputs(*(x.detach().bfloat16() for x in outputs))
+    half = STiCAOutputs(*(x.detach().bfloat16() for x in outputs[:6]))
     losses = loss(half, {})
     assert all(loss.dtype == torch.float32 for loss in losses.values())
-    wide = loss(STiCAOutputs(*(x.double() for x in half)), {})
+    wide = loss(STiCAOutputs(*(x.double() for x in half[:6])), {})
     torch.testing.assert_close(losses["loss"].double(), wide["loss"], rtol=1e-5, atol=1e-5)
 
 

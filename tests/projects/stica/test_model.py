@@ -92,7 +92,7 @@ def test_shapes_of_outputs(cfg):
     assert outputs.space_small.shape == (V, 4, B, dim)
     assert outputs.time_large.shape == (V, 2, B, dim)
     assert outputs.time_small.shape == (V, 1, B, dim)
-    for embedding in outputs:
+    for embedding in outputs[:6]:
         ones = torch.ones(embedding.shape[:-1], dtype=torch.float64)
         torch.testing.assert_close(embedding.norm(dim=-1), ones, rtol=0, atol=1e-12)
 
@@ -221,7 +221,7 @@ def test_crops_follow_the_seed_and_nothing_else(cfg):
     first = model(batch)
     torch.manual_seed(2)
     second = model(batch)
-    for a, b in zip(first, second, strict=True):
+    for a, b in zip(first[:6], second[:6], strict=True):
         assert torch.equal(a, b)
     other = model({**batch, "aug_seed": batch["aug_seed"] + 100})
     assert torch.equal(other.video, first.video)
@@ -235,7 +235,7 @@ def test_only_what_is_compared_is_embedded(cfg):
     assert outputs.space_large.shape[1] == 2
     outputs = _model(cfg, crops=False)(_batch())
     assert outputs.video.shape[:2] == (V, B)
-    assert [x.shape[1] for x in outputs[2:]] == [0, 0, 0, 0]
+    assert [x.shape[1] for x in outputs[2:6]] == [0, 0, 0, 0]
     with pytest.raises(ValueError, match=r"no audio and no crops.*AUDIO\.ENABLE"):
         _model(cfg, crops=False, audio=False)(_batch())
 

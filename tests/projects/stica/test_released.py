@@ -152,6 +152,9 @@ def test_where_outputs_have_the_samples(released):
     model, batch = _small(released, 4)
     batch = {name: torch.cat([value, value[:1]]) for name, value in batch.items()}
     for name, value in model(batch)._asdict().items():
+        if name.startswith("queue"):
+            assert value is None
+            continue
         assert value.shape[model.output_batch_dims.get(name, 0)] == 3, name
 
 
@@ -191,11 +194,12 @@ def test_agrees_with_the_oracle(released, steps, pooling):
 def test_which_embeddings_get_a_gradient(released):
     model, batch = _small(released, 4)
     outputs = model(batch)
-    leaves = type(outputs)(*(x.detach().requires_grad_() for x in outputs))
+    leaves = type(outputs)(*(x.detach().requires_grad_() for x in outputs[:6]))
     LOSS_REGISTRY.get("stica")(released)(leaves, batch)["loss"].backward()
     reached = {
         (name, view, slot)
         for name, x in leaves._asdict().items()
+        if x is not None
         for view in range(2)
         for slot in range(x.shape[1] if name not in ("video", "audio") else 1)
         if (x.grad[view] if name in ("video", "audio") else x.grad[view, slot]).abs().sum() > 0
@@ -263,7 +267,7 @@ def test_each_view_has_batch_statistics_of_its_own(released):
     outputs = model(batch)
     assert model.backbone.stem[1].num_batches_tracked == 2
     assert outputs.audio.shape[:2] == (2, 2)
-    assert [x.shape[1] for x in outputs[2:]] == [2, 4, 2, 1]
+    assert [x.shape[1] for x in outputs[2:6]] == [2, 4, 2, 1]
     LOSS_REGISTRY.get("stica")(released)(outputs, batch)["loss"].backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
