@@ -12,6 +12,7 @@ import slowfast.models.classifier
 import slowfast.models.formats.caffe2
 import slowfast.models.formats.image_resnet
 import slowfast.models.heads
+import slowfast.models.joint_stem
 import slowfast.models.losses.cross_entropy
 import slowfast.models.mvit.archs
 import slowfast.models.mvit.checks

@@ -70,7 +70,6 @@ class SpaceTimeCropAttend(Method):
         head_audio: As ``head_video``, for the audio.
         head_crops: As ``head_video``, for the crops; None: crops use ``head_video``, too.
         crops_from_epoch: Epoch from which training uses crops, STICA.WITHIN_START_EPOCH.
-        queues: Past embeddings of video and of audio, further negatives of the cross-modal loss.
     """
 
     output_batch_dims: ClassVar[Mapping[str, int | None]] = {
@@ -91,7 +90,6 @@ class SpaceTimeCropAttend(Method):
         head_audio: nn.Module | None = None,
         head_crops: nn.Module | None = None,
         crops_from_epoch: float = 0.0,
-        queues: tuple[FeatureQueue, FeatureQueue] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -103,7 +101,19 @@ class SpaceTimeCropAttend(Method):
         self.head_crops = head_crops
         self.crops_from_epoch = crops_from_epoch
         self.is_cropping = feature_aug is not None
-        self.queue_video, self.queue_audio = queues or (None, None)
+        self.queue_video: FeatureQueue | None = None
+        self.queue_audio: FeatureQueue | None = None
+
+    def add_queues(self, length: int, dim: int, *, seed: int) -> None:
+        """Keep past embeddings as further negatives of the cross-modal loss (STICA.QUEUE_LEN).
+
+        Args:
+            length: Embeddings of each modality.
+            dim: D.
+            seed: Seed of the initial rows.
+        """
+        self.queue_video = FeatureQueue(length, dim, seed=seed)
+        self.queue_audio = FeatureQueue(length, dim, seed=seed + 1)
 
     def before_step(self, progress: Progress) -> None:
         """Enable crops from ``crops_from_epoch`` on; see ``Method``."""
@@ -266,11 +276,7 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
         # Without audio only crops are embedded, and one head is enough.
         if cfg.STICA.WITHIN_HEAD == "own" and audio_backbone is not None:
             head_crops = build_head(pooling.dim_out, dim, cfg)
-    queues = None
-    if cfg.STICA.QUEUE_LEN and audio_backbone is not None:
-        length, seed = cfg.STICA.QUEUE_LEN, cfg.RNG_SEED
-        queues = FeatureQueue(length, dim, seed=seed), FeatureQueue(length, dim, seed=seed + 1)
-    return SpaceTimeCropAttend(
+    model = SpaceTimeCropAttend(
         backbone,
         pooling,
         head_video,
@@ -279,5 +285,7 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
         head_audio=head_audio,
         head_crops=head_crops,
         crops_from_epoch=cfg.STICA.WITHIN_START_EPOCH,
-        queues=queues,
     )
+    if cfg.STICA.QUEUE_LEN and audio_backbone is not None:
+        model.add_queues(cfg.STICA.QUEUE_LEN, dim, seed=cfg.RNG_SEED)
+    return model

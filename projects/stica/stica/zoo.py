@@ -68,7 +68,7 @@ def avid_cma() -> Iterator[ZooEntry]:
             top1=top1,
             metric="after fine-tuning on UCF-101",
             source="github.com/facebookresearch/AVID-CMA, README.md",
-            note="The audio encoder loads, too (AUDIO.ARCH avid_conv2d_10), but AUDIO computes "
+            note="The audio encoder loads, too (AUDIO.ARCH conv2d_10), but AUDIO computes "
             "another spectrogram than the one it was trained on.",
         )
 

@@ -10,9 +10,7 @@ from slowfast.engine.trainer import Trainer
 from slowfast.utils.random import seed_everything
 from slowfast.visualization.curves import read_stats
 
-AUDIO = (
-    "AUDIO.ENABLE True AUDIO.CLIP_SEC 0.1 AUDIO.NUM_MEL 8 AUDIO.WIDTH 4 AUDIO.SAMPLE_RATE 24000"
-)
+AUDIO = "AUDIO.ENABLE True AUDIO.CLIP_SEC 0.1 AUDIO.NUM_MEL 8 AUDIO.WIDTH 4 AUDIO.SAMPLE_RATE 24000"
 VIEWS = "DATA.TRAIN_CROP_NUM_SPATIAL 2"
 METHODS = {
     "SimCLR": ("simclr", VIEWS),

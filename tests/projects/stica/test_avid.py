@@ -2,10 +2,12 @@
 
 import pytest
 import torch
-from stica.avid import AvidConv2d, AvidR2plus1d, avid_cma
+from stica.avid import avid_cma
 from torch.nn import functional as F
 
 from slowfast.models.contracts import spatiotemporal_tokens
+from slowfast.models.joint_stem import JointStemR2plus1d as AvidR2plus1d
+from slowfast.models.joint_stem import PlainConv2d as AvidConv2d
 from slowfast.models.weights import load_weights
 
 

@@ -2,11 +2,11 @@
 
 import torch
 from helpers.stica_cfg import small_stica
+from stica.build import build_stica_model
+from stica.loss import cross_modal_loss, multi_crop_info_nce
 from torch.nn import functional as F
 
 from slowfast.models.method import Progress, detached
-from stica.build import build_stica_model
-from stica.loss import cross_modal_loss, multi_crop_info_nce
 
 PROGRESS = Progress(0, 0, 0.0, 1, 1, stepped=True)
 
