@@ -1,6 +1,7 @@
 """Contrastive methods by their papers' names: importing registers their models and losses."""
 
 import contrastive.avid
+import contrastive.checkpoint_format
 import contrastive.checks
 import contrastive.cmc
 import contrastive.gdt
