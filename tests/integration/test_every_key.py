@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from contrastive.config import METHODS
 from helpers.config_reads import read_keys, recorded_reads
 
 import slowfast.cli.registrations  # noqa: F401
@@ -50,6 +51,10 @@ def read(tmp_path_factory):
         construct_optimizer(model, cfg)
         torch.save({"model_state": model.state_dict()}, path)
         _load(model, cfg)
+        cfg.AUDIO.ENABLE, cfg.MODEL.POOLING = True, "avg"
+        for name in METHODS:  # their heads are built from the section of the method
+            cfg.MODEL.MODEL_NAME = name
+            build_model(cfg)
     return SEEN_IN_CODE | recorded
 
 

@@ -24,6 +24,7 @@ from contrastive.encoder import (
     VideoEncoder,
     build_audio_encoder,
     build_video_encoder,
+    projection,
 )
 from contrastive.mining import mine_positives
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
@@ -213,8 +214,8 @@ def build_avid(cfg: CfgNode) -> AVID:
         cma.START_EPOCH, cma.EVERY_EPOCHS, cma.NUM_POSITIVES, cma.NUM_NEGATIVES, cma.AGREEMENT
     )
     return AVID(
-        build_video_encoder(cfg, avid),
-        build_audio_encoder(cfg, avid),
+        build_video_encoder(cfg, projection(cfg, avid)),
+        build_audio_encoder(cfg, projection(cfg, avid)),
         bank.BankOptions(
             avid.DIM, avid.TEMPERATURE, avid.NUM_NEGATIVES, own_row=is_released, seed=cfg.RNG_SEED
         ),

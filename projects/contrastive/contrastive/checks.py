@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from fvcore.common.config import CfgNode
 
 from contrastive.config import LOSSES, METHODS, RELEASED
-from slowfast.config.checks import register_check
+from slowfast.config.checks import register_check, register_note
 from slowfast.config.problems import Problem
 
-__all__ = ["check_config"]
+__all__ = ["check_config", "check_contrastive", "note_unused"]
 
 _NEED_AUDIO = ("AVID", "GDT", "MMV")
 _MOMENTA = "one for video and one for audio"
@@ -48,6 +48,12 @@ _ONE_OR_MORE = {
     "MoCo": ("QUEUE_LEN",),
     "AVID": ("NUM_NEGATIVES",),
     "ContrastiveModel": ("QUEUE_LEN",),
+}
+_UNUSED = {
+    "LENGTH": (239975, "the bank has a row for each training video"),
+    "NUM_CLASSES_DOWNSTREAM": (400, "TEST.PROTOCOLS knn reads the labels"),
+    "KNN_ON": (True, "TEST.PROTOCOLS has knn; there is none during training"),
+    "LOCAL_SHUFFLE_BN": (True, "keys are shuffled over all processes"),
 }
 _CHOICES = {
     "COMPAT": ("", RELEASED),
@@ -97,6 +103,25 @@ def check_config(cfg: CfgNode) -> list[Problem]:
             Problem("AUDIO.ENABLE", f"got {cfg.AUDIO.ENABLE}; {name} {needs}: set {uses_audio}.")
         )
     return problems + _check_views(cfg, name) + _check_mixed(cfg, name)
+
+
+@register_note
+def note_unused(cfg: CfgNode) -> list[str]:
+    """Name the keys of PySlowFast's form that were changed and are not needed.
+
+    Args:
+        cfg: A merged configuration.
+
+    Returns:
+        At most one sentence per key.
+    """
+    if "CONTRASTIVE" not in cfg:
+        return []
+    return [
+        f"no effect: CONTRASTIVE.{key} ({reason})"
+        for key, (default, reason) in _UNUSED.items()
+        if cfg.CONTRASTIVE[key] != default
+    ]
 
 
 def _rules(node: CfgNode, name: str) -> Iterator[tuple[str, str, bool]]:
@@ -191,31 +216,35 @@ def _check_mixed(cfg: CfgNode, name: str) -> list[Problem]:
                 "MMV.TEXT_WEIGHT 0.",
             )
         )
-    if name == "ContrastiveModel":
-        problems += _check_contrastive(cfg.CONTRASTIVE)
+    depths = cfg.CONTRASTIVE.PREDICTOR_DEPTHS
+    if name == "ContrastiveModel" and cfg.CONTRASTIVE.TYPE == "byol" and len(depths) != 1:
+        message = f"got {list(depths)}; BYOL has one prediction head: set [2]."
+        problems.append(Problem("CONTRASTIVE.PREDICTOR_DEPTHS", message))
     return problems
 
 
-def _check_contrastive(node: CfgNode) -> list[Problem]:
-    """Check the keys of PySlowFast's form."""
-    problems = []
-    if node.MEM_TYPE != "1d" or node.INTERP_MEMORY:
-        key = "MEM_TYPE" if node.MEM_TYPE != "1d" else "INTERP_MEMORY"
-        message = f"got {node[key]!r}; the bank with a time axis crashes in PySlowFast: use '1d'."
-        problems.append(Problem(f"CONTRASTIVE.{key}", message))
-    if (-math.inf, math.inf) != (node.DELTA_CLIPS_MIN, node.DELTA_CLIPS_MAX):
-        problems.append(
-            Problem(
-                "CONTRASTIVE.DELTA_CLIPS_MIN",
-                f"got {node.DELTA_CLIPS_MIN:g} to {node.DELTA_CLIPS_MAX:g} frames; give the "
-                "distance in seconds, DATA.TRAIN_CLIP_DISTANCE_SEC [least, most].",
-            )
-        )
-    if node.TYPE == "byol" and len(node.PREDICTOR_DEPTHS) != 1:
-        problems.append(
-            Problem(
-                "CONTRASTIVE.PREDICTOR_DEPTHS",
-                f"got {list(node.PREDICTOR_DEPTHS)}; BYOL has one prediction head: set [2].",
-            )
-        )
-    return problems
+@register_check
+def check_contrastive(cfg: CfgNode) -> list[Problem]:
+    """Check the keys of PySlowFast's form that are not supported.
+
+    Args:
+        cfg: A merged configuration.
+
+    Returns:
+        One problem per changed key.
+    """
+    if "CONTRASTIVE" not in cfg:
+        return []
+    node, crashes = cfg.CONTRASTIVE, "the bank with a time axis crashes in PySlowFast: use"
+    in_seconds = "give the distance in seconds, DATA.TRAIN_CLIP_DISTANCE_SEC [least, most]."
+    supported = {
+        "MEM_TYPE": ("1d", f"{crashes} '1d'."),
+        "INTERP_MEMORY": (False, f"{crashes} False."),
+        "DELTA_CLIPS_MIN": (-math.inf, in_seconds),
+        "DELTA_CLIPS_MAX": (math.inf, in_seconds),
+    }
+    return [
+        Problem(f"CONTRASTIVE.{key}", f"got {node[key]!r}; {remedy}")
+        for key, (value, remedy) in supported.items()
+        if node[key] != value
+    ]

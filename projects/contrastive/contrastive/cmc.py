@@ -23,6 +23,7 @@ from contrastive.encoder import (
     VideoEncoder,
     build_audio_encoder,
     build_video_encoder,
+    projection,
 )
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.contrastive.memory_bank import MemoryBank
@@ -217,8 +218,10 @@ def build_cmc(cfg: CfgNode) -> CMC:
     is_nce = cmc.LOSS == "nce"
     is_audio = cmc.VIEWS == "audio"
     return CMC(
-        build_video_encoder(cfg, cmc),
-        build_audio_encoder(cfg, cmc) if is_audio else build_video_encoder(cfg, cmc),
+        build_video_encoder(cfg, projection(cfg, cmc)),
+        build_audio_encoder(cfg, projection(cfg, cmc))
+        if is_audio
+        else build_video_encoder(cfg, projection(cfg, cmc)),
         bank.BankOptions(
             cmc.DIM, cmc.TEMPERATURE, cmc.NUM_NEGATIVES, own_row=is_released, seed=cfg.RNG_SEED
         ),

@@ -255,12 +255,6 @@ def _add_mmv(cfg: CfgNode) -> None:
     cfg.MMV.TEMPERATURE = 0.07
     # Dimensions of the fine space.
     cfg.MMV.DIM = 512
-    # Linear layers of the video head; fixed.
-    cfg.MMV.HEAD_LAYERS = 2
-    # Hidden width of the video head; fixed: that of the fine space.
-    cfg.MMV.HEAD_DIM = 0
-    # Batch norm in the video head; fixed.
-    cfg.MMV.HEAD_BN = True
     # Weight of the loss of video and text; 0: no text. Text is a column of token IDs of the csv:
     # DATA.ROW_FIELDS ['text'], padded by 0 to the same length.
     cfg.MMV.TEXT_WEIGHT = 0.0

@@ -6,6 +6,7 @@ time frames of the spectrogram.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fvcore.common.config import CfgNode
@@ -20,8 +21,8 @@ __all__ = [
     "AudioEncoder",
     "VideoEncoder",
     "build_audio_encoder",
-    "build_head",
     "build_video_encoder",
+    "projection",
 ]
 
 
@@ -122,35 +123,37 @@ class AudioEncoder(nn.Module):
         return features.unflatten(0, clips), self.head(features).unflatten(0, clips)
 
 
-def build_head(cfg: CfgNode, section: CfgNode, dim_in: int, dim_out: int = 0) -> MLPHead:
-    """Build a projection head.
+def projection(cfg: CfgNode, section: CfgNode) -> Callable[[int], MLPHead]:
+    """Return a function that builds a projection head.
 
     Args:
         cfg: Read: BN.
         section: The method's section; read: HEAD_LAYERS, HEAD_DIM, HEAD_BN, DIM.
-        dim_in: C.
-        dim_out: D; 0: DIM.
 
     Returns:
-        The head; its rows have length 1.
+        C -> the head; its rows have length 1.
     """
-    return MLPHead(
-        dim_in,
-        section.HEAD_DIM or dim_in,
-        dim_out or section.DIM,
-        num_layers=section.HEAD_LAYERS,
-        norm=get_norm(cfg, dims=1) if section.HEAD_BN else None,
-        normalize=True,
-    )
+    norm = get_norm(cfg, dims=1) if section.HEAD_BN else None
+
+    def build(dim_in: int) -> MLPHead:
+        return MLPHead(
+            dim_in,
+            section.HEAD_DIM or dim_in,
+            section.DIM,
+            num_layers=section.HEAD_LAYERS,
+            norm=norm,
+            normalize=True,
+        )
+
+    return build
 
 
-def build_video_encoder(cfg: CfgNode, section: CfgNode, *, crops: bool = True) -> VideoEncoder:
+def build_video_encoder(cfg: CfgNode, head: Callable[[int], nn.Module]) -> VideoEncoder:
     """Build MODEL.ARCH with MODEL.POOLING, a projection head and MODEL.FEATURE_AUG.
 
     Args:
         cfg: The configuration.
-        section: The method's section, see ``build_head``.
-        crops: Use MODEL.FEATURE_AUG.
+        head: Features -> head, such as ``projection(cfg, section)``.
 
     Returns:
         The encoder.
@@ -158,21 +161,20 @@ def build_video_encoder(cfg: CfgNode, section: CfgNode, *, crops: bool = True) -
     backbone: Any = BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
     pooling = build_pooling(cfg, backbone)
     augment = None
-    if crops and cfg.MODEL.FEATURE_AUG != "none":
+    if cfg.MODEL.FEATURE_AUG != "none":
         augment = FEATURE_AUG_REGISTRY.get(cfg.MODEL.FEATURE_AUG)(cfg)
-    head = build_head(cfg, section, pooling.dim_out)
-    return VideoEncoder(backbone, pooling, head, feature_aug=augment)
+    return VideoEncoder(backbone, pooling, head(pooling.dim_out), feature_aug=augment)
 
 
-def build_audio_encoder(cfg: CfgNode, section: CfgNode) -> AudioEncoder:
+def build_audio_encoder(cfg: CfgNode, head: Callable[[int], nn.Module]) -> AudioEncoder:
     """Build AUDIO.ARCH with a projection head.
 
     Args:
         cfg: The configuration.
-        section: The method's section, see ``build_head``.
+        head: Features -> head.
 
     Returns:
         The encoder.
     """
     backbone: Any = BACKBONE_REGISTRY.get(cfg.AUDIO.ARCH)(cfg)
-    return AudioEncoder(backbone, build_head(cfg, section, backbone.out_channels[0]))
+    return AudioEncoder(backbone, head(backbone.out_channels[0]))

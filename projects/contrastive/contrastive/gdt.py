@@ -25,6 +25,7 @@ from contrastive.encoder import (
     VideoEncoder,
     build_audio_encoder,
     build_video_encoder,
+    projection,
 )
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.losses.chance import LossWithChance
@@ -253,8 +254,8 @@ def build_gdt(cfg: CfgNode) -> GDT:
     compared = pairs(cfg.GDT.REVERSAL, cfg.GDT.SHIFT)
     transformations = sorted({u for pair in compared for u in (pair.one, pair.other)})
     return GDT(
-        build_video_encoder(cfg, cfg.GDT),
-        build_audio_encoder(cfg, cfg.GDT),
+        build_video_encoder(cfg, projection(cfg, cfg.GDT)),
+        build_audio_encoder(cfg, projection(cfg, cfg.GDT)),
         transformations=tuple(transformations),
     )
 

@@ -20,11 +20,15 @@ from torch.nn import functional as F
 
 from contrastive.base import ContrastiveMethod, audio_valid
 from contrastive.config import RELEASED
-from contrastive.encoder import AudioEncoder, VideoEncoder, build_video_encoder
+from contrastive.encoder import (
+    AudioEncoder,
+    VideoEncoder,
+    build_audio_encoder,
+    build_video_encoder,
+)
 from slowfast.models.batch_norm import get_norm
-from slowfast.models.build import BACKBONE_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
+from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.losses.chance import LossWithChance
-from slowfast.models.pooling import PathwayPooling
 from slowfast.utils.distributed import (
     gather_no_gradient,
     gather_with_gradient,
@@ -214,10 +218,8 @@ def build_mmv(cfg: CfgNode) -> MMV:
     """Build the method from cfg."""
     mmv = cfg.MMV
     norm = get_norm(cfg, dims=1)
-    video = build_video_encoder(cfg, mmv)
-    video.head = FineHead(cast(PathwayPooling, video.pooling).dim_out, mmv.DIM, norm=norm)
-    backbone: Any = BACKBONE_REGISTRY.get(cfg.AUDIO.ARCH)(cfg)
-    audio = AudioEncoder(backbone, LinearSpace(backbone.out_channels[0], mmv.DIM))
+    video = build_video_encoder(cfg, lambda dim: FineHead(dim, mmv.DIM, norm=norm))
+    audio = build_audio_encoder(cfg, lambda dim: LinearSpace(dim, mmv.DIM))
     if not mmv.TEXT_WEIGHT:
         return MMV(video, audio)
     coarse = nn.Sequential(nn.Linear(mmv.DIM, mmv.COARSE_DIM), norm(mmv.COARSE_DIM))

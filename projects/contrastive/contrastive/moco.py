@@ -17,7 +17,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from contrastive.base import ContrastiveMethod
-from contrastive.encoder import VideoEncoder, build_video_encoder
+from contrastive.encoder import VideoEncoder, build_video_encoder, projection
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.contrastive.ema import EmaEncoder
 from slowfast.models.contrastive.feature_queue import FeatureQueue
@@ -137,7 +137,7 @@ def build_moco(cfg: CfgNode) -> MoCo:
     """Build the method from cfg."""
     moco = cfg.MOCO
     return MoCo(
-        build_video_encoder(cfg, moco),
+        build_video_encoder(cfg, projection(cfg, moco)),
         dim=moco.DIM,
         queue=moco.QUEUE_LEN,
         momentum=moco.MOMENTUM,

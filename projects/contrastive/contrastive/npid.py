@@ -17,7 +17,7 @@ from torch import Tensor
 from contrastive import bank
 from contrastive.base import ContrastiveMethod, full_views
 from contrastive.config import RELEASED
-from contrastive.encoder import VideoEncoder, build_video_encoder
+from contrastive.encoder import VideoEncoder, build_video_encoder, projection
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.contrastive.memory_bank import MemoryBank
 from slowfast.models.contrastive.negatives import uniform_negatives
@@ -113,7 +113,7 @@ def build_npid(cfg: CfgNode) -> NPID:
         npid.DIM, npid.TEMPERATURE, npid.NUM_NEGATIVES, own_row=is_released, seed=cfg.RNG_SEED
     )
     return NPID(
-        build_video_encoder(cfg, npid),
+        build_video_encoder(cfg, projection(cfg, npid)),
         options,
         momentum=npid.BANK_MOMENTUM,
         constant=constant if npid.LOSS == "nce" else None,

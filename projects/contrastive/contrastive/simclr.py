@@ -16,7 +16,7 @@ from torch import Tensor
 
 from contrastive.base import ContrastiveMethod
 from contrastive.config import RELEASED
-from contrastive.encoder import build_video_encoder
+from contrastive.encoder import build_video_encoder, projection
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.losses.chance import LossWithChance
 from slowfast.models.losses.info_nce import nt_xent
@@ -54,7 +54,7 @@ class SimCLR(ContrastiveMethod):
 @MODEL_REGISTRY.register_as("SimCLR")
 def build_simclr(cfg: CfgNode) -> SimCLR:
     """Build the method from cfg."""
-    return SimCLR(build_video_encoder(cfg, cfg.SIMCLR))
+    return SimCLR(build_video_encoder(cfg, projection(cfg, cfg.SIMCLR)))
 
 
 @LOSS_REGISTRY.register_as("simclr")

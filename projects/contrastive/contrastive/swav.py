@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from contrastive.base import ContrastiveMethod
-from contrastive.encoder import VideoEncoder, build_video_encoder
+from contrastive.encoder import VideoEncoder, build_video_encoder, projection
 from slowfast.datasets.views.sample_views import VIEW_REGISTRY, SampleViews, ViewSpec, clips
 from slowfast.datasets.views.transform import build_train_transform
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
@@ -208,7 +208,7 @@ def build_swav(cfg: CfgNode) -> SwAV:
     """Build the method from cfg."""
     swav = cfg.SWAV
     return SwAV(
-        build_video_encoder(cfg, swav),
+        build_video_encoder(cfg, projection(cfg, swav)),
         dim=swav.DIM,
         prototypes=swav.NUM_PROTOTYPES,
         assignment=Assignment(
