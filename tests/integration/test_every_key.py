@@ -3,6 +3,7 @@
 What is read is found in the code itself; checks do not count (see ``helpers.config_reads``).
 """
 
+import math
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,8 @@ def changed(value):
     """Values that a user could set instead of a default."""
     if isinstance(value, bool):
         return [not value]
+    if isinstance(value, float) and math.isinf(value):
+        return [8.0]
     if isinstance(value, int | float):
         return [value + 1, value + 0.5] if isinstance(value, float) else [value + 1]
     if value is None:
