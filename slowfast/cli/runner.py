@@ -23,6 +23,7 @@ from slowfast.utils import distributed
 from slowfast.utils.env import choose_device, num_local_processes
 from slowfast.utils.launch import launch, local_world_size
 from slowfast.utils.logging import setup_logging
+from slowfast.utils.multigrid import MultigridSchedule, at_shape
 from slowfast.utils.random import seed_everything
 
 __all__ = ["RunArgs", "run_job"]
@@ -77,7 +78,22 @@ def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
     is_synchronized = cfg.BN.NORM_TYPE == "sync_batchnorm" and processes * cfg.NUM_SHARDS > 1
     size = max(2, size) if is_synchronized else size
     missing = find_missing_weights(cfg)
-    return missing + rehearse(cfg, size, sample_shapes(cfg), only_named=bool(found or missing))
+    found = found + missing
+    clips = [] if found else _smallest_clips(cfg)
+    problems = rehearse(cfg, size, sample_shapes(cfg), other_clips=clips, only_named=bool(found))
+    return missing + problems
+
+
+def _smallest_clips(cfg: CfgNode) -> list[tuple[str, dict[str, tuple[int, ...]]]]:
+    """Return the shapes of a sample for each number of frames of MULTIGRID, at its smallest crop.
+
+    Other crops are between these and the full one.
+    """
+    key = f"MULTIGRID.{'LONG' if cfg.MULTIGRID.LONG_CYCLE else 'SHORT'}_CYCLE"
+    clips = sorted(MultigridSchedule.from_cfg(cfg).clip_shapes(), reverse=True)
+    smallest = {clip.num_frames: clip for clip in clips}.values()
+    shapes = [sample_shapes(at_shape(cfg, clip)) for clip in smallest]
+    return [(key, fields) for fields in shapes if fields is not None]
 
 
 def run_worker(job: RunArgs) -> None:

@@ -49,8 +49,7 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
         logger.info("the data has no validation split: no evaluation during training")
 
     def after_epoch(epochs_done: int) -> dict[str, float]:
-        due = epochs_done % max(1, cfg.TRAIN.EVAL_PERIOD) == 0 or trainer.is_finished
-        if not (validates and due):
+        if not (validates and trainer.is_due(cfg.TRAIN.EVAL_PERIOD)):
             return {}
         splits = {"test": "val"}
         evaluation = Evaluation(cfg, trainer.model, trainer.precision, splits)

@@ -11,6 +11,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from slowfast.datasets.annotations.manifest import Manifest
+from slowfast.utils.multigrid import ClipShape
 
 __all__ = ["EvalDataset", "ManifestDataset", "TrainDataset"]
 
@@ -26,11 +27,13 @@ class ManifestDataset(Dataset[Any]):
     Attributes:
         label_width: 0 for one class per row; the number of classes of a multi-hot label, see
             ``labels.label_width``.
+        variants: The same samples with clips of other shapes, for multigrid training.
     """
 
     def __init__(self, manifest: Manifest, seed: int, samples_per_row: int) -> None:
         self.manifest, self.seed, self._samples_per_row = manifest, seed, samples_per_row
         self.label_width = 0
+        self.variants: dict[ClipShape, ManifestDataset] = {}
 
     def __len__(self) -> int:
         return len(self.manifest) * self._samples_per_row

@@ -43,7 +43,8 @@ Capabilities: ``splits``, ``(cfg) -> set of the names of existing splits``; ``ha
 the dataset reads DATA.FOLD; ``audio_only``, True if its samples have no video. A dataset has
 ``path(index)``, the file of a sample. If several samples come from one file, it also has
 ``manifest``, the list of the files, and ``row(index)``, the row of a sample's file. Base classes
-are in ``catalog.dataset``.
+are in ``catalog.dataset``. For multigrid training it has ``variants``: a dict from ``ClipShape`` to
+a dataset of the same samples with clips of that shape.
 """
 
 
@@ -67,7 +68,9 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> Dataset[dict[str, Any]
         require_fold(cfg, name, 0)
     dataset = builder(cfg, split)
     if isinstance(dataset, ManifestDataset):
-        dataset.label_width = label_width(cfg, dataset.manifest, split)
+        width = label_width(cfg, dataset.manifest, split)
+        for each in (dataset, *dataset.variants.values()):
+            each.label_width = width
     return dataset
 
 

@@ -76,7 +76,7 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
 
     Args:
         dataset: A dataset that raises MediaError for a bad file; see DATASET_REGISTRY for
-            ``path``, ``row`` and ``manifest``.
+            ``path``, ``row``, ``manifest`` and ``variants``.
         policy: "resample" (training: a random other sample), "drop" (evaluation) or "raise".
         seed: RNG_SEED, for sampling replacements.
         max_fraction: DATA.MAX_BAD_FRACTION; it determines the number of replacements to try.
@@ -115,11 +115,12 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
         return BadMedia(self.row(index), self.dataset.path(index), reason)
 
     def __getitem__(self, key: Key) -> SampleOrError:
-        epoch, index = key
+        epoch, index, *shape = key
+        dataset = self.dataset.variants[shape[0]] if shape else self.dataset
         bad: list[BadMedia] = []
         for attempt in range(self._attempts):
             try:
-                return SampleOrError(self._decode(epoch, index), bad)
+                return SampleOrError(self._decode(dataset, epoch, index), bad)
             except MediaError as error:
                 bad.append(self.bad_media(index, error.reason))
                 if self._policy == "raise":
@@ -135,15 +136,17 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
         )
         return SampleOrError(None, bad, fatal)
 
-    def _decode(self, epoch: int, index: int) -> dict[str, Any] | list[dict[str, Any]]:
+    def _decode(
+        self, dataset: Any, epoch: int, index: int
+    ) -> dict[str, Any] | list[dict[str, Any]]:
         if self.quarantine[self.row(index)]:
             raise MediaError(self.dataset.path(index), "in quarantine: it hung or killed a worker")
         worker = get_worker_info()
         if worker is None or self.heartbeat is None:
-            return self.dataset[epoch, index]
+            return dataset[epoch, index]
         self.heartbeat.begin(worker.id, index)
         try:
-            return self.dataset[epoch, index]
+            return dataset[epoch, index]
         finally:
             self.heartbeat.end(worker.id)
 

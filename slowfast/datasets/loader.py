@@ -27,6 +27,7 @@ from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
 from slowfast.datasets.views.functional import use_one_thread
 from slowfast.utils import distributed
 from slowfast.utils.launch import local_world_size
+from slowfast.utils.multigrid import BatchShape, MultigridSchedule
 
 __all__ = [
     "LoaderSettings",
@@ -318,11 +319,14 @@ def construct_loader(cfg: CfgNode, split: str) -> ResilientLoader[EvaluationBatc
     )
 
 
-def construct_train_loader(cfg: CfgNode) -> ResilientLoader[TrainBatches]:
+def construct_train_loader(
+    cfg: CfgNode, *, short_cycle: bool = True
+) -> ResilientLoader[TrainBatches]:
     """Build the loader of the train split: shuffled, over all epochs of the training.
 
     Args:
         cfg: The configuration.
+        short_cycle: Follow MULTIGRID.SHORT_CYCLE; if False, batches have the shape of their stage.
 
     Returns:
         A loader; ``loader.batches.start_at`` sets the position at which a run resumes.
@@ -343,7 +347,8 @@ def construct_train_loader(cfg: CfgNode) -> ResilientLoader[TrainBatches]:
         seed=cfg.RNG_SEED,
         max_fraction=cfg.DATA.MAX_BAD_FRACTION,
     )
-    return ResilientLoader(guarded, _train_batches(cfg, guarded), *_support(cfg, "train", guarded))
+    batches = _train_batches(cfg, guarded, short_cycle)
+    return ResilientLoader(guarded, batches, *_support(cfg, "train", guarded))
 
 
 def _support(
@@ -364,32 +369,44 @@ def _support(
     return settings, bad_media
 
 
-def _train_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> TrainBatches:
-    size, world = local_batch_size(cfg, "train"), distributed.world_size()
-    accumulate = cfg.SOLVER.ACCUMULATE_STEPS
+def _train_batches(cfg: CfgNode, dataset: FaultTolerantDataset, short_cycle: bool) -> TrainBatches:
     if cfg.MIXUP.ENABLE and cfg.MIXUP.PROB > 0 and samples_per_batch(cfg) < 2:
         raise ConfigValueError(
             "TRAIN.BATCH_SIZE",
             f"got {cfg.TRAIN.BATCH_SIZE}, 1 for each process, but MIXUP.ENABLE mixes the clips of "
             "a process with each other; use 2 or more per process, or AUG.NUM_SAMPLE 2.",
         )
-    iterations = len(dataset) // (size * world * accumulate)
-    if not iterations:
+    schedule = MultigridSchedule.from_cfg(cfg)
+    if not schedule.clip_shapes() <= set(getattr(dataset.dataset, "variants", ())):
         raise ConfigValueError(
-            "TRAIN.BATCH_SIZE",
-            f"one step uses {size * world * accumulate} clips (all processes, all accumulated "
-            f"batches), but the train split has only {len(dataset)}; use a smaller batch size.",
+            f"MULTIGRID.{'LONG' if schedule.long_factors else 'SHORT'}_CYCLE",
+            f"got True, but the dataset {cfg.TRAIN.DATASET} has clips of one shape only; set it to "
+            "False, or train on a dataset of videos.",
         )
-    return TrainBatches(
+
+    def steps(epoch: int) -> list[list[BatchShape]]:
+        shapes = schedule.batches(epoch) if short_cycle else schedule.batches(epoch)[-1:]
+        return [[shape] * cfg.SOLVER.ACCUMULATE_STEPS for shape in shapes]
+
+    batches = TrainBatches(
         length=len(dataset),
-        batch_size=size,
+        batch_size=local_batch_size(cfg, "train"),
         rank=distributed.rank(),
-        world_size=world,
+        world_size=distributed.world_size(),
         seed=cfg.RNG_SEED,
-        max_epoch=cfg.SOLVER.MAX_EPOCH,
-        batches_per_epoch=iterations * accumulate,
+        max_epoch=schedule.resolve(cfg).SOLVER.MAX_EPOCH,
+        steps=steps,
         classes=samples_of_classes(dataset.dataset) if cfg.DATA.BALANCED_SAMPLING else None,
     )
+    needed = max(map(batches.first_step, schedule.starts))
+    if needed > len(dataset):
+        largest = ", the largest of MULTIGRID" if schedule.is_on else ""
+        raise ConfigValueError(
+            "TRAIN.BATCH_SIZE",
+            f"one step uses {needed} clips (all processes, all accumulated batches{largest}), but "
+            f"the train split has only {len(dataset)}; use a smaller batch size.",
+        )
+    return batches
 
 
 def _evaluation_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> EvaluationBatches:

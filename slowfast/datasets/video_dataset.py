@@ -6,6 +6,7 @@ Legend: V views, A temporal clips, T frames, N audio samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ from slowfast.datasets.decoding.still_image import StillImage
 from slowfast.datasets.views.clip_sampling import (
     TIME_BINS,
     ClipSampling,
+    PySlowFastClips,
+    TimeBins,
     VideoSpan,
     build_clip_sampling,
 )
@@ -40,7 +43,13 @@ from slowfast.datasets.views.transform import (
     build_test_transform,
     build_val_transform,
 )
-from slowfast.utils.random import STREAM_AUG_SEED, STREAM_FRAMES, sample_rng
+from slowfast.utils.multigrid import MultigridSchedule, at_shape
+from slowfast.utils.random import (
+    STREAM_AUG_SEED,
+    STREAM_FRAMES,
+    STREAM_SAMPLING_RATE,
+    sample_rng,
+)
 
 __all__ = ["ClipSettings", "VideoEvalDataset", "VideoTrainDataset", "build_video_dataset"]
 
@@ -59,6 +68,8 @@ class ClipSettings(NamedTuple):
         frame_folder_fps: Frame rate of folders of extracted frames, in Hz.
         still_images: Whether files are images instead of videos.
         path_prefix: DATA.PATH_PREFIX, the folder of the images of a frame list.
+        highest_rate: If above the sampling rate, that of a training clip is a random integer from
+            the sampling rate to this one, in frames; segments of a video have none.
     """
 
     sampling: ClipSampling
@@ -70,6 +81,7 @@ class ClipSettings(NamedTuple):
     frame_folder_fps: float = 30.0
     still_images: bool = False
     path_prefix: str = ""
+    highest_rate: int = 0
 
     @classmethod
     def from_cfg(
@@ -86,12 +98,31 @@ class ClipSettings(NamedTuple):
             decoded=DecodedFiles.from_cfg(cfg, short_side=short_side),
             frame_folder_fps=float(cfg.DATA.FRAME_FOLDER_FPS),
             path_prefix=cfg.DATA.PATH_PREFIX,
+            highest_rate=cfg.MULTIGRID.LONG_CYCLE_SAMPLING_RATE,
         )
 
     @property
     def duration_sec(self) -> float:
         """Duration of the video or the audio of a clip, whichever is longer, in seconds."""
         return max(self.sampling.duration_sec, self.audio_sec)
+
+    def with_random_rate(self, key: tuple[int, int, int]) -> ClipSettings:
+        """Sample the distance between the frames of a training sample; see ``highest_rate``.
+
+        Args:
+            key: (seed, epoch, index) of the sample.
+
+        Returns:
+            Settings with that distance.
+        """
+        sampling = self.sampling
+        if not isinstance(sampling, TimeBins | PySlowFastClips):
+            return self
+        if self.highest_rate <= sampling.sampling_rate:
+            return self
+        rng = sample_rng(*key, STREAM_SAMPLING_RATE)
+        rate = int(rng.integers(int(sampling.sampling_rate), self.highest_rate + 1))
+        return self._replace(sampling=replace(sampling, sampling_rate=rate))
 
     def open(self, row: VideoRecord) -> ClipReader:
         """Open the file of a row; the caller closes it."""
@@ -158,9 +189,8 @@ class VideoTrainDataset(TrainDataset):
         epoch, index = key
         rng_key = (self.seed, epoch, index)
         with self.settings.open(self.manifest.row(self.row(index))) as reader:
-            starts = self._views.clip_starts(
-                reader.video_extent_sec, self.settings.duration_sec, rng_key
-            )
+            clip_sec = self.settings.with_random_rate(rng_key).duration_sec
+            starts = self._views.clip_starts(reader.video_extent_sec, clip_sec, rng_key)
             decoded: dict[tuple[int, float], np.ndarray] = {}
             samples = [
                 self._read_sample(reader, decoded, starts, rng_key, repeat)
@@ -210,6 +240,7 @@ class VideoTrainDataset(TrainDataset):
         repeat: int,
     ) -> dict[str, np.ndarray]:
         """Read the views of a field of frames: uint8 (V, T, S, S, 3), start times and labels."""
+        settings = self.settings.with_random_rate(rng_key)
         pixels, starts, labels = [], [], []
         for number, view in views:
             rng = self._rng(rng_key, number, repeat)
@@ -217,7 +248,7 @@ class VideoTrainDataset(TrainDataset):
             clip = (view.clip, start)
             if clip not in decoded:
                 frames_rng = sample_rng(*rng_key, STREAM_FRAMES + view.clip)
-                decoded[clip] = self.settings.read_frames(reader, start, frames_rng)
+                decoded[clip] = settings.read_frames(reader, start, frames_rng)
             frames, view_labels = apply_temporal(view, decoded[clip], rng_key)
             if view.num_frames:
                 first = int(rng.integers(len(frames) - view.num_frames + 1))
@@ -351,26 +382,35 @@ def build_video_dataset(
     Returns:
         The dataset.
     """
-    settings = ClipSettings.from_cfg(cfg, split, sampling=sampling)
     manifest.require_fields(cfg.DATA.ROW_FIELDS)
     if split == "train":
-        return VideoTrainDataset(
-            take_per_class(manifest, cfg.DATA.TRAIN_VIDEOS_PER_CLASS, cfg.RNG_SEED),
-            settings,
-            seed=cfg.RNG_SEED,
-            views=build_views(cfg),
-            clips_per_video=cfg.DATA.TRAIN_CLIPS_PER_VIDEO,
-            num_sample=cfg.AUG.NUM_SAMPLE,
-            first_is_clean=cfg.AUG.ENABLE and cfg.AUG.RE_SPLIT,
-        )
+        manifest = take_per_class(manifest, cfg.DATA.TRAIN_VIDEOS_PER_CLASS, cfg.RNG_SEED)
+        dataset = _build_train(cfg, manifest, sampling)
+        shapes = MultigridSchedule.from_cfg(cfg).clip_shapes()
+        dataset.variants = {
+            clip: _build_train(at_shape(cfg, clip), manifest, sampling) for clip in shapes
+        }
+        return dataset
     is_val = split == "val"
     return VideoEvalDataset(
         manifest,
-        settings,
+        ClipSettings.from_cfg(cfg, split, sampling=sampling),
         seed=cfg.RNG_SEED,
         transform=build_val_transform(cfg) if is_val else build_test_transform(cfg),
         num_clips=1 if is_val else cfg.TEST.NUM_ENSEMBLE_VIEWS,
         views_per_chunk=cfg.TEST.VIEWS_PER_CHUNK,
         shift_sec=cfg.AUDIO.EVAL_OFFSET_SEC,
         centered=is_val,
+    )
+
+
+def _build_train(cfg: CfgNode, manifest: Manifest, sampling: str) -> VideoTrainDataset:
+    return VideoTrainDataset(
+        manifest,
+        ClipSettings.from_cfg(cfg, sampling=sampling),
+        seed=cfg.RNG_SEED,
+        views=build_views(cfg),
+        clips_per_video=cfg.DATA.TRAIN_CLIPS_PER_VIDEO,
+        num_sample=cfg.AUG.NUM_SAMPLE,
+        first_is_clean=cfg.AUG.ENABLE and cfg.AUG.RE_SPLIT,
     )

@@ -34,15 +34,16 @@ class Recorder:
 
     Args:
         cfg: The configuration.
-        steps_per_epoch: Iterations per epoch.
+        max_steps: Iterations of the training.
         device: Device of the training.
     """
 
-    def __init__(self, cfg: CfgNode, steps_per_epoch: int, device: torch.device) -> None:
+    def __init__(self, cfg: CfgNode, max_steps: int, device: torch.device) -> None:
         self._output_dir = Path(cfg.OUTPUT_DIR)
-        self._period, self._steps, self._device = cfg.LOG_PERIOD, steps_per_epoch, device
+        self._period, self._device = cfg.LOG_PERIOD, device
+        self._steps_before = self._steps = 0
         self._max_epoch = cfg.SOLVER.MAX_EPOCH
-        self._max_steps = cfg.TRAIN.MAX_STEPS or self._max_epoch * steps_per_epoch
+        self._max_steps = cfg.TRAIN.MAX_STEPS or max_steps
         self._explosion = cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR
         self._meter = LossMeter(cfg.LOG_PERIOD)
         self._timer = IterationTimer(cfg.LOG_PERIOD)
@@ -52,8 +53,14 @@ class Recorder:
         self._chance: ChanceLevel | None = None
         self._board = _open_board(cfg) if distributed.is_main_process() else None
 
-    def start_epoch(self) -> None:
-        """Reset the means of the last epoch."""
+    def start_epoch(self, steps_before: int, steps: int) -> None:
+        """Reset the means of the last epoch.
+
+        Args:
+            steps_before: Iterations of all epochs before.
+            steps: Iterations of this epoch.
+        """
+        self._steps_before, self._steps = steps_before, steps
         self._meter.reset()
 
     def start_iteration(self) -> None:
@@ -99,7 +106,7 @@ class Recorder:
         self._flush(epoch, iteration)
         if not distributed.is_main_process():
             return
-        done = epoch * self._steps + iteration
+        done = self._steps_before + iteration
         timing = self._timer.record()
         stats = {
             "_type": "train_iter",
@@ -127,7 +134,7 @@ class Recorder:
         if not distributed.is_main_process():
             return
         epoch = f"{epochs_done}/{self._max_epoch}"
-        step = epochs_done * self._steps
+        step = self._steps_before + self._steps
         means = {"_type": "train_epoch", "epoch": epoch, "step": step, **self._meter.mean()}
         log_json_stats(means, self._output_dir)
         logger.info("epoch %s done: mean loss %.4f", epoch, means.get("loss", math.nan))

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
 from slowfast.engine.start import find_missing_weights, find_pretrained
+from slowfast.models.batch_norm import share_statistics
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.models.complexity import describe_complexity, describe_model
 from slowfast.models.method import DatasetInfo, Progress, call_hook, detached, without_media
@@ -47,6 +49,7 @@ from slowfast.models.weights import (
 )
 from slowfast.utils import checkpoint as cu
 from slowfast.utils import distributed
+from slowfast.utils.multigrid import MultigridSchedule
 from slowfast.utils.random import rng_state, set_rng_state
 
 __all__ = ["Trainer", "TrainingStoppedError"]
@@ -67,12 +70,14 @@ class Trainer:
     """
 
     def __init__(self, cfg: CfgNode, device: torch.device) -> None:
-        self.cfg, self.device = cfg, device
+        self.schedule = MultigridSchedule.from_cfg(cfg)
+        self._construct_loader = partial(construct_train_loader, cfg)
+        self.cfg, self.device = self.schedule.resolve(cfg), device
         self.output_dir = Path(cfg.OUTPUT_DIR)
         self.precision = Precision.from_cfg(cfg, device)
-        self.loader = construct_train_loader(cfg)
+        self.loader = self._construct_loader()
         self.accumulate = cfg.SOLVER.ACCUMULATE_STEPS
-        self.steps_per_epoch = self.loader.batches.batches_per_epoch // self.accumulate
+        self.epoch = self.iteration = 0
         self.prepare = build_preprocess(cfg, train=True, mix=True).to(device)
         model = build_model(cfg)
         call_hook(model, "setup", self._describe_dataset())
@@ -83,17 +88,22 @@ class Trainer:
         weighted = with_class_weights(cfg, self.loader.manifest)
         self.criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(weighted)
         self.optimizer = construct_optimizer(model, cfg)
-        self.epoch = self.iteration = 0
         self.signal_received = 0
         self._best = BestCheckpoint.from_cfg(cfg)
         self._restore(model)
         self.model = distribute(model, device)
-        self.recorder = Recorder(cfg, self.steps_per_epoch, device)
+        max_steps = self.loader.batches.steps_before(self.cfg.SOLVER.MAX_EPOCH)
+        self.recorder = Recorder(self.cfg, max_steps, device)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of the current epoch."""
+        return self.loader.batches.steps_in(self.epoch)
 
     @property
     def steps_done(self) -> int:
         """Optimizer steps since the start of training."""
-        return self.epoch * self.steps_per_epoch + self.iteration
+        return self.loader.batches.steps_before(self.epoch) + self.iteration
 
     @property
     def is_finished(self) -> bool:
@@ -124,17 +134,19 @@ class Trainer:
         self.recorder.close()
 
     def _train_epoch(self, batches: Iterator[dict[str, Tensor]]) -> None:
+        self._start_stage()
         self.model.train()
-        self.recorder.start_epoch()
+        steps = self.steps_per_epoch
+        self.recorder.start_epoch(self.loader.batches.steps_before(self.epoch), steps)
         bar = tqdm(
-            total=self.steps_per_epoch,
+            total=steps,
             initial=self.iteration,
             desc=f"epoch {self.epoch + 1}/{self.cfg.SOLVER.MAX_EPOCH}",
             disable=not (sys.stderr.isatty() and distributed.is_main_process()),
             leave=False,
         )
         with bar:
-            while self.iteration < self.steps_per_epoch and not self.is_finished:
+            while self.iteration < steps and not self.is_finished:
                 self.recorder.start_iteration()
                 lr = self._learning_rate()
                 set_lr(self.optimizer, lr)
@@ -148,6 +160,18 @@ class Trainer:
                         f"stopped by signal {self.signal_received} after {self.steps_done} steps; "
                         "a checkpoint is saved: run the same command again to resume."
                     )
+
+    def _start_stage(self) -> None:
+        """Let batch norm see as many samples as in any other stage of the long cycle."""
+        if not self.schedule.is_on:
+            return
+        text = self.schedule.describe(self.epoch)
+        if self.schedule.stages:
+            size = local_batch_size(self.cfg, "train")
+            sync, splits = self.schedule.batch_norm(self.epoch, size)
+            share_statistics(self.model, sync=sync, num_splits=splits)
+            text += f"; batch norm {'over all processes' if sync else f'in {splits} split(s)'}"
+        logger.info("epoch %d: %s", self.epoch + 1, text)
 
     def _learning_rate(self) -> float:
         """Compute the learning rate of the next step from the fractional epoch."""
@@ -230,8 +254,8 @@ class Trainer:
             call_hook(cu.unwrap_model(self.model), hook, *args)
 
     def _finish_epoch(self, after_epoch: Callable[[int], dict[str, float]]) -> None:
-        if self.cfg.BN.USE_PRECISE_STATS and self._is_due(self.cfg.TRAIN.EVAL_PERIOD):
-            loader = construct_train_loader(self.cfg)
+        if self.cfg.BN.USE_PRECISE_STATS and self.is_due(self.cfg.TRAIN.EVAL_PERIOD):
+            loader = self._construct_loader(short_cycle=False)
             loader.batches.start_at(self.epoch - 1, 0)
             with contextlib.closing(iter(loader)) as batches:
                 update_bn_stats(
@@ -240,7 +264,7 @@ class Trainer:
                     self.cfg.BN.NUM_BATCHES_PRECISE,
                     self.precision,
                 )
-        if self._is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD):
+        if self.is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD):
             self.save()
         measurements = after_epoch(self.epoch)
         if self._best is not None and self._best.improves(measurements):
@@ -264,8 +288,13 @@ class Trainer:
         if classes is not None and manifest is not None:
             check_labels(manifest, classes, "MODEL.NUM_CLASSES")
 
-    def _is_due(self, period: int) -> bool:
-        return self.is_finished or (period > 0 and self.epoch % period == 0)
+    def is_due(self, period: int) -> bool:
+        """Return whether to evaluate or save now, after an epoch; the last one is always due.
+
+        Args:
+            period: TRAIN.EVAL_PERIOD or TRAIN.CHECKPOINT_PERIOD.
+        """
+        return self.is_finished or self.schedule.is_due(self.epoch, period)
 
     def save(self, path: Path | None = None, **extra: Any) -> None:
         """Save a checkpoint with everything needed to resume; every rank must call this.

@@ -27,6 +27,7 @@ __all__ = [
     "SyncBatchNorm3d",
     "frozen_bn",
     "get_norm",
+    "share_statistics",
 ]
 
 NormFactory = Callable[..., nn.Module]
@@ -140,7 +141,13 @@ def _update_running(norm: _BatchNorm, means: Tensor, variances: Tensor, count: T
 
 
 class _SyncBatchNorm(_BatchNorm):
-    """Batch norm whose statistics in training are those of the rows of all ranks."""
+    """Batch norm whose statistics in training are those of the rows of all ranks.
+
+    Attributes:
+        sync: False makes it the ordinary layer.
+    """
+
+    sync = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize.
@@ -151,7 +158,7 @@ class _SyncBatchNorm(_BatchNorm):
         Returns:
             The same shape and dtype.
         """
-        if not self.training or distributed.world_size() == 1:
+        if not self.training or not self.sync or distributed.world_size() == 1:
             return super().forward(x)
         self._check_input_dim(x)
         out, mean, var, count = _Normalize.apply(x, *_affine(self, x), self.eps, True)
@@ -266,11 +273,14 @@ class _SplitBatchNorm(_BatchNorm):
         args: As in torch's layer.
         num_splits: S.
         kwargs: As in torch's layer.
+
+    Attributes:
+        sync: Compute the statistics of a split over the splits of all ranks.
     """
 
     def __init__(self, num_features: int, *args: Any, num_splits: int, **kwargs: Any) -> None:
         super().__init__(num_features, *args, **kwargs)
-        self.num_splits = num_splits
+        self.num_splits, self.sync = num_splits, False
 
     def extra_repr(self) -> str:
         """Describe the layer in a printed model."""
@@ -292,6 +302,8 @@ class _SplitBatchNorm(_BatchNorm):
         if not self.training and self.running_mean is not None:
             return super().forward(x)
         splits = groups * self.num_splits
+        if splits == 1:
+            return super().forward(x)
         if splits < 1 or len(x) % splits:
             raise ConfigValueError(
                 "BN.NUM_SPLITS",
@@ -305,11 +317,11 @@ class SplitBatchNorm1d(_SplitBatchNorm, GroupedBatchNorm1d):
     """:class:`GroupedBatchNorm1d` per split of each group; see :class:`SplitBatchNorm3d`."""
 
 
-class SplitBatchNorm2d(_SplitBatchNorm, nn.BatchNorm2d):
+class SplitBatchNorm2d(_SplitBatchNorm, SyncBatchNorm2d):
     """``nn.BatchNorm2d`` per split of the rows; see :class:`SplitBatchNorm3d`."""
 
 
-class SplitBatchNorm3d(_SplitBatchNorm, nn.BatchNorm3d):
+class SplitBatchNorm3d(_SplitBatchNorm, SyncBatchNorm3d):
     """``nn.BatchNorm3d`` per split of the rows, as on that many processes without synchronization.
 
     For methods whose queries and keys must not share statistics (He et al., CVPR 2020, section
@@ -333,10 +345,11 @@ _NORMS: dict[str, dict[int, NormFactory]] = {
 def get_norm(cfg: CfgNode, dims: int = 3) -> NormFactory:
     """Return the batch norm class of BN.NORM_TYPE.
 
-    ``sync_batchnorm`` always spans all processes.
+    ``sync_batchnorm`` always spans all processes. MULTIGRID.LONG_CYCLE needs a layer that changes
+    in training, see ``share_statistics``.
 
     Args:
-        cfg: Read: BN.NORM_TYPE, BN.NUM_SPLITS.
+        cfg: Read: BN.NORM_TYPE, BN.NUM_SPLITS, MULTIGRID.LONG_CYCLE.
         dims: 3 for video maps, 2 for spectrogram maps, 1 for embeddings (a
             :class:`GroupedBatchNorm1d`).
 
@@ -353,8 +366,23 @@ def get_norm(cfg: CfgNode, dims: int = 3) -> NormFactory:
             f"got '{name}', expected one of {', '.join(_NORMS)}. For sync_batchnorm_apex use "
             "sync_batchnorm.",
         )
+    if cfg.MULTIGRID.LONG_CYCLE:
+        return partial(_NORMS["sub_batchnorm"][dims], num_splits=1)
     norm = _NORMS[name][dims]
     return partial(norm, num_splits=cfg.BN.NUM_SPLITS) if name == "sub_batchnorm" else norm
+
+
+def share_statistics(model: nn.Module, *, sync: bool, num_splits: int) -> None:
+    """Set which rows share the statistics of the ``sub_batchnorm`` layers of a model.
+
+    Args:
+        model: Modified in place.
+        sync: All ranks.
+        num_splits: Splits of the rows of a rank.
+    """
+    for module in model.modules():
+        if isinstance(module, _SplitBatchNorm):
+            module.sync, module.num_splits = sync, num_splits
 
 
 def frozen_bn(model: nn.Module) -> None:

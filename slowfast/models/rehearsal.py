@@ -9,7 +9,8 @@ Legend: B batch, V views, T frames, F mel bins, S time frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -81,6 +82,7 @@ def rehearse(
     batch_size: int,
     fields: Mapping[str, tuple[int, ...]] | None,
     *,
+    other_clips: Sequence[tuple[str, Mapping[str, tuple[int, ...]]]] = (),
     only_named: bool = False,
 ) -> list[Problem]:
     """Check whether the model accepts a training step and a test clip.
@@ -90,19 +92,35 @@ def rehearse(
         batch_size: Samples per step and process.
         fields: Shapes of a training sample, as in ``clip_batch``; None: unknown, so that training
             is skipped.
+        other_clips: Shapes of training samples that also occur, each with the key that causes it.
         only_named: Ignore errors without a config key, which mostly follow from other problems of
             the configuration.
 
     Returns:
-        A problem for each of the two that failed.
+        A problem for each that failed; other shapes are skipped if the first training step fails.
     """
-    problems = []
+    problems: list[Problem] = []
     if cfg.TRAIN.ENABLE and fields is not None:
         what = f"TRAIN.BATCH_SIZE ({batch_size} in a process), {_shape(cfg, 'TRAIN_CROP_SIZE')}"
         problems += _try(lambda: _train_step(cfg, batch_size, fields), what)
+        if not problems:
+            problems += _other_clips(cfg, batch_size, other_clips)
     if cfg.TEST.ENABLE:
         problems += _try(lambda: _test_clip(cfg), _shape(cfg, "TEST_CROP_SIZE"))
     return [problem for problem in problems if problem.key != _UNNAMED or not only_named]
+
+
+def _other_clips(
+    cfg: CfgNode, batch_size: int, clips: Sequence[tuple[str, Mapping[str, tuple[int, ...]]]]
+) -> list[Problem]:
+    problems = []
+    for key, fields in clips:
+        _, frames, side = fields["video"]
+        of = f"got True, but clips of {frames} frames and {side} pixels fail"
+        for problem in _try(functools.partial(_train_step, cfg, batch_size, fields), key):
+            where = "the model" if problem.key == _UNNAMED else f"{problem.key}:"
+            problems.append(Problem(key, f"{of}: {where} {problem.message}"))
+    return problems
 
 
 def _shape(cfg: CfgNode, side: str) -> str:

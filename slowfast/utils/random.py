@@ -33,6 +33,7 @@ __all__ = [
     "STREAM_NEGATIVES",
     "STREAM_ORDER",
     "STREAM_REPLACEMENT",
+    "STREAM_SAMPLING_RATE",
     "STREAM_SHUFFLE",
     "STREAM_SPECAUG",
     "STREAM_SUBSET",
@@ -67,6 +68,7 @@ STREAM_MIXUP = 14 * _SPACING
 # Sampled by data workers.
 STREAM_TIME = 13 * _SPACING  # temporal augmentation of a clip; + clip index
 STREAM_FRAMES = 15 * _SPACING  # frames of a clip that are not evenly spaced; + clip index
+STREAM_SAMPLING_RATE = 19 * _SPACING  # distance between the frames of a sample
 # Sampled once, with sample_rng.
 STREAM_SUBSET = 10 * _SPACING  # few-shot training files of a class; index: the class
 # Sampled on the device, for methods.

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches, epoch_order
+from slowfast.utils.multigrid import BatchShape, ClipShape
 
 
 def train_batches(rank=0, world_size=1, batch_size=6, **kwargs):
@@ -44,6 +45,55 @@ def test_restart_anywhere(position):
     rest.start_at(*divmod(position, 3))
     assert list(rest) == whole[position:]
     assert len(rest) == 6 - position
+
+
+def changing_shapes(epoch):
+    """A short cycle of three steps, then one of two, as in two stages of multigrid training."""
+    large, small = ClipShape(8, 32), ClipShape(8, 16)
+    cycle = (BatchShape(4, small), BatchShape(2, small), BatchShape(1, large))
+    return cycle if epoch == 0 else cycle[1:]
+
+
+def shaped(rank=0, world_size=1, accumulate=1, **kwargs):
+    def steps(epoch):
+        return [[shape] * accumulate for shape in changing_shapes(epoch)]
+
+    settings = {"length": 50, "seed": 3, "max_epoch": 2, "steps": steps, **kwargs}
+    return TrainBatches(batch_size=2 // world_size, rank=rank, world_size=world_size, **settings)
+
+
+def test_shapes_alternate_and_the_order_stays():
+    batches = list(shaped())
+    assert [len(batch) for batch in batches] == [8, 4, 2] * 3 + [8] + [4, 2] * 8
+    for batch in batches:
+        assert len({(epoch, shape) for epoch, _, shape in batch}) == 1  # one shape per batch
+    first = [index for batch in batches[:10] for _, index, _ in batch]
+    assert first == epoch_order(50, 3, 0)[:50].tolist()
+    assert [(shaped().steps_in(e), shaped().steps_before(e)) for e in (0, 1)] == [(10, 0), (16, 10)]
+
+
+def test_ranks_agree_on_shapes_and_share_the_joined_batch():
+    shares = [list(shaped(rank, 2)) for rank in (0, 1)]
+    for batch, parts in zip(list(shaped()), zip(*shares, strict=True), strict=True):
+        assert batch == list(itertools.chain(*parts))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_restart_anywhere_within_cycles_and_between_stages(accumulate):
+    whole = list(shaped(accumulate=accumulate))
+    for epoch, batches in enumerate(shaped().steps_in(e) for e in (0, 1)):
+        for batch in range(batches // accumulate):
+            rest = shaped(accumulate=accumulate)
+            rest.start_at(epoch, batch)
+            left = list(rest)
+            assert left == whole[len(whole) - len(left) :]
+            assert left[0][0][0] == epoch
+
+
+def test_the_batches_of_a_step_have_one_shape():
+    batches = list(shaped(accumulate=2, max_epoch=1))
+    assert [len(batch) for batch in batches] == [8, 8, 4, 4, 2, 2, 8, 8]
+    assert shaped(accumulate=2).steps_in(0) == 4
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 7])

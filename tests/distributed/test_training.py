@@ -77,3 +77,29 @@ def test_a_users_mistake_on_several_processes_is_one_message(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "TRAIN.BATCH_SIZE: 3 is not divisible by the 2 processes" in error
     assert "use 2 or 4" in error
+
+
+MULTIGRID = (
+    "MULTIGRID.LONG_CYCLE True MULTIGRID.LONG_CYCLE_FACTORS [[0.5,1],[1,1]] MULTIGRID.SHORT_CYCLE "
+    "True MULTIGRID.SHORT_CYCLE_FACTORS [0.75] SOLVER.LR_POLICY steps_with_relative_lrs "
+    "SOLVER.STEPS [0,2] SOLVER.LRS [1,1] SOLVER.MAX_EPOCH 3 MULTIGRID.BN_BASE_SIZE 2 "
+    "TRAIN.BATCH_SIZE 2 TRAIN.EVAL_PERIOD 0 TEST.ENABLE False"
+).split()
+
+
+def test_two_processes_train_as_one_with_multigrid(tmp_path):
+    """Shapes agree, and so do the rows of batch norm: 2 of a rank, a split, or 1 of each rank."""
+    words = (*MULTIGRID, "SOLVER.BASE_LR", 1e-5)  # steps that do not amplify rounding
+    one, two = run(tmp_path, "one", 1, *words), run(tmp_path, "two", 2, *words)
+    assert len(losses(one)) == 12
+    assert losses(two) == pytest.approx(losses(one), abs=1e-4)
+
+
+def test_multigrid_on_two_processes_resumes_bit_for_bit(tmp_path):
+    straight = run(tmp_path, "straight", 2, *MULTIGRID)
+    for stop in (1, 5):
+        run(tmp_path, "resumed", 2, *MULTIGRID, "TRAIN.MAX_STEPS", stop)
+    resumed = run(tmp_path, "resumed", 2, *MULTIGRID)
+    assert losses(resumed) == losses(straight)
+    for name, value in model_state(straight).items():
+        assert torch.equal(value, model_state(resumed)[name]), name

@@ -6,6 +6,7 @@ from torch.utils.data import Dataset
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.utils.multigrid import MultigridSchedule
 from slowfast.utils.random import STREAM_AUG_SEED, STREAM_VIEW, sample_rng
 
 SIZE = 16
@@ -25,8 +26,9 @@ OVERRIDES = (
 class Synthetic(Dataset):
     """Noise around a brightness that tells the class; as many chunks per video as test views."""
 
-    def __init__(self, length, seed, chunks=1, views=1):
+    def __init__(self, length, seed, chunks=1, views=1, shape=(FRAMES, SIZE)):
         self.length, self.seed, self.chunks, self.views = length, seed, chunks, views
+        self.shape, self.variants = shape, {}
 
     def __len__(self):
         return self.length * self.chunks
@@ -37,7 +39,8 @@ class Synthetic(Dataset):
     def __getitem__(self, key):
         epoch, (row, chunk) = key[0], divmod(key[1], self.chunks)
         label = row % CLASSES
-        video = np.empty((self.views, FRAMES, SIZE, SIZE, 3), np.uint8)
+        frames, size = self.shape
+        video = np.empty((self.views, frames, size, size, 3), np.uint8)
         for view in range(self.views):
             rng = sample_rng(self.seed, epoch, row, STREAM_VIEW + view + chunk * self.views)
             video[view] = (60 + 60 * label + rng.normal(0, 20, video.shape[1:])).clip(0, 255)
@@ -57,7 +60,11 @@ class Synthetic(Dataset):
 
 def synthetic(cfg, split):
     if split == "train":
-        return Synthetic(13, cfg.RNG_SEED, views=cfg.DATA.TRAIN_CROP_NUM_SPATIAL)
+        settings = {"length": 13, "seed": cfg.RNG_SEED, "views": cfg.DATA.TRAIN_CROP_NUM_SPATIAL}
+        dataset, schedule = Synthetic(**settings), MultigridSchedule.from_cfg(cfg)
+        shapes = schedule.clip_shapes()
+        dataset.variants = {shape: Synthetic(**settings, shape=shape) for shape in shapes}
+        return dataset
     length = 13 if split == "gallery" else 7
     return Synthetic(length, 100, chunks=cfg.TEST.NUM_ENSEMBLE_VIEWS if split != "val" else 1)
 

@@ -97,13 +97,13 @@ def test_the_walk_is_not_empty(read):
     assert not find_problems(make_cfg())
     assert len(read) > 250
     assert {"SOLVER.BASE_LR", "DATA.MEAN", "TEST.CHECKPOINT_TYPE", "NUM_SHARDS"} <= read
-    assert not read & {"AVA.BGR", "BN.NUM_SYNC_DEVICES", "SOLVER.GAMMA"}
+    assert not read & {"AVA.BGR", "BN.NUM_SYNC_DEVICES", "SOLVER.STEP_SIZE"}
 
 
 def test_a_key_that_only_its_check_reads_does_not_count(tmp_path):
     (tmp_path / "a.py").write_text(
         "@register_check\ndef check(cfg):\n    return _of(cfg) + [cfg.DATA.MEAN]\n\n"
-        "def _of(cfg):\n    return [cfg.SOLVER.GAMMA]\n\n"
+        "def _of(cfg):\n    return [cfg.SOLVER.STEP_SIZE]\n\n"
         "def build(cfg):\n    data = cfg.DATA\n    return data.STD, cfg.TRAIN['ENABLE']\n",
         encoding="utf-8",
     )

@@ -1,14 +1,19 @@
-"""Optimizer and learning rate."""
+"""Optimizer, learning rate and multigrid schedule."""
 
 from fvcore.common.config import CfgNode
 
 
 def add_config(cfg: CfgNode) -> None:
-    """Add SOLVER.
+    """Add SOLVER and MULTIGRID.
 
     Args:
         cfg: The tree to add to.
     """
+    _add_solver(cfg)
+    _add_multigrid(cfg)
+
+
+def _add_solver(cfg: CfgNode) -> None:
     cfg.SOLVER = CfgNode()
     # "sgd", "adam" or "adamw".
     cfg.SOLVER.OPTIMIZING_METHOD = "sgd"
@@ -69,3 +74,34 @@ def add_config(cfg: CfgNode) -> None:
     # Compute these weights from the training labels. One label per video: N / (classes x videos of
     # the class), with the mean weight of a video 1; DATA.MULTI_LABEL: negatives / positives.
     cfg.SOLVER.BALANCED_CLASS_WEIGHTS = False
+    # Factor on the learning rate at each of STEPS under MULTIGRID.LONG_CYCLE, which replaces LRS.
+    cfg.SOLVER.GAMMA = 0.1
+
+
+def _add_multigrid(cfg: CfgNode) -> None:
+    cfg.MULTIGRID = CfgNode()
+    # Train in stages of larger batches of shorter, smaller clips (arXiv 1912.00998), the long
+    # cycle: each step of SOLVER.STEPS goes through LONG_CYCLE_FACTORS. See docs/multigrid.md.
+    cfg.MULTIGRID.LONG_CYCLE = False
+    # Factors on DATA.NUM_FRAMES and DATA.TRAIN_CROP_SIZE of each stage. The batch grows by what a
+    # clip shrinks, and so does the learning rate.
+    cfg.MULTIGRID.LONG_CYCLE_FACTORS = [[0.25, 0.5**0.5], [0.5, 0.5**0.5], [0.5, 1], [1, 1]]
+    # Consecutive steps have clips of different size, the short cycle: SHORT_CYCLE_FACTORS times
+    # DATA.TRAIN_CROP_SIZE, then the crop of the stage. The learning rate is the same for all.
+    cfg.MULTIGRID.SHORT_CYCLE = False
+    cfg.MULTIGRID.SHORT_CYCLE_FACTORS = [0.5, 0.5**0.5]
+    # Factor on SOLVER.MAX_EPOCH and SOLVER.STEPS in either cycle.
+    cfg.MULTIGRID.EPOCH_FACTOR = 1.5
+    # Samples per batch norm statistics in the long cycle, which replaces BN.NORM_TYPE. Larger
+    # batches of a process are split; below it batch norm is synchronized over all processes.
+    cfg.MULTIGRID.BN_BASE_SIZE = 8
+    # Evaluations and checkpoints per stage of the long cycle, in place of TRAIN.EVAL_PERIOD and
+    # TRAIN.CHECKPOINT_PERIOD. The last epoch of a stage always has both.
+    cfg.MULTIGRID.EVAL_FREQ = 3
+    # Set by the run: highest DATA.SAMPLING_RATE of a stage with fewer frames, whose clips have a
+    # random one. Leave it at 0.
+    cfg.MULTIGRID.LONG_CYCLE_SAMPLING_RATE = 0
+    # Set by the run: TRAIN.BATCH_SIZE, DATA.NUM_FRAMES and DATA.TRAIN_CROP_SIZE. Leave them at 0.
+    cfg.MULTIGRID.DEFAULT_B = 0
+    cfg.MULTIGRID.DEFAULT_T = 0
+    cfg.MULTIGRID.DEFAULT_S = 0

@@ -25,6 +25,15 @@ def check_mvit(cfg: CfgNode) -> list[Problem]:
         problems.append(Problem("MVIT.NORM", message))
     if cfg.MODEL.ARCH != "mvit":
         return problems
+    problems += [
+        Problem(
+            f"MULTIGRID.{name}",
+            "got True, but MODEL.ARCH mvit has position embeddings for clips of one shape; use "
+            "False.",
+        )
+        for name in ("LONG_CYCLE", "SHORT_CYCLE")
+        if cfg.MULTIGRID[name] and cfg.TRAIN.ENABLE
+    ]
     problems += _check_lists(cfg.MVIT)
     problems += _check_choices(cfg.MVIT)
     return problems or _check_heads(cfg.MVIT)
