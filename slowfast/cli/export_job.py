@@ -196,7 +196,7 @@ def _write_pages(folder: Path, facts: RowFacts) -> None:
     results = translate_results(read_json(folder / _RESULTS))
     for metric in facts.metrics:
         if results and metric not in results:
-            known = [name for name, entry in results.items() if isinstance(entry, dict)]
+            known = sorted(results.keys() - {"format", "records", "details"})
             raise UserError(f"--metric: '{metric}' was not measured. {nearest(metric, known)}")
     content = load_checkpoint(_weights(folder))
     _write_text(folder / "README.md", render_page(folder, facts, content, results))

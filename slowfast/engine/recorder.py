@@ -205,7 +205,7 @@ class ChanceLevel:
             logger.info("chance level of the loss: %.4g (all embeddings are equal)", self.level)
 
     def check(self, loss: float) -> None:
-        """Warn if a loss is as high as by chance.
+        """Warn if a loss is at the chance level.
 
         Args:
             loss: Mean loss of an epoch.

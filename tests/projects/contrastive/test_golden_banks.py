@@ -50,7 +50,7 @@ def options(temperature, *, own_row=False, negatives=K):
     return bank.BankOptions(D, temperature, negatives, own_row=own_row, seed=0)
 
 
-def draws(monkeypatch, module, rows):
+def sampled_rows(monkeypatch, module, rows):
     """The negatives of the golden case instead of random ones."""
     monkeypatch.setattr(module, "uniform_negatives", lambda *args, **kwargs: rows)
 
@@ -77,7 +77,7 @@ def test_npid(case, monkeypatch):
     loss = contrastive.npid.build_npid_loss(config())
     for step in range(len(golden["x"])):
         if is_nce:
-            draws(monkeypatch, contrastive.npid, golden[f"draw{step}"][:, 1:])
+            sampled_rows(monkeypatch, contrastive.npid, golden[f"draw{step}"][:, 1:])
         x = golden["x"][step].clone().requires_grad_()
         batch = batch_of(golden["index"][step], video=as_video(x[:, None]))
         outputs = model(batch)
@@ -115,7 +115,7 @@ def test_cmc(case, monkeypatch):
     loss = contrastive.cmc.build_cmc_loss(config())
     shift = SHIFT if constants else 0.0
     for step in range(len(golden["x_l"])):
-        draws(monkeypatch, contrastive.cmc, golden[f"draw{step}"][:, 1:])
+        sampled_rows(monkeypatch, contrastive.cmc, golden[f"draw{step}"][:, 1:])
         one, two = (golden[name][step].clone().requires_grad_() for name in ("x_l", "x_ab"))
         media = {"video": as_video(one[:, None]), "audio": as_audio(two[:, None])}
         batch = batch_of(golden["index"][step], **media)
@@ -164,7 +164,7 @@ def test_avid_and_cma(case, monkeypatch):
         model.before_step(progress())
     loss = build_avid_loss(config())
     for step in range(len(golden["video"])):
-        draws(monkeypatch, contrastive.avid, golden[f"negative_index{step}"])
+        sampled_rows(monkeypatch, contrastive.avid, golden[f"negative_index{step}"])
         video, audio = (golden[name][step].clone().requires_grad_() for name in ("video", "audio"))
         media = {"video": as_video(video[:, None]), "audio": as_audio(audio[:, None])}
         batch = batch_of(golden["index"][step], **media)
