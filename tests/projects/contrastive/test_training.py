@@ -7,6 +7,7 @@ from torch import nn
 
 from slowfast.config import ConfigError
 from slowfast.engine.trainer import Trainer
+from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.utils.random import seed_everything
 from slowfast.visualization.curves import read_stats
 
@@ -147,3 +148,30 @@ def test_a_loss_at_its_chance_level_is_reported(tmp_path, caplog, monkeypatch):
     text = caplog.text
     assert "chance level of the loss: 1.946" in text  # ln(2 * 4 - 1)
     assert text.count("nothing is learned yet") == 1
+
+
+def test_text_has_a_space_of_its_own(tmp_path):
+    """MMV with text: gradients reach the text encoder; padding does not count."""
+    words = [*words_of("MMV"), "MMV.TEXT_WEIGHT", 0.5, "MMV.NUM_TEXTS", 2, "MMV.VOCABULARY", 9]
+    cfg = synthetic_cfg(
+        tmp_path, *words, "MMV.TEXT_DIM", 8, "MMV.COARSE_DIM", 4, "DATA.ROW_FIELDS", "['text']"
+    )
+    model = build_model(cfg).train()
+    tokens = torch.tensor([[1, 2, 3, 0], [4, 0, 5, 6], [0, 0, 0, 0], [7, 8, 1, 2]])
+    batch = {
+        "video": torch.randn(4, 1, 3, 4, 16, 16),
+        "audio": torch.randn(4, 1, 1, 8, 10),
+        "aug_seed": torch.arange(4),
+        "text": tokens,
+    }
+    outputs = model(batch)
+    assert outputs.text.shape == (4, 2, 4)
+    assert outputs.text_valid.tolist() == [True, True, False, True]
+    losses = LOSS_REGISTRY.get("mmv")(cfg)(outputs, batch)
+    torch.testing.assert_close(losses["loss"], losses["loss_audio"] + 0.5 * losses["loss_text"])
+    losses["loss"].backward()
+    assert model.text.embedding.weight.grad[1:9].abs().sum() > 0
+    assert model.text.embedding.weight.grad[0].abs().sum() == 0  # padding
+    padded = torch.cat([tokens.unflatten(1, (2, 2)), torch.zeros(4, 2, 3, dtype=torch.int64)], 2)
+    again = model.eval()({**batch, "text": padded.flatten(1)})
+    torch.testing.assert_close(again.text, model({**batch, "text": tokens}).text)

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+r"""Compare the methods of a sweep: accuracy before and after training, time per step and memory.
+
+    python projects/contrastive/report.py output/sweeps/contrastive --out docs/evidence/contrastive
+
+Writes OUT.json, OUT.md and OUT.png. Gains are paired: the same network with its random weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from slowfast.utils.statistics import mean_interval
+from slowfast.visualization.curves import read_stats
+
+METRICS = {"class_retrieval_r1": "class retrieval R@1", "linear_probe_top1": "linear probe"}
+
+
+def main() -> None:
+    """Read all finished runs of a sweep, tabulate and plot them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sweep", type=Path, help="folder of a sweep")
+    parser.add_argument("--out", type=Path, required=True, help="written: OUT.json, .md, .png")
+    args = parser.parse_args()
+    runs = [read_run(file.parent) for file in sorted(args.sweep.glob("*/seed_*/results.json"))]
+    if not runs:
+        parser.error(f"{args.sweep}: there is no finished run; run tools/sweep_net.py first.")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.with_suffix(".json").write_text(json.dumps(runs, indent=1) + "\n")
+    table = tabulate(runs)
+    args.out.with_suffix(".md").write_text(table)
+    plot(runs, args.out.with_suffix(".png"))
+    sys.stdout.write(table)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read the metrics of a run, its median time per step, and its steps."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    steps = [stats for stats in read_stats(folder) if stats["_type"] == "train_iter"]
+    return {
+        "method": folder.parent.name,
+        "seed": int(folder.name.removeprefix("seed_")),
+        "sec_per_step": statistics.median(stats["dt_net"] for stats in steps),
+        "steps": max(stats["step"] for stats in steps),
+        **{name: results[name] for name in METRICS},
+    }
+
+
+def tabulate(runs: Sequence[dict[str, Any]]) -> str:
+    """Tabulate means over seeds, in percent, in Markdown, the best retrieval first."""
+    heads = [f"{title} | gain over random weights" for title in METRICS.values()]
+    lines = [
+        f"| method | {' | '.join(heads)} | seconds per step |",
+        "|---|" + "--:|" * (2 * len(METRICS) + 1),
+    ]
+    for method in ranked(runs):
+        own = [run for run in runs if run["method"] == method]
+        texts = [method]
+        for name in METRICS:
+            after = [100 * run[name]["after"] for run in own]
+            gains = [100 * (run[name]["after"] - run[name]["before"]) for run in own]
+            texts += [f"{statistics.mean(after):.1f}", interval(gains)]
+        texts.append(f"{statistics.median(run['sec_per_step'] for run in own):.2f}")
+        lines.append(f"| {' | '.join(texts)} |")
+    seeds = sorted({run["seed"] for run in runs})
+    note = f"Percent, mean over the seeds {', '.join(map(str, seeds))}; in parentheses the 95 % interval."
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+def ranked(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """List the methods, the highest first metric first."""
+    first = next(iter(METRICS))
+
+    def score(method: str) -> float:
+        return statistics.mean(run[first]["after"] for run in runs if run["method"] == method)
+
+    return sorted({run["method"] for run in runs}, key=score, reverse=True)
+
+
+def interval(values: Sequence[float]) -> str:
+    """Format a mean and its interval, Student's t; the mean alone for one seed."""
+    mean = statistics.mean(values)
+    if len(values) == 1:
+        return f"{mean:+.1f}"
+    found = mean_interval(values)
+    return f"{mean:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
+
+
+def plot(runs: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw a point per seed and a bar per mean, before and after training."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    methods = ranked(runs)[::-1]
+    figure, axes = plt.subplots(
+        1, len(METRICS), figsize=(9, 0.42 * len(methods) + 1.2), sharey=True
+    )
+    for axis, (name, title) in zip(axes, METRICS.items(), strict=True):
+        for place, method in enumerate(methods):
+            own = [run[name] for run in runs if run["method"] == method]
+            before, after = ([100 * run[when] for run in own] for when in ("before", "after"))
+            axis.barh(place, statistics.mean(after), height=0.6, color="#4c78a8")
+            axis.plot(after, [place] * len(after), "o", color="#1b2a41", markersize=3)
+            axis.plot([statistics.mean(before)] * 2, [place - 0.3, place + 0.3], color="#e45756")
+        axis.axvline(100 * runs[0][name]["chance"], color="0.5", linestyle=":", linewidth=1)
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("%")
+        axis.set_xlim(0, 100)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(methods)), methods)
+    figure.text(
+        0.99, 0.01, "red: random weights; dotted: chance", ha="right", fontsize=8, color="0.3"
+    )
+    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
