@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.cli.run_net import main as run_command
@@ -227,6 +228,7 @@ def make_data(folder: Path) -> dict[str, Path]:
         "kinetics": _csv(folder / "kinetics", labeled),
         "ssv2": _ssv2(folder / "ssv2", labeled, names),
         "imagenet": _images(folder / "imagenet", labeled),
+        "charades": _frame_lists(folder / "charades", labeled),
     }
 
 
@@ -249,6 +251,23 @@ def _ssv2(folder: Path, labeled: dict[str, list[tuple[Path, int]]], names: list[
             rows.append({"id": str(number), "template": names[label]})
         write_json(folder / "labels" / f"{name}.json", rows)
     write_json(folder / "labels" / "labels.json", {n: str(i) for i, n in enumerate(names)})
+    return folder
+
+
+def _frame_lists(folder: Path, labeled: dict[str, list[tuple[Path, int]]]) -> Path:
+    """Write frame lists of a second of each video, with two classes in half of the frames."""
+    for split in ("train", "val"):
+        lines = ["original_vido_id video_id frame_id path labels"]
+        for number, (path, label) in enumerate(labeled[split]):
+            with open_media(path) as media:
+                frames = media.read_video(np.arange(30) / 30)
+            for frame, pixels in enumerate(frames):
+                name = f"{split}_{number}/{frame:06d}.jpg"
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(folder / name), pixels[..., ::-1])
+                text = f"{label},{label + 1}" if frame < 15 else ""
+                lines.append(f'{split}_{number} {number} {frame} {name} "{text}"')
+        (folder / f"{split}.csv").write_text("\n".join(lines), encoding="utf-8")
     return folder
 
 
