@@ -100,6 +100,9 @@ def check_save_results(cfg: CfgNode) -> list[Problem]:
         return [Problem(_KEY, message)]
     if file.is_dir() or name.endswith(os.sep):
         return [Problem(_KEY, f"got {name!r}, which is a folder; expected the name of a file.")]
+    above = next((parent for parent in file.parents if parent.exists()), file.parent)
+    if not above.is_dir():
+        return [Problem(_KEY, f"got {name!r}, but {above} is a file; expected a folder.")]
     if "classification" not in cfg.TEST.PROTOCOLS:
         message = (
             f"got {name!r}, but TEST.PROTOCOLS {list(cfg.TEST.PROTOCOLS)} does not have "

@@ -52,10 +52,12 @@ def test_all_lists_to_train_on_are_taken_and_nothing_is_labeled(root):
     assert len(audioset(cfg, "train").manifest) == 2
 
 
-def test_a_single_label_counts_where_the_classes_are_known(root):
+def test_a_single_label_counts_where_the_classes_are_known(root, caplog):
+    caplog.set_level("INFO")
     write(root / "class_labels_indices.csv", *CLASSES)
     train = audioset(data_cfg(root), "train").manifest
     assert [label for _, label in names(train)] == [1, 0, -1]
+    assert "1 of 3 segments of the train split count as unlabeled" in caplog.text
     assert train.class_names == ["Speech", "Male speech, man", "Music"]
 
 

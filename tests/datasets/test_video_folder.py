@@ -1,5 +1,8 @@
 """Kinetics' official csv files, with videos called as downloaders do."""
 
+import io
+import tarfile
+
 import pytest
 from helpers.data_files import WHOLE, data_cfg, names, touch, windows, write
 from helpers.media_files import Audio, write_media
@@ -108,3 +111,32 @@ def test_missing_files_and_wrong_rows(root):
     write(root / "train.csv", "path,label", "/v/a.mp4,1")
     with pytest.raises(UserError, match=r"by their YouTube id and .*train.csv by their path"):
         manifest_from_cfg(cfg, "train")
+
+
+def test_a_job_that_only_classifies_takes_all_files_of_a_plain_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
+    for number in range(40):
+        touch(tmp_path / "clips" / f"{number}.mp4")
+
+    def tested(*words):
+        return len(manifest_from_cfg(data_cfg(tmp_path / "clips", *words), "test"))
+
+    assert tested("TRAIN.ENABLE", False) == 40
+    assert 0 < tested() < 15
+    assert 0 < tested("TRAIN.ENABLE", False, "TEST.PROTOCOLS", ["class_retrieval"]) < 15
+
+
+def test_labeled_tars_without_splits_stay_split(tmp_path, monkeypatch):
+    """A classifier may have been trained on the other files."""
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars" / "0.tar", "w") as tar:
+        for number in range(40):
+            for name, content in ((f"{number}.mp4", b"v"), (f"{number}.cls", b"1")):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    cfg = data_cfg(tmp_path / "tars", "TRAIN.ENABLE", False)
+    train, test = (manifest_from_cfg(cfg, split) for split in ("train", "test"))
+    assert len(train) + len(test) == 40
+    assert 0 < len(test) < 15

@@ -140,6 +140,8 @@ def test_a_file_that_cannot_be_written_is_found_before_the_test(tmp_path):
     assert "Did you mean '.npz'" in problems(tmp_path, "x.np")[0]
     assert "suffix '' is no known format" in problems(tmp_path, "results")[0]
     assert "is a folder" in problems(tmp_path, "folder.npz")[0]
+    (tmp_path / "file").touch()
+    assert "file is a file; expected a folder" in problems(tmp_path, "file/a/x.npz")[0]
     (problem,) = problems(tmp_path, "x.npz", PROTOCOLS=["knn"])
     assert "does not have 'classification'" in problem
     assert problems(tmp_path, "results", ENABLE=False) == []

@@ -220,7 +220,7 @@ def _log(manifest: Manifest, split: str, layout: Layout, source: Path, form: Csv
         "csv": lambda: f"csv, columns: {form.dialect(source)}",
         "class_folders": lambda: "a folder per class" if manifest.class_names else "no classes",
         "tars": lambda: "WebDataset tars, read in place",
-        "folder": lambda: "no folders of splits: files are split by a hash of their names",
+        "folder": lambda: "no folders of splits, see DATA.FOLDER_TEST_FRACTION",
     }[layout.kind]()
     unlabeled = int((~manifest.is_labeled).sum())
     logger.info(

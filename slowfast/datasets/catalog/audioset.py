@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from slowfast.datasets.catalog.dataset import CatalogDataset
 from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 
 __all__ = ["audioset"]
+
+logger = logging.getLogger(__name__)
 
 _LAYOUT = "ID_START.mp4, START with six digits, or ID.mp4 (in any folder), and the official csv"
 _FOLDERS = ("metadata", "segments", "csv")
@@ -63,7 +66,7 @@ class _AudioSet(CatalogDataset):
                 e.name: e.where for e in _read_lists(lists.get("test", []), labels, multi_label)
             }
         index = MediaIndex(data_root(cfg, _LAYOUT))
-        return entries_to_manifest(
+        manifest = entries_to_manifest(
             cfg,
             source,
             _untested(_read_lists(lists[source], labels, multi_label), tested),
@@ -71,6 +74,16 @@ class _AudioSet(CatalogDataset):
             class_names=names,
             layout=_LAYOUT,
         )
+        unlabeled = int((~manifest.is_labeled).sum())
+        if labels and unlabeled:
+            logger.info(
+                "%d of %d segments of the %s split count as unlabeled, as they have several classes "
+                "or none; DATA.MULTI_LABEL True reads all classes",
+                unlabeled,
+                len(manifest),
+                source,
+            )
+        return manifest
 
 
 audioset = _AudioSet.register("audioset")

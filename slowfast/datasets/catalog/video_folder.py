@@ -10,7 +10,7 @@ from pathlib import Path
 from slowfast.config import CfgNode
 from slowfast.datasets.annotations.csv_rows import CsvFormat
 from slowfast.datasets.annotations.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
-from slowfast.datasets.annotations.layouts import find_layout, load_manifest
+from slowfast.datasets.annotations.layouts import Layout, find_layout, load_manifest
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.annotations.split_files import data_root
 from slowfast.datasets.catalog.dataset import CatalogDataset
@@ -46,19 +46,20 @@ def manifest_from_cfg(
         data_root(cfg, _LAYOUT),
         source,
         form,
-        test_fraction=_test_fraction(cfg),
+        test_fraction=_test_fraction(cfg, layout),
         suffixes=suffixes,
         lists=lists,
     )
 
 
-def _test_fraction(cfg: CfgNode) -> float:
+def _test_fraction(cfg: CfgNode, layout: Layout) -> float:
     """Return the fraction of a folder without splits to test on: all of it for predictions alone.
 
-    A classifier is not trained on such a folder, as it has no labels.
+    A classifier cannot have been trained on a plain folder, which has no labels.
     """
     only_predicts = not cfg.TRAIN.ENABLE and list(cfg.TEST.PROTOCOLS) == ["classification"]
-    return 1.0 if only_predicts else float(cfg.DATA.FOLDER_TEST_FRACTION)
+    is_plain = layout.kind == "folder"
+    return 1.0 if only_predicts and is_plain else float(cfg.DATA.FOLDER_TEST_FRACTION)
 
 
 def _lists(cfg: CfgNode) -> Path:
