@@ -214,7 +214,8 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
         if wrong:
             problems.append(Problem(key, f"got {value!r}, expected a list of {wrong}."))
             continue
-        if value is None and isinstance(known[key], int | float):
+        needs_number = isinstance(known[key], int | float) and key not in _MAY_BE_NONE
+        if value is None and needs_number:
             expected = type(known[key]).__name__
             problems.append(Problem(key, f"got no value, expected {expected}."))
             continue
@@ -226,6 +227,9 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
             problems.append(Problem(key, f"got {got}, expected {expected}. {error}".split("\n")[0]))
     return problems
 
+
+# Numbers whose None switches something off.
+_MAY_BE_NONE = ("AUG.COLOR_JITTER",)
 
 _ELEMENTS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((str,), "strings"),

@@ -8,7 +8,7 @@ size, on shapes only; "run" also trains two steps and tests, on files of the dem
 of its own. Loading and building change nothing but the machine (NUM_GPUS, NUM_SHARDS, OUTPUT_DIR,
 DATA.PATH_TO_DATA_DIR). To run on a small machine, SMALL makes crops, batches and numbers of views
 small, the largest networks shallower, and weights that are not here random; the row names the last
-two. With --json the result is a file, and YAMLs that it has are not run again unless they, the
+two. With --json the result is a file, and YAMLs that run in it are not run again unless they, the
 stage or KEY VALUE changed.
 
 Exit status: 0 if each YAML runs or is refused with a message about its keys, 1 if one failed in any
@@ -68,7 +68,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--stage", choices=STAGES, default="run")
     parser.add_argument("--quiet", action="store_true", help="print no row of a YAML that runs")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE")
-    args = parser.parse_args(words)
+    args = parser.parse_intermixed_args(words)
     files = {
         str(path.relative_to(args.folder).with_suffix("")): path
         for path in sorted(args.folder.rglob("*.yaml"))
@@ -94,8 +94,9 @@ def run_all(files: dict[str, Path], args: argparse.Namespace) -> dict[str, dict[
             path = files[name]
             given = json.dumps([path.read_text(encoding="utf-8"), args.stage, args.overrides])
             key = hashlib.sha256(given.encode()).hexdigest()[:16]
-            if kept.get(name, {}).get("key") == key:
-                return kept[name]
+            before = kept.get(name, {})
+            if before.get("key") == key and before["result"] == "runs":
+                return before
             started = time.monotonic()
             out = Path(scratch, "out", name)
             row = in_a_process(lambda: examine(path, args.stage, args.overrides, data, out))
@@ -109,7 +110,9 @@ def run_all(files: dict[str, Path], args: argparse.Namespace) -> dict[str, dict[
                 print(format_row(row), flush=True)
             if args.json:
                 everything = {**kept, **rows}
-                write_json(args.json, {"rows": [everything[name] for name in sorted(everything)]})
+                about = {"stage": args.stage, "overrides": args.overrides, "small": SMALL}
+                ordered = [everything[name] for name in sorted(everything)]
+                write_json(args.json, {"about": about, "rows": ordered})
     return rows
 
 

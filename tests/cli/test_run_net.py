@@ -34,12 +34,16 @@ def test_train_and_test(config, tmp_path):
 def test_several_numbers_of_clips_are_one_test_each(config, tmp_path):
     """TEST.NUM_TEMPORAL_CLIPS replaces NUM_ENSEMBLE_VIEWS; each test is as if it were run alone."""
     words = ("TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", "random")
-    both = ("TEST.NUM_TEMPORAL_CLIPS", "[1, 2]")
+    both = ("TEST.NUM_TEMPORAL_CLIPS", "[1, 2]", "TEST.SAVE_RESULTS_PATH", "scores.csv")
     assert main(command(config, tmp_path, *words, *both)) == 0
     path = tmp_path / "out" / "results.json"
     results = json.loads(path.read_text(encoding="utf-8"))
     assert {"top1_acc_1_views", "top1_acc_2_views"} <= set(results)
     assert "top1_acc" not in results
+    assert set(results["details"]) == {"classification_1_views", "classification_2_views"}
+    for count in (1, 2):
+        assert (tmp_path / "out" / f"{count}_views" / "predictions.csv").is_file()
+        assert (tmp_path / "out" / f"scores_{count}_views.csv").is_file()
     records = {r["metric"]: r for r in results["records"]}
     path.unlink()
     assert main(command(config, tmp_path, *words, "TEST.NUM_ENSEMBLE_VIEWS", 2)) == 0
