@@ -1,4 +1,4 @@
-"""What the recipe of MViT costs compared with plain augmentation: RandAugment, random erasing, mixup.
+"""Cost of MViT's recipe next to plain augmentation: RandAugment, random erasing, mixup.
 
 Per clip in a data worker, from the same decoded frames: crop and flip alone, color jitter and blur
 of contrastive learning, and the recipe; then each operation of RandAugment. Per batch on the

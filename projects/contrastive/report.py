@@ -69,7 +69,8 @@ def tabulate(runs: Sequence[dict[str, Any]]) -> str:
         texts.append(f"{statistics.median(run['sec_per_step'] for run in own):.2f}")
         lines.append(f"| {' | '.join(texts)} |")
     seeds = sorted({run["seed"] for run in runs})
-    note = f"Percent, mean over the seeds {', '.join(map(str, seeds))}; in parentheses the 95 % interval."
+    named = ", ".join(map(str, seeds))
+    note = f"Percent, mean over the seeds {named}; in parentheses the 95 % interval."
     return "\n".join([*lines, "", note]) + "\n"
 
 

@@ -139,7 +139,7 @@ class Recorder:
         log_json_stats(means, self._output_dir)
         logger.info("epoch %s done: mean loss %.4f", epoch, means.get("loss", math.nan))
         if self._chance is not None and step >= _LEARNING_STEPS:
-            self._chance.check(means.get("loss", math.nan))
+            self._chance.check(float(means.get("loss", math.nan)))
         if measurements:
             stats = {"_type": "val_epoch", "epoch": epoch, "step": step, **measurements}
             log_json_stats(stats, self._output_dir)

@@ -77,7 +77,7 @@ class _AudioSet(CatalogDataset):
         unlabeled = int((~manifest.is_labeled).sum())
         if labels and unlabeled:
             logger.info(
-                "%d of %d segments of the %s split count as unlabeled, as they have several classes "
+                "%d of %d segments of the %s split count as unlabeled: they have several classes "
                 "or none; DATA.MULTI_LABEL True reads all classes",
                 unlabeled,
                 len(manifest),
