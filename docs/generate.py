@@ -1,4 +1,6 @@
-"""Generates docs/configuration.md from the config sections, and MODEL_ZOO.md from the zoo's rows.
+"""Generates docs/configuration.md, MODEL_ZOO.md and a table of coming_from_pyslowfast.md.
+
+Sources are the config sections, the zoo's rows and a recorded run of PySlowFast's YAMLs.
 
 python docs/generate.py            write them
 python docs/generate.py --check    fail when one is stale
@@ -18,6 +20,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import model_zoo
+import yaml_table
 
 from slowfast.config import CfgNode, get_cfg
 from slowfast.config.load import flatten
@@ -122,7 +125,11 @@ def main() -> int:
     """Write the pages, or say which are stale."""
     is_check = "--check" in sys.argv[1:]
     stale = []
-    for target, page in {TARGET: render(), **model_zoo.pages(is_check)}.items():
+    for target, page in {
+        TARGET: render(),
+        **model_zoo.pages(is_check),
+        **yaml_table.pages(),
+    }.items():
         if not is_check:
             target.write_text(page, encoding="utf-8")
         elif not target.exists() or target.read_text(encoding="utf-8") != page:

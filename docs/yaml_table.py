@@ -38,8 +38,9 @@ def render(rows: list[dict[str, Any]]) -> str:
         Markdown.
     """
     runs = sum(row["result"] == "runs" for row in rows)
+    loads = runs + sum(row["result"] == "loads" for row in rows)
     lines = [
-        f"{runs} of {len(rows)} YAMLs run.",
+        f"{loads} of {len(rows)} YAMLs load unchanged, {runs} of them were run.",
         "",
         "| PySlowFast's `configs/` | result | shipped | note |",
         "|---|---|---|---|",
@@ -59,8 +60,8 @@ def note(row: dict[str, Any]) -> str:
     Returns:
         A note for the table, "" if there is nothing to say.
     """
-    if row["result"] == "runs":
-        return "; ".join(row.get("changes", []))
+    if row["result"] != "refused":
+        return "; ".join(row["changes"]) if row["result"] == "runs" else ""
     keys = ", ".join(f"`{key}`" for key in row.get("keys", []))
     why = row["message"].split(_NOT_SUPPORTED)[-1].removesuffix(".")
     first = row["keys"][0] if row.get("keys") else ""

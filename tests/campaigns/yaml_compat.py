@@ -8,11 +8,11 @@ size, on shapes only; "run" also trains two steps and tests, on files of the dem
 of its own. Loading and building change nothing but the machine (NUM_GPUS, NUM_SHARDS, OUTPUT_DIR,
 DATA.PATH_TO_DATA_DIR). To run on a small machine, SMALL makes crops, batches and numbers of views
 small, the largest networks shallower, and weights that are not here random; the row names the last
-two. With --json the result is a file, and YAMLs that run in it are not run again unless they, the
-stage or KEY VALUE changed.
+two. What came through the stage "loads", "builds" or "runs". With --json the result is a file, and
+its YAMLs are not tried again unless they, the stage or KEY VALUE changed, or they were refused.
 
-Exit status: 0 if each YAML runs or is refused with a message about its keys, 1 if one failed in any
-other way, 2 if the arguments are wrong.
+Exit status: 0 if each YAML came through the stage or is refused with a message about its keys, 1 if
+one failed in any other way, 2 if the arguments are wrong.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ from slowfast.models.weights import RANDOM_WEIGHTS
 from slowfast.utils.io import cache_dir, read_json, write_json
 
 STAGES = ("load", "build", "run")
-RESULTS = ("runs", "refused", "failed")
+DONE = {"load": "loads", "build": "builds", "run": "runs"}
+RESULTS = (*DONE.values(), "refused", "failed")
 SMALL = (
     "TRAIN.MAX_STEPS 2 TRAIN.BATCH_SIZE 2 TEST.BATCH_SIZE 2 TEST.NUM_SPATIAL_CROPS 1 "
     "DATA.TRAIN_CROP_SIZE 64 DATA.TEST_CROP_SIZE 64 DATA.TRAIN_JITTER_SCALES [72,80] "
@@ -66,7 +67,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--only", default="*", help="pattern of names, such as 'Kinetics/*'")
     parser.add_argument("--jobs", type=int, default=1, help="YAMLs at a time")
     parser.add_argument("--stage", choices=STAGES, default="run")
-    parser.add_argument("--quiet", action="store_true", help="print no row of a YAML that runs")
+    parser.add_argument("--quiet", action="store_true", help="print only what is refused or failed")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE")
     args = parser.parse_intermixed_args(words)
     files = {
@@ -95,7 +96,7 @@ def run_all(files: dict[str, Path], args: argparse.Namespace) -> dict[str, dict[
             given = json.dumps([path.read_text(encoding="utf-8"), args.stage, args.overrides])
             key = hashlib.sha256(given.encode()).hexdigest()[:16]
             before = kept.get(name, {})
-            if before.get("key") == key and before["result"] == "runs":
+            if before.get("key") == key and before["result"] in DONE.values():
                 return before
             started = time.monotonic()
             out = Path(scratch, "out", name)
@@ -106,7 +107,7 @@ def run_all(files: dict[str, Path], args: argparse.Namespace) -> dict[str, dict[
 
         for row in pool.map(run, files):
             rows[row["yaml"]] = row
-            if row["result"] != "runs" or not args.quiet:
+            if row["result"] not in DONE.values() or not args.quiet:
                 print(format_row(row), flush=True)
             if args.json:
                 everything = {**kept, **rows}
@@ -133,7 +134,7 @@ def examine(
     except UserError as error:
         return {"result": "refused", "keys": [], "message": first_line(str(error), path)}
     except Exception as error:
-        return {"result": "failed", "stage": stage, "message": f"{type(error).__name__}: {error}"}
+        return {"result": "failed", "message": f"{type(error).__name__}: {error}"}
     if stage == "run":
         more, notes = small_words(cfg)
         folder = data.get(cfg.TRAIN.DATASET.lower(), data["kinetics"])
@@ -141,8 +142,8 @@ def examine(
         failure = run_net(path, words, out)
         changes += notes
         if failure:
-            return {"result": "failed", "stage": stage, "message": failure, "changes": changes}
-    return {"result": "runs", "stage": stage, "changes": changes}
+            return {"result": "failed", "message": failure, "changes": changes}
+    return {"result": DONE[stage], "changes": changes}
 
 
 def run_net(path: Path, words: list[str], out: Path) -> str:
@@ -298,9 +299,10 @@ def format_row(row: dict[str, Any]) -> str:
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
-    """How many YAMLs run, are refused or failed."""
-    counts = {result: sum(r["result"] == result for r in rows) for result in RESULTS}
-    return ", ".join(f"{count} {result}" for result, count in counts.items()) + f" of {len(rows)}"
+    """How many YAMLs came through the stage, are refused, or failed."""
+    counts = {result: sum(row["result"] == result for row in rows) for result in RESULTS}
+    named = [f"{n} {result}" for result, n in counts.items() if n or result not in DONE.values()]
+    return f"{', '.join(named)} of {len(rows)}"
 
 
 if __name__ == "__main__":
