@@ -14,6 +14,7 @@ import slowfast.datasets.catalog.vggsound
 import slowfast.datasets.catalog.video_folder
 import slowfast.datasets.checks
 import slowfast.datasets.multigrid_checks
+import slowfast.datasets.preprocess.batch
 import slowfast.engine.checks
 import slowfast.engine.class_names
 import slowfast.engine.protocols

@@ -15,6 +15,7 @@ from slowfast.config.sections.unsupported import describe_unsupported
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.views import sample_views
 from slowfast.datasets.views.sample_views import AUDIO, SampleViews
+from slowfast.datasets.views.transform import names_rand_augment
 from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
 from slowfast.utils.env import num_local_processes
 from slowfast.utils.registry import nearest
@@ -39,6 +40,14 @@ _POSITIVE = (
 _NOT_NEGATIVE = ("DATA.FOLD", "DATA.TRAIN_VIDEOS_PER_CLASS")
 _RESERVED = ("label", "index", "valid", "view", "clip_start_sec", "aug_seed")
 _ENSEMBLES = ("sum", "max")
+
+# What a dataset without frames cannot follow.
+_AUDIO_ONLY = {
+    "DATA.TRAIN_CROP_NUM_TEMPORAL": 1,
+    "DATA.TRAIN_VIEWS": "clips",
+    "AUG.ENABLE": False,
+    "AUG.NUM_SAMPLE": 1,
+}
 
 
 @register_check
@@ -66,12 +75,11 @@ def check_audio_only(cfg: CfgNode) -> list[Problem]:
     if not cfg.TRAIN.ENABLE or name not in DATASET_REGISTRY:
         return []
     if DATASET_REGISTRY.capability(name, "audio_only"):
-        for key, only in {"TRAIN_CROP_NUM_TEMPORAL": 1, "TRAIN_VIEWS": "clips"}.items():
-            if cfg.DATA[key] != only:
-                message = (
-                    f"got {cfg.DATA[key]!r}, but the dataset {name} is audio-only; use {only!r}."
-                )
-                return [Problem(f"DATA.{key}", message)]
+        for key, only in _AUDIO_ONLY.items():
+            got = _value(cfg, key)
+            if got != only:
+                message = f"got {got!r}, but the dataset {name} is audio-only; use {only!r}."
+                return [Problem(key, message)]
     return []
 
 
@@ -140,7 +148,8 @@ def _wrong_augmentation(cfg: CfgNode, views: SampleViews) -> list[Problem]:
     name, aug = cfg.DATA.TRAIN_VIEWS, cfg.AUG
     transforms = [view.transform for view in views.views if view.transform is not None]
     is_augmented = any(transform.augment or transform.erasing for transform in transforms)
-    if aug.ENABLE and (aug.AA_TYPE or aug.RE_PROB > 0) and not is_augmented:
+    is_wanted = aug.ENABLE and (names_rand_augment(aug.AA_TYPE) or aug.RE_PROB)
+    if is_wanted and not is_augmented:
         message = (
             f"got True, but no view of DATA.TRAIN_VIEWS {name!r} applies RandAugment or random "
             "erasing; use False, or build its transform with build_train_transform(cfg)."

@@ -158,6 +158,8 @@ class ResilientLoader(Generic[Batches]):
         self.dataset.heartbeat = Heartbeat(workers) if workers else None
         if workers:
             self.dataset.quarantine.share_memory_()
+            # Before the fork: a worker that inherits OpenCV's threads may hang when it ends them.
+            use_one_thread()
         polls = workers > 0 and self._settings.file_timeout_sec > 0
         timeout = min(_POLL_SEC, self._settings.file_timeout_sec) if polls else 0
         return DataLoader(

@@ -129,7 +129,7 @@ def check_mixed_labels(cfg: CfgNode) -> list[Problem]:
     if not cfg.TRAIN.ENABLE or loss not in build.LOSS_REGISTRY:
         return []
     learns_labels = build.LOSS_REGISTRY.capability(loss, "soft_labels")
-    cuts = mixup.ENABLE and mixup.CUTMIX_ALPHA > 0 and mixup.PROB > 0
+    cuts = mixup.ENABLE and mixup.CUTMIX_ALPHA and mixup.PROB
     if mixup.ENABLE and not learns_labels:
         message = f"got True, but the loss {loss} does not learn from soft labels; use False."
         problems.append(Problem("MIXUP.ENABLE", message))

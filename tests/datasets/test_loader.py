@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -284,3 +285,19 @@ def test_a_file_is_recorded_once(tmp_path):
         log.add(BadMedia(2, "a.mp4", "damaged"))
     assert len(log) == 1
     assert len(records(tmp_path)) == 1
+
+
+def test_workers_inherit_no_threads_of_opencv(tmp_path):
+    """Without this, about every second worker hangs if its parent has used OpenCV."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        cv2.cvtColor(np.zeros((4000, 300, 3), np.uint8), cv2.COLOR_RGB2GRAY)
+        dataset = FaultTolerantDataset(Behaving(), policy="drop", seed=0)
+        batches = EvaluationBatches(length=12, batch_size=3, rank=0, world_size=1)
+        log = BadMediaLog(tmp_path, split="test", num_files=12, max_fraction=1.0)
+        loader = ResilientLoader(dataset, batches, LoaderSettings(num_workers=1), log)
+        assert sum(len(batch["index"]) for batch in loader) == 12
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(threads)

@@ -215,6 +215,8 @@ def test_nothing_is_augmented_unless_it_is_enabled():
         (("AUG.AA_TYPE", "", "AUG.COLOR_JITTER", 0.3), 0.3),
         (("AUG.AA_TYPE", "", "AUG.COLOR_JITTER", None), None),
         (("AUG.AA_TYPE", "", "AUG.COLOR_JITTER", 0.0), None),
+        (("AUG.AA_TYPE", None, "AUG.COLOR_JITTER", 0.3), 0.3),
+        (("AUG.AA_TYPE", "None", "AUG.COLOR_JITTER", 0.3), 0.3),
         (("AUG.COLOR_JITTER", 0.3), None),
         (("AUG.AA_TYPE", "", "DATA.SSL_COLOR_JITTER", True), 0.4),  # DATA.SSL_COLOR_BRI_CON_SAT
     ],

@@ -10,6 +10,15 @@ from slowfast.datasets.build import build_dataset
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_train_loader
 from slowfast.datasets.video_dataset import ClipSettings
+from slowfast.datasets.views import (
+    RandomResizedCrop,
+    SampleViews,
+    TrainTransform,
+    ViewSpec,
+    build_train_transform,
+    sample_views,
+)
+from slowfast.utils.registry import Registry
 
 RECIPE = (
     "AUG.ENABLE True AUG.AA_TYPE rand-m7-n4-mstd0.5-inc1 AUG.INTERPOLATION random AUG.RE_PROB 0.5"
@@ -82,9 +91,9 @@ def test_a_video_is_decoded_once(make, monkeypatch):
     calls = []
     read = ClipSettings.read_frames
 
-    def counted(self, reader, start):
+    def counted(self, reader, start, *rest):
         calls.append(start)
-        return read(self, reader, start)
+        return read(self, reader, start, *rest)
 
     monkeypatch.setattr(ClipSettings, "read_frames", counted)
     dataset_of(make(*RECIPE, "AUG.NUM_SAMPLE", 3))[0, 2]
@@ -134,6 +143,36 @@ def test_wrong_settings_name_their_key(make):
     assert keys_of(make, "AUG.NUM_SAMPLE", 0) == ["AUG.NUM_SAMPLE"]
     assert keys_of(make, "AUG.ENABLE", True, "AUG.RE_SPLIT", True) == ["AUG.RE_SPLIT"]
     make("TRAIN.ENABLE", False, "AUG.ENABLE", True, "AUG.RE_SPLIT", True)
+
+
+@pytest.mark.parametrize(("key", "value"), [("AUG.ENABLE", True), ("AUG.NUM_SAMPLE", 2)])
+def test_audio_has_no_frames_to_augment(tmp_path, key, value):
+    words = ("AUDIO.ENABLE", True, "TRAIN.DATASET", "esc50", "DATA.FOLD", 1)
+    with pytest.raises(
+        ConfigError, match=f"{key}: got {value}, but the dataset esc50 is audio-only"
+    ):
+        synthetic_cfg(tmp_path, *words, key, value)
+
+
+def test_views_that_ignore_the_recipe_are_refused(make, monkeypatch):
+    registry = Registry("views", "DATA.TRAIN_VIEWS")
+    monkeypatch.setattr(sample_views, "VIEW_REGISTRY", registry)
+    plain = TrainTransform(RandomResizedCrop(scale=(0.5, 1.0)), size=16)
+
+    @registry.register()
+    def own(cfg):
+        return SampleViews([ViewSpec(transform=plain)])
+
+    @registry.register()
+    def two_sizes(cfg):
+        own_crop = ViewSpec(field="video_small", transform=plain)
+        return SampleViews([ViewSpec(transform=build_train_transform(cfg)), own_crop])
+
+    assert keys_of(make, "DATA.TRAIN_VIEWS", "own", "AUG.ENABLE", True) == ["AUG.ENABLE"]
+    make("DATA.TRAIN_VIEWS", "two_sizes", "AUG.ENABLE", True)
+    words = ("DATA.TRAIN_VIEWS", "two_sizes", "MIXUP.ENABLE", True)
+    assert keys_of(make, *words) == ["MIXUP.ENABLE"]
+    make(*words, "TRAIN.ENABLE", False)
 
 
 def test_a_dataset_of_one_sample_per_file_is_refused(tmp_path):

@@ -18,7 +18,8 @@ def _add_aug(cfg: CfgNode) -> None:
     # Apply AA_TYPE (or COLOR_JITTER) and random erasing to training clips, the same to all frames.
     cfg.AUG.ENABLE = False
     # Clips in a batch for each of its TRAIN.BATCH_SIZE videos: the same frames, augmented
-    # independently (repeated augmentation). Acts without AUG.ENABLE, too.
+    # independently (repeated augmentation). Learning rates do not scale with it. Acts without
+    # AUG.ENABLE, too.
     cfg.AUG.NUM_SAMPLE = 1
     # RandAugment: "rand" and options, separated by dashes. m: magnitude, 0 to 10 (10 if missing);
     # n: number of operations (2), each applied with probability 0.5; mstd: standard deviation of

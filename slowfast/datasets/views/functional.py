@@ -117,7 +117,7 @@ def apply_view(frames: Frames, params: ViewParams, size: int) -> Frames:
 
 
 def use_one_thread() -> None:
-    """Limit OpenCV to the calling thread; called at the start of every data worker.
+    """Limit OpenCV to the calling thread; called before and at the start of every data worker.
 
     The workers already run in parallel: two threads in each of two workers cost 45 % of the
     throughput. (DataLoader has already set torch to one thread; more would deadlock after a fork.)

@@ -346,16 +346,21 @@ def _color_and_blur(cfg: CfgNode) -> tuple[ColorJitter | None, Blur | None]:
 def _plain_jitter(cfg: CfgNode) -> ColorJitter | None:
     """Build the color jitter of AUG, which replaces RandAugment."""
     strength = cfg.AUG.COLOR_JITTER
-    if not cfg.AUG.ENABLE or cfg.AUG.AA_TYPE or not strength:
+    if not cfg.AUG.ENABLE or names_rand_augment(cfg.AUG.AA_TYPE) or not strength:
         return None
     key = "AUG.COLOR_JITTER"
     with keys(brightness=key, contrast=key, saturation=key):
         return ColorJitter(brightness=strength, contrast=strength, saturation=strength)
 
 
+def names_rand_augment(text: str | None) -> bool:
+    """Return whether AUG.AA_TYPE names an augmentation: it is neither empty nor None."""
+    return text not in (None, "", "None")
+
+
 def _rand_augment(cfg: CfgNode) -> RandAugment | None:
     aug = cfg.AUG
-    if not aug.ENABLE or not aug.AA_TYPE:
+    if not aug.ENABLE or not names_rand_augment(aug.AA_TYPE):
         return None
     with keys(text="AUG.AA_TYPE", interpolation="AUG.INTERPOLATION"):
         return RandAugment.parse(aug.AA_TYPE, aug.INTERPOLATION)
@@ -368,7 +373,7 @@ def _erasing(cfg: CfgNode) -> RandomErasing | None:
     with keys(prob="AUG.RE_PROB", mode="AUG.RE_MODE", max_count="AUG.RE_COUNT"):
         return RandomErasing(
             prob=aug.RE_PROB,
-            mode=aug.RE_MODE.lower(),
+            mode=str(aug.RE_MODE).lower(),
             max_count=aug.RE_COUNT,
             mean=cfg.DATA.MEAN,
             std=cfg.DATA.STD,
