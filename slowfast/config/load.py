@@ -215,7 +215,7 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
             problems.append(Problem(key, f"got {value!r}, expected a list of {wrong}."))
             continue
         needs_number = isinstance(known[key], int | float) and key not in _MAY_BE_NONE
-        if value is None and needs_number:
+        if value in (None, "None") and needs_number:
             expected = type(known[key]).__name__
             problems.append(Problem(key, f"got no value, expected {expected}."))
             continue

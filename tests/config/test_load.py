@@ -130,6 +130,14 @@ def test_a_key_without_a_value_is_empty(tmp_path):
         load_config(write(tmp_path / "y.yaml", "NUM_GPUS:\n"), validate=False)
 
 
+def test_the_word_none_is_no_number():
+    words = ("MODEL.MODEL_NAME", "VideoResNet", "MODEL.ARCH", "r3d_18", "NUM_GPUS", "0")
+    words += ("DATA.PATH_TO_DATA_DIR", "unused")
+    with pytest.raises(ConfigError, match=r"SOLVER.BASE_LR: got no value, expected float"):
+        load_config(None, [*words, "SOLVER.BASE_LR", "None"])
+    assert load_config(None, [*words, "AUG.COLOR_JITTER", "None"]).cfg.AUG.COLOR_JITTER is None
+
+
 def test_results_of_an_earlier_version_have_todays_names():
     record = {"protocol": "alignment", "metric": "alignment", "column": "after", "value": 0.5}
     other = {"protocol": "knn", "metric": "knn_top1", "column": "after", "value": 0.25}

@@ -162,7 +162,6 @@ def problems_of(*words):
         ("MIXUP.PROB", 2.0),
         ("MIXUP.SWITCH_PROB", -0.5),
         ("MIXUP.LABEL_SMOOTH_VALUE", 1.0),
-        ("MIXUP.PROB", None),
     ],
 )
 def test_wrong_values_name_their_key(key, value):
