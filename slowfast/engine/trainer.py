@@ -264,11 +264,15 @@ class Trainer:
                     self.cfg.BN.NUM_BATCHES_PRECISE,
                     self.precision,
                 )
-        if self.is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD):
-            self.save()
-        measurements = after_epoch(self.epoch)
+        # With a best checkpoint the validation comes first: a run that is killed in it resumes from
+        # the checkpoint before and validates this epoch again.
+        measurements = after_epoch(self.epoch) if self._best is not None else {}
         if self._best is not None and self._best.improves(measurements):
             self.save(self._best.path, best=self._best.describe())
+        if self.is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD):
+            self.save()
+        if self._best is None:
+            measurements = after_epoch(self.epoch)
         self.recorder.end_epoch(self.epoch, measurements)
 
     def _describe_dataset(self) -> DatasetInfo:

@@ -101,6 +101,17 @@ def test_a_resumed_run_keeps_the_best_so_far(tmp_path, monkeypatch):
     assert (kept["best"]["value"], kept["epoch"]) == (0.95, 2)
 
 
+def test_a_run_that_is_killed_in_a_validation_validates_again(tmp_path, monkeypatch):
+    scripted(monkeypatch, [0.3])  # the second validation fails
+    with pytest.raises(IndexError):
+        train_job.run_training(run_cfg(tmp_path, "SOLVER.MAX_EPOCH", 3), CPU)
+    assert find_last_checkpoint(tmp_path).name == "checkpoint_epoch_00001.pyth"
+    scripted(monkeypatch, [0.9, 0.5])
+    train_job.run_training(run_cfg(tmp_path, "SOLVER.MAX_EPOCH", 3), CPU)
+    kept = load_checkpoint(best_checkpoint_path(tmp_path))
+    assert (kept["best"]["value"], kept["epoch"]) == (0.9, 1)
+
+
 def test_a_new_run_in_the_same_folder_starts_without_one(tmp_path, monkeypatch):
     scripted(monkeypatch, [0.9])
     train_job.run_training(run_cfg(tmp_path, "SOLVER.MAX_EPOCH", 1), CPU)
