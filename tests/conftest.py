@@ -1,7 +1,9 @@
-"""What every test gets: one thread, and a cache folder of its own instead of the user's."""
+"""What every test gets: one thread, models on the CPU, and a cache folder of its own."""
 
 import pytest
 import torch
+
+from slowfast.models import build
 
 torch.set_num_threads(1)
 
@@ -10,5 +12,7 @@ torch.set_num_threads(1)
 def _own_cache(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("SLOWFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+    # Tests make batches on the CPU: build_model leaves models there, also on machines with a GPU.
+    patch.setattr(build, "_device", lambda cfg, gpu_id: torch.device("cpu"))
     yield
     patch.undo()

@@ -24,7 +24,7 @@ from slowfast.engine.records import hash_config, hash_state
 from slowfast.models.zoo.packaged import RowFacts, read_facts, read_package_results, row_file
 from slowfast.models.zoo.publish import portable_config, to_float, to_half, write_weights
 from slowfast.models.zoo.rows import find_row
-from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
+from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
 from slowfast.utils.exit_codes import EXIT_FAILED
 from slowfast.utils.io import atomic_path, file_sha256, read_json, write_json
 from slowfast.utils.registry import nearest
@@ -102,7 +102,7 @@ def _find_run(path: Path) -> _Run:
 
 def _export(run: _Run, folder: Path, arguments: Namespace) -> None:
     """Write the weights, their hash, both configurations and the log."""
-    content = load_checkpoint(run.checkpoint)
+    content = read_checkpoint_file(run.checkpoint)
     if not isinstance(content.get("model_state"), dict):
         raise UserError(
             f"--checkpoint: {run.checkpoint} has no model_state; it is not a training checkpoint."
@@ -179,7 +179,7 @@ def _store_results(source: Path, folder: Path) -> None:
 
 def _mismatch(content: dict[str, Any], folder: Path) -> str:
     """Return why results are not of ``evaluate.yaml`` and the exported weights, or ""."""
-    weights = hash_state(to_float(load_checkpoint(_weights(folder))["model_state"]))
+    weights = hash_state(to_float(read_checkpoint_file(_weights(folder))["model_state"]))
     config = hash_config(load_config(folder / _EVALUATION, validate=False).cfg)
     records = content.get("records", [])
     measured = {record["checkpoint"] for record in records} - {None}
@@ -198,7 +198,7 @@ def _write_pages(folder: Path, facts: RowFacts) -> None:
         if results and metric not in results:
             known = sorted(results.keys() - {"format", "records", "details"})
             raise UserError(f"--metric: '{metric}' was not measured. {nearest(metric, known)}")
-    content = load_checkpoint(_weights(folder))
+    content = read_checkpoint_file(_weights(folder))
     _write_text(folder / "README.md", render_page(folder, facts, content, results))
     plain = {
         key: list(value) if isinstance(value, tuple) else value

@@ -11,17 +11,20 @@ import torch
 
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.cli.arguments import Arguments
+from slowfast.cli.scripts import launch_with_cfg
 from slowfast.cli.test_job import run_test
 from slowfast.cli.train_job import run_training
 from slowfast.config import CfgNode, LoadedConfig, Problem, keys, load_config
 from slowfast.config.load import Change, is_demo
 from slowfast.config.projects import import_project
+from slowfast.datasets.build import build_dataset
 from slowfast.datasets.views.sample_views import sample_shapes
 from slowfast.engine.start import find_missing_weights
 from slowfast.models.rehearsal import rehearse
+from slowfast.models.weights import find_missing_files
 from slowfast.utils import distributed
 from slowfast.utils.env import choose_device, num_local_processes
-from slowfast.utils.launch import launch, local_world_size
+from slowfast.utils.launch import local_world_size
 from slowfast.utils.logging import setup_logging
 from slowfast.utils.multigrid import MultigridSchedule, at_shape
 from slowfast.utils.random import seed_everything
@@ -58,16 +61,8 @@ def run_job(cfg_file: str, arguments: Arguments) -> None:
         cfg_file, arguments.overrides, assignments=assignments, last_check=_rehearse
     )
     cfg = loaded.cfg
-    on_gpu = cfg.NUM_GPUS != 0 and torch.cuda.is_available()
-    launch(
-        run_worker,
-        (RunArgs(cfg, loaded.source, loaded.demo_changes, loaded.notes),),
-        num_processes=num_local_processes(cfg.NUM_GPUS, cfg.NUM_CPU_PROCESSES),
-        num_shards=cfg.NUM_SHARDS,
-        shard_id=cfg.SHARD_ID,
-        init_method=arguments.init_method,
-        backend=cfg.DIST_BACKEND if on_gpu else "gloo",
-    )
+    job = RunArgs(cfg, loaded.source, loaded.demo_changes, loaded.notes)
+    launch_with_cfg(run_worker, (job,), cfg, arguments.init_method)
 
 
 def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
@@ -77,7 +72,7 @@ def _rehearse(cfg: CfgNode, found: list[Problem]) -> list[Problem]:
     # Synchronized batch norm also has the rows of other processes.
     is_synchronized = cfg.BN.NORM_TYPE == "sync_batchnorm" and processes * cfg.NUM_SHARDS > 1
     size = max(2, size) if is_synchronized else size
-    missing = find_missing_weights(cfg)
+    missing = [*find_missing_weights(cfg), *find_missing_files(cfg)]
     found = found + missing
     clips = [] if found else _smallest_clips(cfg)
     problems = rehearse(cfg, size, sample_shapes(cfg), other_clips=clips, only_named=bool(found))
@@ -113,6 +108,8 @@ def run_worker(job: RunArgs) -> None:
         seed_everything(cfg.RNG_SEED + distributed.rank())
     _announce(job, device)
     if cfg.TRAIN.ENABLE:
+        if cfg.TEST.ENABLE:  # a missing or unreadable list stops the run now, not after training
+            build_dataset(cfg.TEST.DATASET, cfg, "test")
         run_training(cfg, device)
     if cfg.TEST.ENABLE:
         run_test(cfg, device)

@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from slowfast.config import CfgNode, ConfigValueError
+from slowfast.config import CfgNode
 from slowfast.engine.class_names import choose_class_names, read_class_names
 from slowfast.engine.evaluator import Evaluation, evaluate_views
 from slowfast.engine.precision import Precision
 from slowfast.engine.predictions import Predictions, write_reports
-from slowfast.engine.records import format_table, identify, store_results
+from slowfast.engine.records import Measurement, format_table, identify, store_results
 from slowfast.engine.save_results import save_results
 from slowfast.engine.weights_sampling import with_sampling_of_weights
-from slowfast.models.build import build_model
-from slowfast.models.weights import RANDOM_WEIGHTS, load_weights, read_checkpoint
+from slowfast.models.build import construct_model
+from slowfast.models.script_checkpoints import load_tested
 from slowfast.utils import distributed
-from slowfast.utils.checkpoint import best_checkpoint_path, find_last_checkpoint
+from slowfast.utils.logging import log_json_stats
 
 __all__ = ["run_test"]
 
@@ -35,8 +34,8 @@ def run_test(cfg: CfgNode, device: torch.device) -> None:
     """
     own_names = read_class_names(cfg.TENSORBOARD.CLASS_NAMES_PATH)
     cfg = with_sampling_of_weights(cfg, "TEST")
-    model = build_model(cfg)
-    is_random, trained_names = _load(model, cfg)
+    model = construct_model(cfg)
+    is_random, trained_names = load_tested(cfg, model)
     output_dir, precision = Path(cfg.OUTPUT_DIR), Precision.from_cfg(cfg, device)
     content: dict[str, Any] = {}
     for test in evaluate_views(cfg, model.to(device), precision):
@@ -55,6 +54,7 @@ def run_test(cfg: CfgNode, device: torch.device) -> None:
         others = {k: v for k, v in test.results.items() if not v.uses_model}
         store_results(output_dir, of_model, "after", identity, details)
         content = store_results(output_dir, others, "value", identity)
+        _log_accuracy(test.results, test.suffix, output_dir)
     if distributed.is_main_process():
         logger.info("results (%s):\n\n%s\n", output_dir / "results.json", format_table(content))
 
@@ -77,52 +77,12 @@ def _predictions(
     )
 
 
-def _own_checkpoint(cfg: CfgNode) -> Path | None:
-    """Return the newest checkpoint in OUTPUT_DIR, or the best with TEST.BEST_CHECKPOINT."""
-    output_dir = Path(cfg.OUTPUT_DIR)
-    if not cfg.TEST.BEST_CHECKPOINT:
-        return find_last_checkpoint(output_dir, cfg.TASK)
-    best = best_checkpoint_path(output_dir, cfg.TASK)
-    if not best.is_file():
-        raise ConfigValueError(
-            "TEST.BEST_CHECKPOINT",
-            f"got True, but {best} does not exist: training with this key saves it after each "
-            "validation that is better than all before. Train with it, or use False.",
-        )
-    return best
-
-
-def _load(model: nn.Module, cfg: CfgNode) -> tuple[bool, list[str]]:
-    """Load the checkpoint to test, as PySlowFast does, but random weights only on request.
-
-    Returns:
-        Whether random weights were requested, and the names of the classes of the checkpoint.
-    """
-    named = cfg.TEST.CHECKPOINT_FILE_PATH
-    last = _own_checkpoint(cfg)
-    if not named and last is not None:
-        content = read_checkpoint(last, key="OUTPUT_DIR")
-        load_weights(model, last, key="OUTPUT_DIR", content=content)  # ours: no conversion
-        return False, content.get("class_names", [])
-    section, key = (cfg.TEST, "TEST") if named else (cfg.TRAIN, "TRAIN")
-    path = section.CHECKPOINT_FILE_PATH
-    if path == RANDOM_WEIGHTS:
-        logger.warning("%s.CHECKPOINT_FILE_PATH is 'random': testing the untrained model", key)
-        return True, []
-    if not path:
-        raise ConfigValueError(
-            "TEST.CHECKPOINT_FILE_PATH",
-            f"nothing to test: OUTPUT_DIR {cfg.OUTPUT_DIR} has no "
-            "checkpoint and none is named. Name one, or 'random' for the untrained model.",
-        )
-    content = read_checkpoint(path, key=f"{key}.CHECKPOINT_FILE_PATH")
-    load_weights(
-        model,
-        path,
-        checkpoint_type=section.CHECKPOINT_TYPE,
-        clear_patterns=tuple(cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN),
-        inflate_2d=cfg.TRAIN.CHECKPOINT_INFLATE and not named,
-        key=f"{key}.CHECKPOINT_FILE_PATH",
-        content=content,
-    )
-    return False, content.get("class_names", [])
+def _log_accuracy(results: dict[str, Measurement], suffix: str, output_dir: Path) -> None:
+    """Log PySlowFast's line ``test_final``, if the accuracy of a classifier was measured."""
+    names = [n for n in ("top1_acc", "top5_acc", "map") if f"{n}{suffix}" in results]
+    if not names:
+        return
+    stats = {"_type": "test_final", "split": f"test_final{suffix}"}
+    stats |= {name: f"{100 * results[f'{name}{suffix}'].value:.2f}" for name in names}
+    log_json_stats(stats)
+    log_json_stats(stats, output_dir)

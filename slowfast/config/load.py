@@ -251,16 +251,24 @@ def _wrong_elements(value: Any, default: Any) -> str:
     return ""
 
 
-def _widen(value: Any, default: Any) -> Any:
-    """Accept an integer as a float, which YACS refuses, and keep a string a string.
+_BOOLEANS = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False}
+_NULLS = ("null", "none", "~")
 
-    ``KEY:`` without a value is an empty string or list.
+
+def _widen(value: Any, default: Any) -> Any:
+    """Accept an integer as a float and YAML's spellings of booleans and null, unlike YACS.
+
+    A string stays a string. ``KEY:`` without a value is an empty string or list.
     """
     if value is None and isinstance(default, str | list | tuple):
         return repr("") if isinstance(default, str) else []
     if isinstance(default, str) and isinstance(value, str):
         return repr(value)
     decoded = CfgNode._decode_cfg_value(value)
+    if isinstance(decoded, str) and isinstance(default, bool):
+        return _BOOLEANS.get(decoded.lower(), value)
+    if isinstance(decoded, str) and default is None and decoded.lower() in _NULLS:
+        return None
     if isinstance(default, float) and isinstance(decoded, int) and not isinstance(decoded, bool):
         return float(decoded)
     return value

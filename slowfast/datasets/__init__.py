@@ -12,3 +12,10 @@ A batch passes six places, in this order:
 ``video_dataset`` and ``audio_dataset`` do 1 to 3 for one sample; ``catalog`` has the datasets by
 name; ``loader`` runs them in workers; ``fault_tolerant`` replaces what cannot be decoded.
 """
+
+from typing import TYPE_CHECKING
+
+from slowfast.pyslowfast_names import names_of
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of(__name__)

@@ -18,7 +18,13 @@ __all__ = ["DATASET_REGISTRY", "SPLITS", "build_dataset", "has_split"]
 SPLITS = ("train", "val", "test", "gallery")
 
 DATASET_REGISTRY = Registry(
-    "dataset", "TRAIN.DATASET", splits=None, has_folds=False, audio_only=False
+    "dataset",
+    "TRAIN.DATASET",
+    ignore_case=True,
+    filled_by="slowfast.datasets.catalog",
+    splits=None,
+    has_folds=False,
+    audio_only=False,
 )
 DATASET_REGISTRY.__doc__ = """
 ``(cfg, split) -> Dataset``: a map-style dataset; ``dataset[(epoch, index)]`` is one sample, a dict
@@ -38,7 +44,7 @@ DATASET_REGISTRY.__doc__ = """
                     audio_start_sec; and the columns of DATA.ROW_FIELDS
 
 A dataset with the attribute ``num_sample`` > 1 (AUG.NUM_SAMPLE) returns a list of as many samples.
-It raises MediaError for a file that cannot be decoded. Names are lower case; lookup ignores case.
+It raises MediaError for a file that cannot be decoded. Names ignore case.
 Capabilities: ``splits``, ``(cfg) -> set of the names of existing splits``; ``has_folds``, True if
 the dataset reads DATA.FOLD; ``audio_only``, True if its samples have no video. A dataset has
 ``path(index)``, the file of a sample. If several samples come from one file, it also has
@@ -63,8 +69,8 @@ def build_dataset(name: str, cfg: CfgNode, split: str) -> Dataset[dict[str, Any]
         KeyError: If the name is not registered.
         UserError: If the data is missing, or DATA.FOLD is not a fold of the dataset.
     """
-    builder = DATASET_REGISTRY.get(name.lower())
-    if not DATASET_REGISTRY.capability(name.lower(), "has_folds"):
+    builder = DATASET_REGISTRY.get(name)
+    if not DATASET_REGISTRY.capability(name, "has_folds"):
         require_fold(cfg, name, 0)
     dataset = builder(cfg, split)
     if isinstance(dataset, ManifestDataset):
@@ -85,5 +91,5 @@ def has_split(name: str, cfg: CfgNode, split: str) -> bool:
     Returns:
         True if the split exists, or if the dataset does not declare its splits.
     """
-    splits = DATASET_REGISTRY.capability(name.lower(), "splits")
+    splits = DATASET_REGISTRY.capability(name, "splits")
     return splits is None or split in splits(cfg)

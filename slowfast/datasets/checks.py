@@ -16,7 +16,7 @@ from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.views import sample_views
 from slowfast.datasets.views.sample_views import AUDIO, SampleViews
 from slowfast.datasets.views.transform import names_rand_augment
-from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
+from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
 from slowfast.utils.env import num_local_processes
 from slowfast.utils.registry import nearest
 
@@ -246,7 +246,7 @@ def check_demo(cfg: CfgNode) -> list[Problem]:
 
 def _was_demo(checkpoint: Path) -> bool:
     """Return whether a checkpoint was saved by a run on the demo set."""
-    cfg = yaml.safe_load(str(load_checkpoint(checkpoint).get("cfg", "")))
+    cfg = yaml.safe_load(str(read_checkpoint_file(checkpoint).get("cfg", "")))
     return isinstance(cfg, dict) and is_demo(cfg.get("DATA", {}))
 
 

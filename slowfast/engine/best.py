@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config import CfgNode, ConfigValueError
-from slowfast.utils.checkpoint import best_checkpoint_path, load_checkpoint
+from slowfast.utils.checkpoint import best_checkpoint_path, read_checkpoint_file
 
 __all__ = ["BestCheckpoint"]
 
@@ -48,7 +48,7 @@ class BestCheckpoint:
         """Take over the best value of a resumed run; every rank must call this."""
         if not self.path.is_file():
             return
-        best = load_checkpoint(self.path).get("best", {})
+        best = read_checkpoint_file(self.path).get("best", {})
         if best.get("metric") == self.metric:
             self.value = float(best["value"])
             logger.info("best validation so far: %s %.4f", self.metric, self.value)

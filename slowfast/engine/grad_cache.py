@@ -26,8 +26,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from slowfast.config import ConfigValueError
-from slowfast.engine.data_parallel import synchronized
 from slowfast.engine.precision import Precision
+from slowfast.models.data_parallel import synchronized
 from slowfast.utils.checkpoint import unwrap_model
 from slowfast.utils.random import rng_state, set_rng_state
 

@@ -16,7 +16,8 @@ from slowfast.config import CfgNode, UserError
 from slowfast.models.losses.chance import LossWithChance
 from slowfast.utils import distributed
 from slowfast.utils.logging import log_json_stats
-from slowfast.utils.meters import IterationTimer, LossMeter, gpu_memory
+from slowfast.utils.meters import IterationTimer, LossMeter, memory
+from slowfast.utils.tensorboard import TensorboardWriter
 
 __all__ = ["Recorder"]
 
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 _LEARNING_STEPS = 200
 """Steps after which a loss should be below its chance level."""
 _CLOSE_TO_CHANCE = 0.98
+_TAGS = {"top1_err": "Top1_err", "top5_err": "Top5_err", "map": "mAP"}
+"""PySlowFast's tags in TensorBoard."""
 
 
 class Recorder:
@@ -49,9 +52,11 @@ class Recorder:
         self._timer = IterationTimer(cfg.LOG_PERIOD)
         self._pending: list[dict[str, Tensor]] = []
         self._losses: list[float] = []
-        self._last: dict[str, Any] = {}
+        self._progress: dict[str, Any] = {}
+        self._lowest: dict[str, float] = {}
         self._chance: ChanceLevel | None = None
-        self._board = _open_board(cfg) if distributed.is_main_process() else None
+        is_logged = cfg.TENSORBOARD.ENABLE and distributed.is_main_process()
+        self._board = TensorboardWriter(cfg) if is_logged else None
 
     def start_epoch(self, steps_before: int, steps: int) -> None:
         """Reset the means of the last epoch.
@@ -108,21 +113,23 @@ class Recorder:
             return
         done = self._steps_before + iteration
         timing = self._timer.record()
+        self._progress = {
+            **timing,
+            "eta": str(timedelta(seconds=int(timing["dt"] * (self._max_steps - done)))),
+            "lr": lr,
+        }
         stats = {
             "_type": "train_iter",
             "epoch": f"{epoch + 1}/{self._max_epoch}",
             "iter": f"{iteration}/{self._steps}",
             "step": done,
-            **timing,
-            "eta": str(timedelta(seconds=int(timing["dt"] * (self._max_steps - done)))),
-            "lr": lr,
+            **self._progress,
             **self._meter.median(),
-            **gpu_memory(self._device),
+            **memory(self._device),
         }
         log_json_stats(stats, self._output_dir)
         logger.info("%s", _human(stats))
         self._write_board("Train", {**self._meter.median(), "lr": lr}, done)
-        self._last = stats
 
     def end_epoch(self, epochs_done: int, measurements: dict[str, float]) -> None:
         """Report the means of an epoch, and metrics measured after it.
@@ -135,17 +142,28 @@ class Recorder:
             return
         epoch = f"{epochs_done}/{self._max_epoch}"
         step = self._steps_before + self._steps
-        means = {"_type": "train_epoch", "epoch": epoch, "step": step, **self._meter.mean()}
+        means = {
+            "_type": "train_epoch",
+            "epoch": epoch,
+            "step": step,
+            **self._progress,
+            **self._meter.mean(),
+            **memory(self._device),
+        }
         log_json_stats(means, self._output_dir)
         logger.info("epoch %s done: mean loss %.4f", epoch, means.get("loss", math.nan))
         if self._chance is not None and step >= _LEARNING_STEPS:
             self._chance.check(float(means.get("loss", math.nan)))
         if measurements:
+            errors = _errors(measurements)
+            for name, value in errors.items():
+                self._lowest[f"min_{name}"] = min(value, self._lowest.get(f"min_{name}", value))
             stats = {"_type": "val_epoch", "epoch": epoch, "step": step, **measurements}
+            stats |= {**errors, **self._lowest, **memory(self._device)}
             log_json_stats(stats, self._output_dir)
             text = ", ".join(f"{name} {value:.4f}" for name, value in measurements.items())
             logger.info("validation after epoch %s: %s", epoch, text)
-            self._write_board("Val", measurements, step)
+            self._write_board("Val", {**measurements, **errors}, step)
 
     def close(self) -> None:
         """Flush and close TensorBoard."""
@@ -185,8 +203,8 @@ class Recorder:
 
     def _write_board(self, group: str, values: dict[str, float], step: int) -> None:
         if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(f"{group}/{name}", value, step)
+            tags = {name: f"{group}/{_TAGS.get(name, name)}" for name in values}
+            self._board.add_scalars({tags[name]: value for name, value in values.items()}, step)
 
 
 class ChanceLevel:
@@ -223,20 +241,21 @@ class ChanceLevel:
         )
 
 
-def _open_board(cfg: CfgNode) -> Any:
-    if not cfg.TENSORBOARD.ENABLE:
-        return None
-    from torch.utils.tensorboard import SummaryWriter
-
-    name = cfg.TENSORBOARD.LOG_DIR or f"runs-{cfg.TRAIN.DATASET}"
-    return SummaryWriter(Path(cfg.OUTPUT_DIR) / name)
+def _errors(measurements: dict[str, float]) -> dict[str, float]:
+    """Return PySlowFast's errors in percent for measured accuracies."""
+    return {
+        f"top{k}_err": 100.0 * (1.0 - measurements[f"top{k}_acc"])
+        for k in (1, 5)
+        if f"top{k}_acc" in measurements
+    }
 
 
 def _human(stats: dict[str, Any]) -> str:
     """Format an iteration's statistics as one line."""
-    fixed = {"_type", "epoch", "iter", "step", "dt", "dt_data", "dt_net", "eta", "lr", "gpu_mem"}
+    fixed = {"_type", "epoch", "iter", "step", "dt", "dt_data", "dt_net", "eta", "lr"}
+    fixed |= {"gpu_mem", "RAM"}
     losses = " ".join(f"{k} {v:.4g}" for k, v in stats.items() if k not in fixed)
-    memory = f" mem {stats['gpu_mem']}" if "gpu_mem" in stats else ""
+    memory = f" mem {stats['gpu_mem']}" if stats["gpu_mem"] != "0.00G" else ""
     return (
         f"epoch {stats['epoch']} iter {stats['iter']} {losses} lr {stats['lr']:.3g} "
         f"{stats['dt']:.3f} s/it (data {stats['dt_data']:.3f}){memory} eta {stats['eta']}"

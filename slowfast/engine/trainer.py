@@ -25,15 +25,15 @@ from slowfast.datasets.loader import (
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.best import BestCheckpoint
 from slowfast.engine.class_weights import with_class_weights
-from slowfast.engine.data_parallel import distribute, synchronized
 from slowfast.engine.grad_cache import backward_in_chunks
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
 from slowfast.engine.start import find_missing_weights, find_pretrained
 from slowfast.models.batch_norm import share_statistics
-from slowfast.models.build import LOSS_REGISTRY, build_model
-from slowfast.models.complexity import describe_complexity, describe_model
+from slowfast.models.build import LOSS_REGISTRY, construct_model
+from slowfast.models.complexity import log_model_info
+from slowfast.models.data_parallel import distribute, synchronized
 from slowfast.models.method import DatasetInfo, Progress, call_hook, detached, without_media
 from slowfast.models.optimizer import (
     clip_gradients,
@@ -44,6 +44,7 @@ from slowfast.models.optimizer import (
 )
 from slowfast.models.weights import (
     can_resume,
+    check_resumable,
     load_weights,
     read_checkpoint,
 )
@@ -79,12 +80,12 @@ class Trainer:
         self.accumulate = cfg.SOLVER.ACCUMULATE_STEPS
         self.epoch = self.iteration = 0
         self.prepare = build_preprocess(cfg, train=True, mix=True).to(device)
-        model = build_model(cfg)
+        model = construct_model(cfg)
         call_hook(model, "setup", self._describe_dataset())
         model = model.to(device)
         self._check_labels(model)
         if cfg.LOG_MODEL_INFO and distributed.is_main_process():
-            logger.info("%s; %s", describe_model(model), describe_complexity(cfg))
+            log_model_info(model, cfg)
         weighted = with_class_weights(cfg, self.loader.manifest)
         self.criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(weighted)
         self.optimizer = construct_optimizer(model, cfg)
@@ -311,7 +312,7 @@ class Trainer:
         of_ranks = distributed.gather_objects((rng_state(), call_hook(model, "rank_state")))
         if distributed.is_main_process():
             name = (self.output_dir, self.epoch, self.iteration, self.cfg.TASK)
-            cu.save_checkpoint(
+            cu.write_checkpoint_file(
                 path or cu.checkpoint_path(*name),
                 {
                     "epoch": self.epoch - 1,
@@ -334,7 +335,9 @@ class Trainer:
         train = self.cfg.TRAIN
         last = cu.find_last_checkpoint(self.output_dir, self.cfg.TASK)
         if train.AUTO_RESUME and last is not None:
-            self._resume(model, cu.load_checkpoint(last), str(last))
+            content = cu.read_checkpoint_file(last)
+            check_resumable(content, last)
+            self._resume(model, content, str(last))
             if self._best is not None:
                 self._best.resume()
             return

@@ -1,6 +1,6 @@
 """Backbones, pooling, heads and losses, with their registries.
 
-Importing this package fills the registries.
+Importing this package, or any module of it, fills the registries.
 """
 
 import slowfast.models.attentive
@@ -29,3 +29,6 @@ import slowfast.models.video_resnet
 import slowfast.models.x3d.formats
 import slowfast.models.x3d.network
 import slowfast.models.zoo.published  # noqa: F401  (all of these register components)
+from slowfast.models.build import MODEL_REGISTRY, build_model
+
+__all__ = ["MODEL_REGISTRY", "build_model"]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from slowfast.config import CfgNode
+from slowfast.models.data_parallel import distribute
 from slowfast.utils.registry import Registry
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "MODEL_REGISTRY",
     "POOLING_REGISTRY",
     "build_model",
+    "construct_model",
 ]
 
 MODEL_REGISTRY = Registry("model", "MODEL.MODEL_NAME")
@@ -72,22 +74,59 @@ are not of that format. Formats are tried in order of registration.
 """
 
 
-def build_model(cfg: CfgNode) -> nn.Module:
-    """Build the model of a configuration.
+def construct_model(cfg: CfgNode) -> nn.Module:
+    """Build the model of a configuration on the CPU; the engine uses this.
 
     Args:
         cfg: The configuration; MODEL.MODEL_NAME.
 
     Returns:
-        The model on the CPU, with random weights.
+        The model with random weights, not distributed. A model without ``embed`` is one with
+        PySlowFast's interface, and becomes a ``PathwayModel``.
 
     Raises:
         KeyError: If no model has that name.
     """
-    model = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
+    from slowfast.models.pathway_model import PathwayModel  # it needs the registries above
+
+    model = _build(cfg)
+    return model if hasattr(model, "embed") else PathwayModel(model, cfg)
+
+
+def _build(cfg: CfgNode) -> nn.Module:
+    model: nn.Module = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
     if cfg.MODEL.CHANNELS_LAST:
         for module in model.modules():
             if isinstance(module, nn.Conv3d):
                 weight = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
                 module.weight.data = weight
     return model
+
+
+def build_model(cfg: CfgNode, gpu_id: int | None = None) -> nn.Module:
+    """Build the model of a configuration where it will run, as PySlowFast does.
+
+    Args:
+        cfg: The configuration; MODEL.MODEL_NAME and NUM_GPUS.
+        gpu_id: GPU of the model; None: the current one, or the CPU if NUM_GPUS is 0 or there is no
+            GPU.
+
+    Returns:
+        The model with random weights; wrapped in DistributedDataParallel in a job of several
+        processes.
+
+    Raises:
+        KeyError: If no model has that name.
+    """
+    model, device = _build(cfg), _device(cfg, gpu_id)
+    if device.type != "cpu":
+        model = model.to(device)
+    return distribute(model, device)
+
+
+def _device(cfg: CfgNode, gpu_id: int | None) -> torch.device:
+    if gpu_id is not None:
+        return torch.device("cuda", gpu_id)
+    if cfg.NUM_GPUS and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")

@@ -8,7 +8,7 @@ Legend: B batch, V views, K crops, C channels, T frames, T' H' W' feature map.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -23,6 +23,7 @@ from slowfast.models.build import (
     MODEL_REGISTRY,
 )
 from slowfast.models.contracts import BackboneOutput, CropGroup
+from slowfast.models.heads import activate
 from slowfast.models.method import Method
 from slowfast.models.pooling import build_pooling, full_group, pool_groups
 from slowfast.models.windows import ScoreWindows, combine_windows, split_windows
@@ -58,11 +59,13 @@ class Classifier(Method):
 
     Attributes:
         modality: Entry of the batch that is the input, and name of the returned features.
+        head_act: MODEL.HEAD_ACT, for ``classify``.
         windows: The windows of the map whose scores are averaged in evaluation; None: the head sees
             the average of the full map.
     """
 
     modality = "video"
+    head_act = "softmax"
     output_batch_dims: ClassVar[Mapping[str, int | None]] = {"crop_logits": 1}
 
     def __init__(
@@ -99,16 +102,21 @@ class Classifier(Method):
             frozen_bn(self)
         return self
 
-    def forward(self, batch: Mapping[str, Any]) -> ClassifierOutputs:
-        """Classify.
+    def forward(
+        self, batch: Mapping[str, Any] | Tensor | Sequence[Tensor]
+    ) -> ClassifierOutputs | Tensor:
+        """Classify a batch of the loader, or clips.
 
         Args:
             batch: Input of ``encode``; with a feature augmentation, in training, also ``aug_seed``
-                int64 (B,).
+                int64 (B,). Or the input of ``classify``.
 
         Returns:
-            Logits of the full maps and, in training with a feature augmentation, of the crops.
+            Logits of the full maps and, in training with a feature augmentation, of the crops. For
+            clips: the result of ``classify``.
         """
+        if not isinstance(batch, Mapping):
+            return self.classify(batch)
         views = batch[self.modality].shape[:2]  # B, V
         crops = 0
         with self._gradients("backbone"):
@@ -121,6 +129,42 @@ class Classifier(Method):
             pooled = self._pool(out, groups)  # ((1 + K) * B * V, C)
         logits = self._classify(out, pooled, 1 + crops).unflatten(0, (1 + crops, *views))
         return ClassifierOutputs(logits[0], logits[1:] if crops else None)
+
+    def classify(self, clips: Tensor | Sequence[Tensor]) -> Tensor:
+        """Classify clips, called as PySlowFast's models: ``model([clip])``.
+
+        Args:
+            clips: float, normalized, (B, 3, T, H, W), (B, 1, F, S) for audio; a list of it; or a
+                list of one input per pathway of the backbone, such as [slow, fast].
+
+        Returns:
+            float (B, classes): in training logits, in evaluation scores (MODEL.HEAD_ACT). Feature
+            crops, which need a seed per sample, are not used.
+
+        Raises:
+            ValueError: If the number of inputs does not fit the backbone.
+        """
+        inputs = [clips] if isinstance(clips, Tensor) else list(clips)
+        with self._gradients("backbone"):
+            if len(inputs) == 1:
+                out = self.encode({self.modality: inputs[0].unsqueeze(1)})
+            else:
+                out = self._encode_pathways(inputs)
+        with self._gradients("pooling"):
+            pooled = self._pool(out, [])
+        logits = self._classify(out, pooled)
+        return logits if self.training else activate(logits, self.head_act)
+
+    def _encode_pathways(self, inputs: list[Tensor]) -> BackboneOutput:
+        encode = getattr(self.backbone, "encode_pathways", None)
+        pathways = len(self.backbone.out_channels)  # type: ignore[arg-type]
+        if encode is None or len(inputs) != pathways:
+            raise ValueError(
+                f"clips: got {len(inputs)} tensors, the backbone has {pathways} pathway(s); "
+                "expected one clip, or a list of one input per pathway."
+            )
+        output: BackboneOutput = encode(inputs)
+        return output
 
     def embed(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Compute features and logits of the full maps, for evaluation.
@@ -243,6 +287,7 @@ def build_classifier(
         num_classes=model.NUM_CLASSES,
     )
     classifier.windows = _score_windows(cfg, backbone)
+    classifier.head_act = model.HEAD_ACT
     return classifier
 
 

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from slowfast.config.problems import ConfigValueError
 from slowfast.models.lars import LARS
 from slowfast.models.method import call_hook
+from slowfast.utils.checkpoint import unwrap_model
 from slowfast.utils.lr_policy import get_lr_at_epoch
 
 __all__ = [
@@ -146,7 +147,7 @@ def construct_optimizer(model: nn.Module, cfg: CfgNode) -> Optimizer:
     Its learning rate is SOLVER.BASE_LR until :func:`set_lr` is called, before every step.
 
     Args:
-        model: The model, not wrapped.
+        model: The model, wrapped or not.
         cfg: Read: SOLVER, BN.WEIGHT_DECAY.
 
     Returns:
@@ -155,7 +156,7 @@ def construct_optimizer(model: nn.Module, cfg: CfgNode) -> Optimizer:
     Raises:
         ValueError: If SOLVER.OPTIMIZING_METHOD is unknown, or LARS is on without sgd.
     """
-    solver = cfg.SOLVER
+    solver, model = cfg.SOLVER, unwrap_model(model)
     method = solver.OPTIMIZING_METHOD
     if method not in OPTIMIZERS:
         hint = " For mt_adamw use adamw: it is as fast." if method == "mt_adamw" else ""

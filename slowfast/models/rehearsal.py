@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import (
 )
 
 from slowfast.config import CfgNode, ConfigValueError, Problem
-from slowfast.models.build import LOSS_REGISTRY, build_model
+from slowfast.models.build import LOSS_REGISTRY, construct_model
 from slowfast.models.method import DatasetInfo, call_hook
 from slowfast.models.optimizer import construct_optimizer
 
@@ -153,7 +153,7 @@ def _build_fake(cfg: CfgNode, batch_size: int = 0) -> nn.Module:
         The model.
     """
     with unset_fake_temporarily(), torch.device("meta"):
-        model = build_model(cfg)
+        model = construct_model(cfg)
         if batch_size:
             call_hook(model, "setup", DatasetInfo(_ROWS, _ROWS, 1, batch_size, 1))
     return model.to_empty(device="cpu")

@@ -9,17 +9,21 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from slowfast.config import ConfigValueError, UserError
+from slowfast.config import CfgNode, ConfigValueError, Problem, UserError
+from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY
 from slowfast.models.inflate import inflate
 from slowfast.models.zoo.rows import describe_source, resolve
-from slowfast.utils.checkpoint import load_checkpoint
+from slowfast.utils.checkpoint import read_checkpoint_file
 
 __all__ = [
+    "AUTOMATIC",
     "RANDOM_WEIGHTS",
     "LoadReport",
     "can_resume",
+    "check_resumable",
     "convert_state_dict",
+    "find_missing_files",
     "load_state",
     "load_weights",
     "read_checkpoint",
@@ -31,9 +35,13 @@ RANDOM_WEIGHTS = "random"
 """Value of CHECKPOINT_FILE_PATH for the untrained model."""
 
 _KEY = "TRAIN.CHECKPOINT_FILE_PATH"
-_AUTOMATIC = "pytorch"
-# PySlowFast and this framework; most others; plain state dicts; Caffe2.
-_CONTAINERS = ("model_state", "state_dict", "model", "blobs")
+AUTOMATIC = "pytorch"
+"""CHECKPOINT_TYPE of a format that is recognized by its keys."""
+
+# PySlowFast and this framework; most others; DeepSpeed; Caffe2.
+_CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model", "module", "blobs")
+_COMPILED = "_orig_mod."  # of torch.compile, also on components
+_WRAPPERS = ("module.", "model.")  # of DataParallel, of Lightning and training scripts
 _SHOWN = 6
 _COUNTER = ".num_batches_tracked"
 
@@ -76,7 +84,7 @@ def _shorten(title: str, items: list[str]) -> list[str]:
 
 def convert_state_dict(
     state: Mapping[str, Any],
-    checkpoint_type: str = _AUTOMATIC,
+    checkpoint_type: str = AUTOMATIC,
     own: Mapping[str, Tensor] | None = None,
     adapt: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
 ) -> dict[str, Any]:
@@ -86,7 +94,8 @@ def convert_state_dict(
     of the model is used; on ties, keys stay unchanged.
 
     Args:
-        state: Key -> tensor, maybe with the prefix ``module.``.
+        state: Key -> tensor, maybe with prefixes of wrappers: ``module.``, ``model.``,
+            ``_orig_mod.``.
         checkpoint_type: A name in CHECKPOINT_FORMAT_REGISTRY, or "pytorch" to try them all.
         own: The model's state dict; None: the format that converts the most keys is used.
         adapt: The model's ``adapt_state``, applied to converted keys.
@@ -97,27 +106,40 @@ def convert_state_dict(
     Raises:
         UserError: If the keys are not of the given format.
     """
-    plain = {key.removeprefix("module."): value for key, value in state.items()}
-    if checkpoint_type != _AUTOMATIC:
-        renamed = CHECKPOINT_FORMAT_REGISTRY.get(checkpoint_type)(plain)
-        if renamed is None:
-            raise ConfigValueError(
-                "TRAIN.CHECKPOINT_TYPE", f"the file's keys are not of '{checkpoint_type}'."
-            )
-        return adapt(renamed)
-    best, best_name = adapt(plain), ""
-    best_score = _count_fitting(best, own)
-    for name in CHECKPOINT_FORMAT_REGISTRY.names():
-        renamed = CHECKPOINT_FORMAT_REGISTRY.get(name)(plain)
-        if renamed is None:
-            continue
-        renamed = adapt(renamed)
-        score = _count_fitting(renamed, own)
-        if score > best_score:
-            best, best_name, best_score = renamed, name, score
-    if best_name:
+    automatic = checkpoint_type == AUTOMATIC
+    formats = ["", *CHECKPOINT_FORMAT_REGISTRY.names()] if automatic else [checkpoint_type]
+    best: dict[str, Any] | None = None
+    best_name, best_score = "", -1.0
+    for plain in _without_wrappers(state):
+        for name in formats:
+            renamed = CHECKPOINT_FORMAT_REGISTRY.get(name)(plain) if name else plain
+            if renamed is None:
+                continue
+            renamed = adapt(renamed)
+            score = _count_fitting(renamed, own)
+            if score > best_score:
+                best, best_name, best_score = renamed, name, score
+    if best is None:
+        raise ConfigValueError(
+            "TRAIN.CHECKPOINT_TYPE", f"the file's keys are not of '{checkpoint_type}'."
+        )
+    if best_name and automatic:
         logger.info("checkpoint format: %s", best_name)
     return best
+
+
+def _without_wrappers(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the state dict, then without the prefixes of compiled and wrapped models."""
+    variants = [dict(state)]
+    names = {key: key.replace(_COMPILED, "") for key in state}
+    while True:
+        variant = {names[key]: value for key, value in state.items()}
+        if variant.keys() != variants[-1].keys():
+            variants.append(variant)
+        wrapper = next((w for w in _WRAPPERS if any(n.startswith(w) for n in names.values())), None)
+        if wrapper is None:
+            return variants
+        names = {key: name.removeprefix(wrapper) for key, name in names.items()}
 
 
 def _count_fitting(state: Mapping[str, Any], own: Mapping[str, Tensor] | None) -> float:
@@ -199,7 +221,8 @@ def _check_backbone(
     own: Mapping[str, Tensor], fitting: Mapping[str, Tensor], state: Mapping[str, Any]
 ) -> None:
     """Raise for a file of another architecture; warn if only some keys match."""
-    backbone = [key for key in own if key.startswith("backbone.") and not key.endswith(_COUNTER)]
+    used = [key for key in own if not key.endswith(_COUNTER)]
+    backbone = [key for key in used if key.startswith("backbone.")] or used
     found = sum(key in fitting for key in backbone)
     if backbone and not found:
         examples = ", ".join(list(state)[:3]) or "none"
@@ -232,7 +255,7 @@ def read_checkpoint(path: str | Path, *, key: str = _KEY) -> dict[str, Any]:
         UserError: If it cannot be found, downloaded or read.
     """
     try:
-        return load_checkpoint(resolve(path))
+        return read_checkpoint_file(resolve(path))
     except UserError as error:
         raise ConfigValueError(key, str(error)) from error
 
@@ -252,11 +275,62 @@ def can_resume(content: Mapping[str, Any]) -> bool:
     return {"optimizer_state", "epoch", "iteration"} <= set(content)
 
 
+def check_resumable(content: Mapping[str, Any], path: str | Path) -> None:
+    """Check that the newest checkpoint of OUTPUT_DIR has the progress of a training run.
+
+    Args:
+        content: From ``read_checkpoint``.
+        path: Its file.
+
+    Raises:
+        ConfigValueError: If it is of another framework, such as the original PySlowFast.
+    """
+    if can_resume(content):
+        return
+    source = "the original PySlowFast" if {"model_state", "epoch"} <= set(content) else "other code"
+    raise ConfigValueError(
+        "OUTPUT_DIR",
+        f"{path} is a checkpoint of {source}, whose training cannot be resumed here: its optimizer "
+        "orders parameters differently. Choose another OUTPUT_DIR. To start from its weights, set "
+        f"TRAIN.CHECKPOINT_FILE_PATH {path}; to test them, TRAIN.ENABLE False.",
+    )
+
+
+def find_missing_files(cfg: CfgNode) -> list[Problem]:
+    """Find named checkpoints that do not exist, also those that a resumed run does not read.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        One problem per key. URLs are not opened.
+    """
+    problems = []
+    for section in (cfg.TRAIN, cfg.TEST):
+        key = f"{'TRAIN' if section is cfg.TRAIN else 'TEST'}.CHECKPOINT_FILE_PATH"
+        path = section.CHECKPOINT_FILE_PATH
+        if not section.ENABLE or path in ("", RANDOM_WEIGHTS):
+            continue
+        if path.startswith(PACKAGE_SCHEME):
+            try:
+                find_package_file(path)
+            except UserError as error:
+                problems.append(Problem(key, str(error)))
+        elif "://" not in path and not Path(path).exists() and not _will_exist(cfg, Path(path)):
+            problems.append(Problem(key, f"checkpoint not found: {path}."))
+    return problems
+
+
+def _will_exist(cfg: CfgNode, path: Path) -> bool:
+    """Return whether this run may write a file before it is tested."""
+    return cfg.TRAIN.ENABLE and path.absolute().is_relative_to(Path(cfg.OUTPUT_DIR).absolute())
+
+
 def load_weights(
     model: nn.Module,
     path: str | Path,
     *,
-    checkpoint_type: str = _AUTOMATIC,
+    checkpoint_type: str = AUTOMATIC,
     clear_patterns: tuple[str, ...] = (),
     inflate_2d: bool = False,
     key: str = _KEY,

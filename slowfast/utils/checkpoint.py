@@ -13,12 +13,13 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from slowfast.config.problems import UserError
+from slowfast.pyslowfast_names import names_of
 from slowfast.utils.io import atomic_path
 from slowfast.utils.safe_load import safe_load
 
@@ -26,9 +27,9 @@ __all__ = [
     "best_checkpoint_path",
     "checkpoint_path",
     "find_last_checkpoint",
-    "load_checkpoint",
-    "save_checkpoint",
+    "read_checkpoint_file",
     "unwrap_model",
+    "write_checkpoint_file",
 ]
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ def find_last_checkpoint(output_dir: Path, task: str = "") -> Path | None:
     return max(found)[2] if found else None
 
 
-def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+def write_checkpoint_file(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint atomically: a crash never leaves a partial file.
 
     Args:
@@ -110,7 +111,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     logger.info("saved %s", path)
 
 
-def load_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint_file(path: str | Path) -> dict[str, Any]:
     """Load a checkpoint of any zoo on the CPU, without running code from the file.
 
     Args:
@@ -127,11 +128,20 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if path.is_dir():
         last = find_last_checkpoint(path)
         if last is None:
-            raise UserError(f"no checkpoint in {path / _FOLDER}.")
+            raise UserError(
+                f"no checkpoint in {path / _FOLDER}. Name a file, or the OUTPUT_DIR of a run."
+            )
         path = last
     if not path.is_file():
         raise UserError(f"checkpoint not found: {path}.")
     content = safe_load(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, expected a dict of tensors.")
+        raise UserError(
+            f"{path} holds a {type(content).__name__}, expected a dict of tensors. Save the "
+            "state_dict() of a model with torch.save."
+        )
     return content
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of(__name__)

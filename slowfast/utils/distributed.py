@@ -7,14 +7,19 @@ Legend: B rows of one process, W world size.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from slowfast.pyslowfast_names import names_of
+
 __all__ = [
+    "all_gather",
     "all_gather_variable_length",
+    "all_reduce",
     "all_reduce_sum",
     "barrier",
     "gather_no_gradient",
@@ -23,6 +28,7 @@ __all__ = [
     "global_mean",
     "is_initialized",
     "is_main_process",
+    "is_master_proc",
     "local_rank",
     "rank",
     "world_size",
@@ -52,6 +58,18 @@ def local_rank() -> int:
 def is_main_process() -> bool:
     """Return whether this is rank 0, the only process that logs and writes files."""
     return rank() == 0
+
+
+def is_master_proc(num_gpus: int = 0) -> bool:
+    """Return whether this process writes files (PySlowFast's name).
+
+    Args:
+        num_gpus: Processes of a machine, so that each has a master; 0: one for the job.
+
+    Returns:
+        True for rank 0, or for every ``num_gpus``-th rank.
+    """
+    return rank() % num_gpus == 0 if num_gpus else is_main_process()
 
 
 def barrier() -> None:
@@ -115,6 +133,32 @@ def all_reduce_sum(x: Tensor) -> Tensor:
     wire = _on_backend_device(x).clone(memory_format=torch.contiguous_format)
     dist.all_reduce(wire)
     return wire.to(x.device)
+
+
+def all_gather(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Concatenate the rows of all ranks, for several tensors (PySlowFast's name).
+
+    Args:
+        tensors: Each (B, ...), of the same shape on every rank.
+
+    Returns:
+        Each (W * B, ...), detached.
+    """
+    return [gather_no_gradient(x) for x in tensors]
+
+
+def all_reduce(tensors: Sequence[Tensor], average: bool = True) -> list[Tensor]:
+    """Average or sum tensors over all ranks (PySlowFast's name).
+
+    Args:
+        tensors: Any shapes, the same on every rank. Unlike in PySlowFast they are not changed.
+        average: Average; False: sum.
+
+    Returns:
+        The results, detached.
+    """
+    totals = [all_reduce_sum(x) for x in tensors]
+    return [x / world_size() for x in totals] if average and world_size() > 1 else totals
 
 
 class _GatherWithGradient(torch.autograd.Function):
@@ -207,3 +251,7 @@ def global_mean(values: Tensor, valid: Tensor | None = None, *, joint: bool = Tr
     # where, not a product: an invalid row may hold inf or NaN.
     total = torch.where(valid, per_row, torch.zeros_like(per_row)).sum()
     return total * ranks / count.clamp(min=1)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of(__name__)

@@ -6,13 +6,25 @@ import logging
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-__all__ = ["choose_device", "choose_dtype", "describe_environment", "num_local_processes"]
+from slowfast.pyslowfast_names import names_of
+
+__all__ = [
+    "choose_device",
+    "choose_dtype",
+    "describe_environment",
+    "num_local_processes",
+    "setup_environment",
+]
 
 logger = logging.getLogger(__name__)
+
+
+def setup_environment() -> None:
+    """Do nothing, as in PySlowFast: no global setting is needed before training."""
 
 
 def num_local_processes(num_gpus: int, num_cpu_processes: int = 1) -> int:
@@ -89,3 +101,7 @@ def describe_environment() -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "gpus": gpus,
     }
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 import simplejson
 
-__all__ = ["json_stats", "log_json_stats", "setup_logging"]
+__all__ = ["get_logger", "json_stats", "log_json_stats", "setup_logging"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,24 @@ class _TqdmHandler(logging.StreamHandler):
         sys.stdout.flush()
 
 
+def get_logger(name: str) -> logging.Logger:
+    """Return the logger of a module (PySlowFast's name).
+
+    Args:
+        name: ``__name__``. Loggers outside of ``slowfast`` are shown too, at level INFO, once
+            ``setup_logging`` was called.
+
+    Returns:
+        The logger.
+    """
+    found = logging.getLogger(name)
+    if found.level == logging.NOTSET and not name.startswith("slowfast"):
+        found.setLevel(logging.INFO)
+    return found
+
+
 def setup_logging(
-    output_dir: Path | None = None,
+    output_dir: str | Path | None = None,
     *,
     is_main: bool = True,
     mark: str = "",
@@ -46,8 +62,9 @@ def setup_logging(
         handler.close()
     handlers: list[logging.Handler] = [_TqdmHandler()]
     if output_dir is not None and is_main:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(output_dir / "stdout.log", encoding="utf-8"))
+        folder = Path(output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(folder / "stdout.log", encoding="utf-8"))
     level = logging.INFO if is_main else logging.WARNING
     for handler in handlers:
         handler.setFormatter(logging.Formatter(f"[%(asctime)s] {mark}%(message)s", "%H:%M:%S"))
@@ -73,14 +90,17 @@ def json_stats(stats: dict[str, Any]) -> str:
     return f"json_stats: {text}"
 
 
-def log_json_stats(stats: dict[str, Any], output_dir: Path) -> None:
+def log_json_stats(stats: dict[str, Any], output_dir: str | Path | None = None) -> None:
     """Append statistics to ``json_stats.log``.
 
     Args:
         stats: Plain values.
-        output_dir: Folder of the file.
+        output_dir: Folder of the file; None: the line goes to the log, as in PySlowFast.
     """
-    with (output_dir / "json_stats.log").open("a", encoding="utf-8") as file:
+    if output_dir is None:
+        logger.info("%s", json_stats(stats))
+        return
+    with (Path(output_dir) / "json_stats.log").open("a", encoding="utf-8") as file:
         file.write(json_stats(stats) + "\n")
 
 

@@ -6,11 +6,14 @@ import math
 import statistics
 import time
 from collections import deque
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-__all__ = ["IterationTimer", "LossMeter", "gpu_memory"]
+from slowfast.pyslowfast_names import names_of
+
+__all__ = ["IterationTimer", "LossMeter", "cpu_mem_usage", "gpu_mem_usage", "memory"]
 
 
 class LossMeter:
@@ -80,15 +83,36 @@ class IterationTimer:
         return {"dt": total, "dt_data": data, "dt_net": max(0.0, total - data)}
 
 
-def gpu_memory(device: torch.device) -> dict[str, Any]:
-    """Return the peak memory of a GPU as PySlowFast logs it.
+def gpu_mem_usage() -> float:
+    """Return the peak memory of the current GPU in GiB; 0 without a GPU."""
+    return torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
+
+
+def cpu_mem_usage() -> tuple[float, float]:
+    """Return the used and the total memory of the machine in GiB; NaN where it is not known."""
+    table = Path("/proc/meminfo")
+    lines = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+    sizes = {
+        name: float(rest.split()[0]) / 2**20 for name, _, rest in (x.partition(":") for x in lines)
+    }
+    total = sizes.get("MemTotal", math.nan)
+    return total - sizes.get("MemAvailable", math.nan), total
+
+
+def memory(device: torch.device) -> dict[str, str]:
+    """Return the memory in use as PySlowFast logs it.
 
     Args:
-        device: Any device.
+        device: Device of the model.
 
     Returns:
-        ``{"gpu_mem": "1.23G"}``, or nothing on other devices.
+        ``gpu_mem``, the peak of the GPU ("1.23G"; 0 on the CPU), and ``RAM`` of the machine, used
+        and total ("3.20/62.74G").
     """
-    if device.type != "cuda":
-        return {}
-    return {"gpu_mem": f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f}G"}
+    peak = gpu_mem_usage() if device.type == "cuda" else 0.0
+    used, total = cpu_mem_usage()
+    return {"gpu_mem": f"{peak:.2f}G", "RAM": f"{used:.2f}/{total:.2f}G"}
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of(__name__)

@@ -5,12 +5,22 @@ Legend: N samples, M classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from slowfast.config.problems import ParameterError
 
-__all__ = ["average_precision", "mean_class_accuracy", "topk_accuracy", "topk_hits"]
+__all__ = [
+    "average_precision",
+    "mean_class_accuracy",
+    "topk_accuracies",
+    "topk_accuracy",
+    "topk_errors",
+    "topk_hits",
+    "topks_correct",
+]
 
 
 def average_precision(scores: Tensor, target: Tensor) -> Tensor:
@@ -107,3 +117,53 @@ def mean_class_accuracy(hits: Tensor, label: Tensor) -> float:
     classes, inverse = torch.unique(label, return_inverse=True)
     total = hits.new_zeros(len(classes)).index_add_(0, inverse, hits)
     return float((total / torch.bincount(inverse)).mean())
+
+
+def topks_correct(preds: Tensor, labels: Tensor, ks: Sequence[int]) -> list[Tensor]:
+    """Count the hits for several k (PySlowFast's name).
+
+    Args:
+        preds: float (N, M), scores or logits.
+        labels: int64 (N,).
+        ks: Several k; more than M counts as M.
+
+    Returns:
+        A scalar for each k; ties as in ``topk_hits``.
+
+    Raises:
+        ValueError: If there are not as many labels as rows.
+    """
+    if preds.dim() != 2 or labels.shape != preds.shape[:1]:
+        raise ValueError(
+            f"labels: got {tuple(labels.shape)} for preds {tuple(preds.shape)}; expected (N,) and "
+            "(N, classes)."
+        )
+    return [topk_hits(preds, labels, k).sum() for k in ks]
+
+
+def topk_accuracies(preds: Tensor, labels: Tensor, ks: Sequence[int]) -> list[Tensor]:
+    """Compute top-k accuracies in percent (PySlowFast's name).
+
+    Args:
+        preds: As for ``topks_correct``.
+        labels: As for ``topks_correct``.
+        ks: Several k.
+
+    Returns:
+        A scalar for each k.
+    """
+    return [100.0 * hits / len(preds) for hits in topks_correct(preds, labels, ks)]
+
+
+def topk_errors(preds: Tensor, labels: Tensor, ks: Sequence[int]) -> list[Tensor]:
+    """Compute top-k errors in percent (PySlowFast's name).
+
+    Args:
+        preds: As for ``topks_correct``.
+        labels: As for ``topks_correct``.
+        ks: Several k.
+
+    Returns:
+        A scalar for each k.
+    """
+    return [100.0 - accuracy for accuracy in topk_accuracies(preds, labels, ks)]

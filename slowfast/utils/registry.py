@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+import importlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from fvcore.common.registry import Registry as _FvcoreRegistry
@@ -45,13 +46,25 @@ class Registry(_FvcoreRegistry):
     Args:
         name: Name of the registry, for messages.
         config_key: Config key that selects an entry, for messages.
+        ignore_case: Names are stored in lower case, and found in any case.
+        filled_by: Module that registers the framework's entries, imported at the first lookup;
+            empty: whoever imports the registry has imported it.
         capabilities: Properties that an entry can declare when it is registered, with their
             defaults.
     """
 
-    def __init__(self, name: str, config_key: str, **capabilities: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        config_key: str,
+        *,
+        ignore_case: bool = False,
+        filled_by: str = "",
+        **capabilities: Any,
+    ) -> None:
         super().__init__(name)
         self.config_key = config_key
+        self._ignore_case, self._filled_by = ignore_case, filled_by
         self._defaults = capabilities
         self._capabilities: dict[str, dict[str, Any]] = {}
 
@@ -90,7 +103,7 @@ class Registry(_FvcoreRegistry):
             )
 
         def register(builder: Builder) -> Builder:
-            for name in names:
+            for name in map(self._key, names):
                 self._do_register(name, builder)
                 self._capabilities[name] = {**self._defaults, **capabilities}
             return builder
@@ -111,7 +124,7 @@ class Registry(_FvcoreRegistry):
             KeyError: If nothing was registered under that name.
         """
         self.get(name)
-        return self._capabilities[name][capability]
+        return self._capabilities[self._key(name)][capability]
 
     def names(self) -> list[str]:
         """Return the registered names, sorted."""
@@ -129,4 +142,20 @@ class Registry(_FvcoreRegistry):
         """
         if name not in self:
             raise KeyError(f"{self.config_key}: {self.describe_unknown(name)}")
-        return super().get(name)
+        return super().get(self._key(name))
+
+    def __contains__(self, name: str) -> bool:
+        self._fill()
+        return super().__contains__(self._key(name))
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        self._fill()
+        return super().__iter__()
+
+    def _fill(self) -> None:
+        module, self._filled_by = self._filled_by, ""
+        if module:
+            importlib.import_module(module)
+
+    def _key(self, name: str) -> str:
+        return name.lower() if self._ignore_case else name

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from slowfast.config import UserError
+from slowfast.utils.file_kinds import describe_other_file
 
 __all__ = ["safe_load"]
 
@@ -31,7 +32,8 @@ logger = logging.getLogger(__name__)
 # Torch's legacy format is a sequence of pickles; the first one is this number.
 _TORCH_MAGIC = bytes.fromhex("8a0a6cfc9c46f9206aa85019")
 _PICKLE_MAGIC = b"\x80"
-_REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+\.\w+)")
+_REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+_REFUSED_OTHER = re.compile(r"WeightsUnpickler error:\s*([^\n]+)")
 _MOST_RECORDS = 50
 # The only names of Python's standard library that become placeholders instead of an error.
 _PLAIN_RECORDS = {"argparse.Namespace", "pathlib.PosixPath", "pathlib.PurePosixPath"}
@@ -56,6 +58,9 @@ def safe_load(path: Path) -> Any:
     Raises:
         UserError: If the file is damaged, or would run code.
     """
+    other = describe_other_file(path)
+    if other:
+        raise UserError(f"{path} is {other}.")
     with path.open("rb") as file:
         start = file.read(64)
     is_pickle = start.startswith(_PICKLE_MAGIC) and _TORCH_MAGIC not in start
@@ -73,10 +78,20 @@ def _load_torch(path: Path) -> Any:
         except pickle.UnpicklingError as error:
             shells |= _shell_for(str(error), path, shells)
         except Exception as error:  # an unpickler may raise anything on garbage
-            raise UserError(f"{path} is damaged or not a checkpoint: {error}") from error
+            raise UserError(
+                f"{path} is damaged or not a checkpoint: {_reason(error)}. Download it again, or "
+                "save it again with torch.save."
+            ) from error
     if shells:
         logger.info("%s also holds objects that are ignored: %s", path, ", ".join(sorted(shells)))
     return content
+
+
+def _reason(error: Exception) -> str:
+    """Return the first sentence of torch's message, without its advice to load unsafely."""
+    words = str(error).strip().splitlines() or [type(error).__name__]
+    first = words[0].split(". ")[0].rstrip(".")
+    return type(error).__name__ if "weights_only" in first else first
 
 
 def _shell_for(message: str, path: Path, known: dict[str, type]) -> dict[str, type]:
@@ -84,14 +99,25 @@ def _shell_for(message: str, path: Path, known: dict[str, type]) -> dict[str, ty
     match = _REFUSED_GLOBAL.search(message)
     name = match[1] if match else ""
     module, _, qualname = name.rpartition(".")
-    is_stdlib = module.partition(".")[0] in sys.stdlib_module_names or module == "__builtin__"
+    is_stdlib = module.partition(".")[0] in sys.stdlib_module_names or module in ("", "__builtin__")
     if name in _PLAIN_RECORDS:
         is_stdlib = False
-    if not name or name in known or is_stdlib or len(known) >= _MOST_RECORDS:
-        reason = name or message.strip().splitlines()[0]
+    if not name:
+        with path.open("rb") as file:
+            start = file.read(16)
+        detail = _REFUSED_OTHER.search(message)
+        is_torch = start.startswith(b"PK") or _TORCH_MAGIC in start
+        reason = f"it begins with the bytes {start!r}"
+        if detail and is_torch:
+            reason = detail[1].partition(". ")[0]
         raise UserError(
-            f"{path} cannot be loaded safely (weights_only): {reason} is not a tensor or a plain "
-            "value, and loading it would run code. Save its state dict alone."
+            f"{path} is damaged or not a checkpoint: {reason}. Download it again, or save its "
+            "state dict with torch.save."
+        )
+    if name in known or is_stdlib or len(known) >= _MOST_RECORDS:
+        raise UserError(
+            f"{path} cannot be loaded safely: {name} is not a tensor or a plain value, and loading "
+            "it would run code. Save its state dict alone."
         )
     return {name: type(qualname, (_Shell,), {"__module__": module})}
 

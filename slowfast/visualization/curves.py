@@ -53,7 +53,8 @@ def plot_curves(output_dir: Path) -> Path | None:
     _plot(axes[0], train, _loss_names(train), "loss")
     _plot(axes[1], train, ["lr"], "learning rate")
     if validation:
-        _plot(axes[2], validation, _loss_names(validation), "validation", marker="o")
+        names = [name for name in _loss_names(validation) if not name.endswith("_err")]
+        _plot(axes[2], validation, names, "validation", marker="o")
         axes[2].set_ylim(0, 1)
     path = output_dir / "curves.png"
     figure.savefig(path, dpi=120)

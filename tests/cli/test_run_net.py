@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from helpers.data_files import write
 from helpers.synthetic import OVERRIDES
 
 from slowfast.cli.run_net import main
@@ -100,7 +101,9 @@ def test_again_trains_nothing(config, tmp_path, capsys):
     assert main(command(config, tmp_path)) == 0
     before = (tmp_path / "out" / "json_stats.log").read_text(encoding="utf-8")
     assert main(command(config, tmp_path)) == 0
-    assert (tmp_path / "out" / "json_stats.log").read_text(encoding="utf-8") == before
+    after = (tmp_path / "out" / "json_stats.log").read_text(encoding="utf-8")
+    added = after.removeprefix(before).splitlines()
+    assert [json.loads(x.removeprefix("json_stats: "))["split"] for x in added] == ["test_final"]
     assert "training is already done" in capsys.readouterr().out
 
 
@@ -166,3 +169,51 @@ def test_missing_data(config, tmp_path, capsys):
     assert "no such folder" in capsys.readouterr().err
     assert main(command(config, tmp_path, *words[:2], "DATA.PATH_TO_DATA_DIR", "")) == 2
     assert "DATA.PATH_TO_DATA_DIR is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("section", ["TRAIN", "TEST"])
+def test_a_named_checkpoint_is_missed_though_the_run_resumes(config, tmp_path, section, capsys):
+    assert main(command(config, tmp_path, "TRAIN.MAX_STEPS", 1)) == 0
+    capsys.readouterr()
+    words = (f"{section}.CHECKPOINT_FILE_PATH", tmp_path / "typo.pyth")
+    assert main(command(config, tmp_path, *words)) == 2
+    assert f"{section}.CHECKPOINT_FILE_PATH: checkpoint not found" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_training_will_write_may_be_named(config, tmp_path):
+    last = tmp_path / "out" / "checkpoints" / "checkpoint_epoch_00002.pyth"
+    assert main(command(config, tmp_path, "TEST.CHECKPOINT_FILE_PATH", last)) == 0
+
+
+def test_a_missing_test_list_stops_the_run_before_training(config, tmp_path, capsys):
+    lists = tmp_path / "lists"
+    write(lists / "train.csv", *[f"{tmp_path}/{i}.mp4 {i % 3}" for i in range(12)])
+    words = (
+        "TRAIN.DATASET",
+        "kinetics",
+        "TEST.DATASET",
+        "kinetics",
+        "DATA.PATH_TO_DATA_DIR",
+        lists,
+    )
+    words += ("TEST.ENABLE", "yes", "DATA.TRAIN_JITTER_SCALES", "[16,20]")
+    assert main(command(config, tmp_path, *words)) == 2
+    err = capsys.readouterr().err
+    assert "test" in err
+    assert not list((tmp_path / "out").glob("checkpoints/*"))
+    assert not (tmp_path / "out" / "json_stats.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("DEMO.ENABLE True", "folder of videos"),
+        ("TENSORBOARD.MODEL_VIS.ENABLE True", "forward hooks"),
+        ("DETECTION.ENABLE True", "classifier"),
+    ],
+)
+def test_habits_from_its_tools_are_answered(config, tmp_path, words, hint, capsys):
+    assert main(command(config, tmp_path, *words.split())) == 2
+    err = capsys.readouterr().err
+    assert words.split()[0] in err
+    assert hint in err

@@ -16,6 +16,27 @@ def write(path, text):
     return path
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("true", True), ("false", False), ("False", False), ("FALSE", False), ("yes", True),
+     ("No", False), ("on", True), ("off", False)],
+)  # fmt: skip
+def test_yaml_spellings_of_booleans_on_the_command_line(text, wanted):
+    assert load_config(None, ["TEST.ENABLE", text], validate=False).cfg.TEST.ENABLE is wanted
+
+
+def test_null_on_the_command_line_is_none():
+    for text in ("null", "None", "~"):
+        words = ["SOLVER.CLIP_GRAD_VAL", text]
+        assert load_config(None, words, validate=False).cfg.SOLVER.CLIP_GRAD_VAL is None
+
+
+@pytest.mark.parametrize("text", ["maybe", "2", "truee"])
+def test_other_words_are_no_booleans(text):
+    with pytest.raises(ConfigError, match=r"TEST\.ENABLE: got .*expected bool"):
+        load_config(None, ["TEST.ENABLE", text], validate=False)
+
+
 def test_defaults_hold_every_section():
     cfg = get_cfg()
     for section in ("TRAIN", "TEST", "DATA", "AUDIO", "MODEL", "RESNET", "BN", "SOLVER", "AVA"):

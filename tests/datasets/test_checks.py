@@ -6,7 +6,7 @@ from helpers.data_files import data_cfg
 import slowfast.cli.registrations  # noqa: F401
 from slowfast.config import Problem
 from slowfast.datasets.checks import check_audio_only, check_data, check_demo, check_names
-from slowfast.utils.checkpoint import checkpoint_path, save_checkpoint
+from slowfast.utils.checkpoint import checkpoint_path, write_checkpoint_file
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ OF_REAL_VIDEO = "DATA: {DEMO_CFG: demo.yaml, PATH_TO_DATA_DIR: videos}"
     ],
 )
 def test_the_demo_set_and_real_training_do_not_continue_each_other(tmp_path, saved, data, message):
-    save_checkpoint(checkpoint_path(tmp_path, 1), {"cfg": saved} if saved else {})
+    write_checkpoint_file(checkpoint_path(tmp_path, 1), {"cfg": saved} if saved else {})
     words = ("OUTPUT_DIR", tmp_path, "DATA.DEMO_CFG", "demo.yaml", "DATA.PATH_TO_DATA_DIR", data)
     found = check_demo(data_cfg(tmp_path, *words, "NUM_GPUS", 0))
     assert [problem.key for problem in found] == (["OUTPUT_DIR"] if message else [])

@@ -142,8 +142,15 @@ def test_dialects(root, text, form, encoding):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["a.mp4,0", "b.mp4,1"], r"SEPARATOR: got ' ', but .* end in , and a number, .*; use ','"),
-        (["a.mp4\t0", "b.mp4\t1"], r"SEPARATOR: got ' ', but .* in a tab .*; use '\\t'"),
+        (["a.mp4,0", "b.mp4,1"], r"SEPARATOR: got ' ', but .* have , after the path, .*; use ','"),
+        (["a.mp4\t0", "b.mp4\t1"], r"SEPARATOR: got ' ', but .* have a tab .*; use '\\t'"),
+        (["a.mp4 | 0", "b.mp4 | 1"], r"SEPARATOR: .* use '\|'"),
+        (["a.mp4, 0", "b.mp4, 1"], r"SEPARATOR: .* use ','"),
+        (["a.mp4:0", "b.mp4:1"], r"SEPARATOR: .* use ':'"),
+        (["a.mp4,jump", "b.mp4,run"], r"SEPARATOR: .* use ','"),
+        (["a.mp4\thigh jump", "b.mp4\trun"], r"SEPARATOR: .* use '\\t'"),
+        (["a.mp4,0,3", "b.mp4,1,2"], r"SEPARATOR: .* use ','"),
+        (["a.mp4\t0,3", "b.mp4\t1"], r"SEPARATOR: .* use '\\t'"),
         (["a b.mp4;0", "c.mp4;1"], r"SEPARATOR: .* use ';'"),
         (["what,class?", "a.mp4,0", "b.mp4,1"], r"SEPARATOR: .* use ','"),
         (["clip number", "a.mp4 0", "b.mp4 1"], r"train.csv:1: 'clip number' looks like a header"),

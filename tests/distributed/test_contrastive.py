@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from slowfast.engine.data_parallel import distribute
 from slowfast.engine.grad_cache import backward_in_chunks
 from slowfast.engine.precision import Precision
 from slowfast.models.batch_norm import SplitBatchNorm3d
@@ -19,6 +18,7 @@ from slowfast.models.contrastive.negatives import uniform_negatives
 from slowfast.models.contrastive.partition import PartitionConstant
 from slowfast.models.contrastive.shuffle import shuffle_order, shuffle_rows, unshuffle_rows
 from slowfast.models.contrastive.sinkhorn import sinkhorn
+from slowfast.models.data_parallel import distribute
 from slowfast.models.losses.info_nce import info_nce, nt_xent
 from slowfast.models.losses.nce import nce_loss
 from slowfast.models.method import Method, Progress

@@ -5,7 +5,7 @@ import torch
 from helpers.stica_cfg import small_stica
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast.models.build import LOSS_REGISTRY, build_model
+from slowfast.models.build import LOSS_REGISTRY, construct_model
 from slowfast.utils import distributed
 
 pytestmark = pytest.mark.distributed
@@ -30,7 +30,7 @@ def _batch():
 
 def _model(cfg):
     torch.manual_seed(0)
-    model = build_model(cfg).double()
+    model = construct_model(cfg).double()
     with torch.no_grad():  # attention must matter
         for param in model.pooling.parameters():
             param.copy_(torch.randn_like(param) * 0.3 + (param.dim() == 1))

@@ -7,7 +7,7 @@ import torch
 from helpers.synthetic import OVERRIDES
 
 from slowfast.cli.run_net import main
-from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
+from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
 from slowfast.visualization.curves import read_stats
 
 pytestmark = pytest.mark.distributed
@@ -37,7 +37,7 @@ def results(out):
 
 
 def model_state(out):
-    return load_checkpoint(find_last_checkpoint(out))["model_state"]
+    return read_checkpoint_file(find_last_checkpoint(out))["model_state"]
 
 
 def test_two_processes_train_as_one(tmp_path):

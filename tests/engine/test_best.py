@@ -11,7 +11,12 @@ from slowfast.config import UserError
 from slowfast.engine.best import BestCheckpoint
 from slowfast.engine.checks import check_run
 from slowfast.engine.records import Measurement, Result
-from slowfast.utils.checkpoint import best_checkpoint_path, find_last_checkpoint, load_checkpoint
+from slowfast.models import script_checkpoints
+from slowfast.utils.checkpoint import (
+    best_checkpoint_path,
+    find_last_checkpoint,
+    read_checkpoint_file,
+)
 
 CPU = torch.device("cpu")
 
@@ -70,17 +75,17 @@ def test_the_best_epoch_is_kept_and_tested(tmp_path, monkeypatch):
     scripted(monkeypatch, [0.1, 0.9, 0.5])
     cfg = run_cfg(tmp_path, "SOLVER.MAX_EPOCH", 3)
     train_job.run_training(cfg, CPU)
-    kept = load_checkpoint(best_checkpoint_path(tmp_path))
+    kept = read_checkpoint_file(best_checkpoint_path(tmp_path))
     assert kept["best"] == {"metric": "top1_acc", "value": 0.9}
     assert kept["epoch"] == 1
     assert find_last_checkpoint(tmp_path).name == "checkpoint_epoch_00003.pyth"
-    second = load_checkpoint(tmp_path / "checkpoints" / "checkpoint_epoch_00002.pyth")
+    second = read_checkpoint_file(tmp_path / "checkpoints" / "checkpoint_epoch_00002.pyth")
     for name, value in second["model_state"].items():
         assert torch.equal(kept["model_state"][name], value), name
     loaded = []
-    real = test_job.load_weights
+    real = script_checkpoints.load_weights
     monkeypatch.setattr(
-        test_job,
+        script_checkpoints,
         "load_weights",
         lambda model, path, **kw: loaded.append(path) or real(model, path, **kw),
     )
@@ -94,10 +99,10 @@ def test_a_resumed_run_keeps_the_best_so_far(tmp_path, monkeypatch):
     train_job.run_training(run_cfg(tmp_path, "SOLVER.MAX_EPOCH", 1), CPU)
     scripted(monkeypatch, [0.5])
     train_job.run_training(run_cfg(tmp_path, "SOLVER.MAX_EPOCH", 2), CPU)
-    assert load_checkpoint(best_checkpoint_path(tmp_path))["best"]["value"] == 0.9
+    assert read_checkpoint_file(best_checkpoint_path(tmp_path))["best"]["value"] == 0.9
     scripted(monkeypatch, [0.95])
     train_job.run_training(run_cfg(tmp_path, "SOLVER.MAX_EPOCH", 3), CPU)
-    kept = load_checkpoint(best_checkpoint_path(tmp_path))
+    kept = read_checkpoint_file(best_checkpoint_path(tmp_path))
     assert (kept["best"]["value"], kept["epoch"]) == (0.95, 2)
 
 
@@ -118,7 +123,7 @@ def test_a_new_run_in_the_same_folder_starts_without_one(tmp_path, monkeypatch):
     scripted(monkeypatch, [0.2])
     again = run_cfg(tmp_path, "SOLVER.MAX_EPOCH", 1, "TRAIN.AUTO_RESUME", False)
     train_job.run_training(again, CPU)
-    assert load_checkpoint(best_checkpoint_path(tmp_path))["best"]["value"] == 0.2
+    assert read_checkpoint_file(best_checkpoint_path(tmp_path))["best"]["value"] == 0.2
 
 
 def test_another_metric_than_before_replaces_the_best(tmp_path, monkeypatch, caplog):

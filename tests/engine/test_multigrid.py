@@ -10,7 +10,7 @@ from slowfast.cli.run_net import main
 from slowfast.config import ConfigError, ConfigValueError
 from slowfast.engine.trainer import Trainer
 from slowfast.models.batch_norm import SplitBatchNorm3d
-from slowfast.utils.checkpoint import checkpoint_path, load_checkpoint
+from slowfast.utils.checkpoint import checkpoint_path, read_checkpoint_file
 from slowfast.utils.random import seed_everything
 from slowfast.visualization.curves import read_stats
 
@@ -118,7 +118,7 @@ def test_checkpoints_follow_eval_freq_and_record_the_schedule(tmp_path):
     assert due == [stage.end for stage in trainer.schedule.stages]
     saved = [done for done in range(1, 8) if checkpoint_path(tmp_path, done, 0).exists()]
     assert saved == due
-    cfg = load_checkpoint(checkpoint_path(tmp_path, due[-1], 0))["cfg"]
+    cfg = read_checkpoint_file(checkpoint_path(tmp_path, due[-1], 0))["cfg"]
     assert "DEFAULT_B: 2" in cfg
     assert f"MAX_EPOCH: {due[-1]}" in cfg
 

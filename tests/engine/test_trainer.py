@@ -12,8 +12,9 @@ import torch
 from helpers.synthetic import synthetic_cfg
 
 from slowfast.config import UserError
+from slowfast.engine.recorder import Recorder
 from slowfast.engine.trainer import Trainer, TrainingStoppedError
-from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
+from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
 from slowfast.utils.random import seed_everything
 from slowfast.visualization.curves import read_stats
 
@@ -212,7 +213,7 @@ def test_checkpoints_in_pyslowfasts_layout(tmp_path):
     run(tmp_path, "TRAIN.CHECKPOINT_PERIOD", 1)
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["checkpoint_epoch_00001.pyth", "checkpoint_epoch_00002.pyth"]
-    content = load_checkpoint(tmp_path / "checkpoints" / names[-1])
+    content = read_checkpoint_file(tmp_path / "checkpoints" / names[-1])
     assert content["epoch"] == 1  # 0-based number of the last whole epoch
     assert {"model_state", "optimizer_state", "scaler_state", "cfg"} <= set(content)
     assert not any(key.startswith("module.") for key in content["model_state"])
@@ -289,6 +290,37 @@ def test_another_architecture_cannot_resume(tmp_path):
     run(tmp_path, until=1)
     with pytest.raises(UserError, match=r"AUTO_RESUME: .* does not fit this model"):
         run(tmp_path, "RESNET.WIDTH_PER_GROUP", 8)
+
+
+def test_a_run_of_the_original_is_not_resumed(tmp_path):
+    trainer = run(tmp_path / "ours", until=1)
+    theirs = tmp_path / "theirs" / "checkpoints" / "checkpoint_epoch_00001.pyth"
+    theirs.parent.mkdir(parents=True)
+    state = {key.removeprefix("backbone."): v for key, v in trainer.model.state_dict().items()}
+    content = {"epoch": 0, "model_state": state, "cfg": "BN: {}\n"}
+    torch.save({**content, "optimizer_state": trainer.optimizer.state_dict()}, theirs)
+    with pytest.raises(UserError, match=r"OUTPUT_DIR: .* of the original PySlowFast") as caught:
+        run(tmp_path / "theirs")
+    assert f"TRAIN.CHECKPOINT_FILE_PATH {theirs}" in str(caught.value)
+
+
+def test_epochs_are_logged_as_in_pyslowfast(tmp_path):
+    trainer = run(tmp_path, "TENSORBOARD.ENABLE", True)
+    stats = [s for s in read_stats(tmp_path) if s["_type"] == "train_epoch"]
+    wanted = {"epoch", "dt", "dt_data", "dt_net", "eta", "lr", "gpu_mem", "RAM", "loss", "top1_err"}
+    assert wanted <= set(stats[0])
+    assert re.match(r"[\d.]+/[\d.]+G$", stats[0]["RAM"])
+    recorder = Recorder(trainer.cfg, 1, CPU)
+    for accuracy in (0.25, 0.75, 0.5):
+        recorder.end_epoch(1, {"top1_acc": accuracy, "top5_acc": 1.0})
+    recorder.close()
+    last = read_stats(tmp_path)[-1]
+    assert (last["_type"], last["top1_acc"]) == ("val_epoch", 0.5)
+    assert (last["top1_err"], last["min_top1_err"]) == (50.0, 25.0)
+    assert (last["top5_err"], last["min_top5_err"]) == (0.0, 0.0)
+    written = b"".join(p.read_bytes() for p in (tmp_path / "runs-synthetic").glob("events.*"))
+    for tag in ("Train/loss", "Train/lr", "Train/Top1_err", "Val/Top1_err", "Val/Top5_err"):
+        assert tag.encode() in written, tag
 
 
 def test_what_is_logged(tmp_path):

@@ -12,7 +12,7 @@ from slowfast.config import UserError
 from slowfast.engine.trainer import Trainer
 from slowfast.models import weights as weights_module
 from slowfast.models.build import build_model
-from slowfast.utils.checkpoint import load_checkpoint
+from slowfast.utils.checkpoint import read_checkpoint_file
 
 CPU = torch.device("cpu")
 STEM = "backbone.stem.0.weight"
@@ -56,9 +56,9 @@ def test_a_named_run_is_read_once_for_its_weights_and_its_progress(tmp_path, mon
 
     def read(path):
         reads.append(path)
-        return load_checkpoint(path)
+        return read_checkpoint_file(path)
 
-    monkeypatch.setattr(weights_module, "load_checkpoint", read)
+    monkeypatch.setattr(weights_module, "read_checkpoint_file", read)
     trainer = start(tmp_path, tmp_path / "first")
     assert reads == [tmp_path / "first"]
     assert (trainer.epoch, trainer.iteration) == (1, 1)

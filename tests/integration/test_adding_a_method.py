@@ -16,7 +16,7 @@ import pytest
 import torch
 from helpers.media_files import Video, write_media
 
-from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
+from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
 from slowfast.visualization.curves import read_stats
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding_a_method.md"
@@ -83,7 +83,7 @@ def losses(out):
 
 
 def state(out):
-    return load_checkpoint(find_last_checkpoint(out))["model_state"]
+    return read_checkpoint_file(find_last_checkpoint(out))["model_state"]
 
 
 @pytest.fixture(scope="module")

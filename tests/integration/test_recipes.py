@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
-from slowfast.utils.checkpoint import find_last_checkpoint, load_checkpoint
+from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
 from slowfast.visualization.curves import read_stats
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +64,6 @@ def test_mvit_is_killed_and_resumes_bit_for_bit(videos, tmp_path):
     assert len(losses(killed)) < 9
     assert start(videos, killed).wait() == 0
     assert losses(killed) == expected
-    states = [load_checkpoint(find_last_checkpoint(out)) for out in (straight, killed)]
+    states = [read_checkpoint_file(find_last_checkpoint(out)) for out in (straight, killed)]
     for name, value in states[0]["model_state"].items():
         assert torch.equal(value, states[1]["model_state"][name]), name

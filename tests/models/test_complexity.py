@@ -40,7 +40,7 @@ def test_a_convolution_by_hand(monkeypatch):
         def embed(self, batch):
             return {"video": self.conv(batch["video"].flatten(0, 1))}
 
-    monkeypatch.setattr(complexity, "build_model", lambda cfg: Model())
+    monkeypatch.setattr(complexity, "construct_model", lambda cfg: Model())
     cfg = load(None, "DATA.NUM_FRAMES", 4, "DATA.TRAIN_CROP_SIZE", 10)
     assert count_complexity(cfg) == (3 * 7 * 27, 3 * 7 * 27 * 4 * 10 * 10, 4, 10)
     assert count_complexity(cfg, side=20).multiply_adds == 3 * 7 * 27 * 4 * 20 * 20
@@ -55,7 +55,7 @@ def test_attention_counts(monkeypatch):
             x = batch["video"].new_zeros(1, 2, tokens, channels)
             return {"video": torch.nn.functional.scaled_dot_product_attention(x, x, x)}
 
-    monkeypatch.setattr(complexity, "build_model", lambda cfg: Model())
+    monkeypatch.setattr(complexity, "construct_model", lambda cfg: Model())
     assert count_complexity(load(None)).multiply_adds == 2 * 2 * tokens * tokens * channels
 
 
@@ -80,7 +80,7 @@ def test_what_shapes_cannot_tell_does_not_stop_a_run(monkeypatch):
         def embed(self, batch):
             return {"video": batch["video"].new_zeros(int(batch["video"].sum()))}
 
-    monkeypatch.setattr(complexity, "build_model", lambda cfg: Model())
+    monkeypatch.setattr(complexity, "construct_model", lambda cfg: Model())
     assert describe_complexity(load(None)).startswith("multiply-adds not counted (")
 
 

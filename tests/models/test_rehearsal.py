@@ -76,7 +76,7 @@ class Deep(torch.nn.Module):
 
 
 def test_what_torch_refuses_is_told_with_the_sizes(monkeypatch):
-    monkeypatch.setattr(rehearsal, "build_model", lambda cfg: Deep())
+    monkeypatch.setattr(rehearsal, "construct_model", lambda cfg: Deep())
     cfg = load("Kinetics/C3D.yaml", "DATA.NUM_FRAMES", 8, "TEST.ENABLE", False)
     (problem,) = rehearse(cfg, 4, sample_shapes(cfg))
     assert problem.message.startswith("cannot take clips of this size: ")

@@ -7,7 +7,8 @@ from reference.resnet_block import fuse
 from torch import nn
 
 from slowfast.models.build import BACKBONE_REGISTRY
-from slowfast.models.resnet.slowfast_net import FuseFastToSlow, pick_frames, slow_and_fast
+from slowfast.models.resnet.slowfast_net import FuseFastToSlow, slow_and_fast
+from slowfast.utils.pathways import pick_frames
 
 
 def _cfg(alpha=4, width=8, **slowfast):

@@ -52,7 +52,42 @@ def foreign(model):
     return state
 
 
-@pytest.mark.parametrize("container", [None, "model_state", "state_dict", "model"])
+PREFIXES = [
+    "module.",
+    "_orig_mod.",
+    "model.",
+    "module._orig_mod.",
+    "_orig_mod.module.",
+    "model._orig_mod.",
+    "model.module.",
+    "module.model.module._orig_mod.",
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("rename", [dict, None], ids=["ours", "torchvision"])
+def test_prefixes_of_wrappers(tmp_path, prefix, rename):
+    source, model = small_video_resnet(seed=1), small_video_resnet()
+    state = source.state_dict() if rename else foreign(source)
+    torch.save({"model": {f"{prefix}{k}": v for k, v in state.items()}}, tmp_path / "a.pth")
+    report = load_weights(model, tmp_path / "a.pth")
+    assert not report.missed
+    assert not report.skipped
+    assert_equal_weights(model, source)
+
+
+def test_a_compiled_backbone_next_to_other_keys(tmp_path):
+    source, model = small_video_resnet(seed=1), small_video_resnet()
+    state = {f"model.{k}".replace("backbone.", "backbone._orig_mod."): v
+             for k, v in source.state_dict().items()}  # fmt: skip
+    torch.save({"state_dict": {**state, "criterion.weight": torch.ones(2)}}, tmp_path / "a.ckpt")
+    assert list(load_weights(model, tmp_path / "a.ckpt").skipped) == ["criterion.weight"]
+    assert_equal_weights(model, source)
+
+
+@pytest.mark.parametrize(
+    "container", [None, "model_state", "state_dict", "model", "model_state_dict", "module"]
+)
 def test_a_path_in_every_container(tmp_path, container):
     source, model = small_video_resnet(seed=1), small_video_resnet()
     state = foreign(source)

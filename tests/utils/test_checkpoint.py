@@ -6,8 +6,8 @@ import torch
 from slowfast.utils.checkpoint import (
     checkpoint_path,
     find_last_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
+    read_checkpoint_file,
+    write_checkpoint_file,
 )
 
 
@@ -20,8 +20,8 @@ def test_names_are_pyslowfasts(tmp_path):
 def test_the_last_is_the_furthest_in_training(tmp_path):
     assert find_last_checkpoint(tmp_path) is None
     for epoch, iteration in [(1, 0), (2, 0), (2, 50), (1, 900)]:
-        save_checkpoint(checkpoint_path(tmp_path, epoch, iteration), {"epoch": epoch})
-    save_checkpoint(checkpoint_path(tmp_path, 9, task="other"), {"epoch": 9})
+        write_checkpoint_file(checkpoint_path(tmp_path, epoch, iteration), {"epoch": epoch})
+    write_checkpoint_file(checkpoint_path(tmp_path, 9, task="other"), {"epoch": 9})
     (tmp_path / "checkpoints" / "checkpoint_epoch_00099.pyth.bak").write_bytes(b"")
     assert find_last_checkpoint(tmp_path) == checkpoint_path(tmp_path, 2, 50)
     assert find_last_checkpoint(tmp_path, "other") == checkpoint_path(tmp_path, 9, task="other")
@@ -29,7 +29,7 @@ def test_the_last_is_the_furthest_in_training(tmp_path):
 
 def test_a_crash_while_saving_keeps_the_old_file(tmp_path, monkeypatch):
     path = checkpoint_path(tmp_path, 1)
-    save_checkpoint(path, {"epoch": 0})
+    write_checkpoint_file(path, {"epoch": 0})
 
     def crash(content, file):
         file.write_bytes(b"half")
@@ -37,6 +37,6 @@ def test_a_crash_while_saving_keeps_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "save", crash)
     with pytest.raises(OSError, match="disk full"):
-        save_checkpoint(path, {"epoch": 1})
-    assert load_checkpoint(path) == {"epoch": 0}
+        write_checkpoint_file(path, {"epoch": 1})
+    assert read_checkpoint_file(path) == {"epoch": 0}
     assert [p.name for p in path.parent.iterdir()] == [path.name]

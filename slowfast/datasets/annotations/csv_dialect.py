@@ -181,9 +181,16 @@ def _check_separator(
     multi_label: bool,
 ) -> None:
     """Raise an error with a hint if the lines have another separator or an unknown header."""
+    body = sample[1:] or sample
+    used = _separator_after_media(body, separator, suffixes)
+    if used:
+        shown = "\\t" if used == "\t" else used
+        raise UserError(
+            f"DATA.PATH_LABEL_SEPARATOR: got {separator!r}, but the lines of {file} have "
+            f"{_NAMES.get(used, used)} after the path, e.g. {body[0]!r}; use '{shown}'."
+        )
     if _is_labeled(sample[0], separator) or all(_names_media(line, suffixes) for line in sample):
         return
-    body = sample[1:] or sample
     if any(_ends_in_list(line, separator) for line in body):
         if multi_label:
             return
@@ -212,8 +219,26 @@ def _check_separator(
         )
 
 
+def _separator_after_media(
+    lines: Sequence[str], separator: str, suffixes: frozenset[str]
+) -> str | None:
+    """Return another separator that follows a media file in all lines; None if all is well."""
+    for line in lines:
+        if _names_media(line, suffixes) or _names_media(line.rpartition(separator)[0], suffixes):
+            return None
+    for other in (*_SEPARATORS, ":"):
+        if other != separator and all(_splits_after_media(line, other, suffixes) for line in lines):
+            return other
+    return None
+
+
+def _splits_after_media(line: str, separator: str, suffixes: frozenset[str]) -> bool:
+    ends = (i for i, character in enumerate(line) if character == separator)
+    return any(_names_media(line[:end], suffixes) for end in ends)
+
+
 def _names_media(line: str, suffixes: frozenset[str]) -> bool:
-    return Path(line.strip('"')).suffix.lower() in suffixes
+    return Path(line.strip(' "')).suffix.lower() in suffixes
 
 
 def _is_labeled(line: str, separator: str) -> bool:

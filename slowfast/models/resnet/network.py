@@ -236,7 +236,18 @@ class ResNet(nn.Module):
             One map (B, C, T', H', W') per pathway; with the published strides H' = ceil(H / 32), W'
             likewise.
         """
-        maps = [video] if self.split is None else self.split(video)
+        return self.encode_pathways([video] if self.split is None else self.split(video))
+
+    def encode_pathways(self, inputs: list[Tensor]) -> BackboneOutput:
+        """Compute the last feature map of every pathway from the pathways' own frames.
+
+        Args:
+            inputs: float, normalized, (B, 3, T, H, W), one for each pathway.
+
+        Returns:
+            As ``forward``.
+        """
+        maps = inputs
         for layer in self.children():  # s1, s1_fuse, s2, ... in order of creation
             maps = layer(maps)
         return BackboneOutput(maps)

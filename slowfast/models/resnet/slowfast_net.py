@@ -21,28 +21,13 @@ from slowfast.models.build import BACKBONE_REGISTRY
 from slowfast.models.resnet.archs import options_from_cfg, pathway_from_cfg
 from slowfast.models.resnet.block import Norm
 from slowfast.models.resnet.network import ResNet
+from slowfast.utils.pathways import pick_frames
 
-__all__ = ["FuseFastToSlow", "pick_frames", "slow_and_fast", "slowfast"]
+__all__ = ["FuseFastToSlow", "slow_and_fast", "slowfast"]
 
 # Temporal kernels of the blocks of the four stages, and of the stem.
 _KERNELS_SLOW, _STEM_SLOW = ((1,), (1,), (3,), (3,)), 1
 _KERNELS_FAST, _STEM_FAST = ((3,), (3,), (3,), (3,)), 5
-
-
-def pick_frames(x: Tensor, count: int) -> Tensor:
-    """Select evenly spaced frames from the first to the last, with indices rounded down.
-
-    Args:
-        x: float (B, C, T, H, W).
-        count: Number of frames.
-
-    Returns:
-        float (B, C, count, H, W).
-    """
-    if count == x.shape[2]:
-        return x
-    index = torch.linspace(0, x.shape[2] - 1, count).long()
-    return x.index_select(2, index.to(x.device))
 
 
 def slow_and_fast(video: Tensor, alpha: int) -> list[Tensor]:
