@@ -218,7 +218,7 @@ def _on_meta(cfg: CfgNode) -> Any:
 def make_data(folder: Path) -> dict[str, Path]:
     """Write the demo set in the layouts of PySlowFast's datasets: name -> folder."""
     cfg = get_cfg()
-    cfg.DEMO_SET.NUM_TRAIN_PER_CLASS, cfg.DEMO_SET.NUM_TEST_PER_CLASS = 2, 1
+    cfg.DEMO_SET.NUM_TRAIN_PER_CLASS, cfg.DEMO_SET.NUM_TEST_PER_CLASS = 4, 1  # multigrid: 32
     spec = spec_from_cfg(cfg)
     root = generate_demo(cache_dir(cfg.DEMO_SET.CACHE_DIR), spec)
     names = class_names(spec)
