@@ -113,7 +113,7 @@ def test_a_run_that_is_killed_in_a_validation_validates_again(tmp_path, monkeypa
     assert find_last_checkpoint(tmp_path).name == "checkpoint_epoch_00001.pyth"
     scripted(monkeypatch, [0.9, 0.5])
     train_job.run_training(run_cfg(tmp_path, "SOLVER.MAX_EPOCH", 3), CPU)
-    kept = load_checkpoint(best_checkpoint_path(tmp_path))
+    kept = read_checkpoint_file(best_checkpoint_path(tmp_path))
     assert (kept["best"]["value"], kept["epoch"]) == (0.9, 1)
 
 
