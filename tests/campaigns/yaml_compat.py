@@ -195,6 +195,8 @@ def small_words(cfg: CfgNode) -> tuple[list[str], list[str]]:
     counts = list(cfg.TEST.NUM_TEMPORAL_CLIPS)[:2]
     words = ["TEST.NUM_TEMPORAL_CLIPS", str([1, 2][: len(counts)])]
     words += ["TEST.NUM_ENSEMBLE_VIEWS", str(min(2, abs(cfg.TEST.NUM_ENSEMBLE_VIEWS)))]
+    if cfg.MULTIGRID.LONG_CYCLE:  # its largest batch has 16 times as many clips
+        words += ["TRAIN.BATCH_SIZE", "1"]
     if cfg.MODEL.ARCH != "mvit" or cfg.MVIT.DEPTH <= MOST_BLOCKS:
         return words, []
     if sum(p.numel() for p in _on_meta(cfg).parameters()) < MOST_PARAMETERS:
