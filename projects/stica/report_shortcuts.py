@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slowfast.config import CfgNode
-from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.loader import construct_eval_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
 
 COLUMNS = {
@@ -111,7 +111,7 @@ def embed(cfg: CfgNode, model: nn.Module, split: str) -> Clips:
     side, cfg = cfg.DATA.TEST_CROP_SIZE, cfg.clone()
     cfg.merge_from_list(["DATA.TEST_CROP_SIZE", cfg.DATA.DECODING_SHORT_SIZE])
     cfg.merge_from_list(["TEST.NUM_ENSEMBLE_VIEWS", 1, "TEST.NUM_SPATIAL_CROPS", 1])
-    loader, prepare = construct_loader(cfg, split), build_preprocess(cfg, train=False)
+    loader, prepare = construct_eval_loader(cfg, split), build_preprocess(cfg, train=False)
     manifest = loader.manifest
     margin = cfg.DATA.DECODING_SHORT_SIZE - side
     rng = np.random.default_rng(SEED)

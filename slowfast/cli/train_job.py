@@ -51,8 +51,9 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
     def after_epoch(epochs_done: int) -> dict[str, float]:
         if not (validates and trainer.is_due(cfg.TRAIN.EVAL_PERIOD)):
             return {}
-        splits = {"test": "val"}
-        evaluation = Evaluation(cfg, trainer.model, trainer.precision, splits)
+        evaluation = Evaluation(
+            cfg, trainer.model, trainer.precision, {"test": "val"}, cfg.TRAIN.DATASET
+        )
         results = evaluate(evaluation, cfg, needs_model=True)
         return {name: result.value for name, result in results.items()}
 

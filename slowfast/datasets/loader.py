@@ -1,265 +1,35 @@
-"""Data loaders with worker processes that survive files which hang or crash a worker."""
+"""The loaders of a configuration: of training, of evaluation, and PySlowFast's."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import signal
-import threading
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
 
-from slowfast.config import CfgNode, ConfigValueError, UserError
-from slowfast.datasets.annotations.manifest import Manifest
+from slowfast.config import CfgNode, ConfigValueError, ParameterError
 from slowfast.datasets.bad_media import BadMediaLog
 from slowfast.datasets.balanced import samples_of_classes
-from slowfast.datasets.build import build_dataset
-from slowfast.datasets.collate import LoadedBatch, collate
-from slowfast.datasets.decoding.error_codes import timeout_message, worker_crash_message
-from slowfast.datasets.fault_tolerant import FaultTolerantDataset, Heartbeat
+from slowfast.datasets.build import DATASET_REGISTRY, build_dataset
+from slowfast.datasets.fault_tolerant import FaultTolerantDataset
+from slowfast.datasets.preprocess.batch import build_preprocess
+from slowfast.datasets.resilient_loader import LoaderSettings, ResilientLoader
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
-from slowfast.datasets.views.functional import use_one_thread
+from slowfast.datasets.tuple_loader import TupleLoader, epoch_batches
 from slowfast.utils import distributed
 from slowfast.utils.launch import local_world_size
 from slowfast.utils.multigrid import BatchShape, MultigridSchedule
 
 __all__ = [
-    "LoaderSettings",
-    "ResilientLoader",
+    "construct_eval_loader",
     "construct_loader",
     "construct_train_loader",
     "local_batch_size",
     "samples_per_batch",
+    "shuffle_dataset",
 ]
 
-logger = logging.getLogger(__name__)
-
-_POLL_SEC = 0.5
-
-_SHARED_MEMORY = "/dev/shm"
-
-_DEATHS_OF_A_FILE = 3
-"""Worker crashes in a row on the same file before it is put in quarantine. A single worker may be
-killed for another reason, such as lack of memory, and that must not change the training data."""
-
-_DEATHS_IN_A_ROW = 10
-"""Worker crashes without a batch in between after which the run stops."""
-
-Batches = TypeVar("Batches", TrainBatches, EvaluationBatches)
-
-
-class LoaderSettings(NamedTuple):
-    """Settings of a loader.
-
-    Attributes:
-        num_workers: Worker processes; 0 loads in the main process, without protection from hangs.
-        prefetch_factor: Batches that each worker loads in advance.
-        pin_memory: Copy batches to pinned memory.
-        file_timeout_sec: Timeout for decoding a file, in seconds; 0: none.
-    """
-
-    num_workers: int = 0
-    prefetch_factor: int = 2
-    pin_memory: bool = False
-    file_timeout_sec: float = 60.0
-
-
-class ResilientLoader(Generic[Batches]):
-    """Iterates over collated batches; restarts crashed workers and quarantines bad files.
-
-    After a restart the lost batches are loaded again, so that a worker that dies for another reason
-    than a bad file does not change the batches.
-
-    Args:
-        dataset: The dataset.
-        batches: TrainBatches or EvaluationBatches; its ``position`` counts the batches that were
-            returned.
-        settings: Settings of the workers.
-        bad_media: The log of bad files.
-    """
-
-    def __init__(
-        self,
-        dataset: FaultTolerantDataset,
-        batches: Batches,
-        settings: LoaderSettings,
-        bad_media: BadMediaLog,
-    ) -> None:
-        self.batches: Batches = batches
-        self.dataset, self.bad_media, self._settings = dataset, bad_media, settings
-        self._suspects: dict[int, tuple[int, int]] = {}  # row -> crashes, batch by which it is done
-        self._deaths = 0  # worker crashes since the last batch
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    @property
-    def manifest(self) -> Manifest | None:
-        """The list of the files; None for a dataset without one."""
-        return self.dataset.manifest
-
-    def __iter__(self) -> Generator[dict[str, Tensor]]:
-        for loaded in self._loaded():
-            for bad in loaded.bad:
-                self.bad_media.add(bad)
-            if loaded.fatal:
-                raise UserError(loaded.fatal)
-            if loaded.batch is not None:
-                yield loaded.batch
-
-    def _loaded(self) -> Generator[LoadedBatch]:
-        """Yield every batch once; restart the workers if needed."""
-        iterator = self._start()
-        try:
-            while True:
-                try:
-                    loaded = next(iterator)
-                except StopIteration:
-                    return
-                except (RuntimeError, OSError, EOFError) as error:
-                    _raise_if_shared_memory_is_full(error)
-                    culprits = self._find_culprits(iterator, error)
-                    if culprits is not None:
-                        self._stop(iterator)
-                        self._set_aside(culprits)
-                        iterator = self._start()
-                    continue
-                self.batches.position += 1
-                self._deaths = 0
-                yield loaded
-        finally:
-            self._stop(iterator)
-
-    def _start(self) -> Any:
-        """Start the workers; a crash is detected only when the next batch is requested.
-
-        The signal handler of torch would raise an exception wherever the main thread is, usually in
-        the backward pass. It is therefore replaced by the previous one.
-        """
-        is_main_thread = threading.current_thread() is threading.main_thread()
-        before = signal.getsignal(signal.SIGCHLD) if is_main_thread else None
-        try:
-            iterator = iter(self._new_loader())
-        except RuntimeError as error:
-            _raise_if_shared_memory_is_full(error)
-            raise
-        if is_main_thread:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
-        return iterator
-
-    def _new_loader(self) -> DataLoader[Any]:
-        workers = self._settings.num_workers
-        self.dataset.heartbeat = Heartbeat(workers) if workers else None
-        if workers:
-            self.dataset.quarantine.share_memory_()
-            # Before the fork: a worker that inherits OpenCV's threads may hang when it ends them.
-            use_one_thread()
-        polls = workers > 0 and self._settings.file_timeout_sec > 0
-        timeout = min(_POLL_SEC, self._settings.file_timeout_sec) if polls else 0
-        return DataLoader(
-            self.dataset,
-            batch_sampler=self.batches,
-            num_workers=workers,
-            collate_fn=collate,
-            pin_memory=self._settings.pin_memory,
-            timeout=timeout,
-            prefetch_factor=self._settings.prefetch_factor if workers else None,
-            worker_init_fn=_start_worker,
-            # A separate generator: starting a loader must not use the generator of dropout, or a
-            # resumed run would differ from an uninterrupted one.
-            generator=torch.Generator(),
-        )
-
-    def _find_culprits(self, iterator: Any, error: Exception) -> dict[int, str] | None:
-        """Find the samples to quarantine before a restart; None if workers are only slow."""
-        heartbeat = self.dataset.heartbeat
-        text = str(error)
-        # Receiving a batch of a worker that died right after sending it raises an OSError.
-        is_broken = isinstance(error, OSError | EOFError)
-        dead = _dead_workers(iterator, wait_sec=1.0 if is_broken else 0.0)
-        if heartbeat is not None and dead and (is_broken or "exited unexpectedly" in text):
-            codes = {i: iterator._workers[i].exitcode for i in dead}
-            logger.warning(
-                "restarting the data workers: one died (%s)",
-                "; ".join(worker_crash_message(code) for code in codes.values()),
-            )
-            self._deaths += 1
-            at_work = {
-                heartbeat.current(i): worker_crash_message(code) for i, code in codes.items()
-            }
-            culprits = {
-                index: reason
-                for index, reason in at_work.items()
-                if index is not None and self._is_guilty(self.dataset.row(index))
-            }
-            if not culprits and self._deaths >= _DEATHS_IN_A_ROW:
-                raise UserError(
-                    f"data workers died {self._deaths} times in a row without a batch in between "
-                    f"({text.splitlines()[0]}). The usual cause is lack of memory: lower "
-                    "DATA_LOADER.NUM_WORKERS, DATA_LOADER.PREFETCH_FACTOR or TRAIN.BATCH_SIZE."
-                ) from error
-            return culprits
-        if heartbeat is not None and "timed out" in text:
-            limit = self._settings.file_timeout_sec
-            reason = timeout_message(limit, "DATA.FILE_TIMEOUT_SEC")
-            return dict.fromkeys(heartbeat.overdue(limit), reason) or None
-        raise error
-
-    def _is_guilty(self, file: int) -> bool:
-        """Count a crash of a worker on a file; True if the file has to be quarantined."""
-        position = self.batches.position
-        deaths, done_by = self._suspects.get(file, (0, position))
-        if position > done_by:  # the file was decoded in the meantime
-            deaths = 0
-        ahead = self._settings.num_workers * self._settings.prefetch_factor
-        self._suspects[file] = deaths + 1, position + ahead
-        return deaths + 1 >= _DEATHS_OF_A_FILE
-
-    def _set_aside(self, culprits: dict[int, str]) -> None:
-        for index, reason in culprits.items():
-            self.dataset.quarantine[self.dataset.row(index)] = True
-            bad = self.dataset.bad_media(index, reason)
-            self.bad_media.add(bad)
-            logger.warning("quarantined: %s: %s", bad.path, reason)
-
-    @staticmethod
-    def _stop(iterator: Any) -> None:
-        """Stop the workers; torch waits 5 s for them to exit, then they are killed."""
-        if hasattr(iterator, "_shutdown_workers"):
-            iterator._shutdown_workers()
-        for worker in getattr(iterator, "_workers", []):
-            if worker.is_alive():
-                worker.kill()
-
-
-def _raise_if_shared_memory_is_full(error: Exception) -> None:
-    if "unable to allocate shared memory" not in str(error):
-        return
-    size = ""
-    with contextlib.suppress(OSError):
-        status = os.statvfs(_SHARED_MEMORY)
-        size = f" of {status.f_blocks * status.f_frsize / 1e6:.3g} MB"
-    raise ConfigValueError(
-        "DATA_LOADER.NUM_WORKERS",
-        "the data workers pass batches through shared memory, and "
-        f"{_SHARED_MEMORY}{size} is full. Enlarge it (docker run --shm-size=8g, or --ipc=host), "
-        "lower TRAIN.BATCH_SIZE or DATA_LOADER.PREFETCH_FACTOR, or load in the main process "
-        "(DATA_LOADER.NUM_WORKERS 0).",
-    ) from error
-
-
-def _dead_workers(iterator: Any, wait_sec: float) -> list[int]:
-    """Return the numbers of the workers that have exited, after waiting up to ``wait_sec``."""
-    workers = list(getattr(iterator, "_workers", []))
-    for worker in workers:
-        worker.join(wait_sec / len(workers))
-    return [number for number, worker in enumerate(workers) if not worker.is_alive()]
+_ENDLESS = 2**31
 
 
 def local_batch_size(cfg: CfgNode, split: str) -> int:
@@ -301,21 +71,109 @@ def samples_per_batch(cfg: CfgNode) -> int:
     return local_batch_size(cfg, "train") * cfg.AUG.NUM_SAMPLE
 
 
-def construct_loader(cfg: CfgNode, split: str) -> ResilientLoader[EvaluationBatches]:
+def construct_loader(cfg: CfgNode, split: str) -> TupleLoader:
+    """Build a loader of PySlowFast's batches, for its scripts.
+
+    The trainer and the evaluation use ``construct_train_loader`` and ``construct_eval_loader``.
+
+    Args:
+        cfg: The configuration. DATA.SAMPLING ``auto`` samples as PySlowFast.
+        split: "train": random clips in random order, another one in each iteration over the loader;
+            "val": the center view of each video of TRAIN.DATASET; "test": the views of each video
+            of TEST.DATASET.
+
+    Returns:
+        A loader of ``(inputs, labels, index, time, meta)``; see ``tuple_loader.ClipBatch``. One
+        iteration over it is one epoch.
+
+    Raises:
+        ParameterError: If the split is unknown.
+        UserError: If the data is missing or too small for one batch.
+    """
+    if split not in ("train", "val", "test"):
+        raise ParameterError("split", f"got {split!r}; expected 'train', 'val' or 'test'.")
+    section = "TEST" if split == "test" else "TRAIN"
+    name = cfg[section].DATASET
+    if DATASET_REGISTRY.capability(name.lower(), "audio_only"):
+        raise ConfigValueError(
+            f"{section}.DATASET", f"{name} has no video; use construct_train_loader."
+        )
+    crops = cfg.TEST.NUM_SPATIAL_CROPS if split == "test" else 1
+    views = crops * cfg.TEST.NUM_ENSEMBLE_VIEWS if split == "test" else 0
+    size = local_batch_size(cfg, "test" if split == "test" else "train")
+    cfg = _for_tuples(cfg, max(1, size // crops))
+    settings: dict[str, Any] = {
+        "prepare": build_preprocess(cfg, train=split == "train"),
+        "alpha": cfg.SLOWFAST.ALPHA if cfg.MODEL.ARCH == "slowfast" else 0,
+        "clip_sec": cfg.DATA.NUM_FRAMES * cfg.DATA.SAMPLING_RATE / cfg.DATA.TARGET_FPS,
+        "num_views": views,
+    }
+    if split == "train":
+        train = construct_train_loader(cfg)
+        rows = cfg.AUG.NUM_SAMPLE * cfg.DATA.TRAIN_CROP_NUM_TEMPORAL
+        rows *= cfg.DATA.TRAIN_CROP_NUM_SPATIAL
+        return TupleLoader(
+            lambda epoch: epoch_batches(train, epoch),
+            batch_size=size * rows,
+            num_batches=train.batches.batches_per_epoch,
+            num_clips=len(train.dataset) * rows,
+            **settings,
+        )
+    loader = construct_eval_loader(cfg, split, name)
+    own = len(range(distributed.rank(), len(loader.dataset), distributed.world_size()))
+    return TupleLoader(
+        lambda epoch: iter(construct_eval_loader(cfg, split, name)),
+        batch_size=size,
+        num_batches=-(-own * crops // size),
+        num_clips=len(loader.dataset) * crops,
+        **settings,
+    )
+
+
+def shuffle_dataset(loader: TupleLoader, cur_epoch: int) -> None:
+    """Choose the epoch that the next iteration over a loader samples (PySlowFast's name).
+
+    Args:
+        loader: From ``construct_loader``.
+        cur_epoch: The epoch, from 0.
+    """
+    loader.set_epoch(cur_epoch)
+
+
+def _for_tuples(cfg: CfgNode, batch_size: int) -> CfgNode:
+    """Return a configuration for one clip per sample of a dataset, without audio."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    if cfg.DATA.SAMPLING == "auto":
+        cfg.DATA.SAMPLING = "pyslowfast"
+    cfg.TEST.BATCH_SIZE = batch_size * local_world_size(cfg.NUM_SHARDS)
+    cfg.TEST.VIEWS_PER_CHUNK = 1
+    cfg.AUDIO.ENABLE = False
+    cfg.SOLVER.ACCUMULATE_STEPS = 1
+    if not cfg.MULTIGRID.LONG_CYCLE and not cfg.MULTIGRID.SHORT_CYCLE:
+        cfg.SOLVER.MAX_EPOCH = _ENDLESS  # a script decides how often it iterates
+    cfg.freeze()
+    return cfg
+
+
+def construct_eval_loader(
+    cfg: CfgNode, split: str, dataset: str = ""
+) -> ResilientLoader[EvaluationBatches]:
     """Build the loader of an evaluation split: every sample once over all ranks, in order.
 
     Args:
         cfg: The configuration.
         split: "val", "test" or "gallery".
+        dataset: Name of the dataset; empty: TEST.DATASET.
 
     Returns:
-        A loader.
+        A loader of dicts.
 
     Raises:
         UserError: If the data is missing.
     """
-    dataset = build_dataset(cfg.TEST.DATASET, cfg, split)
-    guarded = FaultTolerantDataset(dataset, policy="drop", seed=cfg.RNG_SEED)
+    built = build_dataset(dataset or cfg.TEST.DATASET, cfg, split)
+    guarded = FaultTolerantDataset(built, policy="drop", seed=cfg.RNG_SEED)
     return ResilientLoader(
         guarded, _evaluation_batches(cfg, guarded), *_support(cfg, split, guarded)
     )
@@ -418,16 +276,3 @@ def _evaluation_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> Evaluati
         rank=distributed.rank(),
         world_size=distributed.world_size(),
     )
-
-
-def _start_worker(_: int) -> None:
-    """Set up a worker process.
-
-    It uses one thread per library: more threads could deadlock after a fork. It ignores signals
-    such as Ctrl-C, which reach the full process group: the main process handles them and still
-    needs its workers to finish the iteration. It stops the workers itself, and they exit if it
-    dies.
-    """
-    use_one_thread()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)

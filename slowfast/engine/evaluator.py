@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from slowfast.config import CfgNode
 from slowfast.datasets.annotations.manifest import Manifest
-from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.loader import construct_eval_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.features import FeatureTable, extract_features
 from slowfast.engine.precision import Precision
@@ -52,6 +52,7 @@ class Evaluation:
         precision: As in training; knows the device.
         splits: Split that a protocol reads -> split of the dataset. During training "test" is the
             validation split.
+        dataset: Name of the dataset; empty: TEST.DATASET.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class Evaluation:
         model: nn.Module,
         precision: Precision,
         splits: dict[str, str] | None = None,
+        dataset: str = "",
     ) -> None:
         self._cfg, self._model, self._precision = cfg, unwrap_model(model), precision
-        self._splits = splits or {}
+        self._splits, self._dataset = splits or {}, dataset
         self._tables: dict[tuple[str, float], FeatureTable] = {}
         self._prepare = build_preprocess(cfg, train=False).to(precision.device)
         self._manifests: dict[str, str] = {}
@@ -151,8 +153,8 @@ class Evaluation:
         return Provenance(self._splits.get("test", "test"), manifest or None, views)
 
     def _load(self, split: str, audio_offset_sec: float = 0.0) -> Iterator[dict[str, Tensor]]:
-        loader = construct_loader(
-            _with_shift(self._cfg, audio_offset_sec), self._splits.get(split, split)
+        loader = construct_eval_loader(
+            _with_shift(self._cfg, audio_offset_sec), self._splits.get(split, split), self._dataset
         )
         manifest = loader.manifest
         self._manifests[split] = manifest.digest() if manifest is not None else ""

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from slowfast.config import CfgNode
+from slowfast.engine.start import find_pretrained
 from slowfast.models.weights import RANDOM_WEIGHTS, read_checkpoint
 from slowfast.utils.checkpoint import find_last_checkpoint
 
@@ -53,13 +54,14 @@ def with_sampling_of_weights(cfg: CfgNode, section: str) -> CfgNode:
 
 def _find_weights(cfg: CfgNode, section: str) -> tuple[str, str]:
     """Return the path of the weights, or "", and its config key."""
-    last = find_last_checkpoint(Path(cfg.OUTPUT_DIR), cfg.TASK)
     named = cfg.TEST.CHECKPOINT_FILE_PATH if section == "TEST" else ""
-    if not named and last is not None and (section == "TEST" or cfg.TRAIN.AUTO_RESUME):
+    if named:
+        return "" if named == RANDOM_WEIGHTS else named, "TEST.CHECKPOINT_FILE_PATH"
+    last = find_last_checkpoint(Path(cfg.OUTPUT_DIR), cfg.TASK)
+    if last is not None and (section == "TEST" or cfg.TRAIN.AUTO_RESUME):
         return str(last), "OUTPUT_DIR"
-    path, key = (named, "TEST") if named else (cfg.TRAIN.CHECKPOINT_FILE_PATH, "TRAIN")
-    is_image = cfg.TRAIN.CHECKPOINT_INFLATE and not named
-    return "" if path == RANDOM_WEIGHTS or is_image else path, f"{key}.CHECKPOINT_FILE_PATH"
+    is_image = cfg.TRAIN.CHECKPOINT_INFLATE
+    return "" if is_image else find_pretrained(cfg), "TRAIN.CHECKPOINT_FILE_PATH"
 
 
 def _recorded(content: Mapping[str, Any]) -> str:

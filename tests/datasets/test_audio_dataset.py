@@ -10,7 +10,7 @@ from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioSettings, AudioTrainDataset
 from slowfast.datasets.catalog.video_folder import audio_folder
 from slowfast.datasets.decoding.reader import MediaError, open_media
-from slowfast.datasets.loader import construct_loader, construct_train_loader
+from slowfast.datasets.loader import construct_eval_loader, construct_train_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.utils.random import STREAM_CLIP, sample_rng
 
@@ -158,7 +158,7 @@ def test_batches_without_video(cfg, workers):
     assert "video" not in prepared
     assert prepared["audio"].shape[:3] == (2, 1, 1)
     assert prepared["audio"].dtype == torch.float32
-    (test,) = construct_loader(cfg, "test")
+    (test,) = construct_eval_loader(cfg, "test")
     assert test["index"].tolist() == [0, 0, 1, 1]
     assert test["view"].tolist() == [[0, 1], [2, 3], [0, 1], [2, 3]]
     assert test["audio"].shape == (4, 2, 12800)

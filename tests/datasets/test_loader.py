@@ -13,11 +13,11 @@ import torch
 from torch.utils.data import Dataset
 
 from slowfast.config import UserError
-from slowfast.datasets import loader as loader_module
+from slowfast.datasets import resilient_loader as loader_module
 from slowfast.datasets.bad_media import BadMedia, BadMediaLog
 from slowfast.datasets.decoding.reader import MediaError
 from slowfast.datasets.fault_tolerant import FaultTolerantDataset, Heartbeat
-from slowfast.datasets.loader import LoaderSettings, ResilientLoader
+from slowfast.datasets.resilient_loader import LoaderSettings, ResilientLoader
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
 
 

@@ -11,7 +11,7 @@ from slowfast.datasets.build import build_dataset, has_split
 from slowfast.datasets.catalog.video_folder import video_folder
 from slowfast.datasets.decoding.reader import MediaError, open_media
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
-from slowfast.datasets.loader import construct_loader, construct_train_loader
+from slowfast.datasets.loader import construct_eval_loader, construct_train_loader
 from slowfast.datasets.video_dataset import ClipSettings, build_video_dataset
 
 
@@ -180,5 +180,5 @@ def test_batches(cfg):
     assert batch["video"].shape == (4, 2, 6, 16, 16, 3)
     assert batch["audio"].shape == (4, 1, 16000)
     assert batch["aug_seed"].shape == (4,)
-    indices = [i for b in construct_loader(cfg, "test") for i in b["index"].tolist()]
+    indices = [i for b in construct_eval_loader(cfg, "test") for i in b["index"].tolist()]
     assert indices == [i for i in range(10) for _ in range(2)]

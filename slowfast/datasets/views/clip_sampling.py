@@ -61,8 +61,7 @@ class VideoSpan(NamedTuple):
 
     def times(self, frames: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return instants at which frames are displayed, in seconds of presentation time."""
-        instants: NDArray[np.float64] = self.start_sec + (frames + 0.5) / self.fps
-        return instants
+        return self.start_sec + (frames.astype(np.float64) + 0.5) / self.fps
 
 
 class ClipSampling(Protocol):
