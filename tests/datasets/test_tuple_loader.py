@@ -107,7 +107,7 @@ def test_the_validation_split_is_of_the_training_set(tmp_path, videos):
 
 def test_two_pathways_and_several_views(tmp_path, videos):
     words = "MODEL.MODEL_NAME SlowFast MODEL.ARCH slowfast SLOWFAST.ALPHA 4 TRAIN.BATCH_SIZE 3"
-    views = "DATA.TRAIN_CROP_NUM_SPATIAL 2"
+    views = "DATA.TRAIN_CROP_NUM_SPATIAL 2 DATA.TRAIN_JITTER_SCALES [80,120]"
     cfg = make(tmp_path, videos, *words.split(), *views.split())
     (slow, fast), labels, index, _, _ = next(iter(construct_loader(cfg, "train")))
     assert (slow.shape[2], fast.shape[2]) == (2, 8)
