@@ -23,8 +23,9 @@ class LARS(Optimizer):
 
     The learning rate is outside the momentum buffer, as in torch's SGD, so that a schedule acts at
     once.
-    ``local`` is 1 where |w| or |g| is 0, and in groups with ``apply_LARS`` False, which use
-    plain SGD: batch norm, biases and other parameters without weight decay.
+    As in PySlowFast, parameters of at most one dimension (biases), and those where |w| or |g| is 0,
+    are left alone: ``local`` is 1 and b is 0. Groups with ``apply_LARS`` False (batch norm) use
+    plain SGD with their weight decay.
 
     Args:
         params: Parameters or groups. A group may have ``apply_LARS`` (True).
@@ -81,9 +82,12 @@ class LARS(Optimizer):
         return loss
 
     def _update(self, param: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        change = gradient.add(param, alpha=group["weight_decay"])
-        if group["apply_LARS"]:
-            change *= _local_lr(param.norm(), gradient.norm(), group)
+        if not group["apply_LARS"]:
+            change = gradient.add(param, alpha=group["weight_decay"])
+        elif param.dim() <= 1:
+            change = gradient.clone()
+        else:
+            change = _adapt(param, gradient, group)
         if group["momentum"]:
             state = self.state[param]
             if "momentum_buffer" not in state:
@@ -97,8 +101,9 @@ class LARS(Optimizer):
         param.add_(change, alpha=-group["lr"])
 
 
-def _local_lr(weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
-    """Compute the local learning rate from both norms, as a tensor to avoid synchronization."""
-    lr = group["trust_coefficient"] * weight / (gradient + group["weight_decay"] * weight)
-    usable = (weight > 0) & (gradient > 0)
-    return torch.where(usable, lr, torch.ones_like(lr))
+def _adapt(param: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+    """Return ``local * (g + b w)``, without synchronization; g where a norm is 0."""
+    weight, slope, decay = param.norm(), gradient.norm(), group["weight_decay"]
+    local = group["trust_coefficient"] * weight / (slope + decay * weight)
+    usable = (weight > 0) & (slope > 0)
+    return torch.where(usable, local * gradient.add(param, alpha=decay), gradient)

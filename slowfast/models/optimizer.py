@@ -93,7 +93,9 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
     * Batch norm: BN.WEIGHT_DECAY.
     * Names that the model's ``no_weight_decay()`` returns, and with SOLVER.ZERO_WD_1D_PARAM biases
       and all others of at most one dimension: no weight decay.
-    * The rest: SOLVER.WEIGHT_DECAY, and LARS if it is on.
+    * The rest: SOLVER.WEIGHT_DECAY.
+
+    With SOLVER.LARS_ON, LARS applies to all but batch norm; it leaves biases alone itself.
 
     Learning rate factors are those of SOLVER.LAYER_DECAY times SOLVER.BACKBONE_LR_FACTOR and
     POOLING_LR_FACTOR.
@@ -121,7 +123,7 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
         if is_norm:
             weight_decay, lars = cfg.BN.WEIGHT_DECAY, False
         elif _is_exempt(name, exempt) or (cfg.SOLVER.ZERO_WD_1D_PARAM and is_flat):
-            weight_decay, lars = 0.0, False
+            weight_decay = 0.0
         factor = layer_decay(name) * _component_factor(name, cfg.SOLVER)
         rule = _Rule(weight_decay, factor, lars)
         groups.setdefault(rule, []).append(param)

@@ -21,12 +21,27 @@ def _by_formula(weights, gradients, *, lr, momentum, decay, trust, nesterov=Fals
 
 
 def _run(start, gradients, **kwargs):
-    param = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
+    param = torch.nn.Parameter(torch.tensor([start], dtype=torch.float64))  # a matrix
     optimizer = LARS([param], **kwargs)
     for gradient in gradients:
-        param.grad = torch.tensor(gradient, dtype=torch.float64)
+        param.grad = torch.tensor([gradient], dtype=torch.float64)
         optimizer.step()
-    return param.detach(), optimizer
+    return param.detach()[0], optimizer
+
+
+def test_biases_are_left_alone():
+    """Neither adapted nor decayed, in a group that is both, as by PySlowFast's wrapper."""
+    ours, theirs = (torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.5])) for _ in range(2))
+    options = {"lr": 0.3, "momentum": 0.9, "nesterov": True}
+    optimizers = [
+        LARS([ours], weight_decay=0.1, **options),
+        torch.optim.SGD([theirs], weight_decay=0.0, **options),
+    ]
+    for gradient in GRADIENTS:
+        for param, optimizer in zip((ours, theirs), optimizers, strict=True):
+            param.grad = torch.tensor(gradient)
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
 GRADIENTS = [[0.5, -1.0, 2.0], [0.1, 0.2, -0.3], [1.0, 0.0, 0.0]]
@@ -70,12 +85,12 @@ def test_zero_weights_and_zero_gradients_are_finite():
 def test_state_survives_saving():
     whole, _ = _run([1.0, -2.0, 0.5], GRADIENTS, lr=0.3)
     half, optimizer = _run([1.0, -2.0, 0.5], GRADIENTS[:2], lr=0.3)
-    param = torch.nn.Parameter(half.clone())
+    param = torch.nn.Parameter(half[None].clone())
     resumed = LARS([param], lr=1.0)
     resumed.load_state_dict(optimizer.state_dict())
-    param.grad = torch.tensor(GRADIENTS[2], dtype=torch.float64)
+    param.grad = torch.tensor([GRADIENTS[2]], dtype=torch.float64)
     resumed.step()
-    torch.testing.assert_close(param.detach(), whole, rtol=0, atol=0)
+    torch.testing.assert_close(param.detach()[0], whole, rtol=0, atol=0)
 
 
 def test_closure_and_parameters_without_gradient():

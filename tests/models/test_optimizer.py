@@ -100,7 +100,18 @@ def test_lars():
     optimizer = construct_optimizer(model, _cfg(LARS_ON=True, ZERO_WD_1D_PARAM=True))
     assert isinstance(optimizer, LARS)
     adapted = _by_name(model, optimizer.param_groups, "apply_LARS")
-    assert {name for name, on in adapted.items() if on} == {"body.0.weight", "head.weight"}
+    norms = {name for name in adapted if name.startswith("body.1.")}
+    assert {name for name, on in adapted.items() if not on} == norms
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    sum(p.sum() for p in model.parameters()).backward()
+    set_lr(optimizer, 0.5)
+    optimizer.step()
+    for name, param in model.named_parameters():
+        rate = 1.9 * 0.5  # of a first step with nesterov; the gradient is 1
+        if param.dim() == 1 and name not in norms:  # neither adapted nor decayed
+            torch.testing.assert_close(param.detach(), before[name] - rate)
+        elif param.dim() == 2:
+            assert (param - before[name]).abs().max() < 0.1
 
 
 @pytest.mark.parametrize(
