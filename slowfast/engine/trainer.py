@@ -128,6 +128,7 @@ class Trainer:
             while not self.is_finished:
                 self._train_epoch(batches)
                 if self.iteration < self.steps_per_epoch:  # MAX_STEPS ends within an epoch
+                    self._update_bn_stats(self.epoch)
                     self.save()
                     break
                 self.epoch, self.iteration = self.epoch + 1, 0
@@ -255,26 +256,35 @@ class Trainer:
             call_hook(cu.unwrap_model(self.model), hook, *args)
 
     def _finish_epoch(self, after_epoch: Callable[[int], dict[str, float]]) -> None:
-        if self.cfg.BN.USE_PRECISE_STATS and self.is_due(self.cfg.TRAIN.EVAL_PERIOD):
-            loader = self._construct_loader(short_cycle=False)
-            loader.batches.start_at(self.epoch - 1, 0)
-            with contextlib.closing(iter(loader)) as batches:
-                update_bn_stats(
-                    self.model,
-                    map(build_preprocess(self.cfg, train=True).to(self.device), batches),
-                    self.cfg.BN.NUM_BATCHES_PRECISE,
-                    self.precision,
-                )
+        saves = self.is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD)
+        if saves or self.is_due(self.cfg.TRAIN.EVAL_PERIOD):
+            self._update_bn_stats(self.epoch - 1)
         # With a best checkpoint the validation comes first: a run that is killed in it resumes from
         # the checkpoint before and validates this epoch again.
         measurements = after_epoch(self.epoch) if self._best is not None else {}
         if self._best is not None and self._best.improves(measurements):
             self.save(self._best.path, best=self._best.describe())
-        if self.is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD):
+        if saves:
             self.save()
         if self._best is None:
             measurements = after_epoch(self.epoch)
         self.recorder.end_epoch(self.epoch, measurements)
+
+    def _update_bn_stats(self, epoch: int) -> None:
+        """Recompute batch norm's statistics on an epoch's batches, if BN.USE_PRECISE_STATS."""
+        if not self.cfg.BN.USE_PRECISE_STATS:
+            return
+        state = rng_state()  # of dropout, which must not depend on when statistics are computed
+        loader = self._construct_loader(short_cycle=False)
+        loader.batches.start_at(epoch, 0)
+        with contextlib.closing(iter(loader)) as batches:
+            update_bn_stats(
+                self.model,
+                map(build_preprocess(self.cfg, train=True).to(self.device), batches),
+                self.cfg.BN.NUM_BATCHES_PRECISE,
+                self.precision,
+            )
+        set_rng_state(state)
 
     def _describe_dataset(self) -> DatasetInfo:
         dataset = self.loader.dataset

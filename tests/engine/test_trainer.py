@@ -12,6 +12,7 @@ import torch
 from helpers.synthetic import synthetic_cfg
 
 from slowfast.config import UserError
+from slowfast.engine import trainer as trainer_module
 from slowfast.engine.recorder import Recorder
 from slowfast.engine.trainer import Trainer, TrainingStoppedError
 from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
@@ -233,6 +234,49 @@ def test_precise_bn_and_mixed_precision_run(tmp_path):
     )
     assert trainer.precision.is_mixed
     assert all(torch.isfinite(v).all() for v in weights(trainer).values() if v.is_floating_point())
+
+
+PRECISE = ("BN.USE_PRECISE_STATS", True, "BN.NUM_BATCHES_PRECISE", 2, "MODEL.DROPOUT_RATE", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "evaluations", "until", "expected"),
+    [
+        (1, 2, 0, "bn save val " * 3),  # at each checkpoint, also where nothing is evaluated
+        (0, 2, 0, "val bn val bn save val"),
+        (0, 0, 0, "val val bn save val"),  # the last epoch is always saved
+        (0, 0, 4, "val bn save"),  # in mid-epoch
+    ],
+)
+def test_statistics_are_computed_before_checkpoint_and_validation(
+    tmp_path, monkeypatch, checkpoints, evaluations, until, expected
+):
+    events = []
+    save, update = Trainer.save, trainer_module.update_bn_stats
+    monkeypatch.setattr(
+        trainer_module, "update_bn_stats", lambda *a: (events.append("bn"), update(*a))
+    )
+    monkeypatch.setattr(Trainer, "save", lambda self: (events.append("save"), save(self)))
+    words = ("SOLVER.MAX_EPOCH", 3, "TRAIN.CHECKPOINT_PERIOD", checkpoints)
+    words += ("TRAIN.EVAL_PERIOD", evaluations, "TRAIN.MAX_STEPS", until)
+    trainer = Trainer(synthetic_cfg(tmp_path, *PRECISE, *words), CPU)
+    trainer.train(lambda epoch: events.append("val") or {})
+    assert events == expected.split()
+    saved = read_checkpoint_file(find_last_checkpoint(tmp_path))
+    for name, value in weights(trainer).items():
+        assert torch.equal(value, saved["model_state"][name]), name
+
+
+def test_precise_statistics_do_not_change_training(tmp_path):
+    run(tmp_path / "plain", "SOLVER.MAX_EPOCH", 3, "MODEL.DROPOUT_RATE", 0.5)
+    run(tmp_path / "precise", "SOLVER.MAX_EPOCH", 3, *PRECISE)
+    run(tmp_path / "resumed", "SOLVER.MAX_EPOCH", 3, *PRECISE, until=4)
+    resumed = run(tmp_path / "resumed", "SOLVER.MAX_EPOCH", 3, *PRECISE)
+    assert losses(tmp_path / "plain") == losses(tmp_path / "precise")
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "precise")
+    straight = read_checkpoint_file(find_last_checkpoint(tmp_path / "precise"))["model_state"]
+    for name, value in weights(resumed).items():
+        assert torch.equal(value, straight[name]), name
 
 
 def test_fine_tuning_starts_at_epoch_zero_with_the_weights(tmp_path):
