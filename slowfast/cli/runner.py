@@ -18,6 +18,7 @@ from slowfast.config import CfgNode, LoadedConfig, Problem, keys, load_config
 from slowfast.config.load import Change, is_demo
 from slowfast.config.projects import import_project
 from slowfast.datasets.build import build_dataset
+from slowfast.datasets.views.decoding_size import describe_raised_size
 from slowfast.datasets.views.sample_views import sample_shapes
 from slowfast.engine.start import find_missing_weights
 from slowfast.models.rehearsal import rehearse
@@ -141,6 +142,8 @@ def _announce(job: RunArgs, device: torch.device) -> None:
         (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
     for note in job.notes:
         logger.info("%s", note)
+    if line := describe_raised_size(cfg):
+        logger.info("%s", line)
     if not job.demo_changes:
         return
     width = max(len(change.key) for change in job.demo_changes)

@@ -13,11 +13,13 @@ from slowfast.engine.class_names import choose_class_names, read_class_names
 from slowfast.engine.evaluator import Evaluation, evaluate_views
 from slowfast.engine.precision import Precision
 from slowfast.engine.predictions import Predictions, write_reports
+from slowfast.engine.protocols import PROTOCOL_REGISTRY
 from slowfast.engine.records import Measurement, format_table, identify, store_results
 from slowfast.engine.save_results import save_results
 from slowfast.engine.weights_sampling import with_sampling_of_weights
 from slowfast.models.build import construct_model
-from slowfast.models.script_checkpoints import load_tested
+from slowfast.models.script_checkpoints import TestedWeights, load_tested
+from slowfast.models.weights import require_head
 from slowfast.utils import distributed
 from slowfast.utils.logging import log_json_stats
 
@@ -35,7 +37,9 @@ def run_test(cfg: CfgNode, device: torch.device) -> None:
     own_names = read_class_names(cfg.TENSORBOARD.CLASS_NAMES_PATH)
     cfg = with_sampling_of_weights(cfg, "TEST")
     model = construct_model(cfg)
-    is_random, trained_names = load_tested(cfg, model)
+    tested = load_tested(cfg, model)
+    _check_head(tested, cfg)
+    is_random, trained_names = tested.is_random, tested.class_names
     output_dir, precision = Path(cfg.OUTPUT_DIR), Precision.from_cfg(cfg, device)
     content: dict[str, Any] = {}
     for test in evaluate_views(cfg, model.to(device), precision):
@@ -86,3 +90,11 @@ def _log_accuracy(results: dict[str, Measurement], suffix: str, output_dir: Path
     stats |= {name: f"{100 * results[f'{name}{suffix}'].value:.2f}" for name in names}
     log_json_stats(stats)
     log_json_stats(stats, output_dir)
+
+
+def _check_head(tested: TestedWeights, cfg: CfgNode) -> None:
+    """Check that the head was loaded, if a protocol measures its scores."""
+    if tested.report is None or cfg.TEST.RANDOM_HEAD:
+        return
+    if any(PROTOCOL_REGISTRY.capability(name, "needs_head") for name in cfg.TEST.PROTOCOLS):
+        require_head(tested.report, tested.key)

@@ -17,6 +17,7 @@ from slowfast.models.optimizer import load_optimizer_state
 from slowfast.models.weights import (
     AUTOMATIC,
     RANDOM_WEIGHTS,
+    LoadReport,
     can_resume,
     check_resumable,
     load_weights,
@@ -201,10 +202,14 @@ class TestedWeights(NamedTuple):
     Attributes:
         is_random: Whether random weights were asked for.
         class_names: Names of the classes of the checkpoint; empty if it has none.
+        report: What was loaded; None for random weights.
+        key: Config key of the path.
     """
 
     is_random: bool
     class_names: list[str]
+    report: LoadReport | None = None
+    key: str = ""
 
 
 def load_tested(cfg: CfgNode, model: nn.Module) -> TestedWeights:
@@ -225,8 +230,8 @@ def load_tested(cfg: CfgNode, model: nn.Module) -> TestedWeights:
     last = _own_checkpoint(cfg)
     if not named and last is not None:
         content = read_checkpoint(last, key="OUTPUT_DIR")
-        load_weights(model, last, key="OUTPUT_DIR", content=content)  # ours: no conversion
-        return TestedWeights(False, content.get("class_names", []))
+        report = load_weights(model, last, key="OUTPUT_DIR", content=content)  # no conversion
+        return TestedWeights(False, content.get("class_names", []), report, "OUTPUT_DIR")
     section, key = (cfg.TEST, "TEST") if named else (cfg.TRAIN, "TRAIN")
     path = section.CHECKPOINT_FILE_PATH
     if path == RANDOM_WEIGHTS:
@@ -238,17 +243,18 @@ def load_tested(cfg: CfgNode, model: nn.Module) -> TestedWeights:
             f"nothing to test: OUTPUT_DIR {cfg.OUTPUT_DIR} has no "
             "checkpoint and none is named. Name one, or 'random' for the untrained model.",
         )
-    content = read_checkpoint(path, key=f"{key}.CHECKPOINT_FILE_PATH")
-    load_weights(
+    path_key = f"{key}.CHECKPOINT_FILE_PATH"
+    content = read_checkpoint(path, key=path_key)
+    report = load_weights(
         model,
         path,
         checkpoint_type=section.CHECKPOINT_TYPE,
         clear_patterns=tuple(cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN),
         inflate_2d=cfg.TRAIN.CHECKPOINT_INFLATE and not named,
-        key=f"{key}.CHECKPOINT_FILE_PATH",
+        key=path_key,
         content=content,
     )
-    return TestedWeights(False, content.get("class_names", []))
+    return TestedWeights(False, content.get("class_names", []), report, path_key)
 
 
 def _own_checkpoint(cfg: CfgNode) -> Path | None:

@@ -27,6 +27,7 @@ __all__ = [
     "load_state",
     "load_weights",
     "read_checkpoint",
+    "require_head",
 ]
 
 logger = logging.getLogger(__name__)
@@ -365,6 +366,28 @@ def load_weights(
         raise ConfigValueError(key, f"{error}{describe_source(path)}") from error
     logger.info("weights from %s: %s", path, report)
     return report
+
+
+def require_head(report: LoadReport, key: str) -> None:
+    """Check that the head of a classifier, and a pooling that is trained, were loaded.
+
+    Args:
+        report: From ``load_weights``.
+        key: Config key of the path, for the message.
+
+    Raises:
+        ConfigValueError: If a part of it would have random values.
+    """
+    missed = [name for name in report.missed if name.startswith(("head.", "pooling."))]
+    if missed:
+        why = report.skipped.get(missed[0], "the checkpoint has no such key")
+        raise ConfigValueError(
+            key,
+            f"'{missed[0]}' and {len(missed) - 1} more keys of the classifier's head were not "
+            f"loaded ({why}), so its scores would be random. Name a fine-tuned checkpoint or set "
+            "MODEL.NUM_CLASSES to its classes; evaluate features without a head by "
+            'TEST.PROTOCOLS, such as ["knn", "linear_probe"]; or set TEST.RANDOM_HEAD True.',
+        )
 
 
 def _find_state(content: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -103,6 +103,8 @@ def _add_test(cfg: CfgNode) -> None:
     cfg.TEST.CHECKPOINT_FILE_PATH = ""
     # As TRAIN.CHECKPOINT_TYPE.
     cfg.TEST.CHECKPOINT_TYPE = "pytorch"
+    # Measure classification also if the head of the model is not in the checkpoint, but random.
+    cfg.TEST.RANDOM_HEAD = False
     # Training keeps the checkpoint with the best validation as checkpoint_best.pyth, and it is
     # tested instead of the newest one. Needs a validation split and TRAIN.EVAL_PERIOD.
     cfg.TEST.BEST_CHECKPOINT = False

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from slowfast.config import CfgNode
+from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.views.sample_views import build_views
 from slowfast.datasets.views.transform import build_test_transform, build_val_transform
 
 __all__ = ["decoding_short_side", "describe_raised_size"]
-
-_KEYS = {
-    "train": "DATA.TRAIN_JITTER_SCALES and DATA.TRAIN_CROP_SIZE",
-    "val": "DATA.TRAIN_JITTER_SCALES and DATA.TRAIN_CROP_SIZE",
-    "test": "DATA.TEST_CROP_SIZE",
-}
 
 
 def decoding_short_side(cfg: CfgNode, split: str) -> int | None:
@@ -38,18 +33,27 @@ def describe_raised_size(cfg: CfgNode) -> str:
         cfg: The configuration.
 
     Returns:
-        One line; empty if it is large enough for all splits.
+        One line; empty if it is large enough for all splits, and for audio-only datasets.
     """
     size = cfg.DATA.DECODING_SHORT_SIZE
-    splits = ["train"] * cfg.TRAIN.ENABLE + ["val"] * cfg.TRAIN.ENABLE + ["test"] * cfg.TEST.ENABLE
+    sections = {"train": "TRAIN", "val": "TRAIN", "test": "TEST"}
     raised = [
-        f"{side} for {split} ({_KEYS[split]})"
-        for split in splits
-        if size and (side := _needed(cfg, split)) > size
+        f"{needed} ({split})"
+        for split, section in sections.items()
+        if size and cfg[section].ENABLE and not _is_audio(cfg[section].DATASET)
+        if (needed := _needed(cfg, split)) > size
     ]
     if not raised:
         return ""
-    return f"DATA.DECODING_SHORT_SIZE {size} is less than the crops need; using {', '.join(raised)}"
+    return (
+        f"DATA.DECODING_SHORT_SIZE {size} is less than the crops need (DATA.TRAIN_JITTER_SCALES, "
+        f"TRAIN_CROP_SIZE, TEST_CROP_SIZE): decoding at {', '.join(raised)}"
+    )
+
+
+def _is_audio(dataset: str) -> bool:
+    name = dataset.lower()
+    return name in DATASET_REGISTRY and bool(DATASET_REGISTRY.capability(name, "audio_only"))
 
 
 def _needed(cfg: CfgNode, split: str) -> int:

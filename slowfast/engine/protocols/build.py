@@ -13,10 +13,13 @@ from slowfast.utils.registry import Registry
 
 __all__ = ["PROTOCOL_REGISTRY", "FeatureProvider", "Result"]
 
-PROTOCOL_REGISTRY = Registry("protocol", "TEST.PROTOCOLS", needs_model=True, one_label=False)
+PROTOCOL_REGISTRY = Registry(
+    "protocol", "TEST.PROTOCOLS", needs_model=True, needs_head=False, one_label=False
+)
 PROTOCOL_REGISTRY.__doc__ = """
 ``(provider, cfg) -> dict[str, Result]``: metric name -> result. Capabilities: ``needs_model``
-(False: the result does not depend on training and is computed once); ``one_label`` (True: it needs
+(False: the result does not depend on training and is computed once); ``needs_head`` (True: it
+measures the scores of a classifier's head, which has to be loaded); ``one_label`` (True: it needs
 one label per video, so that it cannot run with DATA.MULTI_LABEL).
 
 Every process calls it and gets the same tables. It may read features (which are gathered over all

@@ -14,7 +14,7 @@ from slowfast.utils.metrics import average_precision, mean_class_accuracy, topk_
 __all__ = ["classification"]
 
 
-@PROTOCOL_REGISTRY.register()
+@PROTOCOL_REGISTRY.register(needs_head=True)
 def classification(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
     """Measure a classifier of video or audio on the test split.
 
