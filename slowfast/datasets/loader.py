@@ -29,7 +29,8 @@ __all__ = [
     "shuffle_dataset",
 ]
 
-_ENDLESS = 2**31
+_MANY_EPOCHS = 10_000
+"""Epochs in different orders; a script decides how often it iterates."""
 
 
 def local_batch_size(cfg: CfgNode, split: str) -> int:
@@ -113,9 +114,9 @@ def construct_loader(cfg: CfgNode, split: str) -> TupleLoader:
         rows = cfg.AUG.NUM_SAMPLE * cfg.DATA.TRAIN_CROP_NUM_TEMPORAL
         rows *= cfg.DATA.TRAIN_CROP_NUM_SPATIAL
         return TupleLoader(
-            lambda epoch: epoch_batches(train, epoch),
-            batch_size=size * rows,
-            num_batches=train.batches.batches_per_epoch,
+            lambda epoch: epoch_batches(train, epoch % cfg.SOLVER.MAX_EPOCH),
+            batch_size=0,
+            num_batches=train.batches.steps_in(0),
             num_clips=len(train.dataset) * rows,
             **settings,
         )
@@ -151,7 +152,7 @@ def _for_tuples(cfg: CfgNode, batch_size: int) -> CfgNode:
     cfg.AUDIO.ENABLE = False
     cfg.SOLVER.ACCUMULATE_STEPS = 1
     if not cfg.MULTIGRID.LONG_CYCLE and not cfg.MULTIGRID.SHORT_CYCLE:
-        cfg.SOLVER.MAX_EPOCH = _ENDLESS  # a script decides how often it iterates
+        cfg.SOLVER.MAX_EPOCH = _MANY_EPOCHS
     cfg.freeze()
     return cfg
 

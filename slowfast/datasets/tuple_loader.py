@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from slowfast.datasets.resilient_loader import ResilientLoader
+from slowfast.datasets.sampler import TrainBatches
+
 __all__ = ["ClipBatch", "TupleLoader", "epoch_batches", "split_pathways"]
 
 ClipBatch = tuple[list[Tensor], Tensor, Tensor, Tensor, dict[str, Any]]
@@ -44,7 +47,7 @@ class TupleLoader:
             ``index``, ``view`` and ``clip_start_sec``. The V views become V clips.
         prepare: The preprocessing of a batch.
         alpha: SLOWFAST.ALPHA of a network with two pathways; 0: one pathway.
-        batch_size: Clips of a batch; the last one may be smaller.
+        batch_size: Clips of a batch; the last one may be smaller. 0: those of ``batches``.
         num_batches: Length of an epoch, on this process.
         num_clips: Clips of an epoch, of all processes.
         num_views: Clips of a video in testing; 0: ``index`` is that of the video.
@@ -84,6 +87,9 @@ class TupleLoader:
         rows: list[tuple[Tensor, ...]] = []
         with contextlib.closing(self._batches(epoch)) as batches:
             for batch in batches:
+                if not self.batch_size:
+                    yield self._as_tuple(*self._clips(batch))
+                    continue
                 rows += zip(*self._clips(batch), strict=True)
                 while len(rows) >= self.batch_size:
                     yield self._stack(rows[: self.batch_size])
@@ -103,7 +109,9 @@ class TupleLoader:
         return frames, batch["label"].repeat_interleave(views, dim=0), index, time[:, None]
 
     def _stack(self, rows: list[tuple[Tensor, ...]]) -> ClipBatch:
-        frames, labels, index, time = (torch.stack(column) for column in zip(*rows, strict=True))
+        return self._as_tuple(*(torch.stack(column) for column in zip(*rows, strict=True)))
+
+    def _as_tuple(self, frames: Tensor, labels: Tensor, index: Tensor, time: Tensor) -> ClipBatch:
         return split_pathways(frames, self._alpha), labels, index, time, {}
 
 
@@ -125,11 +133,13 @@ def split_pathways(frames: Tensor, alpha: int) -> list[Tensor]:
     return [frames[:, :, slow], frames]
 
 
-def epoch_batches(loader: Any, epoch: int) -> Generator[dict[str, Tensor]]:
+def epoch_batches(
+    loader: ResilientLoader[TrainBatches], epoch: int
+) -> Generator[dict[str, Tensor]]:
     """Yield the batches of one epoch of a training loader.
 
     Args:
-        loader: From ``construct_train_loader``.
+        loader: From ``construct_train_loader``, with one batch per optimizer step.
         epoch: The epoch, from 0.
 
     Yields:
@@ -137,4 +147,4 @@ def epoch_batches(loader: Any, epoch: int) -> Generator[dict[str, Tensor]]:
     """
     loader.batches.start_at(epoch, 0)
     with contextlib.closing(iter(loader)) as batches:
-        yield from itertools.islice(batches, loader.batches.batches_per_epoch)
+        yield from itertools.islice(batches, loader.batches.steps_in(epoch))
