@@ -12,13 +12,13 @@ from contrastive.config import METHODS
 from helpers.config_reads import read_keys, recorded_reads
 
 import slowfast.cli.registrations  # noqa: F401
-from slowfast.cli.test_job import _load
 from slowfast.config import find_problems, get_cfg
 from slowfast.config.checks import examine
 from slowfast.config.load import flatten
 from slowfast.config.projects import import_project, installed_projects
 from slowfast.models.build import FEATURE_AUG_REGISTRY, build_model
 from slowfast.models.optimizer import construct_optimizer
+from slowfast.models.script_checkpoints import load_tested
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = [ROOT / "slowfast", *(path for path in (ROOT / "projects").glob("*/*") if path.is_dir())]
@@ -51,7 +51,7 @@ def read(tmp_path_factory):
         model = build_model(cfg)
         construct_optimizer(model, cfg)
         torch.save({"model_state": model.state_dict()}, path)
-        _load(model, cfg)
+        load_tested(cfg, model)
         cfg.AUDIO.ENABLE, cfg.MODEL.POOLING = True, "avg"
         for name in METHODS:  # their heads are built from the section of the method
             cfg.MODEL.MODEL_NAME = name
