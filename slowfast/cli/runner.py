@@ -20,6 +20,7 @@ from slowfast.config.projects import import_project
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.views.decoding_size import describe_raised_size
 from slowfast.datasets.views.sample_views import sample_shapes
+from slowfast.engine.protocols.build import with_protocols_of_model
 from slowfast.engine.start import find_missing_weights
 from slowfast.models.rehearsal import rehearse
 from slowfast.models.weights import find_missing_files
@@ -61,7 +62,7 @@ def run_job(cfg_file: str, arguments: Arguments) -> None:
     loaded: LoadedConfig = load_config(
         cfg_file, arguments.overrides, assignments=assignments, last_check=_rehearse
     )
-    cfg = loaded.cfg
+    cfg = with_protocols_of_model(loaded.cfg)
     job = RunArgs(cfg, loaded.source, loaded.demo_changes, loaded.notes)
     launch_with_cfg(run_worker, (job,), cfg, arguments.init_method)
 

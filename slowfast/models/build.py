@@ -25,9 +25,10 @@ __all__ = [
     "construct_model",
 ]
 
-MODEL_REGISTRY = Registry("model", "MODEL.MODEL_NAME")
+MODEL_REGISTRY = Registry("model", "MODEL.MODEL_NAME", protocols=())
 MODEL_REGISTRY.__doc__ = """
-``(cfg) -> nn.Module``, preferably a ``models.method.Method``, which documents the hooks.
+``(cfg) -> nn.Module``, preferably a ``models.method.Method``, which documents the hooks. The
+capability ``protocols`` replaces the default of TEST.PROTOCOLS for a model that does not classify.
 ``forward(batch) -> outputs``, a NamedTuple of named tensors; ``embed(batch) -> dict[str, Tensor]``
 for evaluation (see ``engine/features.py``).
 """

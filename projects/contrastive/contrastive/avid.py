@@ -18,7 +18,7 @@ from torch import Tensor
 
 from contrastive import bank
 from contrastive.base import ContrastiveMethod, audio_valid, full_views
-from contrastive.config import RELEASED
+from contrastive.config import PROTOCOLS, RELEASED
 from contrastive.encoder import (
     AudioEncoder,
     VideoEncoder,
@@ -204,7 +204,7 @@ def _noise(outputs: AVIDOutputs, batch: Mapping[str, Any]) -> tuple[Tensor, Tens
     return first.negative.detach().flatten(0, 1), bank.per_query(audio_valid(batch), first)
 
 
-@MODEL_REGISTRY.register_as("AVID")
+@MODEL_REGISTRY.register_as("AVID", protocols=PROTOCOLS)
 def build_avid(cfg: CfgNode) -> AVID:
     """Build the method from cfg."""
     avid, cma = cfg.AVID, cfg.CMA

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from contrastive import bank
 from contrastive.base import ContrastiveMethod, audio_valid, full_views
-from contrastive.config import RELEASED
+from contrastive.config import PROTOCOLS, RELEASED
 from contrastive.encoder import (
     AudioEncoder,
     VideoEncoder,
@@ -209,7 +209,7 @@ def rgb_to_lab(rgb: Tensor, dim: int = -3) -> Tensor:
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-1).movedim(-1, dim)
 
 
-@MODEL_REGISTRY.register_as("CMC")
+@MODEL_REGISTRY.register_as("CMC", protocols=PROTOCOLS)
 def build_cmc(cfg: CfgNode) -> CMC:
     """Build the method from cfg."""
     cmc = cfg.CMC

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fvcore.common.config import CfgNode
 
-__all__ = ["LOSSES", "METHODS", "RELEASED", "add_config"]
+__all__ = ["LOSSES", "METHODS", "PROTOCOLS", "RELEASED", "add_config"]
 
 RELEASED = "released"
 """Value of COMPAT: the behavior of the published code, including its defects."""
@@ -21,6 +21,9 @@ METHODS = {
     "ContrastiveModel": "CONTRASTIVE",
 }
 """MODEL.MODEL_NAME -> section."""
+
+PROTOCOLS = ("class_retrieval", "knn")
+"""Default of TEST.PROTOCOLS: the methods do not classify."""
 
 LOSSES = {name: section.lower() for name, section in METHODS.items()}
 LOSSES["ContrastiveModel"] = "contrastive_loss"

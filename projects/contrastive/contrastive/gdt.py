@@ -19,7 +19,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from contrastive.base import ContrastiveMethod, audio_valid
-from contrastive.config import RELEASED
+from contrastive.config import PROTOCOLS, RELEASED
 from contrastive.encoder import (
     AudioEncoder,
     VideoEncoder,
@@ -248,7 +248,7 @@ class _Keys:
         return global_mean(losses, self.valid)
 
 
-@MODEL_REGISTRY.register_as("GDT")
+@MODEL_REGISTRY.register_as("GDT", protocols=PROTOCOLS)
 def build_gdt(cfg: CfgNode) -> GDT:
     """Build the method from cfg."""
     compared = pairs(cfg.GDT.REVERSAL, cfg.GDT.SHIFT)

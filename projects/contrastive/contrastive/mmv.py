@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from contrastive.base import ContrastiveMethod, audio_valid
-from contrastive.config import RELEASED
+from contrastive.config import PROTOCOLS, RELEASED
 from contrastive.encoder import (
     AudioEncoder,
     VideoEncoder,
@@ -213,7 +213,7 @@ def mil_nce(
         return global_mean(every - positive, valid)
 
 
-@MODEL_REGISTRY.register_as("MMV")
+@MODEL_REGISTRY.register_as("MMV", protocols=PROTOCOLS)
 def build_mmv(cfg: CfgNode) -> MMV:
     """Build the method from cfg."""
     mmv = cfg.MMV

@@ -17,6 +17,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from contrastive.base import ContrastiveMethod
+from contrastive.config import PROTOCOLS
 from contrastive.encoder import VideoEncoder, build_video_encoder, projection
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.contrastive.ema import EmaEncoder
@@ -132,7 +133,7 @@ class MoCo(ContrastiveMethod):
         return VideoEncoder(self.backbone, self.pooling, self.head_video)
 
 
-@MODEL_REGISTRY.register_as("MoCo")
+@MODEL_REGISTRY.register_as("MoCo", protocols=PROTOCOLS)
 def build_moco(cfg: CfgNode) -> MoCo:
     """Build the method from cfg."""
     moco = cfg.MOCO

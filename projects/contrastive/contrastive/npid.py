@@ -16,7 +16,7 @@ from torch import Tensor
 
 from contrastive import bank
 from contrastive.base import ContrastiveMethod, full_views
-from contrastive.config import RELEASED
+from contrastive.config import PROTOCOLS, RELEASED
 from contrastive.encoder import VideoEncoder, build_video_encoder, projection
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.contrastive.memory_bank import MemoryBank
@@ -103,7 +103,7 @@ class NPID(ContrastiveMethod):
             self.constant.update(bank.all_scores(outputs.scores))
 
 
-@MODEL_REGISTRY.register_as("NPID")
+@MODEL_REGISTRY.register_as("NPID", protocols=PROTOCOLS)
 def build_npid(cfg: CfgNode) -> NPID:
     """Build the method from cfg."""
     npid = cfg.NPID

@@ -167,7 +167,7 @@ def _head(cfg: CfgNode, dim_in: int, layers: int, *, normalize: bool = False) ->
     )
 
 
-@MODEL_REGISTRY.register_as("ContrastiveModel")
+@MODEL_REGISTRY.register_as("ContrastiveModel", protocols=("knn",))
 def build_contrastive_model(cfg: CfgNode) -> Method:
     """Build the method of CONTRASTIVE.TYPE."""
     contrastive, kind = cfg.CONTRASTIVE, cfg.CONTRASTIVE.TYPE

@@ -15,7 +15,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from contrastive.base import ContrastiveMethod
-from contrastive.config import RELEASED
+from contrastive.config import PROTOCOLS, RELEASED
 from contrastive.encoder import build_video_encoder, projection
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.losses.chance import LossWithChance
@@ -51,7 +51,7 @@ class SimCLR(ContrastiveMethod):
         return SimCLROutputs(embedding.flatten(1, 2))
 
 
-@MODEL_REGISTRY.register_as("SimCLR")
+@MODEL_REGISTRY.register_as("SimCLR", protocols=PROTOCOLS)
 def build_simclr(cfg: CfgNode) -> SimCLR:
     """Build the method from cfg."""
     return SimCLR(build_video_encoder(cfg, projection(cfg, cfg.SIMCLR)))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from contrastive.base import ContrastiveMethod
+from contrastive.config import PROTOCOLS
 from contrastive.encoder import VideoEncoder, build_video_encoder, projection
 from slowfast.datasets.views.sample_views import VIEW_REGISTRY, SampleViews, ViewSpec, clips
 from slowfast.datasets.views.transform import build_train_transform
@@ -203,7 +204,7 @@ def multi_crop(cfg: CfgNode) -> SampleViews:
     return SampleViews([*large.views, *views], large.distance_sec)
 
 
-@MODEL_REGISTRY.register_as("SwAV")
+@MODEL_REGISTRY.register_as("SwAV", protocols=PROTOCOLS)
 def build_swav(cfg: CfgNode) -> SwAV:
     """Build the method from cfg."""
     swav = cfg.SWAV

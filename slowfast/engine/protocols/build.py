@@ -8,10 +8,12 @@ from typing import Protocol
 
 from torch import Tensor
 
+from slowfast.config import CfgNode
 from slowfast.engine.features import FeatureTable
+from slowfast.models.build import MODEL_REGISTRY
 from slowfast.utils.registry import Registry
 
-__all__ = ["PROTOCOL_REGISTRY", "FeatureProvider", "Result"]
+__all__ = ["PROTOCOL_REGISTRY", "FeatureProvider", "Result", "with_protocols_of_model"]
 
 PROTOCOL_REGISTRY = Registry(
     "protocol", "TEST.PROTOCOLS", needs_model=True, needs_head=False, one_label=False
@@ -27,6 +29,9 @@ processes) and may raise, but never on one rank only. It also computes on every 
 of a machine share its cores, so a single rank would not be faster, and the other ranks would wait
 in a collective that may time out.
 """
+
+
+_DEFAULT = "classification"
 
 
 @dataclass(frozen=True)
@@ -61,3 +66,23 @@ class FeatureProvider(Protocol):
 
     def warn_once(self, message: str) -> None:
         """Log a warning, unless the same text was logged before."""
+
+
+def with_protocols_of_model(cfg: CfgNode) -> CfgNode:
+    """Replace the default of TEST.PROTOCOLS by that of a model that does not classify.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        The same configuration, or a frozen copy with the protocols that the model was registered
+        with.
+    """
+    protocols = MODEL_REGISTRY.capability(cfg.MODEL.MODEL_NAME, "protocols")
+    if not protocols or list(cfg.TEST.PROTOCOLS) != [_DEFAULT]:
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.TEST.PROTOCOLS = list(protocols)
+    cfg.freeze()
+    return cfg
