@@ -92,6 +92,10 @@ def known_keys():
     return keys | {key.rpartition(".")[0] for key in keys} | set(SECTIONS)
 
 
+REFUSED = {"TENSORBOARD.MODEL_VIS.TOPK"}
+"""Keys for which a YAML of PySlowFast is refused, here and there."""
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_config_keys_exist(page):
     keys = known_keys()
@@ -100,7 +104,7 @@ def test_config_keys_exist(page):
     for span in spans(page):
         for key in re.findall(r"(?<![\w./-])[A-Z][A-Z_]+(?:\.[A-Z][A-Z0-9_]*)+\b(?![*{])", span):
             section = key.partition(".")[0]
-            if section in sections and key not in keys and section not in SECTIONS:
+            if section in sections and key not in {*keys, *REFUSED} and section not in SECTIONS:
                 unknown.append(key)
     assert unknown == []
 
