@@ -192,7 +192,7 @@ def _add_projects(
             return [Problem(key, message)]
         lists.append(names)
     problems = []
-    for name in lists[0]:
+    for name in dict.fromkeys(lists[0]):
         try:
             import_project(name, lists[1]).add_config(cfg)
         except ConfigValueError as error:

@@ -301,3 +301,8 @@ def test_loading_does_not_import_torch():
         "load_config(None, validate=False); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_project_that_is_named_twice_is_used_once(tmp_path):
+    words = ["PROJECTS", "['stica','stica']", "OUTPUT_DIR", str(tmp_path)]
+    assert "STICA" in load_config("StiCA/small_pretrain.yaml", words).cfg

@@ -75,7 +75,9 @@ def _registered(monkeypatch):
 
     registries = ((build.MODEL_REGISTRY, lambda cfg: Recorder()), (build.LOSS_REGISTRY, loss))
     for registry, entry in registries:
-        monkeypatch.setattr(registry, "_obj_map", {**registry._obj_map, "recorder": entry})
+        monkeypatch.setattr(registry, "_obj_map", dict(registry._obj_map))
+        monkeypatch.setattr(registry, "_capabilities", dict(registry._capabilities))
+        registry.register_as("recorder")(entry)
 
 
 def make(output_dir, *words):
