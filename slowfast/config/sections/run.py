@@ -119,8 +119,8 @@ def _add_test(cfg: CfgNode) -> None:
     # Views of one video that are batched together; fewer need less memory in the loader.
     cfg.TEST.VIEWS_PER_CHUNK = 6
     # What to measure: classification, class_retrieval, knn, linear_probe, few_shot, linear_svm,
-    # cross_modal_retrieval, av_sync, baselines, or any name in PROTOCOL_REGISTRY. Methods that do not
-    # classify replace this default by their own, such as knn.
+    # cross_modal_retrieval, av_sync, baselines, or any name in PROTOCOL_REGISTRY. Methods that do
+    # not classify replace this default by their own, such as knn.
     cfg.TEST.PROTOCOLS = ["classification"]
     # Also save scores and labels to this file, relative to OUTPUT_DIR. The suffix is the format:
     # .npz, .csv, or .pkl as PySlowFast writes it (docs/results.md).
