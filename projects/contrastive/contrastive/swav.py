@@ -9,6 +9,7 @@ all, A assigned views, P prototypes, D embedding.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,7 +28,7 @@ from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.contrastive.feature_queue import FeatureQueue
 from slowfast.models.contrastive.sinkhorn import sinkhorn
 from slowfast.models.losses.chance import LossWithChance
-from slowfast.models.method import Progress
+from slowfast.models.method import DatasetInfo, Progress
 from slowfast.utils.distributed import global_mean, rank, world_size
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
     "multi_crop",
     "swapped_prediction",
 ]
+
+logger = logging.getLogger(__name__)
 
 ASSIGNED = 2  # views whose assignment is predicted
 
@@ -106,6 +109,21 @@ class SwAV(ContrastiveMethod):
             for i in range(ASSIGNED if assignment.queue else 0)
         )
         self.is_queueing = False
+
+    def setup(self, data: DatasetInfo) -> None:
+        """Remember how many rows are assigned at once."""
+        self.rows_at_once = data.batch_size * data.world_size + self.assignment.queue
+
+    def before_epoch(self, progress: Progress) -> None:
+        """Warn at the start if there are more prototypes than rows to assign to them."""
+        prototypes = self.prototypes.out_features
+        if progress.epoch == 0 and prototypes > self.rows_at_once:
+            logger.warning(
+                "SWAV.NUM_PROTOTYPES: %d prototypes share %d rows (the batch of all processes and "
+                "SWAV.QUEUE_LEN), so that most get none: use fewer, or a longer queue.",
+                prototypes,
+                self.rows_at_once,
+            )
 
     def before_step(self, progress: Progress) -> None:
         """Normalize the prototypes in place, and start the queues."""

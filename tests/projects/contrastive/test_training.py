@@ -150,6 +150,19 @@ def test_a_loss_at_its_chance_level_is_reported(tmp_path, caplog, monkeypatch):
     assert text.count("nothing is learned yet") == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "words", "text"),
+    [
+        ("SwAV", "SWAV.NUM_PROTOTYPES 10", "10 prototypes share 9 rows"),
+        ("MoCo", "MOCO.QUEUE_LEN 7", "7 keys of 13 training videos"),
+    ],
+)
+def test_numbers_that_do_not_fit_the_data_are_reported(tmp_path, caplog, method, words, text):
+    run(tmp_path, *words_of(method), *words.split(), until=1)
+    assert text in caplog.text
+    assert not caplog.text.count(text) > 1
+
+
 def test_text_has_a_space_of_its_own(tmp_path):
     """MMV with text: gradients reach the text encoder; padding does not count."""
     words = [*words_of("MMV"), "MMV.TEXT_WEIGHT", 0.5, "MMV.NUM_TEXTS", 2, "MMV.VOCABULARY", 9]
