@@ -29,6 +29,12 @@ from slowfast.engine.grad_cache import backward_in_chunks
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import Recorder
+from slowfast.engine.restart import (
+    describe_data,
+    load_own_weights,
+    load_progress,
+    load_rank_states,
+)
 from slowfast.engine.start import find_missing_weights, find_pretrained
 from slowfast.models.batch_norm import share_statistics
 from slowfast.models.build import LOSS_REGISTRY, construct_model
@@ -39,7 +45,6 @@ from slowfast.models.optimizer import (
     clip_gradients,
     construct_optimizer,
     get_epoch_lr,
-    load_optimizer_state,
     set_lr,
 )
 from slowfast.models.weights import (
@@ -331,7 +336,7 @@ class Trainer:
                     "optimizer_state": self.optimizer.state_dict(),
                     "scaler_state": self.precision.scaler.state_dict(),
                     "cfg": self.cfg.dump(),
-                    "data": self._describe_data(),
+                    "data": describe_data(self.loader),
                     "class_names": list(manifest.class_names) if manifest is not None else [],
                     "rng_states": [rng for rng, _ in of_ranks],
                     "rank_states": [state for _, state in of_ranks],
@@ -347,7 +352,9 @@ class Trainer:
         if train.AUTO_RESUME and last is not None:
             content = cu.read_checkpoint_file(last)
             check_resumable(content, last)
-            self._resume(model, content, str(last))
+            load_own_weights(model, content, str(last))
+            self._resume_progress(content, str(last))
+            load_rank_states(model, content, str(last))
             if self._best is not None:
                 self._best.resume()
             return
@@ -370,70 +377,10 @@ class Trainer:
         if own and not train.CHECKPOINT_EPOCH_RESET and can_resume(content):
             self._resume_progress(content, path)
 
-    def _resume(self, model: nn.Module, content: dict[str, Any], path: str) -> None:
-        try:
-            model.load_state_dict(content["model_state"])
-        except (KeyError, RuntimeError) as error:
-            raise ConfigValueError(
-                "TRAIN.AUTO_RESUME",
-                f"{path} does not fit this model: {str(error)[:500]} Choose "
-                "another OUTPUT_DIR, or set TRAIN.AUTO_RESUME False.",
-            ) from error
-        self._resume_progress(content, path)
-        states = content.get("rng_states", [])
-        if len(states) == distributed.world_size():
-            set_rng_state(states[distributed.rank()])
-            of_rank = content.get("rank_states", [None] * len(states))[distributed.rank()]
-            if of_rank:
-                call_hook(model, "load_rank_state", of_rank)
-        else:
-            logger.warning(
-                "%s was saved by %d processes, this run has %d: it resumes, but not bit for bit.",
-                path,
-                len(states),
-                distributed.world_size(),
-            )
-
-    def _describe_data(self) -> dict[str, Any]:
-        """Return the number of clips of the train split, and their hash."""
-        manifest = self.loader.manifest
-        return {
-            "num_clips": len(self.loader.dataset),
-            "digest": "" if manifest is None else manifest.digest(),
-        }
-
-    def _check_data(self, before: dict[str, Any], path: str) -> None:
-        """Raise if the train split has changed in mid-epoch, since its order would be different."""
-        now = self._describe_data()
-        if not before or before == now:
-            return
-        difference = (
-            f"{before['num_clips']} clips before, {now['num_clips']} now"
-            if before["num_clips"] != now["num_clips"]
-            else f"{now['num_clips']} clips as before, but other files, labels or order"
-        )
-        raise ConfigValueError(
-            "DATA.PATH_TO_DATA_DIR",
-            f"the train split differs from that of {path}: {difference}. Restore "
-            "the list of files. To train on the new one, choose another OUTPUT_DIR; with "
-            "TRAIN.CHECKPOINT_FILE_PATH and TRAIN.CHECKPOINT_EPOCH_RESET True it starts from these "
-            "weights.",
-        )
-
     def _resume_progress(self, content: dict[str, Any], path: str) -> None:
-        self._check_data(content.get("data", {}), path)
-        try:
-            load_optimizer_state(self.optimizer, content["optimizer_state"])
-        except (ValueError, KeyError) as error:
-            raise UserError(
-                f"the optimizer state of {path} does not fit ({error}). To start again from its "
-                "weights, set TRAIN.CHECKPOINT_EPOCH_RESET True."
-            ) from error
-        if content.get("scaler_state"):
-            self.precision.scaler.load_state_dict(content["scaler_state"])
-        self.epoch = int(content["epoch"]) + 1
-        self.iteration = int(content.get("iteration", 0))
-        logger.info("resuming from %s: epoch %d, iteration %d", path, self.epoch, self.iteration)
+        progress = load_progress(content, path, self.optimizer, self.precision, self.loader)
+        self.epoch, self.iteration = progress
+        logger.info("resuming from %s: epoch %d, iteration %d", path, *progress)
 
     def _is_stopped(self) -> bool:
         """Agree over all ranks; with several, check periodically only, as it synchronizes."""

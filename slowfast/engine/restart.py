@@ -1,0 +1,150 @@
+"""What a run takes from its own checkpoint, and the checks that it may.
+
+A checkpoint of an epoch that is not finished fits only the train split that it was saved with: the
+order of samples would be another.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from slowfast.config import ConfigValueError, UserError
+from slowfast.engine.precision import Precision
+from slowfast.models.method import call_hook
+from slowfast.models.optimizer import load_optimizer_state
+from slowfast.utils import distributed
+from slowfast.utils.random import set_rng_state
+
+__all__ = [
+    "Restart",
+    "describe_data",
+    "load_own_weights",
+    "load_progress",
+    "load_rank_states",
+]
+
+logger = logging.getLogger(__name__)
+
+
+class Restart(NamedTuple):
+    """Where a run continues: completed epochs, and completed iterations of the next one."""
+
+    epoch: int
+    iteration: int
+
+
+def load_own_weights(model: nn.Module, content: dict[str, Any], path: str) -> None:
+    """Load the weights of the run's own checkpoint.
+
+    Args:
+        model: The model, not wrapped.
+        content: The checkpoint.
+        path: Its path, for messages.
+
+    Raises:
+        ConfigValueError: If they are of another model.
+    """
+    try:
+        model.load_state_dict(content["model_state"])
+    except (KeyError, RuntimeError) as error:
+        raise ConfigValueError(
+            "TRAIN.AUTO_RESUME",
+            f"{path} does not fit this model: {str(error)[:500]} Choose "
+            "another OUTPUT_DIR, or set TRAIN.AUTO_RESUME False.",
+        ) from error
+
+
+def load_progress(
+    content: dict[str, Any],
+    path: str,
+    optimizer: torch.optim.Optimizer,
+    precision: Precision,
+    loader: Any,
+) -> Restart:
+    """Load optimizer and scaler, and find where the run continues.
+
+    Args:
+        content: The checkpoint.
+        path: Its path, for messages.
+        optimizer: The optimizer to load.
+        precision: Its scaler is loaded.
+        loader: The training loader, whose data must be that of the checkpoint.
+
+    Returns:
+        Where the run continues.
+
+    Raises:
+        UserError: If the data has changed or the optimizer is another.
+    """
+    _check_data(describe_data(loader), content.get("data", {}), path)
+    try:
+        load_optimizer_state(optimizer, content["optimizer_state"])
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"the optimizer state of {path} does not fit ({error}). To start again from its "
+            "weights, set TRAIN.CHECKPOINT_EPOCH_RESET True."
+        ) from error
+    if content.get("scaler_state"):
+        precision.scaler.load_state_dict(content["scaler_state"])
+    return Restart(int(content["epoch"]) + 1, int(content.get("iteration", 0)))
+
+
+def load_rank_states(model: nn.Module, content: dict[str, Any], path: str) -> None:
+    """Load random numbers and the method's state of this process.
+
+    Args:
+        model: The model, not wrapped.
+        content: The checkpoint; with another number of processes nothing is loaded.
+        path: Its path, for messages.
+    """
+    states = content.get("rng_states", [])
+    if len(states) != distributed.world_size():
+        logger.warning(
+            "%s was saved by %d processes, this run has %d: it resumes, but not bit for bit.",
+            path,
+            len(states),
+            distributed.world_size(),
+        )
+        return
+    set_rng_state(states[distributed.rank()])
+    of_rank = content.get("rank_states", [None] * len(states))[distributed.rank()]
+    if of_rank:
+        call_hook(model, "load_rank_state", of_rank)
+
+
+def describe_data(loader: Any) -> dict[str, Any]:
+    """Return the number of clips of the train split, and their hash.
+
+    Args:
+        loader: The training loader.
+
+    Returns:
+        ``num_clips`` and ``digest``.
+    """
+    manifest = loader.manifest
+    return {
+        "num_clips": len(loader.dataset),
+        "digest": "" if manifest is None else manifest.digest(),
+    }
+
+
+def _check_data(now: dict[str, Any], before: dict[str, Any], path: str) -> None:
+    """Raise if the train split has changed since the checkpoint."""
+    if not before or before == now:
+        return
+    difference = (
+        f"{before['num_clips']} clips before, {now['num_clips']} now"
+        if before["num_clips"] != now["num_clips"]
+        else f"{now['num_clips']} clips as before, but other files, labels or order"
+    )
+    raise ConfigValueError(
+        "DATA.PATH_TO_DATA_DIR",
+        f"the train split differs from that of {path}: {difference}. Restore "
+        "the list of files. To train on the new one, choose another OUTPUT_DIR; with "
+        "TRAIN.CHECKPOINT_FILE_PATH and TRAIN.CHECKPOINT_EPOCH_RESET True it starts from these "
+        "weights.",
+    )
