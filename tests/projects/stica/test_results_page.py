@@ -89,3 +89,8 @@ def test_the_page_has_the_rows_of_the_spoken_words():
         shares = [value for name, value in row.items() if name not in _NOT_SHARES]
         texts = [row["arm"], *(f"{100 * x:.1f} %" for x in shares), f"{row['loss_cross']:.2f}"]
         assert f"| {' | '.join(texts)} |" in RESULTS
+
+
+def test_the_page_has_the_runs_without_color_jitter():
+    for row in json.loads((EVIDENCE / "words_jitter.json").read_text(encoding="utf-8")):
+        assert f"{100 * row['class_retrieval_r1']:.1f} %" in RESULTS
