@@ -381,11 +381,12 @@ def require_head(report: LoadReport, key: str) -> None:
     missed = [name for name in report.missed if name.startswith(("head.", "pooling."))]
     if missed:
         why = report.skipped.get(missed[0], "the checkpoint has no such key")
+        others = f" and {len(missed) - 1} more keys" if len(missed) > 1 else ""
         raise ConfigValueError(
             key,
-            f"'{missed[0]}' and {len(missed) - 1} more keys of the classifier's head were not "
-            f"loaded ({why}), so its scores would be random. Name a fine-tuned checkpoint or set "
-            "MODEL.NUM_CLASSES to its classes; evaluate features without a head by "
+            f"not loaded: '{missed[0]}'{others} of the classifier's head ({why}), so its scores "
+            "would be random. Name a fine-tuned checkpoint or set MODEL.NUM_CLASSES to its "
+            "classes; evaluate features without a head by "
             'TEST.PROTOCOLS, such as ["knn", "linear_probe"]; or set TEST.RANDOM_HEAD True.',
         )
 

@@ -78,7 +78,10 @@ def main(words: list[str]) -> int:
     if not files or len(args.overrides) % 2:
         parser.error(f"no YAML in {args.folder} matches {args.only}, or a VALUE is missing")
     logging.disable(logging.WARNING)  # what a run logs is in its own process
-    rows = run_all(files, args)
+    try:
+        rows = run_all(files, args)
+    finally:
+        logging.disable(logging.NOTSET)
     print(f"\n{summary(list(rows.values()))}")
     return 1 if any(row["result"] == "failed" for row in rows.values()) else 0
 

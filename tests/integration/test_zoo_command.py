@@ -55,7 +55,7 @@ def run(tmp_path):
         (tmp_path / "mine.py").write_text(PROJECT.format(url=url), encoding="utf-8")
         command = [sys.executable, TESTS.parent / "tools" / "run_net.py", "--cfg", "mine.yaml"]
         words = [*OVERRIDES.split(), "OUTPUT_DIR", "out", "TRAIN.ENABLE", "False"]
-        words += ["TEST.CHECKPOINT_FILE_PATH", "zoo://mine_r3d"]
+        words += ["TEST.CHECKPOINT_FILE_PATH", "zoo://mine_r3d", "TEST.RANDOM_HEAD", "True"]
         paths = os.pathsep.join([str(tmp_path), str(TESTS)])
         return subprocess.run(
             [*command, *words],
