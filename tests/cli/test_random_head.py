@@ -46,7 +46,7 @@ def test_it_is_an_error(tmp_path, file, section, kind, why):
     with pytest.raises(ConfigValueError, match=why) as caught:
         run(tmp_path, section, file(kind))
     message = str(caught.value)
-    assert message.startswith(f"{section}.CHECKPOINT_FILE_PATH: 'head.projection.")
+    assert message.startswith(f"{section}.CHECKPOINT_FILE_PATH: not loaded: 'head.projection.")
     for key in ("TEST.RANDOM_HEAD True", "TEST.PROTOCOLS", "MODEL.NUM_CLASSES"):
         assert key in message
 
