@@ -61,13 +61,18 @@ def sgd(model, lr):
                 parameter.grad = None
 
 
-def test_moco():
-    golden = load("moco_image_1rank_mlp")
-    layers = [
-        linear(golden[f"init_{name}_weight"], golden[f"init_{name}_bias"])
-        for name in ("body_0", "fc_0", "fc_2")
-    ]
-    head = Normalized(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+MOCO = {
+    "moco_image_1rank": ("body_0", "fc"),
+    "moco_image_1rank_mlp": ("body_0", "fc_0", "fc_2"),
+}
+
+
+@pytest.mark.parametrize("case", MOCO)
+def test_moco(case):
+    golden, names = load(case), MOCO[case]
+    layers = [linear(golden[f"init_{n}_weight"], golden[f"init_{n}_bias"]) for n in names]
+    with_relu = [part for layer in layers for part in (layer, nn.ReLU())][:-1]
+    head = Normalized(*with_relu)
     model = MoCo(
         video_encoder(10, head),
         dim=D,
@@ -88,13 +93,13 @@ def test_moco():
         value = loss(outputs, batch)["loss"]
         value.backward()
         close(value.detach(), golden[f"loss{step}"])
-        for layer, name in zip(layers, ("body_0", "fc_0", "fc_2"), strict=True):
+        for layer, name in zip(layers, names, strict=True):
             close(layer.weight.grad, golden[f"grad{step}_{name}_weight"])
         sgd(head, 0.5)
         model.after_batch(detached(outputs), batch, progress(step))
         model.after_step(progress(step))
         close(model.queue.rows, golden[f"queue{step + 1}"].T)
-    close(layers[2].weight.data, golden["query3_fc_2_weight"])
+    close(layers[-1].weight.data, golden[f"query3_{names[-1]}_weight"])
 
 
 @pytest.mark.parametrize("case", ["moco_pyslowfast_multiview", "moco_pyslowfast_singleview"])
@@ -231,7 +236,11 @@ def test_swav(small, queue):
 
 @pytest.mark.parametrize(
     ("case", "queue"),
-    [("swav_pyslowfast_2clips_queue12", 12), ("swav_pyslowfast_4clips_queue0", 0)],
+    [
+        ("swav_pyslowfast_2clips_queue0", 0),
+        ("swav_pyslowfast_2clips_queue12", 12),
+        ("swav_pyslowfast_4clips_queue0", 0),
+    ],
 )
 def test_swav_over_clips(case, queue):
     golden = load(case)
