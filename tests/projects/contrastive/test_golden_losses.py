@@ -5,7 +5,7 @@ import pytest
 import torch
 from contrastive import bank
 from contrastive.gdt import GDTOutputs, gdt_loss, pairs
-from contrastive.mmv import MMVOutputs, build_mmv_loss, mil_nce
+from contrastive.mmv import FineHead, MMVOutputs, build_mmv_loss, mil_nce
 from contrastive.moco import MoCo, build_moco_loss
 from contrastive.npid import NPID
 from contrastive.pyslowfast import ClipMoCo, ClipOutputs, build_contrastive_loss, clip_loss
@@ -326,6 +326,33 @@ def test_mmv_losses(name, compat):
     close(losses["loss"], golden[f"{name}_loss"])
     close(losses["loss_audio"], golden[f"{name}_loss_va"])
     close(losses["loss_text"], golden[f"{name}_loss_vt"])
+
+
+def test_fac_graph():
+    """Fine and coarse spaces of MMV, and the gradients of both losses at the inputs."""
+    golden = load("mmv_fac")
+    cfg = config(MMV__TEXT_WEIGHT=1.0)
+    head = FineHead(20, 12, norm=nn.BatchNorm1d).double()
+    first, second = head.layers[0], head.layers[3]
+    first.load_state_dict({"weight": golden["v1_w"], "bias": golden["v1_b"]})
+    second.load_state_dict({"weight": golden["v2_w"]})
+    coarse = nn.Sequential(linear(golden["c_w"], golden["c_b"]), nn.BatchNorm1d(8).double())
+    video, audio, text = (golden[k].clone().requires_grad_() for k in ("video", "audio", "text"))
+    fine = head.layers(video)
+    close(fine, golden["fine_video"])
+    close(coarse(F.relu(fine)), golden["coarse_video"])
+    of_audio = F.normalize(linear(golden["a_w"], golden["a_b"])(audio), dim=-1)
+    of_text = F.normalize(linear(golden["t_w"], golden["t_b"])(text), dim=-1)
+    outputs = MMVOutputs(
+        F.normalize(fine, dim=-1)[:, None],
+        of_audio,
+        F.normalize(coarse(F.relu(fine)), dim=-1)[:, None],
+        of_text.unflatten(0, (6, 4)),
+        torch.ones(6, dtype=torch.bool),
+    )
+    build_mmv_loss(cfg)(outputs, {})["loss"].backward()
+    for name, value in (("video", video), ("audio", audio), ("text", text)):
+        close(value.grad, golden[f"paper_grad_{name}"])
 
 
 def test_a_clip_is_not_its_own_key():
