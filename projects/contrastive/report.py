@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument("sweep", type=Path, help="folder of a sweep")
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json, .md, .png")
     args = parser.parse_args()
-    runs = [read_run(file.parent) for file in sorted(args.sweep.glob("*/seed_*/results.json"))]
+    found = [read_run(file.parent) for file in sorted(args.sweep.glob("*/seed_*/results.json"))]
+    # A run that is not finished has only the metrics of random weights.
+    runs = [run for run in found if all("after" in run[name] for name in METRICS)]
     if not runs:
         parser.error(f"{args.sweep}: there is no finished run; run tools/sweep_net.py first.")
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,7 @@ def tabulate(runs: Sequence[dict[str, Any]]) -> str:
         lines.append(f"| {' | '.join(texts)} |")
     seeds = sorted({run["seed"] for run in runs})
     named = ", ".join(map(str, seeds))
-    note = f"Percent, mean over the seeds {named}; in parentheses the 95 % interval."
+    note = f"Percent; seeds {named}. In parentheses, with several seeds, the 95 % interval."
     return "\n".join([*lines, "", note]) + "\n"
 
 
