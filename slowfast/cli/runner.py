@@ -43,7 +43,7 @@ class RunArgs(NamedTuple):
         cfg: The frozen configuration.
         source: The file of the configuration.
         demo_changes: Changes by the demo overlay.
-        notes: Accepted values without effect.
+        notes: Accepted values without effect, and protocols that the model chose.
     """
 
     cfg: CfgNode
@@ -62,8 +62,11 @@ def run_job(cfg_file: str, arguments: Arguments) -> None:
     loaded: LoadedConfig = load_config(
         cfg_file, arguments.overrides, assignments=assignments, last_check=_rehearse
     )
-    cfg = with_protocols_of_model(loaded.cfg)
-    job = RunArgs(cfg, loaded.source, loaded.demo_changes, loaded.notes)
+    cfg, notes = with_protocols_of_model(loaded.cfg), loaded.notes
+    if cfg is not loaded.cfg:
+        name, protocols = cfg.MODEL.MODEL_NAME, list(cfg.TEST.PROTOCOLS)
+        notes = [*notes, f"TEST.PROTOCOLS {protocols}: {name} does not classify"]
+    job = RunArgs(cfg, loaded.source, loaded.demo_changes, notes)
     launch_with_cfg(run_worker, (job,), cfg, arguments.init_method)
 
 

@@ -25,8 +25,8 @@ __all__ = [
     "bank_loss",
     "chance_level",
     "compare",
+    "compare_with_bank",
     "per_query",
-    "rows_to_compare",
 ]
 
 
@@ -60,21 +60,29 @@ class Scores(NamedTuple):
     negative: Tensor
 
 
-def rows_to_compare(bank: Tensor, index: Tensor, negatives: Tensor | None) -> Tensor:
-    """Read the positive and the negatives of each sample.
+def compare_with_bank(
+    query: Tensor, bank: Tensor, index: Tensor, negatives: Tensor | None, temperature: float
+) -> Scores:
+    """Compare each sample with its own row and with others.
 
     Args:
+        query: float (B, Q, D), rows of length 1.
         bank: float (N, D).
         index: int64 (B,), own rows.
-        negatives: int64 (B, K); None: all other rows.
+        negatives: int64 (B, K); None: all other rows, whose similarities need B * Q * N numbers.
+        temperature: Divides the similarities.
 
     Returns:
-        float (B, 1 + K, D), own row first; with all rows (B, N, D).
+        The scores.
     """
-    if negatives is None:
-        others = torch.arange(len(bank) - 1, device=index.device).expand(len(index), -1)
-        negatives = others + (others >= index[:, None])  # (B, N - 1)
-    return bank[torch.cat([index[:, None], negatives], dim=1)]
+    own = index[:, None]
+    if negatives is not None:
+        return compare(query, bank[torch.cat([own, negatives], dim=1)], temperature)
+    others = torch.arange(len(bank) - 1, device=index.device).expand(len(index), -1)
+    order = torch.cat([own, others + (others >= own)], dim=1)  # (B, N), own row first
+    every = compare(query, bank[None], temperature, positives=0).negative  # (B, Q, N)
+    ordered = every.gather(2, order[:, None].expand(-1, every.shape[1], -1))
+    return Scores(ordered[..., :1], ordered[..., 1:])
 
 
 def compare(query: Tensor, rows: Tensor, temperature: float, *, positives: int = 1) -> Scores:
@@ -82,7 +90,7 @@ def compare(query: Tensor, rows: Tensor, temperature: float, *, positives: int =
 
     Args:
         query: float (B, Q, D), rows of length 1.
-        rows: float (B, E + K, D), positives first, constant.
+        rows: float (B, E + K, D), positives first, constant; (1, E + K, D): the same for all.
         temperature: Divides the similarities.
         positives: E.
 

@@ -130,10 +130,8 @@ class CMC(ContrastiveMethod):
                 allow_positive=options.own_row,
             )
         scores_one, scores_two = (
-            bank.compare(
-                view.flatten(1, 2),
-                bank.rows_to_compare(other.rows, index, negatives),
-                options.temperature,
+            bank.compare_with_bank(
+                view.flatten(1, 2), other.rows, index, negatives, options.temperature
             )
             for view, other in ((one, self.bank_two), (two, self.bank_one))
         )

@@ -27,7 +27,7 @@ from slowfast.models.losses.chance import LossWithChance
 from slowfast.models.losses.info_nce import info_nce
 from slowfast.models.method import DatasetInfo, Progress
 
-__all__ = ["MoCo", "MoCoOutputs", "build_moco", "build_moco_loss"]
+__all__ = ["MoCo", "MoCoOutputs", "build_moco", "build_moco_loss", "encode_keys"]
 
 logger = logging.getLogger(__name__)
 
@@ -111,11 +111,7 @@ class MoCo(ContrastiveMethod):
         video, seed = batch["video"], batch["aug_seed"]
         query = self.video_encoder(video[:, :1], seed)[:, 0]  # (B, 1 + K, D)
         keys = video[:, 1:2]
-        if self.shuffle:
-            order = shuffle_order(seed)
-            key = unshuffle_rows(self.key_encoder(shuffle_rows(keys, order)), order)
-        else:
-            key = self.key_encoder(keys)
+        key = encode_keys(self.key_encoder, keys, shuffle_order(seed) if self.shuffle else None)
         return MoCoOutputs(query, key[:, 0, 0], self.queue.content())
 
     def after_batch(
@@ -131,6 +127,22 @@ class MoCo(ContrastiveMethod):
     @property
     def _plain(self) -> VideoEncoder:
         return VideoEncoder(self.backbone, self.pooling, self.head_video)
+
+
+def encode_keys(encoder: EmaEncoder, clips: Tensor, order: Tensor | None) -> Tensor:
+    """Encode keys, in an order that is shuffled over all processes.
+
+    Args:
+        encoder: The momentum encoder.
+        clips: float (B, V, 3, T, H, W).
+        order: From ``shuffle_order``; None: as they are.
+
+    Returns:
+        float (B, V, 1, D), in the order of the clips.
+    """
+    if order is None:
+        return encoder(clips)
+    return unshuffle_rows(encoder(shuffle_rows(clips, order)), order)
 
 
 @MODEL_REGISTRY.register_as("MoCo", protocols=PROTOCOLS)

@@ -89,8 +89,9 @@ class NPID(ContrastiveMethod):
                 options.negatives,
                 allow_positive=options.own_row,
             )
-        rows = bank.rows_to_compare(self.bank.rows, index, negatives)
-        scores = bank.compare(embedding.flatten(1, 2), rows, options.temperature)
+        scores = bank.compare_with_bank(
+            embedding.flatten(1, 2), self.bank.rows, index, negatives, options.temperature
+        )
         log_mean_exp = None if self.constant is None else self.constant(bank.all_scores(scores))
         return NPIDOutputs(full_views(embedding), scores, log_mean_exp)
 

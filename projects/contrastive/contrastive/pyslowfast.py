@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from contrastive import bank
 from contrastive.base import ContrastiveMethod
 from contrastive.encoder import VideoEncoder
+from contrastive.moco import encode_keys
 from contrastive.npid import NPID, NPIDOutputs
 from contrastive.simclr import SimCLR, SimCLROutputs
 from contrastive.swav import Assignment, SwAV, SwAVOutputs, swapped_prediction
@@ -29,7 +30,7 @@ from slowfast.models.batch_norm import get_norm
 from slowfast.models.build import BACKBONE_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.contrastive.ema import EmaEncoder
 from slowfast.models.contrastive.feature_queue import FeatureQueue
-from slowfast.models.contrastive.shuffle import shuffle_order, shuffle_rows, unshuffle_rows
+from slowfast.models.contrastive.shuffle import shuffle_order
 from slowfast.models.heads import MLPHead
 from slowfast.models.losses.chance import LossWithChance
 from slowfast.models.losses.info_nce import info_nce, nt_xent
@@ -113,13 +114,8 @@ class ClipMoCo(ContrastiveMethod):
         query = self._cat([self.video_encoder(clip) for clip in clips])
         if self.predictor is not None:
             query = self.predictor(query.flatten(0, 1)).unflatten(0, query.shape[:2])
-        if self.shuffle:
-            order = shuffle_order(batch["aug_seed"])
-            keys = [
-                unshuffle_rows(self.key_encoder(shuffle_rows(clip, order)), order) for clip in clips
-            ]
-        else:
-            keys = [self.key_encoder(clip) for clip in clips]
+        order = shuffle_order(batch["aug_seed"]) if self.shuffle else None
+        keys = [encode_keys(self.key_encoder, clip, order) for clip in clips]
         queue = None if self.queue is None else self.queue.content()
         return ClipOutputs(F.normalize(query, dim=-1), F.normalize(self._cat(keys), dim=-1), queue)
 

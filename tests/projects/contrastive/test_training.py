@@ -6,6 +6,7 @@ from helpers.synthetic import synthetic_cfg
 from torch import nn
 
 from slowfast.config import ConfigError
+from slowfast.engine.protocols.build import with_protocols_of_model
 from slowfast.engine.trainer import Trainer
 from slowfast.models.build import LOSS_REGISTRY, build_model
 from slowfast.utils.random import seed_everything
@@ -188,3 +189,12 @@ def test_text_has_a_space_of_its_own(tmp_path):
     padded = torch.cat([tokens.unflatten(1, (2, 2)), torch.zeros(4, 2, 3, dtype=torch.int64)], 2)
     again = model.eval()({**batch, "text": padded.flatten(1)})
     torch.testing.assert_close(again.text, model({**batch, "text": tokens}).text)
+
+
+def test_a_method_has_protocols_of_its_own(tmp_path):
+    cfg = with_protocols_of_model(synthetic_cfg(tmp_path, *words_of("SimCLR")))
+    assert cfg.TEST.PROTOCOLS == ["class_retrieval", "knn"]
+    asked = synthetic_cfg(tmp_path, *words_of("SimCLR"), "TEST.PROTOCOLS", "['linear_probe']")
+    assert with_protocols_of_model(asked) is asked
+    classifier = synthetic_cfg(tmp_path)
+    assert with_protocols_of_model(classifier) is classifier
