@@ -11,13 +11,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 CONFIG := configs/StiCA/R2plus1D_pretrain.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format smoke bench ablation controls docs docs-site wheel clean
+.PHONY: help demo test test-all check format smoke bench bench-decode ablation controls campaigns campaigns-full gpu docs docs-site \
+        wheel clean
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.run  ## install, then train StiCA on the built-in demo set (CPU, minutes)
 	$(BIN)/python tools/run_net.py --cfg $(CONFIG)
+
+# Two processes with spinning threads on two cores take minutes for a step of seconds.
+test test-all campaigns campaigns-full: export OMP_NUM_THREADS ?= 1
 
 test: $(VENV)/.dev  ## every unmarked test
 	$(BIN)/python -m pytest -q -n 2
@@ -32,6 +36,7 @@ check: $(VENV)/.dev docs-site  ## lint, format, types, layers, generated documen
 	for name in $(notdir $(wildcard projects/*)); do MYPYPATH=projects/$$name $(BIN)/mypy projects/$$name/$$name || exit 1; done
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python benchmarks/make_tables.py --check
 
 format: $(VENV)/.dev  ## fix what can be fixed by machine
 	$(BIN)/ruff check --fix .
@@ -42,6 +47,19 @@ smoke: $(VENV)/.dev  ## the wheel outside of the clone, and each command a user 
 
 bench: $(VENV)/.dev  ## measure; writes benchmarks/results/*.json
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/make_tables.py
+
+PEERS := build/bench_peers
+
+bench-decode: $(VENV)/.dev  ## decoding against torchcodec, decord2, PyAV, OpenCV and FFmpeg (10 minutes)
+	@$(PIP) --no-deps --target $(PEERS) --upgrade -r benchmarks/peers/requirements.txt || \
+	    echo "the peers of benchmarks/peers/requirements.txt could not be installed: measured without them"
+	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/bench_decode.py
+	$(BIN)/python benchmarks/make_tables.py
+
+# Also from a checkout without network and environment: then with $(PYTHON).
+gpu:  ## on a GPU, in 8 minutes: tests, step times, limits, data, StiCA on real clips (CACHE=clips.npz)
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu/run.py $(if $(CACHE),--cache $(CACHE))
 
 SWEEP  := $(BIN)/python tools/sweep_net.py --jobs 2 --sweep configs/StiCA/sweeps
 REPORT := $(BIN)/python projects/stica/report_ablation.py
@@ -61,6 +79,12 @@ controls: ablation  ## its controls, and the released code's decisions (another 
 	cp $(OF)_released/sweep.json docs/evidence/demo_released.json
 	$(BIN)/python projects/stica/report_factors.py $(OF)_ablation --out docs/evidence/demo_factors
 
+campaigns: $(VENV)/.dev  ## a sample of each campaign of docs/reliability.md, and its table (90 minutes)
+	$(BIN)/python tests/campaigns/common.py; status=$$?; $(BIN)/python docs/generate.py && exit $$status
+
+campaigns-full: $(VENV)/.dev  ## all of each campaign (hours; continues after an interruption)
+	$(BIN)/python tests/campaigns/common.py --full; status=$$?; $(BIN)/python docs/generate.py && exit $$status
+
 docs: $(VENV)/.dev  ## generate docs/configuration.md
 	$(BIN)/python docs/generate.py
 
@@ -78,10 +102,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.run: setup.py constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV) (once; a few minutes)"
-	$(PIP) --editable ".[report]"
+	$(PIP) --editable ".[report,embed]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "installing the development tools into $(VENV) (once)"
-	$(PIP) --editable ".[report,eval,slurm,dev,docs]"
+	$(PIP) --editable ".[report,embed,search,hub,transformers,onnx,notebook,eval,slurm,dev,docs]"
 	@touch $@

@@ -22,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from peers.float_views import float_view
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -40,7 +41,6 @@ from slowfast.datasets.views.transform import TrainTransform
 
 OUT = Path(__file__).parent / "results" / "augment.json"
 NUM_FRAMES, HEIGHT, WIDTH, SIZE, VIEWS = 30, 144, 192, 112, 2
-GRAY = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
 
 
 def main() -> None:
@@ -120,40 +120,6 @@ def sample_views(seed: int) -> list[ViewParams]:
     return [transform.sample(HEIGHT, WIDTH, rng) for _ in range(VIEWS)]
 
 
-def naive_view(frames: np.ndarray, params: ViewParams) -> Tensor:
-    """Make one view in float torch, operation by operation: float (3, T, S, S), normalized."""
-    clip = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255  # (T, 3, H, W)
-    box = params.box
-    clip = clip[:, :, box.top : box.top + box.height, box.left : box.left + box.width]
-    clip = F.interpolate(clip, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
-    if params.color is not None:
-        clip = naive_color(clip, params.color)
-    if params.flip:
-        clip = clip.flip(3)
-    if params.blur_sigma > 0:
-        clip = naive_blur(clip, params.blur_sigma)
-    return ((clip - 0.45) / 0.225).permute(1, 0, 2, 3).contiguous()
-
-
-def naive_color(clip: Tensor, color: ColorParams) -> Tensor:
-    """Apply brightness, contrast and saturation one after the other, clamping in between."""
-    clip = (clip * color.brightness).clamp(0, 1)
-    mean = (clip * GRAY).sum(1, keepdim=True).mean()
-    clip = (clip * color.contrast + (1 - color.contrast) * mean).clamp(0, 1)
-    gray = (clip * GRAY).sum(1, keepdim=True)
-    return (clip * color.saturation + (1 - color.saturation) * gray).clamp(0, 1)
-
-
-def naive_blur(clip: Tensor, sigma: float) -> Tensor:
-    """Blur with a depthwise convolution."""
-    radius = max(1, round(3 * sigma))
-    kernel = torch.exp(-(torch.arange(-radius, radius + 1.0) ** 2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, -1)
-    padded = F.pad(clip, (radius,) * 4, mode="reflect")
-    rows = F.conv2d(padded, kernel.unsqueeze(3), groups=3)
-    return F.conv2d(rows, kernel.unsqueeze(2), groups=3)
-
-
 def compare_pipelines(
     frames: np.ndarray, samples: list[list[ViewParams]]
 ) -> dict[str, dict[str, float] | float]:
@@ -167,7 +133,7 @@ def compare_pipelines(
         return to_float(torch.from_numpy(ours(sample))[None])[0]
 
     def naive(sample: list[ViewParams]) -> Tensor:
-        return torch.stack([naive_view(frames, params) for params in sample])
+        return torch.stack([float_view(frames, params, SIZE) for params in sample])
 
     calls = {"uint8": ours, "uint8_and_normalize": ours_normalized, "float_torch": naive}
     times: dict[str, list[float]] = {name: [] for name in calls}

@@ -2,7 +2,8 @@
 
 Sources are the config sections, the zoo's rows and a recorded run of PySlowFast's YAMLs.
 
-Also the table of Python names in docs/coming_from_pyslowfast.md, from slowfast/pyslowfast_names.py.
+Also the table of Python names in docs/coming_from_pyslowfast.md, from slowfast/pyslowfast_names.py,
+docs/cli.md, from the parsers of the commands, and the table of docs/reliability.md.
 
 python docs/generate.py            write them
 python docs/generate.py --check    fail when one is stale
@@ -21,7 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import cli_page
 import model_zoo
+import reliability_table
 import yaml_table
 
 from slowfast import pyslowfast_names
@@ -147,7 +150,13 @@ def main() -> int:
     """Write the pages, or say which are stale."""
     is_check = "--check" in sys.argv[1:]
     stale = []
-    pages = {TARGET: render(), **model_zoo.pages(is_check), **yaml_table.pages()}
+    pages = {
+        TARGET: render(),
+        **model_zoo.pages(is_check),
+        **yaml_table.pages(),
+        **cli_page.pages(),
+        **reliability_table.pages(),
+    }
     pages[NAMES] = with_python_names(pages.get(NAMES, NAMES.read_text(encoding="utf-8")))
     for target, page in pages.items():
         if not is_check:

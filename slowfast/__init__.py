@@ -2,7 +2,24 @@
 
 import sys as _sys
 
+TYPE_CHECKING = False  # typing itself takes a while to import
+if TYPE_CHECKING:
+    from slowfast.inference.frozen import FrozenModel
+    from slowfast.inference.load import load
+
+__all__ = ["FrozenModel", "load"]
 __version__ = "0.1.0"
+
+_LAZY = {"load": "slowfast.inference.load", "FrozenModel": "slowfast.inference.frozen"}
+"""Names of the Python API -> module. They are imported on use, so that a command starts fast."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)
 
 
 class _PySlowFastModules:

@@ -127,7 +127,7 @@ REPLACED: dict[str, str] = {
     "slowfast.datasets.ssv2": "slowfast.datasets.build_dataset('ssv2', cfg, split)",
     "slowfast.datasets.charades": "slowfast.datasets.build_dataset('charades', cfg, split)",
     "slowfast.datasets.imagenet": "slowfast.datasets.build_dataset('imagenet', cfg, split)",
-    "slowfast.utils.benchmark": "run benchmarks/bench_throughput.py (loading, model, training)",
+    "slowfast.utils.benchmark": "run slowfast benchmark (loading, model, training)",
     "slowfast.utils.bn_helper": "use slowfast.engine.precise_bn (BN.USE_PRECISE_STATS)",
     "slowfast.utils.c2_model_loading": (
         "Caffe2's files are recognized: slowfast.models.weights:load_weights(model, path)"

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers.browser import chromium, open_page  # noqa: F401
 
 from slowfast.models import build
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,6 +47,8 @@ def demo(folder: Path) -> None:
     text = run([*RUN, "--cfg", PRETRAIN, *words], cwd=ROOT)
     assert "BUILT-IN DEMO SET" in text, text
     assert "To train on your own videos" in text
+    assert f"written to {out}: checkpoints/checkpoint_epoch_00002.pyth, " in text, text
+    assert f"    slowfast eval {out}\n" in text, text
     results = json.loads((out / "results.json").read_text())
     for name in ("class_retrieval_r1", "video_to_audio_r1", "audio_to_video_r1"):
         assert set(results[name]) == {"before", "after", "chance"}, results
@@ -150,6 +153,26 @@ def wheel(folder: Path) -> None:
     words += ["TRAIN.EVAL_BEFORE", "False", "OUTPUT_DIR", str(folder / "wheel")]
     command = [sys.executable, "-m", "slowfast.cli.run_net", "--cfg", PRETRAIN[len("configs/") :]]
     assert "saved" in run([*command, *words], cwd=folder, env=env)
+    installed_commands(folder, str(folder / "site" / "bin" / "slowfast"), env)
+
+
+def installed_commands(folder: Path, slowfast: str, env: dict[str, str]) -> None:
+    """The script ``slowfast`` of the wheel: the help of all commands, and a run by its folder."""
+    text = run([slowfast, "--help"], cwd=folder, env=env)
+    names = re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE)
+    assert {"train", "test", "eval", "embed", "search", "check", "configs"} <= set(names), text
+    for name in names:
+        text = run([slowfast, name, "--help"], cwd=folder, env=env)
+        assert f"usage: slowfast {name} " in text, text
+    text = run([slowfast, "configs", "stica", "pretrain"], cwd=folder, env=env)
+    assert PRETRAIN[len("configs/") :] in text, text
+    assert "Did you mean 'train'?" in run([slowfast, "trian"], status=2, cwd=folder, env=env)
+    words = ["TEST.PROTOCOLS", "['class_retrieval']", "DATA_LOADER.NUM_WORKERS", "0"]
+    for name, out in (("test", "wheel"), ("eval", "wheel/eval")):
+        text = run([slowfast, name, str(folder / "wheel"), *words], cwd=folder, env=env)
+        assert f"written to {folder / out}: " in text, text
+        results = json.loads((folder / out / "results.json").read_text())
+        assert "class_retrieval_r1" in results, results
 
 
 def not_installed(folder: Path) -> None:

@@ -13,7 +13,7 @@ from stica.config import CROP_KINDS
 from stica.crops import crop_names
 from torch import Tensor, nn
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import CfgNode, load_config
 from slowfast.engine.precision import Precision
 from slowfast.models.build import FEATURE_AUG_REGISTRY, LOSS_REGISTRY, build_model

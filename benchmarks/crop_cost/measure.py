@@ -26,7 +26,7 @@ MEMORY_METHOD = {
 }
 MIB = 2**20
 # What takes long to import, once for all processes; the server finds only what is installed.
-PRELOAD = ["slowfast.cli.registrations", "stica", "matplotlib.figure"]
+PRELOAD = ["slowfast.engine.registrations", "stica", "matplotlib.figure"]
 # For glibc. Otherwise what is freed partly stays, more or less at random: 780 MiB and 700 were seen
 # where 557 and 558 are in use.
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(64 * 1024)}

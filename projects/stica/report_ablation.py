@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -183,7 +183,9 @@ def read_values(paths: Sequence[Path], metric: str) -> tuple[dict[str, dict[int,
     return dict(values), chance
 
 
-def contrast(values: dict[str, dict[int, float]], weights: dict[str, float]) -> list[float]:
+def contrast(
+    values: Mapping[str, Mapping[int, float]], weights: Mapping[str, float]
+) -> list[float]:
     """Compute a contrast for each seed that all its variants have."""
     seeds = set.intersection(*(set(values.get(variant, {})) for variant in weights))
     return [sum(w * values[name][seed] for name, w in weights.items()) for seed in sorted(seeds)]

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import CfgNode, load_config
 from slowfast.config.projects import import_project
 from slowfast.config.renamed import translate_sweep

@@ -19,7 +19,7 @@ import yaml
 
 from slowfast.cli.options import OldName
 from slowfast.config.renamed import translate_sweep
-from slowfast.visualization.curves import read_stats
+from slowfast.utils.logging import read_stats
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ _EPILOG = """examples:
   %(prog)s --cfg configs/Kinetics/R2PLUS1D_18_30f.yaml
   %(prog)s --cfg configs/Kinetics/R2PLUS1D_18_30f.yaml DATA.PATH_TO_DATA_DIR videos NUM_GPUS 8
   %(prog)s --cfg a.yaml b.yaml --opts TRAIN.BATCH_SIZE 32     (two jobs, one after the other)
+
+More: GETTING_STARTED.md; all keys: docs/configuration.md; what is shipped: slowfast configs.
 """
 
 

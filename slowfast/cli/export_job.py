@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.cli.arguments import Arguments
 from slowfast.cli.export_page import render_page
 from slowfast.cli.runner import run_job

@@ -17,7 +17,7 @@ from slowfast.utils.exit_codes import EXIT_USER_ERROR, exit_with
 __all__ = ["main", "parse_arguments"]
 
 
-_EPILOG = """examples, in this order, where NAME is the name of a folder:
+_EPILOG = """examples: in this order, where NAME is the name of a folder
   %(prog)s --checkpoint output/run --out projects/P/weights/NAME \\
       --data "training data" --license Apache-2.0 \\
       TEST.PROTOCOLS "['class_retrieval', 'knn']"
@@ -27,7 +27,7 @@ _EPILOG = """examples, in this order, where NAME is the name of a folder:
 
 The weights are first rounded to float16, then evaluated; --results accepts only results of these
 weights. KEY VALUE after --checkpoint are stored in evaluate.yaml; after --verify they are used once
-(e.g. DATA.PATH_TO_DATA_DIR).
+(e.g. DATA.PATH_TO_DATA_DIR). More: MODEL_ZOO.md.
 """
 
 
@@ -117,17 +117,18 @@ def parse_arguments(words: list[str], program: str = "export_weights.py") -> arg
     return arguments
 
 
-def main(words: list[str] | None = None) -> int:
+def main(words: list[str] | None = None, program: str = "export_weights.py") -> int:
     """Run the command.
 
     Args:
         words: The arguments without the program's name; None: ``sys.argv``.
+        program: The name of the program in messages.
 
     Returns:
         The exit status: 0; 1 if verified results differ; 2 after a user's mistake, with one message
-        and no traceback; 130 if interrupted.
+        and no traceback; 130 or 75 if interrupted.
     """
-    arguments = parse_arguments(sys.argv[1:] if words is None else words)
+    arguments = parse_arguments(sys.argv[1:] if words is None else words, program)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, as in run_net
     from slowfast.cli.export_job import run_command
 

@@ -23,7 +23,7 @@ from slowfast.datasets.prepare.settings import (
 )
 from slowfast.utils.exit_codes import EXIT_USER_ERROR, exit_with
 
-__all__ = ["main", "parse_arguments"]
+__all__ = ["add_check_options", "add_process_options", "main", "parse_arguments", "run_parsed"]
 
 _CHECK, _ENCODE, _INDEX = CheckSettings(), EncodeSettings(), IndexSettings()
 _DESCRIPTION = "Check, re-encode and index a folder of videos or audio files before training."
@@ -32,8 +32,10 @@ _EPILOG = """examples:
   %(prog)s encode videos --out small             copies that load several times as fast
   %(prog)s index small --out lists               train.csv, val.csv, test.csv, classes.txt
   %(prog)s all videos --out prepared             all three in order
+  torchrun --nproc-per-node 4 -m slowfast prepare all videos --out prepared
 
 An interrupted command resumes where it stopped when it is run again. Originals are only read.
+More: DATASET.md.
 """
 
 
@@ -52,11 +54,13 @@ def parse_arguments(words: list[str], program: str = "prepare_data.py") -> argpa
     parser.add_argument("--version", action="version", version=f"slowfast-stica {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     options: tuple[tuple[str, str, tuple[Callable[[argparse.ArgumentParser], None], ...]], ...] = (
-        ("check", "inspect every file; write report.jsonl, report.csv, summary.txt", (_add_check,)),
+        ("check", "inspect every file; write check.html, report.csv, quarantine.csv, ...",
+         (add_check_options,)),
         ("encode", "write small copies with many keyframes (H.264, AAC, mp4)", (_add_encode,)),
-        ("index", "write train.csv, val.csv, test.csv and classes.txt", (_add_check, _add_index)),
+        ("index", "write train.csv, val.csv, test.csv and classes.txt",
+         (add_check_options, _add_index)),
         ("all", "check, then encode what is usable, then index the copies",
-         (_add_check, _add_encode, _add_index)),
+         (add_check_options, _add_encode, _add_index)),
     )  # fmt: skip
     for name, text, groups in options:
         command = commands.add_parser(
@@ -77,7 +81,7 @@ def parse_arguments(words: list[str], program: str = "prepare_data.py") -> argpa
             default=argparse.SUPPRESS,
             help=out_help,
         )
-        _add_processes(command)
+        add_process_options(command)
         for add in groups:
             add(command)
     if not words:
@@ -89,7 +93,8 @@ def parse_arguments(words: list[str], program: str = "prepare_data.py") -> argpa
     return arguments
 
 
-def _add_processes(parser: argparse.ArgumentParser) -> None:
+def add_process_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of worker processes: ``num_processes`` and ``timeout_sec``."""
     parser.add_argument(
         "--jobs",
         dest="num_processes",
@@ -104,18 +109,19 @@ def _add_processes(parser: argparse.ArgumentParser) -> None:
         type=_number(float, 0),
         default=_CHECK.timeout_sec,
         metavar="SEC",
-        help="give a file up that makes no progress for so long; 0: never",
+        help="give a file up that makes no progress for so long; 0: never (default: %(default)g)",
     )
 
 
-def _add_check(parser: argparse.ArgumentParser) -> None:
+def add_check_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of checking: ``level`` and ``again``."""
     add = parser.add_argument_group("checking").add_argument
     add(
         "--level",
         choices=LEVELS,
         default=_CHECK.level,
         help="headers: what the files declare; sample: also a few frames and the audio; full: "
-        "decode everything",
+        "decode everything (default: %(default)s)",
     )
     add("--again", action="store_true", help="inspect files that an earlier run has inspected, too")
 
@@ -196,17 +202,29 @@ def _number(
     return convert
 
 
-def main(words: list[str] | None = None) -> int:
+def main(words: list[str] | None = None, program: str = "prepare_data.py") -> int:
     """Run a command.
 
     Args:
         words: The command line without the program's name; None: this process's.
+        program: The name of the program in messages.
 
     Returns:
         The exit status: 0, also where files are bad; 1 when no file at all could be encoded; 2
-        after a user's mistake, with one message and no traceback; 130 when interrupted.
+        after a user's mistake, with one message and no traceback; 130 or 75 when interrupted.
     """
-    arguments = parse_arguments(sys.argv[1:] if words is None else words)
+    return run_parsed(parse_arguments(sys.argv[1:] if words is None else words, program))
+
+
+def run_parsed(arguments: argparse.Namespace) -> int:
+    """Run a parsed command.
+
+    Args:
+        arguments: From ``parse_arguments``.
+
+    Returns:
+        The exit status, as ``main``.
+    """
     # Before numpy is imported, here and in the workers: they share the cores already.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.cli.arguments import parse_arguments
 from slowfast.config import CfgNode
 from slowfast.config import load_config as load_any_config
@@ -73,7 +73,8 @@ def launch_job(
     """Run ``func(cfg)`` in every process of a job.
 
     Args:
-        cfg: Read: NUM_GPUS, NUM_CPU_PROCESSES, NUM_SHARDS, SHARD_ID, DIST_BACKEND, PROJECTS.
+        cfg: Read: NUM_GPUS, NUM_CPU_PROCESSES, NUM_SHARDS, SHARD_ID, DIST_BACKEND,
+            DIST.TIMEOUT_SEC, PROJECTS.
         init_method: Rendezvous URL, such as ``args.init_method``.
         func: A function that can be imported, so that it can be sent to spawned processes.
         daemon: Not needed: processes end with the job.
@@ -105,6 +106,7 @@ def launch_with_cfg(
         shard_id=cfg.SHARD_ID,
         init_method=init_method,
         backend=cfg.DIST_BACKEND if on_gpu else "gloo",
+        timeout_sec=cfg.DIST.TIMEOUT_SEC,
     )
 
 

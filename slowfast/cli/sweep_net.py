@@ -23,8 +23,9 @@ from slowfast.engine.sweep.run_state import RunState, State, load_states, refuse
 from slowfast.engine.sweep.scheduler import LOG_NAME, Launcher, Scheduler, catch_signals
 from slowfast.engine.sweep.schema import Sweep, load_sweep
 from slowfast.engine.sweep.slurm import SlurmLauncher
-from slowfast.utils.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, exit_with
+from slowfast.utils.exit_codes import EXIT_FAILED, exit_with
 from slowfast.utils.registry import nearest
+from slowfast.utils.stop_signals import stop_status
 from slowfast.visualization.sweep_plot import plot_sweep
 
 __all__ = ["load_configs", "main", "parse_sweep_arguments"]
@@ -70,17 +71,18 @@ def parse_sweep_arguments(words: list[str], program: str = "sweep_net.py") -> ar
     return arguments
 
 
-def main(words: list[str] | None = None) -> int:
+def main(words: list[str] | None = None, program: str = "sweep_net.py") -> int:
     """Run a sweep.
 
     Args:
         words: The command line without the program's name; None: this process's.
+        program: The name of the program in messages.
 
     Returns:
         The exit status: 0; 1 if a run failed or was stopped; 2 after a user's mistake, before any
-        run was started; 130 after Ctrl-C.
+        run was started; 130 after Ctrl-C, 75 after another signal that asks it to end.
     """
-    arguments = parse_sweep_arguments(sys.argv[1:] if words is None else words)
+    arguments = parse_sweep_arguments(sys.argv[1:] if words is None else words, program)
     return exit_with(lambda: _run(arguments))
 
 
@@ -98,7 +100,7 @@ def load_configs(runs: Sequence[SweepRun], source: str) -> dict[str, dict[str, A
         ConfigError: With the problems of all runs, each but once.
     """
     # Heavy imports wait until the sweep is known to be good: --help takes no second.
-    import slowfast.cli.registrations  # noqa: F401
+    import slowfast.engine.registrations  # noqa: F401
 
     configs: dict[str, dict[str, Any]] = {}
     problems: dict[Problem, list[str]] = {}
@@ -158,9 +160,9 @@ def _run(arguments: argparse.Namespace) -> int:
         chosen = select(states, arguments.only)
         if not arguments.force:
             refuse_changed(chosen)
-        is_stopped = _schedule(sweep, chosen, lock)
+        stopped_by = _schedule(sweep, chosen, lock)
         _report(sweep, runs, states)
-    return _conclude(sweep, chosen, is_stopped)
+    return _conclude(sweep, chosen, stopped_by)
 
 
 def _say(line: str) -> None:
@@ -188,8 +190,8 @@ def _list_runs(sweep: Sweep, states: Sequence[RunState]) -> None:
     _say(f"\n{len(states)} runs in {sweep.output_dir}, {how}")
 
 
-def _schedule(sweep: Sweep, states: Sequence[RunState], lock: int) -> bool:
-    """Run what is left; say whether the user stopped it."""
+def _schedule(sweep: Sweep, states: Sequence[RunState], lock: int) -> int:
+    """Run what is left; return the signal that stopped it, 0 if none did."""
     launcher: Launcher
     if sweep.slurm is not None:
         launcher = SlurmLauncher(RUN_COMMAND, sweep.output_dir, sweep.slurm)
@@ -200,7 +202,7 @@ def _schedule(sweep: Sweep, states: Sequence[RunState], lock: int) -> bool:
     _say(f"{left} to run{where if left else ''}")
     with catch_signals() as signals:
         Scheduler(states, launcher, signals, _say_with_time).run()
-    return bool(signals)
+    return signals[0] if signals else 0
 
 
 def _report(sweep: Sweep, runs: Sequence[SweepRun], states: Sequence[RunState]) -> None:
@@ -227,24 +229,24 @@ def _report(sweep: Sweep, runs: Sequence[SweepRun], states: Sequence[RunState]) 
     _say(f"in {sweep.output_dir}: {', '.join(names)}")
 
 
-def _conclude(sweep: Sweep, states: Sequence[RunState], is_stopped: bool) -> int:
+def _conclude(sweep: Sweep, states: Sequence[RunState], stopped_by: int) -> int:
     """Say what is left to do and how."""
     failed = [state for state in states if state.state == State.FAILED]
     left = [s for s in states if s.state not in (State.FINISHED, State.FAILED)]
     if failed:
         logs = "".join(f"\n  {state.run.folder / LOG_NAME}" for state in failed)
         _say(f"{len(failed)} failed; the same command tries again:{logs}")
-    if is_stopped and sweep.slurm is not None:
+    if stopped_by and sweep.slurm is not None:
         numbers = sorted({state.slurm_job for state in left if state.slurm_job})
         _say(
             f"{len(left)} are not finished. Submitted jobs keep running (to end them: "
             f"scancel {' '.join(numbers)}); run the same command again to wait for them."
         )
     elif left:
-        why = "wait for one that failed" if failed and not is_stopped else "are not finished"
+        why = "wait for one that failed" if failed and not stopped_by else "are not finished"
         _say(f"{len(left)} {why}; run the same command again to resume.")
-    if is_stopped:
-        return EXIT_INTERRUPTED
+    if stopped_by:
+        return stop_status(stopped_by)
     return EXIT_FAILED if failed or left else 0
 
 

@@ -10,7 +10,8 @@ import torch
 
 from slowfast.config import CfgNode
 from slowfast.engine.class_names import choose_class_names, read_class_names
-from slowfast.engine.evaluator import Evaluation, evaluate_views
+from slowfast.engine.evaluator import Evaluation, ViewsTest, evaluate_views
+from slowfast.engine.insight.job import InsightJob
 from slowfast.engine.precision import Precision
 from slowfast.engine.predictions import Predictions, write_reports
 from slowfast.engine.protocols import PROTOCOL_REGISTRY
@@ -22,8 +23,9 @@ from slowfast.models.script_checkpoints import TestedWeights, load_tested
 from slowfast.models.weights import require_head
 from slowfast.utils import distributed
 from slowfast.utils.logging import log_json_stats
+from slowfast.visualization.board import write_board
 
-__all__ = ["run_test"]
+__all__ = ["name_classes", "run_test"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +41,20 @@ def run_test(cfg: CfgNode, device: torch.device) -> None:
     model = construct_model(cfg)
     tested = load_tested(cfg, model)
     _check_head(tested, cfg)
+    distributed.copy_from_main(model.to(device))  # what is random differs between processes
     is_random, trained_names = tested.is_random, tested.class_names
     output_dir, precision = Path(cfg.OUTPUT_DIR), Precision.from_cfg(cfg, device)
     content: dict[str, Any] = {}
-    for test in evaluate_views(cfg, model.to(device), precision):
+    measured: dict[str, float] = {}
+    insight = InsightJob(cfg)
+    for test in evaluate_views(cfg, model, precision, watch=insight.watch):
+        names = name_classes(test, own_names, trained_names)
+        insight.write(test, model, names)
         if not distributed.is_main_process():
             continue
         identity, details = identify(test.cfg, model, is_random=is_random), {}
         if "classification" in cfg.TEST.PROTOCOLS:
-            predictions = _predictions(test.evaluation, own_names, trained_names, cfg)
+            predictions = _predictions(test.evaluation, names, cfg)
             folder = output_dir / test.suffix.lstrip("_")
             name = f"classification{test.suffix}"
             details = {name: write_reports(predictions, folder)}
@@ -58,14 +65,25 @@ def run_test(cfg: CfgNode, device: torch.device) -> None:
         others = {k: v for k, v in test.results.items() if not v.uses_model}
         store_results(output_dir, of_model, "after", identity, details)
         content = store_results(output_dir, others, "value", identity)
+        measured |= {name: result.value for name, result in test.results.items()}
         _log_accuracy(test.results, test.suffix, output_dir)
     if distributed.is_main_process():
+        if cfg.TENSORBOARD.ENABLE:
+            write_board(cfg, measured)
         logger.info("results (%s):\n\n%s\n", output_dir / "results.json", format_table(content))
 
 
-def _predictions(
-    evaluation: Evaluation, own_names: list[str], trained_names: list[str], cfg: CfgNode
-) -> Predictions:
+def name_classes(test: ViewsTest, own_names: list[str], trained_names: list[str]) -> list[str]:
+    """Choose the names of the classes: of the head, else of the labels of the data."""
+    has_files = test.evaluation.has_features("test")
+    manifest = test.evaluation.files("test") if has_files else None
+    of_data = [] if manifest is None else manifest.class_names
+    if "classification" in test.cfg.TEST.PROTOCOLS:
+        return choose_class_names(own_names, trained_names, of_data)
+    return own_names or list(of_data)
+
+
+def _predictions(evaluation: Evaluation, class_names: list[str], cfg: CfgNode) -> Predictions:
     """Collect the scores of the test split with the names of its files and classes."""
     table, manifest = evaluation.features("test"), evaluation.files("test")
     missing = len(manifest) - len(table) if manifest is not None else 0
@@ -74,9 +92,7 @@ def _predictions(
     return Predictions.create(
         table,
         (lambda row: f"row {row}") if manifest is None else (lambda row: manifest.row(row).name),
-        choose_class_names(
-            own_names, trained_names, [] if manifest is None else manifest.class_names
-        ),
+        class_names,
         cfg.DATA.ENSEMBLE_METHOD,
     )
 

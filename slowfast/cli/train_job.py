@@ -15,6 +15,7 @@ from slowfast.engine.start import find_pretrained
 from slowfast.engine.trainer import Trainer
 from slowfast.engine.weights_sampling import with_sampling_of_weights
 from slowfast.utils import distributed
+from slowfast.utils.stop_signals import noted_signals
 from slowfast.visualization.curves import plot_curves
 
 __all__ = ["run_training"]
@@ -37,7 +38,12 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
         )
     cfg = with_sampling_of_weights(cfg, "TRAIN")
     trainer = Trainer(cfg, device)
-    if trainer.is_finished:
+    logger.info(
+        "train: %d videos, %d steps in an epoch",
+        len(trainer.loader.dataset),
+        trainer.steps_per_epoch,
+    )
+    if trainer.is_finished and not (validates and trainer.awaits_validation):
         logger.info("training is already done (%d epochs)", trainer.epoch)
         return
     if cfg.TRAIN.EVAL_BEFORE and trainer.steps_done == 0:
@@ -60,7 +66,8 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
     try:
         trainer.train(after_epoch)
     finally:
-        _plot(Path(cfg.OUTPUT_DIR))
+        with noted_signals():  # one that repeats hides nothing
+            _plot(Path(cfg.OUTPUT_DIR))
 
 
 def _plot(output_dir: Path) -> None:
@@ -70,6 +77,9 @@ def _plot(output_dir: Path) -> None:
         path = plot_curves(output_dir)
     except ImportError as error:
         logger.info("%s", error)
+        return
+    except Exception as error:  # a plot never ends a run, nor hides what ended it
+        logger.warning("curves.png could not be plotted: %s", error)
         return
     if path is not None:
         logger.info("curves: %s", path)

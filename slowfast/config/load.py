@@ -9,12 +9,12 @@ owns the sections and names in use is imported.
 from __future__ import annotations
 
 import difflib
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from fvcore.common.config import CfgNode
 
 from slowfast.config.checks import examine
@@ -24,6 +24,8 @@ from slowfast.config.projects import belongs_to, import_project, owner_of_sectio
 from slowfast.config.renamed import Renamed, translate
 from slowfast.config.sections import get_cfg
 from slowfast.config.sections.unsupported import SECTIONS
+from slowfast.config.values import flatten, has_impossible_numbers
+from slowfast.config.yaml_text import read_with_base
 
 __all__ = ["Change", "LoadedConfig", "flatten", "is_demo", "load_config"]
 
@@ -81,7 +83,7 @@ def load_config(
     """
     source = "the command line" if path is None else str(path)
     file = None if path is None else find_config(path)
-    from_yaml, renamed = translate({} if file is None else flatten(_read_yaml(file)))
+    from_yaml, renamed = translate({} if file is None else flatten(read_with_base(file)))
     words, problems = _pair_up(overrides)
     from_user, found = translate(words)
     renamed += found
@@ -131,38 +133,6 @@ def is_demo(data: Mapping[str, Any]) -> bool:
     return bool(data.get("DEMO_CFG")) and not data.get("PATH_TO_DATA_DIR")
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested mappings into dotted keys.
-
-    Args:
-        tree: Nested mappings with string keys.
-        prefix: Prefix of every key.
-
-    Returns:
-        ``{"A.B": value}``; empty mappings are dropped.
-    """
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = CfgNode.load_yaml_with_base(str(file))
-        flatten(content)
-    except yaml.YAMLError as error:
-        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
-    except AttributeError as error:
-        raise UserError(f"{file} must hold 'KEY: value' lines at its top level.") from error
-    except FileNotFoundError as error:
-        raise UserError(f"{file}: the file named by _BASE_ is missing: {error.filename}") from error
-    return content
-
-
 def _pair_up(words: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:
     if len(words) % 2:
         message = (
@@ -210,9 +180,16 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
         if key not in known:
             problems.append(_unknown_key(cfg, key, known))
             continue
-        wrong = _wrong_elements(value, known[key])
+        if has_impossible_numbers(CfgNode._decode_cfg_value(value)):
+            message = f"got {value!r}, expected numbers that are not nan and fit into 64 bits."
+            problems.append(Problem(key, message))
+            continue
+        wrong = _wrong_elements(value, _EXAMPLES.get(key, known[key]))
         if wrong:
             problems.append(Problem(key, f"got {value!r}, expected a list of {wrong}."))
+            continue
+        if key in _MAY_BE_AUTO:
+            problems += _set_switch(cfg, key, value)
             continue
         needs_number = isinstance(known[key], int | float) and key not in _MAY_BE_NONE
         if value in (None, "None") and needs_number:
@@ -221,15 +198,30 @@ def _merge(cfg: CfgNode, values: Mapping[str, Any]) -> list[Problem]:
             continue
         try:
             cfg.merge_from_list([key, _widen(value, known[key])])
-        except (ValueError, AssertionError) as error:
+        except (ValueError, AssertionError):
             expected = type(known[key]).__name__
             got = f"{value!r} ({type(CfgNode._decode_cfg_value(value)).__name__})"
-            problems.append(Problem(key, f"got {got}, expected {expected}. {error}".split("\n")[0]))
+            problems.append(Problem(key, f"got {got}, expected {expected}."))
     return problems
 
 
 # Numbers whose None switches something off.
 _MAY_BE_NONE = ("AUG.COLOR_JITTER",)
+
+# Booleans that may also be "auto", which YACS, with one type per key, does not allow.
+_MAY_BE_AUTO = ("TRAIN.MIXED_PRECISION", "MODEL.CHANNELS_LAST")
+
+
+def _set_switch(cfg: CfgNode, key: str, value: Any) -> list[Problem]:
+    """Set a key to True, False or "auto"."""
+    switch = _widen(value, default=True)
+    switch = CfgNode._decode_cfg_value(switch)
+    if not isinstance(switch, bool) and switch != "auto":
+        return [Problem(key, f"got {value!r}, expected True, False or 'auto'.")]
+    *sections, name = key.split(".")
+    functools.reduce(getattr, sections, cfg)[name] = switch
+    return []
+
 
 _ELEMENTS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((str,), "strings"),
@@ -237,6 +229,24 @@ _ELEMENTS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((int, float), "numbers"),
     ((list,), "lists"),
 )
+
+
+# What lists have that are empty by default.
+_EXAMPLES: dict[str, list[Any]] = {
+    "DATA.ROW_FIELDS": [""],
+    "DATA.TRAIN_CLIP_DISTANCE_SEC": [1.0],
+    "DATA.TRAIN_JITTER_ASPECT_RELATIVE": [1.0],
+    "DATA.TRAIN_JITTER_SCALES_RELATIVE": [1.0],
+    "MVIT.DIM_MUL": [[]],
+    "MVIT.HEAD_MUL": [[]],
+    "MVIT.POOL_KV_STRIDE": [[]],
+    "MVIT.POOL_Q_STRIDE": [[]],
+    "SOLVER.LRS": [1.0],
+    "SOLVER.STEPS": [1.0],
+    "TENSORBOARD.MODEL_VIS.LAYER_LIST": [""],
+    "TEST.NUM_TEMPORAL_CLIPS": [1],
+    "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN": [""],
+}
 
 
 def _wrong_elements(value: Any, default: Any) -> str:
@@ -308,7 +318,7 @@ def _read_demo(
     if not is_demo(merged.DATA):
         return {}, []
     demo = find_config(merged.DATA.DEMO_CFG, next_to=file, option="DATA.DEMO_CFG")
-    overlay, renamed = translate(flatten(_read_yaml(demo)))
+    overlay, renamed = translate(flatten(read_with_base(demo)))
     # The config.yaml of a demo run already has the overlay, and the overrides on top of it.
     return ({}, []) if overlay.keys() <= from_yaml.keys() else (overlay, renamed)
 

@@ -6,7 +6,10 @@ from fnmatch import fnmatchcase
 
 __all__ = ["is_machine_key", "is_path_key", "is_training_key"]
 
-_MACHINE = ("NUM_*", "SHARD_ID", "DIST_BACKEND", "DATA_LOADER.*", "TENSORBOARD.*", "*LOG_*")
+_MACHINE = (
+    *("NUM_*", "SHARD_ID", "DIST*", "DATA_LOADER.*", "TENSORBOARD.*", "REPORT.*", "*LOG_*"),
+    *("DEVICE.*", "TRAIN.CHECKPOINT_PERIOD_*", "TRAIN.CHECKPOINT_KEEP_*"),
+)
 _PATHS = ("*_DIR", "*.PATH_PREFIX", "*FILE_PATH", "*.SAVE_RESULTS_PATH", "*.PATH_TO_*")
 _TRAINING = (
     *("SOLVER.*", "AUG.*", "MIXUP.*", "MULTIGRID.*", "AUDIO.SPECAUG.*", "AUDIO.VOLUME_JITTER"),
@@ -20,13 +23,13 @@ _ALSO_TESTING = ("DATA.TRAIN_CROP_SIZE", "DATA.TRAIN_JITTER_SCALES")
 
 
 def is_machine_key(key: str) -> bool:
-    """Return whether a key is about processes, data loading or logging.
+    """Return whether a key is about processes, devices, data loading or logging.
 
     Args:
         key: A dotted key.
 
     Returns:
-        Whether the result of a run does not depend on the value.
+        Whether the result of a run does not depend on the value, but for rounding.
     """
     return any(fnmatchcase(key, pattern) for pattern in _MACHINE)
 

@@ -54,6 +54,9 @@ def find_package_file(url: str) -> Path:
             "python -m pip install -e ."
         )
     file = folder / inside
+    # A link of the package may lead elsewhere; what the URL says may not.
+    if ".." in Path(inside).parts or Path(inside).is_absolute():
+        raise UserError(f"{url}: expected a file inside of the package.")
     if not file.is_file():
         raise UserError(f"{url}: no such file in {folder}.")
     return file
@@ -105,4 +108,4 @@ def _suggest(name: Path, shipped: Path | None) -> str:
         return ""
     known = [str(p.relative_to(shipped)) for p in sorted(shipped.rglob("*.yaml"))]
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
-    return f" Did you mean '{close[0]}'?" if close else f" Shipped: {', '.join(known)}."
+    return f" Did you mean '{close[0]}'?" if close else " `slowfast configs` lists those shipped."

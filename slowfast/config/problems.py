@@ -10,7 +10,15 @@ __all__ = ["ConfigError", "ConfigValueError", "ParameterError", "Problem", "User
 
 
 class UserError(Exception):
-    """Something the user can fix. Commands print the message alone and exit with status 2."""
+    """Something the user can fix. Commands print the message alone and exit with status 2.
+
+    Attributes:
+        status: The exit status.
+        is_told: Whether another process of the same job prints the message.
+    """
+
+    status = 2
+    is_told = False
 
 
 class Problem(NamedTuple):

@@ -8,10 +8,12 @@ the project that an unknown section or name belongs to.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -54,15 +56,11 @@ def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
             raise ConfigValueError("PROJECTS_PATH", f"no such folder: {place}.")
         if str(place) not in sys.path:
             sys.path.append(str(place))
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigValueError("PROJECTS", f"got {name!r}; expected the name of a package.")
     importlib.invalidate_caches()
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise UserError(f"project '{name}' needs the missing module '{error.name}'.") from error
-        where = f"; not in {', '.join(map(str, places))}, either" if places else ""
-        installed = ", ".join(installed_projects()) or "none"
-        raise UserError(f"no project '{name}'. Installed: {installed}{where}.") from error
+    with _without_working_folder(places):
+        module = _import(name, places)
     file = Path(getattr(module, "__file__", None) or "")
     meant = next((p for p in places if (p / name).is_dir() or (p / f"{name}.py").is_file()), None)
     if meant is not None and not file.resolve().is_relative_to(meant.resolve()):
@@ -73,6 +71,41 @@ def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
     if not callable(getattr(module, "add_config", None)):
         raise UserError(f"'{name}' is not a project: it has no add_config(cfg).")
     return module
+
+
+def _import(name: str, places: Sequence[Path]) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise UserError(f"project '{name}' needs the missing module '{error.name}'.") from error
+        where = f"; not in {', '.join(map(str, places))}, either" if places else ""
+        installed = ", ".join(installed_projects()) or "none"
+        raise UserError(f"no project '{name}'. Installed: {installed}{where}.") from error
+
+
+@contextlib.contextmanager
+def _without_working_folder(places: Sequence[Path]) -> Iterator[None]:
+    """Keep Python from importing a file of the working folder that has the name of a project.
+
+    ``python -m`` and scripts put it first into ``sys.path``. A checkout, whose packages are the
+    installed ones, and folders of PROJECTS_PATH and PYTHONPATH are searched all the same.
+    """
+    here = Path.cwd()
+    asked = {*places, *map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))}
+    is_asked = here in {(here / path).absolute() for path in asked}
+    before = list(sys.path)
+    if not is_asked:
+        sys.path[:] = [e for e in before if Path(e or here) != here or _is_ours(e)]
+    try:
+        yield
+    finally:
+        added = [entry for entry in sys.path if entry not in before]
+        sys.path[:] = before + added
+
+
+def _is_ours(entry: str) -> bool:
+    return Path(entry or Path.cwd()) == Path(__file__).parents[2]
 
 
 def import_installed_projects() -> None:

@@ -115,20 +115,26 @@ class AudioEvalDataset(EvalDataset):
         )
         self.settings, self._num_clips = settings, num_clips
 
+    def open(self, row: VideoRecord) -> ClipReader:
+        """Open the file of a row; the caller closes it."""
+        return self.settings.open(row)
+
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         index, clips = self.row(key[1]), self.clips(key[1])
         row = self.manifest.row(index)
-        with self.settings.open(row) as reader:
+        with self.open(row) as reader:
             first, last = reader.audio_extent_sec
             all_starts = even_clip_starts(first, last, self.settings.clip_sec, self._num_clips)
             starts = [float(all_starts[clip]) for clip in clips]
             audio = self.settings.read(reader, starts)
+        ends = [min(start + self.settings.clip_sec, last) for start in starts]
         return {
             **audio,
             **row.fields,
             "label": encode_label(row, self.label_width),
             "index": index,
             "clip_start_sec": np.array(starts, np.float32),
+            "clip_end_sec": np.array(ends, np.float32),
             "view": np.arange(clips.start, clips.stop),
             "aug_seed": int(sample_rng(self.seed, 0, index, STREAM_AUG_SEED).integers(2**62)),
         }

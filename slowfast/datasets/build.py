@@ -38,6 +38,7 @@ DATASET_REGISTRY.__doc__ = """
                     the sample's classes, 0 for others, all -1 if unknown
     index           int64, the row of the manifest (not the index of a clip or a chunk of views)
     clip_start_sec  float32 (V,); (A,) in audio-only datasets
+    clip_end_sec    the same shape, in evaluation: the end of the clip, at most that of the file
     view            int64 (V,); (A,) in audio-only datasets
     aug_seed        int64, the seed of all random numbers that are sampled on the device
     ...             in training also the fields of ``views.SampleViews``, such as video_small and

@@ -13,10 +13,12 @@ from slowfast.config.load import is_demo
 from slowfast.config.projects import find_missing
 from slowfast.config.sections.unsupported import describe_unsupported
 from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.decoding.reader import LOOP_FILTER_SKIPS
 from slowfast.datasets.views import sample_views
 from slowfast.datasets.views.sample_views import AUDIO, SampleViews
 from slowfast.datasets.views.transform import names_rand_augment
 from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
+from slowfast.utils.cores import AUTO
 from slowfast.utils.env import num_local_processes
 from slowfast.utils.registry import nearest
 
@@ -27,6 +29,7 @@ __all__ = [
     "check_demo",
     "check_labels",
     "check_names",
+    "check_quarantine",
     "check_train_views",
 ]
 
@@ -37,8 +40,9 @@ _POSITIVE = (
     *("DATA.TRAIN_CLIPS_PER_VIDEO", "DATA.FRAME_FOLDER_FPS", "AUG.NUM_SAMPLE"),
     *("AUDIO.CLIP_SEC", "LOG_PERIOD", "NUM_SHARDS", "NUM_CPU_PROCESSES"),
 )
+_MOST_THREADS = 4096
 _NOT_NEGATIVE = ("DATA.FOLD", "DATA.TRAIN_VIDEOS_PER_CLASS")
-_RESERVED = ("label", "index", "valid", "view", "clip_start_sec", "aug_seed")
+_RESERVED = ("label", "index", "valid", "view", "clip_start_sec", "clip_end_sec", "aug_seed")
 _ENSEMBLES = ("sum", "max")
 
 # What a dataset without frames cannot follow.
@@ -94,16 +98,44 @@ def check_data(cfg: CfgNode) -> list[Problem]:
     for key in _NOT_NEGATIVE:
         if _value(cfg, key) < 0:
             problems.append(Problem(key, f"got {_value(cfg, key)}, expected 0 or more."))
+    problems += _check_processes(cfg)
     for name in cfg.DATA.ROW_FIELDS:
         if name in _RESERVED or name.startswith(("video", "audio")):
             message = f"got {name!r}, which a sample has already; rename the column of the csv."
             problems.append(Problem("DATA.ROW_FIELDS", message))
+    problems += _check_loop_filter(cfg)
     if cfg.DATA.ON_DECODE_ERROR not in ("resample", "raise"):
         hint = nearest(cfg.DATA.ON_DECODE_ERROR, ("resample", "raise"))
         problems.append(
             Problem("DATA.ON_DECODE_ERROR", f"got {cfg.DATA.ON_DECODE_ERROR!r}. {hint}")
         )
     return problems
+
+
+def _check_processes(cfg: CfgNode) -> list[Problem]:
+    """Find numbers of threads, workers and batches in advance that are out of range."""
+    problems = []
+    if not 0 <= cfg.NUM_THREADS <= _MOST_THREADS:
+        message = f"got {cfg.NUM_THREADS}, expected 0 (automatic) to {_MOST_THREADS}."
+        problems.append(Problem("NUM_THREADS", message))
+    workers = cfg.DATA_LOADER.NUM_WORKERS
+    if workers < AUTO:
+        message = f"got {workers}, expected 0 or more, or -1 for a number by the cores."
+        problems.append(Problem("DATA_LOADER.NUM_WORKERS", message))
+    if cfg.DATA_LOADER.PREFETCH_FACTOR < 1:
+        message = f"got {cfg.DATA_LOADER.PREFETCH_FACTOR}, expected 1 or more."
+        problems.append(Problem("DATA_LOADER.PREFETCH_FACTOR", message))
+    return problems
+
+
+def _check_loop_filter(cfg: CfgNode) -> list[Problem]:
+    key, value = "DATA.SKIP_LOOP_FILTER", cfg.DATA.SKIP_LOOP_FILTER
+    if value not in LOOP_FILTER_SKIPS:
+        return [Problem(key, f"got {value!r}. {nearest(value, LOOP_FILTER_SKIPS)}")]
+    if value != LOOP_FILTER_SKIPS[0] and cfg.DATA_LOADER.CACHE_DECODED:
+        message = f"got {value!r} with DATA_LOADER.CACHE_DECODED, which is exact; use 'none'."
+        return [Problem(key, message)]
+    return []
 
 
 @register_check
@@ -169,6 +201,16 @@ def _wrong_augmentation(cfg: CfgNode, views: SampleViews) -> list[Problem]:
         )
         return [Problem("MIXUP.ENABLE", message)]
     return []
+
+
+@register_check
+def check_quarantine(cfg: CfgNode) -> list[Problem]:
+    """Find a quarantine list that does not exist."""
+    name = cfg.DATA.QUARANTINE_FILE_PATH
+    if name in ("", "auto") or Path(name).expanduser().is_file():
+        return []
+    message = f'no such file: {name}. Use the quarantine.csv of "slowfast check", "auto", or "".'
+    return [Problem("DATA.QUARANTINE_FILE_PATH", message)]
 
 
 @register_check

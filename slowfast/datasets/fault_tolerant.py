@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
+from slowfast.config import UserError
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.bad_media import BadMedia
 from slowfast.datasets.decoding.reader import MediaError
@@ -26,6 +28,9 @@ _MIN_REPLACEMENTS = 10
 
 _UNLUCKY = 1e-9
 """Accepted probability that all replacements are bad although MAX_BAD_FRACTION is respected."""
+
+_MOST = 0.99
+"""If more files may be bad, all are tried."""
 
 
 class SampleOrError(NamedTuple):
@@ -48,15 +53,17 @@ class Heartbeat:
     """A table in shared memory of the sample that each worker is decoding."""
 
     def __init__(self, num_workers: int) -> None:
-        self._table = torch.full((num_workers, 2), -1.0, dtype=torch.float64).share_memory_()
+        self._table = torch.full((num_workers, 3), -1.0, dtype=torch.float64).share_memory_()
+        self._table[:, 2] = time.monotonic()
 
     def begin(self, worker: int, index: int) -> None:
         """Record that a worker starts decoding a sample."""
-        self._table[worker, 1] = time.monotonic()
+        self._table[worker, 1:] = time.monotonic()
         self._table[worker, 0] = index
 
     def end(self, worker: int) -> None:
         """Record that a worker has finished its sample."""
+        self._table[worker, 2] = time.monotonic()
         self._table[worker, 0] = -1.0
 
     def current(self, worker: int) -> int | None:
@@ -64,11 +71,15 @@ class Heartbeat:
         index = int(self._table[worker, 0])
         return index if index >= 0 else None
 
-    def overdue(self, limit_sec: float) -> list[int]:
-        """Return the indices that have been decoded for longer than ``limit_sec``."""
+    def overdue(self, limit_sec: float) -> dict[int, int]:
+        """Return the workers that have decoded a sample for longer than a limit, and its index."""
         now = time.monotonic()
-        rows = self._table.tolist()
-        return [int(i) for i, since in rows if i >= 0 and now - since > limit_sec]
+        rows = enumerate(self._table.tolist())
+        return {w: int(i) for w, (i, since, _) in rows if i >= 0 and now - since > limit_sec}
+
+    def silent_sec(self, worker: int) -> float:
+        """Return for how long a worker has neither begun nor finished a sample."""
+        return time.monotonic() - float(self._table[worker, 2])
 
 
 class FaultTolerantDataset(Dataset[SampleOrError]):
@@ -92,7 +103,8 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
         max_fraction: float = 0.0,
         heartbeat: Heartbeat | None = None,
     ) -> None:
-        share = min(max(max_fraction, 0.01), 0.99)
+        self._max_fraction = max_fraction
+        share = min(max(max_fraction, 0.01), _MOST)
         self._attempts = max(_MIN_REPLACEMENTS, math.ceil(math.log(_UNLUCKY) / math.log(share)))
         self.dataset, self._policy, self._seed, self.heartbeat = dataset, policy, seed, heartbeat
         self.num_files = len(dataset.manifest) if hasattr(dataset, "row") else len(dataset)
@@ -110,15 +122,20 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
         """Return the row of a sample's file in the manifest, in [0, ``num_files``)."""
         return self.dataset.row(index) if hasattr(self.dataset, "row") else index
 
+    def path_of_row(self, row: int) -> str:
+        """Return the path of a row of the manifest."""
+        manifest = self.manifest
+        return self.dataset.path(row) if manifest is None else manifest.path(row)
+
     def bad_media(self, index: int, reason: str) -> BadMedia:
         """Return the log entry of a sample's file."""
         return BadMedia(self.row(index), self.dataset.path(index), reason)
 
     def __getitem__(self, key: Key) -> SampleOrError:
-        epoch, index, *shape = key
+        epoch, _, *shape = key
         dataset = self.dataset.variants[shape[0]] if shape else self.dataset
         bad: list[BadMedia] = []
-        for attempt in range(self._attempts):
+        for index in self._candidates(key):
             try:
                 return SampleOrError(self._decode(dataset, epoch, index), bad)
             except MediaError as error:
@@ -128,11 +145,12 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
                     return SampleOrError(None, bad, fatal)
                 if self._policy == "drop":
                     return SampleOrError(None, bad)
-                index = self._replacement(key, attempt)
+            except UserError as error:  # such as a missing library
+                return SampleOrError(None, bad, str(error))
         fatal = (
-            f"{self._attempts} files in a row could not be decoded, the last: {bad[-1].path}: "
-            f"{bad[-1].reason}. Check DATA.PATH_TO_DATA_DIR and DATA.PATH_PREFIX; if really so "
-            "many files are bad, check DATA.MAX_BAD_FRACTION."
+            f"{len(bad)} files in a row could not be decoded, the last: {bad[-1].path}: "
+            f"{bad[-1].reason}. By DATA.MAX_BAD_FRACTION at most {self._max_fraction:.1%} may be "
+            "bad: check DATA.PATH_TO_DATA_DIR and DATA.PATH_PREFIX, or raise that limit."
         )
         return SampleOrError(None, bad, fatal)
 
@@ -150,6 +168,16 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
         finally:
             self.heartbeat.end(worker.id)
 
-    def _replacement(self, key: Key, attempt: int) -> int:
-        rng = sample_rng(self._seed, key[0], key[1], STREAM_REPLACEMENT + attempt)
-        return int(rng.integers(len(self.dataset)))
+    def _candidates(self, key: Key) -> Iterator[int]:
+        """Yield the index of a sample, and those that replace it while files turn out to be bad.
+
+        They depend on the key and on which files are bad, so a resumed run has the same ones.
+        """
+        yield key[1]
+        last = 0
+        for attempt in range(self._attempts - 1):
+            rng = sample_rng(self._seed, key[0], key[1], STREAM_REPLACEMENT + attempt)
+            last = int(rng.integers(len(self.dataset)))
+            yield last
+        if self._max_fraction > _MOST:
+            yield from ((last + step) % len(self.dataset) for step in range(1, len(self.dataset)))

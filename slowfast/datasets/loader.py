@@ -12,13 +12,16 @@ from slowfast.datasets.bad_media import BadMediaLog
 from slowfast.datasets.balanced import samples_of_classes
 from slowfast.datasets.build import DATASET_REGISTRY, build_dataset
 from slowfast.datasets.fault_tolerant import FaultTolerantDataset
+from slowfast.datasets.missing_files import count_missing
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.datasets.resilient_loader import LoaderSettings, ResilientLoader
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
 from slowfast.datasets.tuple_loader import TupleLoader, epoch_batches
 from slowfast.utils import distributed
-from slowfast.utils.launch import local_world_size
+from slowfast.utils.agreement import require_same
+from slowfast.utils.cores import num_workers
 from slowfast.utils.multigrid import BatchShape, MultigridSchedule
+from slowfast.utils.placement import local_world_size
 
 __all__ = [
     "construct_eval_loader",
@@ -209,16 +212,36 @@ def construct_train_loader(
         max_fraction=cfg.DATA.MAX_BAD_FRACTION,
     )
     batches = _train_batches(cfg, guarded, short_cycle)
-    return ResilientLoader(guarded, batches, *_support(cfg, "train", guarded))
+    settings, bad_media = _support(cfg, "train", guarded)
+    if guarded.manifest is not None:
+        count_missing(guarded.manifest, bad_media, cfg.DATA.MAX_BAD_FRACTION)
+    return ResilientLoader(guarded, batches, settings, bad_media)
 
 
 def _support(
     cfg: CfgNode, split: str, dataset: FaultTolerantDataset
 ) -> tuple[LoaderSettings, BadMediaLog]:
+    if distributed.world_size() > 1:
+        manifest = dataset.manifest
+        facts = {
+            "files": dataset.num_files,
+            "clips": len(dataset),
+            "digest": "" if manifest is None else manifest.digest(),
+        }
+        require_same(
+            {f"{split} split, {name}": value for name, value in facts.items()},
+            "Give all machines the same files and labels, and one list in "
+            'DATA.QUARANTINE_FILE_PATH that all of them read, or "".',
+        )
+    on_gpu = torch.cuda.is_available() and cfg.NUM_GPUS != 0
     settings = LoaderSettings(
-        num_workers=cfg.DATA_LOADER.NUM_WORKERS,
+        num_workers=num_workers(
+            cfg.DATA_LOADER.NUM_WORKERS,
+            processes=local_world_size(cfg.NUM_SHARDS),
+            on_gpu=on_gpu,
+        ),
         prefetch_factor=cfg.DATA_LOADER.PREFETCH_FACTOR,
-        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available() and cfg.NUM_GPUS != 0,
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and on_gpu,
         file_timeout_sec=cfg.DATA.FILE_TIMEOUT_SEC,
     )
     bad_media = BadMediaLog(
@@ -265,9 +288,17 @@ def _train_batches(cfg: CfgNode, dataset: FaultTolerantDataset, short_cycle: boo
         raise ConfigValueError(
             "TRAIN.BATCH_SIZE",
             f"one step uses {needed} clips (all processes, all accumulated batches{largest}), but "
-            f"the train split has only {len(dataset)}; use a smaller batch size.",
+            f"the train split has only {len(dataset)}; {_fit(cfg, needed, len(dataset))}",
         )
     return batches
+
+
+def _fit(cfg: CfgNode, needed: int, available: int) -> str:
+    """Say what to change so that a step fits the train split."""
+    largest = cfg.TRAIN.BATCH_SIZE * available // needed
+    if largest < 1:
+        return "add videos, or use fewer processes (NUM_GPUS) or SOLVER.ACCUMULATE_STEPS."
+    return f"use TRAIN.BATCH_SIZE {largest} or less."
 
 
 def _evaluation_batches(cfg: CfgNode, dataset: FaultTolerantDataset) -> EvaluationBatches:

@@ -6,9 +6,13 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Generator
-from typing import Any, Generic, NamedTuple, TypeVar
+import time
+from collections.abc import Callable, Generator
+from functools import partial
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -22,12 +26,18 @@ from slowfast.datasets.decoding.error_codes import timeout_message, worker_crash
 from slowfast.datasets.fault_tolerant import FaultTolerantDataset, Heartbeat
 from slowfast.datasets.sampler import EvaluationBatches, TrainBatches
 from slowfast.datasets.views.functional import use_one_thread
+from slowfast.datasets.worker_guard import WorkerGuard, is_stopped
+from slowfast.utils.io import printable
+from slowfast.utils.stop_signals import end_with_parent, ignore_signals
 
 __all__ = ["LoaderSettings", "ResilientLoader"]
 
 logger = logging.getLogger(__name__)
 
 _POLL_SEC = 0.5
+
+_ORPHAN_SEC = 1.0
+"""A process that was killed closes its connections some time before its children notice."""
 
 _SHARED_MEMORY = "/dev/shm"
 
@@ -82,6 +92,9 @@ class ResilientLoader(Generic[Batches]):
         self.dataset, self.bad_media, self._settings = dataset, bad_media, settings
         self._suspects: dict[int, tuple[int, int]] = {}  # row -> crashes, batch by which it is done
         self._deaths = 0  # worker crashes since the last batch
+        self._guard: WorkerGuard | None = None
+        for row in bad_media.restore(dataset.path_of_row):
+            dataset.quarantine[row] = True
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -106,7 +119,7 @@ class ResilientLoader(Generic[Batches]):
         try:
             while True:
                 try:
-                    loaded = next(iterator)
+                    loaded = self._next(iterator)
                 except StopIteration:
                     return
                 except (RuntimeError, OSError, EOFError) as error:
@@ -123,21 +136,32 @@ class ResilientLoader(Generic[Batches]):
         finally:
             self._stop(iterator)
 
+    def _next(self, iterator: Any) -> LoadedBatch:
+        """Return the next batch, under the eyes of the guard."""
+        if self._guard is None:
+            return cast("LoadedBatch", next(iterator))
+        self._guard.waiting_since = self._guard.waiting_since or time.monotonic()
+        loaded = cast("LoadedBatch", next(iterator))
+        self._guard.waiting_since = None
+        return loaded
+
     def _start(self) -> Any:
         """Start the workers; a crash is detected only when the next batch is requested.
 
         The signal handler of torch would raise an exception wherever the main thread is, usually in
         the backward pass. It is therefore replaced by the previous one.
         """
-        is_main_thread = threading.current_thread() is threading.main_thread()
-        before = signal.getsignal(signal.SIGCHLD) if is_main_thread else None
+        before = signal.getsignal(signal.SIGCHLD) if _is_main_thread() else None
         try:
             iterator = iter(self._new_loader())
         except RuntimeError as error:
             _raise_if_shared_memory_is_full(error)
             raise
-        if is_main_thread:
+        if _is_main_thread():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
+        heartbeat, limit_sec = self.dataset.heartbeat, self._settings.file_timeout_sec
+        if heartbeat is not None and limit_sec > 0:
+            self._guard = WorkerGuard(iterator, heartbeat, limit_sec)
         return iterator
 
     def _new_loader(self) -> DataLoader[Any]:
@@ -157,7 +181,9 @@ class ResilientLoader(Generic[Batches]):
             pin_memory=self._settings.pin_memory,
             timeout=timeout,
             prefetch_factor=self._settings.prefetch_factor if workers else None,
-            worker_init_fn=_start_worker,
+            # In a rank that was spawned the default would be to spawn: seconds for each worker.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+            worker_init_fn=partial(_start_worker, is_own_thread=not _is_main_thread()),
             # A separate generator: starting a loader must not use the generator of dropout, or a
             # resumed run would differ from an uninterrupted one.
             generator=torch.Generator(),
@@ -185,6 +211,14 @@ class ResilientLoader(Generic[Batches]):
                 for index, reason in at_work.items()
                 if index is not None and self._is_guilty(self.dataset.row(index))
             }
+            stuck = "" if self._guard is None else self._guard.found
+            if not culprits and self._deaths >= _DEATHS_IN_A_ROW and stuck:
+                raise ConfigValueError(
+                    "DATA.FILE_TIMEOUT_SEC",
+                    f"data workers were ended {self._deaths} times in a row without a batch in "
+                    f"between: {stuck}. Look for what stops or blocks them; raise the limit if a "
+                    "batch may take that long.",
+                )
             if not culprits and self._deaths >= _DEATHS_IN_A_ROW:
                 raise UserError(
                     f"data workers died {self._deaths} times in a row without a batch in between "
@@ -195,7 +229,16 @@ class ResilientLoader(Generic[Batches]):
         if heartbeat is not None and "timed out" in text:
             limit = self._settings.file_timeout_sec
             reason = timeout_message(limit, "DATA.FILE_TIMEOUT_SEC")
-            return dict.fromkeys(heartbeat.overdue(limit), reason) or None
+            overdue = heartbeat.overdue(limit)
+            ended = set() if self._guard is None else self._guard.ended
+            hangs = {
+                worker: index
+                for worker, index in overdue.items()
+                if worker not in ended and not is_stopped(iterator._workers[worker])
+            }
+            for worker in hangs:
+                iterator._workers[worker].kill()
+            return dict.fromkeys(hangs.values(), reason) or None
         raise error
 
     def _is_guilty(self, file: int) -> bool:
@@ -212,12 +255,14 @@ class ResilientLoader(Generic[Batches]):
         for index, reason in culprits.items():
             self.dataset.quarantine[self.dataset.row(index)] = True
             bad = self.dataset.bad_media(index, reason)
-            self.bad_media.add(bad)
-            logger.warning("quarantined: %s: %s", bad.path, reason)
+            self.bad_media.set_aside(bad)
+            logger.warning("quarantined: %s: %s", printable(bad.path), reason)
 
-    @staticmethod
-    def _stop(iterator: Any) -> None:
+    def _stop(self, iterator: Any) -> None:
         """Stop the workers; torch waits 5 s for them to exit, then they are killed."""
+        if self._guard is not None:
+            self._guard.end()
+            self._guard = None
         if hasattr(iterator, "_shutdown_workers"):
             iterator._shutdown_workers()
         for worker in getattr(iterator, "_workers", []):
@@ -249,14 +294,34 @@ def _dead_workers(iterator: Any, wait_sec: float) -> list[int]:
     return [number for number, worker in enumerate(workers) if not worker.is_alive()]
 
 
-def _start_worker(_: int) -> None:
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _start_worker(_: int, *, is_own_thread: bool) -> None:
     """Set up a worker process.
 
     It uses one thread per library: more threads could deadlock after a fork. It ignores signals
     such as Ctrl-C, which reach the full process group: the main process handles them and still
     needs its workers to finish the iteration. It stops the workers itself, and they exit if it
-    dies.
+    dies: at once, unless a thread that may end before the loader started them.
     """
     use_one_thread()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
+    if not is_own_thread:
+        end_with_parent()
+    sys.excepthook = partial(_report_with_parent, os.getppid(), sys.excepthook)
+
+
+def _report_with_parent(
+    parent: int,
+    report: Callable[..., None],
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    """Report an error in a thread, such as the one that hands over tensors, if anyone waits."""
+    if isinstance(error, EOFError | ConnectionError):  # the parent may be about to disappear
+        time.sleep(_ORPHAN_SEC)
+    if os.getppid() == parent:
+        report(kind, error, trace)

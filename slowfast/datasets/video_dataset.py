@@ -15,10 +15,11 @@ from slowfast.config import CfgNode
 from slowfast.datasets.annotations.labels import encode_label, take_per_class
 from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 from slowfast.datasets.base import EvalDataset, TrainDataset
-from slowfast.datasets.decoding.audio_clip import load_audio_clip
+from slowfast.datasets.decoding.audio_clip import MIN_VALID_AUDIO, load_audio_clip
 from slowfast.datasets.decoding.clip_reader import ClipReader, open_row
 from slowfast.datasets.decoding.decode_cache import DecodedFiles
 from slowfast.datasets.decoding.frame_list import FrameList
+from slowfast.datasets.decoding.reader import LOOP_FILTER_SKIPS
 from slowfast.datasets.decoding.still_image import StillImage
 from slowfast.datasets.views.clip_sampling import (
     TIME_BINS,
@@ -39,7 +40,7 @@ from slowfast.datasets.views.sample_views import (
     view_rng,
 )
 from slowfast.datasets.views.transform import (
-    EvalTransform,
+    SpatialTransform,
     build_test_transform,
     build_val_transform,
 )
@@ -70,6 +71,7 @@ class ClipSettings(NamedTuple):
         path_prefix: DATA.PATH_PREFIX, the folder of the images of a frame list.
         highest_rate: If above the sampling rate, that of a training clip is a random integer from
             the sampling rate to this one, in frames; segments of a video have none.
+        skip_loop_filter: DATA.SKIP_LOOP_FILTER in training, else "none".
     """
 
     sampling: ClipSampling
@@ -82,6 +84,7 @@ class ClipSettings(NamedTuple):
     still_images: bool = False
     path_prefix: str = ""
     highest_rate: int = 0
+    skip_loop_filter: str = LOOP_FILTER_SKIPS[0]
 
     @classmethod
     def from_cfg(
@@ -99,6 +102,9 @@ class ClipSettings(NamedTuple):
             frame_folder_fps=float(cfg.DATA.FRAME_FOLDER_FPS),
             path_prefix=cfg.DATA.PATH_PREFIX,
             highest_rate=cfg.MULTIGRID.LONG_CYCLE_SAMPLING_RATE,
+            skip_loop_filter=cfg.DATA.SKIP_LOOP_FILTER
+            if split == "train"
+            else LOOP_FILTER_SKIPS[0],
         )
 
     @property
@@ -130,7 +136,7 @@ class ClipSettings(NamedTuple):
             return StillImage(row.path)
         if self.decoded is not None:
             return self.decoded.open(row)
-        return open_row(row, self.frame_folder_fps, self.path_prefix)
+        return open_row(row, self.frame_folder_fps, self.path_prefix, self.skip_loop_filter)
 
     def span(self, reader: ClipReader) -> VideoSpan:
         """Return the time that the video of a file lasts."""
@@ -146,13 +152,20 @@ class ClipSettings(NamedTuple):
     def load_audio_clip(
         self, reader: ClipReader, starts_sec: Sequence[float], shift_sec: float = 0.0
     ) -> dict[str, np.ndarray]:
-        """Read ``audio`` (A, N) and ``audio_valid`` (A,) of clips; empty if ``audio_sec`` is 0."""
+        """Read ``audio`` (A, N) and ``audio_valid`` (A,) of clips; empty if ``audio_sec`` is 0.
+
+        For a video shorter than a clip, validity is relative to the length of the video.
+        """
+        if not self.audio_sec:
+            return {}
+        first, last = reader.video_extent_sec
         return load_audio_clip(
             reader,
             starts_sec,
             clip_sec=self.audio_sec,
             sample_rate_hz=self.sample_rate_hz,
             shift_sec=shift_sec,
+            min_share=MIN_VALID_AUDIO * min(1.0, (last - first) / self.audio_sec),
         )
 
 
@@ -322,7 +335,7 @@ class VideoEvalDataset(EvalDataset):
         settings: ClipSettings,
         *,
         seed: int,
-        transform: EvalTransform,
+        transform: SpatialTransform,
         num_clips: int,
         views_per_chunk: int,
         shift_sec: float = 0.0,
@@ -335,15 +348,20 @@ class VideoEvalDataset(EvalDataset):
             views_per_clip=transform.num_crops,
             views_per_chunk=views_per_chunk,
         )
-        self.settings, self._transform, self._num_clips = settings, transform, num_clips
+        self.settings, self.transform, self._num_clips = settings, transform, num_clips
         self._shift_sec, self._centered = shift_sec, centered
+
+    def open(self, row: VideoRecord) -> ClipReader:
+        """Open the file of a row; the caller closes it."""
+        return self.settings.open(row)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         index, clips = self.row(key[1]), self.clips(key[1])
         row = self.manifest.row(index)
-        with self.settings.open(row) as reader:
+        with self.open(row) as reader:
+            span = self.settings.span(reader)
             all_starts = self.settings.sampling.test_starts(
-                self.settings.span(reader),
+                span,
                 self._num_clips,
                 audio_sec=self.settings.audio_sec,
                 centered=self._centered,
@@ -352,9 +370,10 @@ class VideoEvalDataset(EvalDataset):
             views = []
             for start in starts:
                 frames = self.settings.read_frames(reader, start)
-                views.append(self._transform.all_crops(frames))
+                views.append(self.transform.all_crops(frames))
             audio = self.settings.load_audio_clip(reader, starts, self._shift_sec)
-        crops = self._transform.num_crops
+        crops = self.transform.num_crops
+        ends = [min(start + self.settings.sampling.duration_sec, span.end_sec) for start in starts]
         return {
             "video": np.concatenate(views),
             **audio,
@@ -362,6 +381,7 @@ class VideoEvalDataset(EvalDataset):
             "label": encode_label(row, self.label_width),
             "index": index,
             "clip_start_sec": np.repeat(np.array(starts, np.float32), crops),
+            "clip_end_sec": np.repeat(np.array(ends, np.float32), crops),
             "view": np.arange(clips.start * crops, clips.stop * crops),
             "aug_seed": int(sample_rng(self.seed, 0, index, STREAM_AUG_SEED).integers(2**62)),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from slowfast.config import CfgNode, Problem, register_check
@@ -13,6 +14,8 @@ from slowfast.utils.registry import nearest
 
 __all__ = ["check_probe", "check_run"]
 
+_SHORTEST_TIMEOUT_SEC = 5.0
+_TASK = re.compile(r"[^/\\\x00-\x1f\x7f]{0,100}")
 _FEATURES = ("video", "audio")
 _NEED_AUDIO = ("cross_modal_retrieval", "av_sync")
 
@@ -25,12 +28,25 @@ def check_run(cfg: CfgNode) -> list[Problem]:
         for name in cfg.TEST.PROTOCOLS
         if (problem := find_missing("TEST.PROTOCOLS", PROTOCOL_REGISTRY, name, cfg.PROJECTS))
     ]
+    if not _TASK.fullmatch(cfg.TASK) or ".." in cfg.TASK:
+        message = (
+            f"got {cfg.TASK[:200]!r}; it is a prefix of file names: expected at most 100 letters, "
+            "digits and characters such as - _ . = without a folder."
+        )
+        problems.append(Problem("TASK", message))
+    for key in ("PERIOD_ITERS", "PERIOD_MIN", "KEEP_LAST", "KEEP_EVERY"):
+        if (got := cfg.TRAIN[f"CHECKPOINT_{key}"]) < 0:
+            message = f"got {got}; expected 0 (off) or more."
+            problems.append(Problem(f"TRAIN.CHECKPOINT_{key}", message))
     dtypes = ("auto", "bf16", "fp16")
     if cfg.TRAIN.MIXED_PRECISION_DTYPE not in dtypes:
         got = cfg.TRAIN.MIXED_PRECISION_DTYPE
         problems.append(
             Problem("TRAIN.MIXED_PRECISION_DTYPE", f"got {got!r}. {nearest(got, dtypes)}")
         )
+    if (cfg.TRAIN.MIXED_PRECISION, cfg.TRAIN.MIXED_PRECISION_DTYPE) == ("auto", "fp16"):
+        message = "got 'fp16', but TRAIN.MIXED_PRECISION 'auto' takes bfloat16; set it to True."
+        problems.append(Problem("TRAIN.MIXED_PRECISION_DTYPE", message))
     if cfg.TEST.ENABLE and cfg.TEST.BEST_CHECKPOINT and cfg.TEST.CHECKPOINT_FILE_PATH:
         got = cfg.TEST.CHECKPOINT_FILE_PATH
         message = f"got True with TEST.CHECKPOINT_FILE_PATH {got!r}; use one of the two."
@@ -42,6 +58,11 @@ def check_run(cfg: CfgNode) -> list[Problem]:
         problems.append(
             Problem("SHARD_ID", f"got {cfg.SHARD_ID}, expected 0 to {cfg.NUM_SHARDS - 1}.")
         )
+    if cfg.DIST.TIMEOUT_SEC < _SHORTEST_TIMEOUT_SEC:
+        message = (
+            f"got {cfg.DIST.TIMEOUT_SEC:g}; expected at least {_SHORTEST_TIMEOUT_SEC:g} seconds."
+        )
+        problems.append(Problem("DIST.TIMEOUT_SEC", message))
     return problems
 
 

@@ -17,12 +17,13 @@ logger = logging.getLogger(__name__)
 _KEY = "TENSORBOARD.CLASS_NAMES_PATH"
 
 
-def read_class_names(file: str) -> list[str]:
+def read_class_names(file: str, *, key: str = _KEY) -> list[str]:
     """Read the names of classes.
 
     Args:
         file: TENSORBOARD.CLASS_NAMES_PATH: PySlowFast's json of name -> label, a json list, or one
             name per line as in ``classes.txt``. Empty: no file.
+        key: Config key or option that names the file, for messages.
 
     Returns:
         The names in the order of the labels; empty without a file.
@@ -34,16 +35,16 @@ def read_class_names(file: str) -> list[str]:
         return []
     path = Path(file).expanduser()
     if not path.is_file():
-        raise ConfigValueError(_KEY, f"no such file: {path}.")
+        raise ConfigValueError(key, f"no such file: {path}.")
     if path.suffix.lower() != ".json":
         try:
             return read_classes(path)
         except UserError as error:
-            raise ConfigValueError(_KEY, str(error)) from error
+            raise ConfigValueError(key, str(error)) from error
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigValueError(_KEY, f"{path} is not valid json: {error}.") from error
+        raise ConfigValueError(key, f"{path} is not valid json: {error}.") from error
     if isinstance(content, dict) and sorted(content.values(), key=str) == sorted(
         range(len(content)), key=str
     ):
@@ -51,7 +52,7 @@ def read_class_names(file: str) -> list[str]:
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
         return content
     raise ConfigValueError(
-        _KEY,
+        key,
         f"{path}: expected an object of class name and label, with labels from 0 to the number of "
         'classes - 1, as in {"jump": 0, "run": 1}, or a list of names.',
     )

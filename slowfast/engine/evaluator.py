@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,8 @@ from slowfast.config import CfgNode
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.loader import construct_eval_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
+from slowfast.datasets.resilient_loader import ResilientLoader
+from slowfast.datasets.sampler import EvaluationBatches
 from slowfast.engine.features import FeatureTable, extract_features
 from slowfast.engine.precision import Precision
 from slowfast.engine.protocols import PROTOCOL_REGISTRY
@@ -23,6 +25,9 @@ from slowfast.utils.checkpoint import unwrap_model
 __all__ = ["Evaluation", "ViewsTest", "evaluate", "evaluate_views", "view_counts"]
 
 logger = logging.getLogger(__name__)
+
+Watch = Callable[[dict[str, Tensor], dict[str, Tensor]], None]
+"""Called with each preprocessed batch and the result of ``embed`` for it."""
 
 _ALL_COUNTS = [1, 3, 5, 7, 10]
 """PySlowFast's numbers of views for TEST.NUM_ENSEMBLE_VIEWS -1."""
@@ -53,6 +58,8 @@ class Evaluation:
         splits: Split that a protocol reads -> split of the dataset. During training "test" is the
             validation split.
         dataset: Name of the dataset; empty: TEST.DATASET.
+        watch: Called while the features of "test" are extracted, with uint8 frames as
+            ``raw_video``; not for audio with an offset.
     """
 
     def __init__(
@@ -62,7 +69,9 @@ class Evaluation:
         precision: Precision,
         splits: dict[str, str] | None = None,
         dataset: str = "",
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self._cfg, self._model, self._precision = cfg, unwrap_model(model), precision
         self._splits, self._dataset = splits or {}, dataset
         self._tables: dict[tuple[str, float], FeatureTable] = {}
@@ -89,13 +98,18 @@ class Evaluation:
         if key not in self._tables:
             title = self._splits.get(split, split)
             title += f", audio {audio_offset_sec:g} s later" if audio_offset_sec else ""
+            watch = self._watch if split == "test" and not audio_offset_sec else None
+            loader = self._construct_loader(split, audio_offset_sec)
+            loaded = self._read(split, loader)
             table = extract_features(
                 self._model,
-                map(self._prepare, self._load(split, audio_offset_sec)),
+                map(self._prepare if watch is None else self._prepare_with_frames, loaded),
                 self._precision,
                 title=title,
+                total=len(loader),
                 head_act=self._cfg.MODEL.HEAD_ACT,
                 ensemble=self._cfg.DATA.ENSEMBLE_METHOD,
+                watch=watch,
             )
             self._tables[key] = table
             views = int(table.num_views.max())
@@ -112,9 +126,7 @@ class Evaluation:
             Preprocessed batches with the uint8 frames as ``raw_video``; without video if the
             dataset has none.
         """
-        for batch in self._load(split):
-            raw = {"raw_video": batch["video"]} if "video" in batch else {}
-            yield {**self._prepare(batch), **raw}
+        return map(self._prepare_with_frames, self._read(split, self._construct_loader(split)))
 
     def files(self, split: str) -> Manifest | None:
         """Return the list of the files of a split whose features were extracted.
@@ -126,6 +138,10 @@ class Evaluation:
             The manifest; None if the dataset has none.
         """
         return self._files[split]
+
+    def has_features(self, split: str) -> bool:
+        """Return whether the features of a split are extracted already."""
+        return (split, 0.0) in self._tables
 
     def warn_once(self, message: str) -> None:
         """Log a warning, unless it was logged before.
@@ -152,10 +168,25 @@ class Evaluation:
         manifest = "+".join(filter(None, (self._manifests.get(split, "") for split in ordered)))
         return Provenance(self._splits.get("test", "test"), manifest or None, views)
 
-    def _load(self, split: str, audio_offset_sec: float = 0.0) -> Iterator[dict[str, Tensor]]:
-        loader = construct_eval_loader(
+    def prepare(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Preprocess a collated batch; see ``datasets/preprocess/batch.py``."""
+        prepared: dict[str, Tensor] = self._prepare(batch)
+        return prepared
+
+    def _prepare_with_frames(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        raw = {"raw_video": batch["video"]} if "video" in batch else {}
+        return {**self.prepare(batch), **raw}
+
+    def _construct_loader(
+        self, split: str, audio_offset_sec: float = 0.0
+    ) -> ResilientLoader[EvaluationBatches]:
+        return construct_eval_loader(
             _with_shift(self._cfg, audio_offset_sec), self._splits.get(split, split), self._dataset
         )
+
+    def _read(
+        self, split: str, loader: ResilientLoader[EvaluationBatches]
+    ) -> Iterator[dict[str, Tensor]]:
         manifest = loader.manifest
         self._manifests[split] = manifest.digest() if manifest is not None else ""
         self._files[split] = manifest
@@ -216,7 +247,12 @@ def view_counts(cfg: CfgNode) -> list[int]:
 
 
 def evaluate_views(
-    cfg: CfgNode, model: nn.Module, precision: Precision, *, needs_model: bool | None = None
+    cfg: CfgNode,
+    model: nn.Module,
+    precision: Precision,
+    *,
+    needs_model: bool | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[ViewsTest]:
     """Evaluate with each number of clips per video in turn.
 
@@ -225,6 +261,7 @@ def evaluate_views(
         model: As for ``Evaluation``.
         precision: As for ``Evaluation``.
         needs_model: As for ``evaluate``.
+        watch: As for ``Evaluation``, of the first test.
 
     Yields:
         A test for each number of ``view_counts``.
@@ -235,7 +272,8 @@ def evaluate_views(
         one.defrost()
         one.TEST.NUM_TEMPORAL_CLIPS, one.TEST.NUM_ENSEMBLE_VIEWS = [], count
         one.freeze()
-        evaluation = Evaluation(one, model, precision)
+        evaluation = Evaluation(one, model, precision, watch=watch)
+        watch = None
         results = evaluate(evaluation, one, needs_model=needs_model)
         suffix = f"_{count}_views" if len(counts) > 1 else ""
         named = {f"{name}{suffix}": value for name, value in results.items()}

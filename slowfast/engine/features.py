@@ -10,25 +10,26 @@ Legend: B batch, V views, A temporal clips, C channels, D embedding, N videos, M
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from slowfast.config import UserError
 from slowfast.engine.precision import Precision
 from slowfast.models.heads import activate
 from slowfast.utils import distributed
+from slowfast.utils.progress import progress
 
 __all__ = [
     "EmbeddingModel",
     "FeatureTable",
+    "add_views",
     "average_views",
+    "embed_batch",
     "extract_features",
     "gather_rows",
     "sum_views",
@@ -94,8 +95,10 @@ def extract_features(
     precision: Precision,
     *,
     title: str,
+    total: int | None = None,
     head_act: str = "softmax",
     ensemble: str = "sum",
+    watch: Callable[[dict[str, Tensor], dict[str, Tensor]], None] | None = None,
 ) -> FeatureTable:
     """Embed a split and average the views of each video.
 
@@ -104,9 +107,11 @@ def extract_features(
         batches: Prepared batches of this rank.
         precision: As in training.
         title: Name of the split, for the progress bar and messages.
+        total: Number of batches, for the progress bar; None if unknown.
         head_act: MODEL.HEAD_ACT; applied to the logits of each view before averaging.
         ensemble: DATA.ENSEMBLE_METHOD: scores are the mean over the views ("sum"), or the maximum
             ("max").
+        watch: Called with each batch and the result of ``embed`` for it.
 
     Returns:
         The table over all ranks, the same on each.
@@ -118,21 +123,58 @@ def extract_features(
     was_training = model.training
     model.eval()
     rows = []
-    for batch in tqdm(batches, title, disable=not sys.stderr.isatty(), leave=False):
-        with precision.no_grad_autocast():
-            embedded = dict(model.embed(batch))  # type: ignore[operator]
-        if "logits" in embedded:
-            embedded["scores"] = activate(embedded.pop("logits").float(), head_act)
-        if "video_embedding" in embedded and "audio_embedding" in embedded:
-            embedded["similarity"] = _clip_similarity(**_embeddings(embedded))
-        row = sum_views(embedded, batch)
-        if ensemble == "max" and "scores" in embedded:
-            row |= {"max.scores": _max_views(embedded, batch)}
-        rows.append(row)
+    for batch in progress(batches, f"{title}: features", total, unit="batches"):
+        embedded = embed_batch(model, batch, precision, head_act)
+        rows.append(add_views(embedded, batch, ensemble))
+        if watch is not None:
+            watch(batch, embedded)
     model.train(was_training)
     table = average_views(gather_rows(rows))
     _check_finite(table, title)
     return table
+
+
+def embed_batch(
+    model: nn.Module, batch: dict[str, Tensor], precision: Precision, head_act: str
+) -> dict[str, Tensor]:
+    """Embed a batch, each view by itself.
+
+    Args:
+        model: An EmbeddingModel in evaluation mode.
+        batch: A prepared batch.
+        precision: As in training.
+        head_act: MODEL.HEAD_ACT.
+
+    Returns:
+        The outputs of ``embed``; ``scores`` instead of ``logits``; and ``similarity``, if there are
+        embeddings of both modalities.
+    """
+    with precision.no_grad_autocast():
+        embedded = dict(model.embed(batch))  # type: ignore[operator]
+    if "logits" in embedded:
+        embedded["scores"] = activate(embedded.pop("logits").float(), head_act)
+    if "video_embedding" in embedded and "audio_embedding" in embedded:
+        embedded["similarity"] = _clip_similarity(**_embeddings(embedded))
+    return embedded
+
+
+def add_views(
+    described: Mapping[str, Tensor], batch: Mapping[str, Tensor], ensemble: str = "sum"
+) -> dict[str, Tensor]:
+    """Summarize the views of each sample of a batch, for ``average_views``.
+
+    Args:
+        described: As for ``sum_views``.
+        batch: As for ``sum_views``.
+        ensemble: DATA.ENSEMBLE_METHOD.
+
+    Returns:
+        The columns of ``sum_views``, and with "max" the highest scores.
+    """
+    row = sum_views(described, batch)
+    if ensemble == "max" and "scores" in described:
+        row |= {"max.scores": _max_views(described, batch)}
+    return row
 
 
 def sum_views(described: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

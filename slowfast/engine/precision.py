@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from slowfast.config import CfgNode
 from slowfast.utils.env import choose_dtype
 
-__all__ = ["Precision"]
+__all__ = ["Precision", "clear_gradients_unless"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,17 +56,31 @@ class Precision:
         """Create from TRAIN.MIXED_PRECISION and TRAIN.MIXED_PRECISION_DTYPE.
 
         Returns:
-            The precision; full precision on a CPU that is slower in bfloat16.
+            The precision; full precision on a CPU that is slower in bfloat16. What is chosen for
+            True or "auto" is logged.
         """
-        if not cfg.TRAIN.MIXED_PRECISION:
-            return cls(device)
-        dtype = choose_dtype(cfg.TRAIN.MIXED_PRECISION_DTYPE, device)
-        if dtype == torch.float32:
+        mixed, name = cfg.TRAIN.MIXED_PRECISION, cfg.TRAIN.MIXED_PRECISION_DTYPE
+        precision = cls(device, choose_dtype(mixed, name, device))
+        if precision.is_mixed:
             logger.info(
-                "TRAIN.MIXED_PRECISION is on, but this CPU computes bfloat16 slower than float32: "
-                "staying in float32. TRAIN.MIXED_PRECISION_DTYPE bf16 forces it."
+                "TRAIN.MIXED_PRECISION is %s: computing in %s where it is safe.",
+                mixed,
+                precision.dtype_name,
             )
-        return cls(device, dtype)
+        elif mixed:
+            logger.info(
+                "TRAIN.MIXED_PRECISION is %s, but this %s has no instructions for bfloat16: "
+                "staying in float32. TRAIN.MIXED_PRECISION True with "
+                "TRAIN.MIXED_PRECISION_DTYPE bf16 forces it.",
+                mixed,
+                "CPU" if device.type == "cpu" else "GPU",
+            )
+        return precision
+
+    @property
+    def dtype_name(self) -> str:
+        """The dtype as in "bfloat16"."""
+        return str(self.dtype).removeprefix("torch.")
 
     @property
     def is_mixed(self) -> bool:
@@ -93,8 +107,27 @@ class Precision:
         """Divide gradients by the loss scale, before they are clipped or logged."""
         self.scaler.unscale_(optimizer)
 
-    def step(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Step, unless a gradient overflowed float16."""
+    def step(self, optimizer: torch.optim.Optimizer, is_finite: Tensor) -> bool:
+        """Step, unless the gradient is not finite.
+
+        Args:
+            optimizer: The optimizer; its gradients are unscaled.
+            is_finite: bool, a scalar: whether all gradients are.
+
+        Returns:
+            Whether the step was taken. On a GPU True: nothing is read from it. There a fused
+            optimizer skips by itself; another one steps with gradients of zero.
+        """
+        if not self.scaler.is_enabled():
+            if self.device.type != "cuda":
+                if not is_finite:
+                    return False
+            elif all(group.get("fused") for group in optimizer.param_groups):
+                optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
+            else:
+                clear_gradients_unless(is_finite, optimizer)
+            optimizer.step()
+            return True
         before = self.scaler.get_scale()
         self.scaler.step(optimizer)
         self.scaler.update()
@@ -105,3 +138,16 @@ class Precision:
                 self.scaler.get_scale(),
             )
         return stepped
+
+
+def clear_gradients_unless(is_finite: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """Set gradients to zero if they are not finite, without reading anything from the device.
+
+    Args:
+        is_finite: bool, a scalar: whether all gradients are.
+        optimizer: The optimizer of the parameters.
+    """
+    for group in optimizer.param_groups:
+        for param in group["params"]:
+            if param.grad is not None:
+                param.grad = torch.where(is_finite, param.grad, 0.0)

@@ -5,27 +5,35 @@ from __future__ import annotations
 import logging
 import math
 import statistics
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slowfast.config import CfgNode, UserError
+from slowfast.engine.collapse import CollapseWatch
+from slowfast.engine.skipped_steps import SkippedSteps, StepRecord
 from slowfast.models.losses.chance import LossWithChance
 from slowfast.utils import distributed
-from slowfast.utils.logging import log_json_stats
+from slowfast.utils.checkpoint import unwrap_model
+from slowfast.utils.logging import log_json_stats, read_stats
 from slowfast.utils.meters import IterationTimer, LossMeter, memory
 from slowfast.utils.tensorboard import TensorboardWriter
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "is_validated"]
 
 logger = logging.getLogger(__name__)
 
 _LEARNING_STEPS = 200
 """Steps after which a loss should be below its chance level."""
 _CLOSE_TO_CHANCE = 0.98
+_SILENT_CLIPS = 64
+"""Clips without audio in a row, from the start, that are worth a warning."""
+_LOGGED_PARTS = ("wait", "copy")
 _TAGS = {"top1_err": "Top1_err", "top5_err": "Top5_err", "map": "mAP"}
 """PySlowFast's tags in TensorBoard."""
 
@@ -39,9 +47,12 @@ class Recorder:
         cfg: The configuration.
         max_steps: Iterations of the training.
         device: Device of the training.
+        has_scaler: Whether losses are scaled, see ``SkippedSteps``.
     """
 
-    def __init__(self, cfg: CfgNode, max_steps: int, device: torch.device) -> None:
+    def __init__(
+        self, cfg: CfgNode, max_steps: int, device: torch.device, *, has_scaler: bool = False
+    ) -> None:
         self._output_dir = Path(cfg.OUTPUT_DIR)
         self._period, self._device = cfg.LOG_PERIOD, device
         self._steps_before = self._steps = 0
@@ -50,13 +61,20 @@ class Recorder:
         self._explosion = cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR
         self._meter = LossMeter(cfg.LOG_PERIOD)
         self._timer = IterationTimer(cfg.LOG_PERIOD)
-        self._pending: list[dict[str, Tensor]] = []
+        self._pending: list[tuple[dict[str, Tensor], list[Tensor]]] = []
+        self._skipped = SkippedSteps(
+            self._output_dir, cfg.TRAIN.MAX_SKIPPED_STEPS, has_scaler=has_scaler
+        )
         self._losses: list[float] = []
         self._progress: dict[str, Any] = {}
         self._lowest: dict[str, float] = {}
         self._chance: ChanceLevel | None = None
+        self._collapse, self._spread = CollapseWatch(), dict[str, float]()
+        self._silent_clips: int | None = 0  # None: decided
         is_logged = cfg.TENSORBOARD.ENABLE and distributed.is_main_process()
         self._board = TensorboardWriter(cfg) if is_logged else None
+        keys = cfg.TENSORBOARD.MODEL_VIS
+        self._writes_weights = keys.ENABLE and keys.MODEL_WEIGHTS
 
     def start_epoch(self, steps_before: int, steps: int) -> None:
         """Reset the means of the last epoch.
@@ -67,10 +85,28 @@ class Recorder:
         """
         self._steps_before, self._steps = steps_before, steps
         self._meter.reset()
+        self._skipped.start_epoch()
+
+    def resume(self, steps_done: int) -> None:
+        """Take over the best validation so far of a resumed run.
+
+        Args:
+            steps_done: Iterations that are done.
+        """
+        for stats in read_stats(self._output_dir):
+            if stats["_type"] == "val_epoch" and stats.get("step", steps_done + 1) <= steps_done:
+                self._lowest = {k: v for k, v in stats.items() if k.startswith("min_")}
 
     def start_iteration(self) -> None:
         """Start timing an iteration."""
         self._timer.start()
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """Time a part of an iteration: "wait" for the data loader, "copy" to the device.
+
+        Other parts are not timed: the device computes them later (``engine/benchmark.py`` waits).
+        """
+        return self._timer.part(name) if name in _LOGGED_PARTS else nullcontext()
 
     def data_ready(self) -> None:
         """Mark the end of data loading."""
@@ -88,23 +124,66 @@ class Recorder:
             if distributed.is_main_process():
                 self._chance.announce()
 
+    def watch_embeddings(
+        self, outputs: Any, model: nn.Module, batch_size: int, iteration: int
+    ) -> None:
+        """Measure the spread of embeddings in the last step of an epoch, and warn of a collapse.
+
+        Args:
+            outputs: Outputs of the model for a batch of this process, detached.
+            model: The model, wrapped or not.
+            batch_size: Samples of the batch.
+            iteration: This iteration of the epoch, from 1.
+        """
+        if iteration != self._steps or not distributed.is_main_process():
+            return
+        dims = getattr(unwrap_model(model), "output_batch_dims", {})
+        may_warn = self._steps_before + iteration >= _LEARNING_STEPS
+        self._spread = self._collapse.look(outputs, dims, batch_size, may_warn=may_warn)
+
+    def watch_audio(self, batch: Mapping[str, Tensor]) -> None:
+        """Warn once if no clip of the first batches of this process has audio.
+
+        Args:
+            batch: A loaded batch, on the CPU.
+        """
+        valid = batch.get("audio_valid")
+        if valid is None or self._silent_clips is None:
+            return
+        self._silent_clips += valid.numel()
+        if bool(valid.any()):
+            self._silent_clips = None
+        elif self._silent_clips >= _SILENT_CLIPS:
+            logger.warning(
+                "none of the first %d clips has audio: nothing is learned from it, and a loss "
+                "between video and audio stays 0. Check the files (slowfast check), AUDIO.CLIP_SEC "
+                "(clips must be mostly inside of the audio), or set AUDIO.ENABLE False.",
+                self._silent_clips,
+            )
+            self._silent_clips = None
+
     def end_iteration(
-        self, epoch: int, iteration: int, losses: dict[str, Tensor], lr: float, grad_norm: Tensor
+        self,
+        epoch: int,
+        iteration: int,
+        losses: dict[str, Tensor],
+        lr: float,
+        rows: Sequence[Tensor] = (),
     ) -> None:
         """Add the losses of an iteration, and report if it is due.
 
         Args:
             epoch: Completed epochs.
             iteration: Completed iterations of this epoch, from 1.
-            losses: Scalars; ``loss`` among them.
+            losses: Scalars: ``loss``, its components, and ``grad_norm``, the norm of the gradient.
             lr: Learning rate of the step.
-            grad_norm: Norm of the gradient, a scalar.
+            rows: int64 (B,) for each batch of the step, rows of the manifest.
 
         Raises:
-            UserError: If the loss is not finite or explodes.
+            UserError: If too many losses are not finite, or the loss explodes.
         """
         self._timer.stop()
-        self._pending.append({**losses, "grad_norm": grad_norm})
+        self._pending.append((losses, list(rows)))
         is_last = iteration == self._steps
         if iteration % self._period and not is_last:
             return
@@ -125,18 +204,18 @@ class Recorder:
             "step": done,
             **self._progress,
             **self._meter.median(),
+            **self._skipped.stats(),
             **memory(self._device),
         }
         log_json_stats(stats, self._output_dir)
         logger.info("%s", _human(stats))
         self._write_board("Train", {**self._meter.median(), "lr": lr}, done)
 
-    def end_epoch(self, epochs_done: int, measurements: dict[str, float]) -> None:
-        """Report the means of an epoch, and metrics measured after it.
+    def end_epoch(self, epochs_done: int) -> None:
+        """Report the means of an epoch.
 
         Args:
             epochs_done: Completed epochs.
-            measurements: Metric name -> value; may be empty.
         """
         if not distributed.is_main_process():
             return
@@ -148,13 +227,25 @@ class Recorder:
             "step": step,
             **self._progress,
             **self._meter.mean(),
+            **self._spread,
+            **self._skipped.stats(),
             **memory(self._device),
         }
         log_json_stats(means, self._output_dir)
         logger.info("epoch %s done: mean loss %.4f", epoch, means.get("loss", math.nan))
         if self._chance is not None and step >= _LEARNING_STEPS:
             self._chance.check(float(means.get("loss", math.nan)))
-        if measurements:
+
+    def end_validation(self, epochs_done: int, step: int, measurements: dict[str, float]) -> None:
+        """Report metrics that were measured after an epoch.
+
+        Args:
+            epochs_done: Completed epochs.
+            step: Iterations since the start of training.
+            measurements: Metric name -> value; may be empty.
+        """
+        if measurements and distributed.is_main_process():
+            epoch = f"{epochs_done}/{self._max_epoch}"
             errors = _errors(measurements)
             for name, value in errors.items():
                 self._lowest[f"min_{name}"] = min(value, self._lowest.get(f"min_{name}", value))
@@ -165,34 +256,52 @@ class Recorder:
             logger.info("validation after epoch %s: %s", epoch, text)
             self._write_board("Val", {**measurements, **errors}, step)
 
+    def write_weights(self, model: nn.Module, iteration: int) -> None:
+        """Write histograms of weights and gradients, after the last backward pass of an epoch.
+
+        Args:
+            model: The model, wrapped or not, with its gradients.
+            iteration: This iteration of the epoch, from 1.
+        """
+        if self._board is None or not self._writes_weights or iteration != self._steps:
+            return
+        step = self._steps_before + iteration
+        for name, parameter in unwrap_model(model).named_parameters():
+            tensors = {"Weights": parameter.detach(), "Gradients": parameter.grad}
+            for group, values in tensors.items():
+                if values is not None and values.numel() and values.isfinite().all():
+                    tag = f"{group}/{name.replace('.', '/')}"
+                    self._board.writer.add_histogram(tag, values.float(), step)
+
     def close(self) -> None:
         """Flush and close TensorBoard."""
         if self._board is not None:
             self._board.close()
 
     def _flush(self, epoch: int, iteration: int) -> None:
-        """Average the pending losses over ranks and check the total loss."""
-        names = list(self._pending[0])
+        """Average the pending losses over ranks and check them."""
+        names, count = list(self._pending[0][0]), len(self._pending)
         values = torch.stack(
             [
                 torch.stack([losses[n].double().reshape(()) for n in names])
-                for losses in self._pending
+                for losses, _ in self._pending
             ]
         )  # (iterations, losses)
         values = distributed.all_reduce_sum(values) / distributed.world_size()
+        of_steps = [rows for _, rows in self._pending]
         self._pending.clear()
-        for row in values.tolist():
-            losses = dict(zip(names, row, strict=True))
-            self._check(losses["loss"], epoch, iteration)
-            self._meter.update(losses)
-
-    def _check(self, loss: float, epoch: int, iteration: int) -> None:
         where = f"in epoch {epoch + 1} near iteration {iteration}"
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss is {loss} {where}. Lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_EPOCHS, "
-                "or set SOLVER.CLIP_GRAD_L2NORM."
-            )
+        for i, (row, rows) in enumerate(zip(values.tolist(), of_steps, strict=True)):
+            losses = dict(zip(names, row, strict=True))
+            number = self._steps_before + iteration - count + i + 1
+            step = StepRecord(losses, rows)
+            if self._skipped.check(step, number, where):
+                self._check(losses["loss"], where)
+                self._meter.update(losses)
+        if iteration == self._steps:
+            self._skipped.end_epoch(where)
+
+    def _check(self, loss: float, where: str) -> None:
         typical = statistics.median(self._losses) if self._losses else loss
         if self._explosion > 0 and loss > self._explosion * typical:
             raise UserError(
@@ -241,6 +350,20 @@ class ChanceLevel:
         )
 
 
+def is_validated(output_dir: Path, epochs_done: int) -> bool:
+    """Return whether the log of a run has the validation after its newest such epoch.
+
+    Args:
+        output_dir: OUTPUT_DIR.
+        epochs_done: Completed epochs.
+    """
+    number, last = f"{epochs_done}/", ""
+    for stats in read_stats(output_dir):
+        if str(stats.get("epoch", "")).startswith(number):
+            last = stats["_type"] if stats["_type"] in ("train_epoch", "val_epoch") else last
+    return last == "val_epoch"
+
+
 def _errors(measurements: dict[str, float]) -> dict[str, float]:
     """Return PySlowFast's errors in percent for measured accuracies."""
     return {
@@ -253,7 +376,7 @@ def _errors(measurements: dict[str, float]) -> dict[str, float]:
 def _human(stats: dict[str, Any]) -> str:
     """Format an iteration's statistics as one line."""
     fixed = {"_type", "epoch", "iter", "step", "dt", "dt_data", "dt_net", "eta", "lr"}
-    fixed |= {"gpu_mem", "RAM"}
+    fixed |= {"gpu_mem", "RAM", "RAM_peak", "share_wait", "share_copy"}
     losses = " ".join(f"{k} {v:.4g}" for k, v in stats.items() if k not in fixed)
     memory = f" mem {stats['gpu_mem']}" if stats["gpu_mem"] != "0.00G" else ""
     return (

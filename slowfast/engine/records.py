@@ -17,7 +17,7 @@ from slowfast.config.machine_keys import is_machine_key, is_path_key
 from slowfast.config.renamed import translate_results
 from slowfast.engine.protocols import Result
 from slowfast.utils.checkpoint import unwrap_model
-from slowfast.utils.io import read_json, write_json
+from slowfast.utils.io import read_record, write_json
 from slowfast.utils.statistics import wilson_interval
 
 __all__ = [
@@ -166,7 +166,7 @@ def store_results(
         The content of the file.
     """
     path = output_dir / "results.json"
-    content = translate_results(read_json(path))
+    content = translate_results(read_record(path))
     records = content.pop("records", [])
     content["format"] = RESULTS_FORMAT
     for metric, measured in results.items():

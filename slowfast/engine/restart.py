@@ -36,6 +36,36 @@ class Restart(NamedTuple):
     epoch: int
     iteration: int
 
+    def with_samples_per_step(
+        self, before: int | None, now: int, *, is_constant: bool = True
+    ) -> Restart:
+        """Continue within an epoch at the same sample, with steps of another size.
+
+        Args:
+            before: Samples of an optimizer step when the checkpoint was saved; None: unknown.
+            now: Samples of an optimizer step of this run.
+            is_constant: Whether all steps have that size; with MULTIGRID they have not.
+
+        Returns:
+            The position in steps of this run.
+
+        Raises:
+            ConfigValueError: If no step of this run starts at that sample.
+        """
+        if before is None or before == now:
+            return self
+        done = self.iteration * before
+        if done % now or not is_constant:
+            raise ConfigValueError(
+                "TRAIN.BATCH_SIZE",
+                f"a step has {now} samples (all processes and accumulated batches), but the "
+                f"checkpoint was saved within an epoch after {done} samples, with steps of "
+                f"{before}: no step starts there. Resume with steps of {before}, or of a divisor "
+                f"of {done}, up to the end of the epoch.",
+            )
+        logger.info("steps have %d samples, %d before: %d samples are done", now, before, done)
+        return self._replace(iteration=done // now)
+
 
 def load_own_weights(model: nn.Module, content: dict[str, Any], path: str) -> None:
     """Load the weights of the run's own checkpoint.
@@ -71,7 +101,7 @@ def load_progress(
         content: The checkpoint.
         path: Its path, for messages.
         optimizer: The optimizer to load.
-        precision: Its scaler is loaded.
+        precision: Its scaler is loaded. Another dtype than before is logged.
         loader: The training loader, whose data must be that of the checkpoint.
 
     Returns:
@@ -90,6 +120,15 @@ def load_progress(
         ) from error
     if content.get("scaler_state"):
         precision.scaler.load_state_dict(content["scaler_state"])
+    before, now = content.get("precision"), precision.dtype_name
+    if before not in (None, now):
+        logger.warning(
+            "%s was trained in %s, this run computes in %s (TRAIN.MIXED_PRECISION): it resumes, "
+            "but not bit for bit.",
+            path,
+            before,
+            now,
+        )
     return Restart(int(content["epoch"]) + 1, int(content.get("iteration", 0)))
 
 
@@ -144,7 +183,8 @@ def _check_data(now: dict[str, Any], before: dict[str, Any], path: str) -> None:
     raise ConfigValueError(
         "DATA.PATH_TO_DATA_DIR",
         f"the train split differs from that of {path}: {difference}. Restore "
-        "the list of files. To train on the new one, choose another OUTPUT_DIR; with "
+        "the list of files, and that of DATA.QUARANTINE_FILE_PATH. To train on the new one, choose "
+        "another OUTPUT_DIR; with "
         "TRAIN.CHECKPOINT_FILE_PATH and TRAIN.CHECKPOINT_EPOCH_RESET True it starts from these "
         "weights.",
     )

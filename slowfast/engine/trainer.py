@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,18 +23,22 @@ from slowfast.datasets.loader import (
     samples_per_batch,
 )
 from slowfast.datasets.preprocess.batch import build_preprocess
+from slowfast.engine.agreement import require_same_restart
 from slowfast.engine.best import BestCheckpoint
+from slowfast.engine.checkpointer import Checkpointer
 from slowfast.engine.class_weights import with_class_weights
 from slowfast.engine.grad_cache import backward_in_chunks
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision
-from slowfast.engine.recorder import Recorder
+from slowfast.engine.recorder import Recorder, is_validated
 from slowfast.engine.restart import (
+    Restart,
     describe_data,
     load_own_weights,
     load_progress,
     load_rank_states,
 )
+from slowfast.engine.skipped_steps import STATE_NAME, NotFiniteError, RunningStatistics
 from slowfast.engine.start import find_missing_weights, find_pretrained
 from slowfast.models.batch_norm import share_statistics
 from slowfast.models.build import LOSS_REGISTRY, construct_model
@@ -57,6 +61,12 @@ from slowfast.utils import checkpoint as cu
 from slowfast.utils import distributed
 from slowfast.utils.multigrid import MultigridSchedule
 from slowfast.utils.random import rng_state, set_rng_state
+from slowfast.utils.stop_signals import (
+    NotedSignals,
+    StopSignal,
+    noted_signals,
+    raising_on_signals,
+)
 
 __all__ = ["Trainer", "TrainingStoppedError"]
 
@@ -64,7 +74,20 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingStoppedError(UserError):
-    """Training was stopped by a signal; a checkpoint is saved."""
+    """Training was stopped by a signal; a checkpoint is saved.
+
+    Attributes:
+        number: The signal.
+    """
+
+    number: int = signal.SIGTERM
+
+    @classmethod
+    def after(cls, number: int, what: str) -> Self:
+        """Build it from the signal and what is saved."""
+        error = cls(f"stopped by {signal.Signals(number).name} {what}")
+        error.number = number
+        return error
 
 
 class Trainer:
@@ -84,6 +107,7 @@ class Trainer:
         self.loader = self._construct_loader()
         self.accumulate = cfg.SOLVER.ACCUMULATE_STEPS
         self.epoch = self.iteration = 0
+        self.awaits_validation = False
         self.prepare = build_preprocess(cfg, train=True, mix=True).to(device)
         model = construct_model(cfg)
         call_hook(model, "setup", self._describe_dataset())
@@ -94,12 +118,23 @@ class Trainer:
         weighted = with_class_weights(cfg, self.loader.manifest)
         self.criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(weighted)
         self.optimizer = construct_optimizer(model, cfg)
-        self.signal_received = 0
+        self._statistics = RunningStatistics(model)
+        self._noted = NotedSignals()
         self._best = BestCheckpoint.from_cfg(cfg)
+        self.checkpoints = Checkpointer.from_cfg(cfg)
         self._restore(model)
+        require_same_restart(Restart(self.epoch, self.iteration))
+        self._forward: Callable[..., tuple[Any, dict[str, Tensor]]] = self._outputs_and_losses
+        if cfg.DEVICE.COMPILE:
+            # In place, so that the names in the state dict stay.
+            model.compile()
+            self._forward = torch.compile(self._outputs_and_losses)
         self.model = distribute(model, device)
         max_steps = self.loader.batches.steps_before(self.cfg.SOLVER.MAX_EPOCH)
-        self.recorder = Recorder(self.cfg, max_steps, device)
+        has_scaler = self.precision.scaler.is_enabled()
+        self.recorder = Recorder(self.cfg, max_steps, device, has_scaler=has_scaler)
+        if self.steps_done:
+            self.recorder.resume(self.steps_done)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -125,11 +160,19 @@ class Trainer:
                 metrics to log, maybe none.
 
         Raises:
-            TrainingStoppedError: After SIGINT, SIGTERM or SIGUSR1, with a checkpoint saved.
+            TrainingStoppedError: After a signal of ``slowfast.utils.stop_signals``, with a
+                checkpoint saved. A second signal ends the process.
+            CheckpointError: If a checkpoint cannot be written.
             UserError: If the loss is not finite or explodes.
         """
         self.loader.batches.start_at(self.epoch, self.iteration * self.accumulate)
-        with _catch_signals(self), contextlib.closing(iter(self.loader)) as batches:
+        with (
+            noted_signals(_announce) as self._noted,
+            contextlib.closing(self.checkpoints),
+            contextlib.closing(iter(self.loader)) as batches,
+        ):
+            if self.awaits_validation:
+                self._end_epoch(self._validate(after_epoch))
             while not self.is_finished:
                 self._train_epoch(batches)
                 if self.iteration < self.steps_per_epoch:  # MAX_STEPS ends within an epoch
@@ -138,7 +181,14 @@ class Trainer:
                     break
                 self.epoch, self.iteration = self.epoch + 1, 0
                 self._finish_epoch(after_epoch)
+            self.checkpoints.finish()
         self.recorder.close()
+        if self._noted.number:
+            raise TrainingStoppedError.after(
+                self._noted.number,
+                "when training was complete. It is saved; run the same command again for what "
+                "comes after it.",
+            )
 
     def _train_epoch(self, batches: Iterator[dict[str, Tensor]]) -> None:
         self._start_stage()
@@ -157,16 +207,21 @@ class Trainer:
                 self.recorder.start_iteration()
                 lr = self._learning_rate()
                 set_lr(self.optimizer, lr)
-                losses, grad_norm = self._step(batches)
+                losses, rows = self._step(batches)
                 self.iteration += 1
-                self.recorder.end_iteration(self.epoch, self.iteration, losses, lr, grad_norm)
+                self._record(losses, rows, lr)
                 bar.update()
-                if self._is_stopped():
-                    self.save()
-                    raise TrainingStoppedError(
-                        f"stopped by signal {self.signal_received} after {self.steps_done} steps; "
-                        "a checkpoint is saved: run the same command again to resume."
+                stopped_by, is_late = self._is_stopped_or_late()
+                if stopped_by:
+                    self.save(wait=True)
+                    raise TrainingStoppedError.after(
+                        stopped_by,
+                        f"after {self.steps_done} steps; a checkpoint is saved: run the same "
+                        "command again to resume.",
                     )
+                is_due = is_late or self.checkpoints.is_due_by_steps(self.steps_done)
+                if is_due and self.iteration < steps and not self.is_finished:
+                    self.save()
 
     def _start_stage(self) -> None:
         """Let batch norm see as many samples as in any other stage of the long cycle."""
@@ -182,21 +237,38 @@ class Trainer:
 
     def _learning_rate(self) -> float:
         """Compute the learning rate of the next step from the fractional epoch."""
-        samples = local_batch_size(self.cfg, "train") * distributed.world_size() * self.accumulate
-        return get_epoch_lr(self.epoch + self.iteration / self.steps_per_epoch, self.cfg, samples)
+        epoch = self.epoch + self.iteration / self.steps_per_epoch
+        return get_epoch_lr(epoch, self.cfg, self._samples_per_step())
 
-    def _step(self, batches: Iterator[dict[str, Tensor]]) -> tuple[dict[str, Tensor], Tensor]:
-        """Take one optimizer step; gradients of its batches are averaged (models/method.py)."""
+    def _record(self, losses: dict[str, Tensor], rows: list[Tensor], lr: float) -> None:
+        """Record a step; save the model apart from the checkpoints if too many were skipped."""
+        try:
+            self.recorder.end_iteration(self.epoch, self.iteration, losses, lr, rows)
+        except NotFiniteError:
+            self.save(self.output_dir / STATE_NAME, wait=True)
+            raise
+
+    def _step(self, batches: Iterator[dict[str, Tensor]]) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Take one optimizer step; gradients of its batches are averaged (models/method.py).
+
+        Returns:
+            The losses and ``grad_norm``, means over the batches; the rows of the manifest of each.
+        """
         # 1. The method prepares the epoch and the step.
         progress = self._progress()
         if self.iteration == 0:
             self._call("before_epoch", progress)
         self._call("before_step", progress)
+        self._statistics.keep()
         # 2. Each batch: preprocess, forward, loss, backward.
         total: dict[str, Tensor] = {}
         kept: list[tuple[Any, dict[str, Tensor]]] = []
         for micro in range(self.accumulate):
-            batch = self.prepare(next(batches))
+            with self.recorder.part("wait"):
+                loaded = next(batches)
+            self.recorder.watch_audio(loaded)
+            with self.recorder.part("copy"):
+                batch = self.prepare(loaded)
             if micro == 0:
                 self.recorder.data_ready()
             outputs, losses = self._forward_backward(batch, is_last=micro == self.accumulate - 1)
@@ -205,21 +277,28 @@ class Trainer:
             for name, value in losses.items():
                 total[name] = total.get(name, 0.0) + value.detach() / self.accumulate
         # 3. Gradients: unscale, let the method change them, clip.
-        self.precision.unscale(self.optimizer)
+        with self.recorder.part("optimizer"):
+            self.precision.unscale(self.optimizer)
         self._call("after_backward", progress)
+        self.recorder.write_weights(self.model, self.iteration + 1)
+        outputs, batch = kept[-1]
+        self.recorder.watch_embeddings(outputs, self.model, len(batch["index"]), self.iteration + 1)
         solver = self.cfg.SOLVER
-        grad_norm = clip_gradients(
-            self.model, clip_value=solver.CLIP_GRAD_VAL, clip_norm=solver.CLIP_GRAD_L2NORM
-        )
-        # 4. The optimizer steps.
-        stepped = self.precision.step(self.optimizer)
-        self.optimizer.zero_grad(set_to_none=True)
+        with self.recorder.part("optimizer"):
+            grad_norm = clip_gradients(
+                self.model, clip_value=solver.CLIP_GRAD_VAL, clip_norm=solver.CLIP_GRAD_L2NORM
+            )
+            # 4. The optimizer steps, unless the gradient is not finite.
+            is_finite = grad_norm.isfinite()
+            stepped = self.precision.step(self.optimizer, is_finite)
+            self._statistics.restore_unless(is_finite)
+            self.optimizer.zero_grad(set_to_none=True)
         progress = progress._replace(stepped=stepped)
         # 5. The method updates banks and queues, then moving averages.
         for outputs, batch in kept:
             self._call("after_batch", outputs, batch, progress)
         self._call("after_step", progress)
-        return total, grad_norm
+        return {**total, "grad_norm": grad_norm}, [batch["index"] for _, batch in kept]
 
     def _forward_backward(
         self, batch: dict[str, Tensor], *, is_last: bool
@@ -227,24 +306,31 @@ class Trainer:
         """Add the gradient of a batch; the last one of a step synchronizes across processes."""
 
         def scale(loss: Tensor) -> Tensor:
-            return self.precision.scaler.scale(loss / self.accumulate)
+            # A loss that is not finite makes the gradients so, in all processes.
+            mark = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
+            return self.precision.scaler.scale(loss * mark / self.accumulate)
 
         if 0 < self.cfg.SOLVER.GRAD_CACHE_CHUNK < len(batch["index"]):
-            return backward_in_chunks(
-                self.model,
-                self.criterion,
-                batch,
-                chunk=self.cfg.SOLVER.GRAD_CACHE_CHUNK,
-                precision=self.precision,
-                scale=scale,
-                is_last=is_last,
-            )
+            with self.recorder.part("forward and backward"):
+                return backward_in_chunks(
+                    self.model,
+                    self.criterion,
+                    batch,
+                    chunk=self.cfg.SOLVER.GRAD_CACHE_CHUNK,
+                    precision=self.precision,
+                    scale=scale,
+                    is_last=is_last,
+                )
         with synchronized(self.model, is_last):
-            with self.precision.autocast():
-                outputs = self.model(batch)
-                losses = self.criterion(outputs, batch)
-            scale(losses["loss"]).backward()
+            with self.recorder.part("forward"), self.precision.autocast():
+                outputs, losses = self._forward(batch)
+            with self.recorder.part("backward"):
+                scale(losses["loss"]).backward()
         return outputs, losses
+
+    def _outputs_and_losses(self, batch: dict[str, Tensor]) -> tuple[Any, dict[str, Tensor]]:
+        outputs = self.model(batch)
+        return outputs, self.criterion(outputs, batch)
 
     def _progress(self) -> Progress:
         return Progress(
@@ -264,16 +350,41 @@ class Trainer:
         saves = self.is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD)
         if saves or self.is_due(self.cfg.TRAIN.EVAL_PERIOD):
             self._update_bn_stats(self.epoch - 1)
+        self.recorder.end_epoch(self.epoch)
         # With a best checkpoint the validation comes first: a run that is killed in it resumes from
         # the checkpoint before and validates this epoch again.
-        measurements = after_epoch(self.epoch) if self._best is not None else {}
+        if self._best is not None:
+            self._end_epoch(self._validate(after_epoch))
+            if saves:
+                self.save()
+            return
+        if saves:
+            self.save(awaits_validation=self.cfg.TRAIN.EVAL_PERIOD > 0)
+        self._end_epoch(self._validate(after_epoch, is_saved=saves))
+
+    def _validate(
+        self, after_epoch: Callable[[int], dict[str, float]], *, is_saved: bool = False
+    ) -> dict[str, float]:
+        """Validate after an epoch; a signal ends it where it is, if no other process is needed."""
+        if not is_saved and distributed.world_size() > 1:
+            return after_epoch(self.epoch)  # a signal waits for the next step, to save together
+        try:
+            with raising_on_signals():
+                return after_epoch(self.epoch)
+        except StopSignal as stop:
+            if not is_saved:
+                self.save(wait=True, awaits_validation=True)
+            raise TrainingStoppedError.after(
+                stop.number,
+                f"in the validation after epoch {self.epoch}; a checkpoint of before it is saved: "
+                "run the same command again to validate and resume.",
+            ) from stop
+
+    def _end_epoch(self, measurements: dict[str, float]) -> None:
         if self._best is not None and self._best.improves(measurements):
             self.save(self._best.path, best=self._best.describe())
-        if saves:
-            self.save()
-        if self._best is None:
-            measurements = after_epoch(self.epoch)
-        self.recorder.end_epoch(self.epoch, measurements)
+        self.recorder.end_validation(self.epoch, self.steps_done, measurements)
+        self.awaits_validation = False
 
     def _update_bn_stats(self, epoch: int) -> None:
         """Recompute batch norm's statistics on an epoch's batches, if BN.USE_PRECISE_STATS."""
@@ -316,38 +427,46 @@ class Trainer:
         """
         return self.is_finished or self.schedule.is_due(self.epoch, period)
 
-    def save(self, path: Path | None = None, **extra: Any) -> None:
+    def save(self, path: Path | None = None, *, wait: bool = False, **extra: Any) -> None:
         """Save a checkpoint with everything needed to resume; every rank must call this.
 
         Args:
             path: The file; None: the name of the checkpoint after this epoch and iteration.
+            wait: Return when it is written; else it is written while training continues.
             extra: Further entries.
+
+        Raises:
+            CheckpointError: If this checkpoint, or the one before, could not be written.
         """
         model, manifest = cu.unwrap_model(self.model), self.loader.manifest
         of_ranks = distributed.gather_objects((rng_state(), call_hook(model, "rank_state")))
-        if distributed.is_main_process():
-            name = (self.output_dir, self.epoch, self.iteration, self.cfg.TASK)
-            cu.write_checkpoint_file(
-                path or cu.checkpoint_path(*name),
-                {
-                    "epoch": self.epoch - 1,
-                    "iteration": self.iteration,
-                    "model_state": model.state_dict(),
-                    "optimizer_state": self.optimizer.state_dict(),
-                    "scaler_state": self.precision.scaler.state_dict(),
-                    "cfg": self.cfg.dump(),
-                    "data": describe_data(self.loader),
-                    "class_names": list(manifest.class_names) if manifest is not None else [],
-                    "rng_states": [rng for rng, _ in of_ranks],
-                    "rank_states": [state for _, state in of_ranks],
-                    "world_size": distributed.world_size(),
-                    **extra,
-                },
-            )
-        distributed.barrier()
+        name = (self.output_dir, self.epoch, self.iteration, self.cfg.TASK)
+        content = {
+            "epoch": self.epoch - 1,
+            "iteration": self.iteration,
+            "samples_per_step": self._samples_per_step(),
+            "model_state": model.state_dict(),
+            "optimizer_state": self.optimizer.state_dict(),
+            "scaler_state": self.precision.scaler.state_dict(),
+            "precision": self.precision.dtype_name,
+            "cfg": self.cfg.dump(),
+            "data": describe_data(self.loader),
+            "class_names": list(manifest.class_names) if manifest is not None else [],
+            "rng_states": [rng for rng, _ in of_ranks],
+            "rank_states": [state for _, state in of_ranks],
+            "world_size": distributed.world_size(),
+            **extra,
+        }
+        self.checkpoints.write(path or cu.checkpoint_path(*name), content, wait=wait)
+
+    def _samples_per_step(self) -> int:
+        """Samples of an optimizer step, over all processes and accumulated batches."""
+        return local_batch_size(self.cfg, "train") * distributed.world_size() * self.accumulate
 
     def _restore(self, model: nn.Module) -> None:
         train = self.cfg.TRAIN
+        if distributed.is_main_process():
+            cu.remove_drafts(self.output_dir)
         last = cu.find_last_checkpoint(self.output_dir, self.cfg.TASK)
         if train.AUTO_RESUME and last is not None:
             content = cu.read_checkpoint_file(last)
@@ -379,34 +498,32 @@ class Trainer:
 
     def _resume_progress(self, content: dict[str, Any], path: str) -> None:
         progress = load_progress(content, path, self.optimizer, self.precision, self.loader)
+        if progress.iteration:
+            progress = progress.with_samples_per_step(
+                content.get("samples_per_step"),
+                self._samples_per_step(),
+                is_constant=not self.schedule.is_on,
+            )
         self.epoch, self.iteration = progress
+        self.awaits_validation = bool(content.get("awaits_validation")) and not is_validated(
+            self.output_dir, self.epoch
+        )
         logger.info("resuming from %s: epoch %d, iteration %d", path, *progress)
 
-    def _is_stopped(self) -> bool:
-        """Agree over all ranks; with several, check periodically only, as it synchronizes."""
+    def _is_stopped_or_late(self) -> tuple[int, bool]:
+        """Return the signal that arrived, or 0, and whether TRAIN.CHECKPOINT_PERIOD_MIN is over.
+
+        All ranks agree; with several, every LOG_PERIOD steps only, as this synchronizes them.
+        """
+        own = (self._noted.number, self.checkpoints.is_due_by_time())
         if distributed.world_size() == 1:
-            return self.signal_received > 0
+            return own
         if self.iteration % self.cfg.LOG_PERIOD:
-            return False
-        flag = distributed.all_reduce_sum(torch.tensor([float(self.signal_received > 0)]))
-        return bool(flag.item() > 0)
+            return 0, False
+        of_ranks = distributed.gather_no_gradient(torch.tensor([own], dtype=torch.int64))  # (W, 2)
+        stopped_by, late = of_ranks.amax(0).tolist()
+        return stopped_by, late > 0
 
 
-@contextlib.contextmanager
-def _catch_signals(trainer: Trainer) -> Iterator[None]:
-    """Stop cleanly on the first SIGINT, SIGTERM or SIGUSR1; a second one acts at once."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = {s: signal.getsignal(s) for s in signals}
-
-    def note(number: int, _: object) -> None:
-        trainer.signal_received = number
-        signal.signal(number, before[signal.Signals(number)])
-        logger.info("signal %d: finishing this iteration, then saving", number)
-
-    try:
-        for s in signals:
-            signal.signal(s, note)
-        yield
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)
+def _announce(number: int) -> None:
+    logger.info("%s: finishing this iteration, then saving", signal.Signals(number).name)

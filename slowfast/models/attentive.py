@@ -72,7 +72,7 @@ class AttentivePooling(nn.Module):
         """
         values = tokens.values.masked_fill(~tokens.mask[..., None], 0.0)  # (N, L, C)
         normed = self.norm_tokens(values)
-        query = self.query.expand(len(values), 1, -1)  # (N, 1, C)
+        query = self.query.expand(values.shape[0], 1, -1)  # (N, 1, C)
         attended = F.scaled_dot_product_attention(
             self._split(self.to_query(query)),
             self._split(self.to_key(normed)),
@@ -81,6 +81,21 @@ class AttentivePooling(nn.Module):
         )  # (N, heads, 1, C / heads)
         x = self.query + self.projection(attended.flatten(1))  # (N, C)
         return self.norm_out(x + self.mlp(self.norm_mlp(x)))
+
+    def attention_weights(self, tokens: Tokens) -> Tensor:
+        """Compute the attention of the query to each position.
+
+        Args:
+            tokens: As for ``forward``.
+
+        Returns:
+            float (N, heads, L); rows sum to 1, padding has 0.
+        """
+        values = tokens.values.masked_fill(~tokens.mask[..., None], 0.0)
+        query = self._split(self.to_query(self.query.expand(len(values), 1, -1)))
+        key = self._split(self.to_key(self.norm_tokens(values)))
+        logits = query @ key.transpose(2, 3) * key.shape[-1] ** -0.5  # (N, heads, 1, L)
+        return logits.masked_fill(~tokens.mask[:, None, None], -torch.inf).softmax(-1).squeeze(2)
 
     def _split(self, x: Tensor) -> Tensor:
         """Split channels into heads: (N, L, C) to (N, heads, L, C / heads)."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slowfast.config.problems import ConfigValueError
+from slowfast.models.batch_norm_cuda import synchronized_batch_norm
 from slowfast.utils import distributed
 
 __all__ = [
@@ -161,10 +162,21 @@ class _SyncBatchNorm(_BatchNorm):
         if not self.training or not self.sync or distributed.world_size() == 1:
             return super().forward(x)
         self._check_input_dim(x)
+        if x.is_cuda and self.momentum is not None:
+            return self._by_kernels(x, self.momentum)
         out, mean, var, count = _Normalize.apply(x, *_affine(self, x), self.eps, True)
         with torch.no_grad():
             _update_running(self, mean[None], var[None], count)
         return out
+
+    def _by_kernels(self, x: Tensor, momentum: float) -> Tensor:
+        tracked = self.num_batches_tracked if self.track_running_stats else None
+        running = (self.running_mean, self.running_var) if tracked is not None else (None, None)
+        if tracked is not None:
+            tracked.add_(1)
+        return synchronized_batch_norm(
+            x, self.weight, self.bias, running, momentum=momentum, eps=self.eps
+        )
 
 
 def _affine(norm: _BatchNorm, x: Tensor) -> tuple[Tensor, Tensor]:

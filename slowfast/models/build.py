@@ -11,6 +11,8 @@ from torch import nn
 
 from slowfast.config import CfgNode
 from slowfast.models.data_parallel import distribute
+from slowfast.models.time_conv import TimeConv3d
+from slowfast.utils.env import uses_channels_last
 from slowfast.utils.registry import Registry
 
 __all__ = [
@@ -44,12 +46,15 @@ and ``layer_id(name) -> int`` for SOLVER.LAYER_DECAY.
 FEATURE_AUG_REGISTRY = Registry("feature augmentation", "MODEL.FEATURE_AUG")
 FEATURE_AUG_REGISTRY.__doc__ = """
 ``(cfg) -> nn.Module``; ``forward(maps, aug_seed) -> list[CropGroup]``: maps as in BackboneOutput,
-aug_seed int64 (B,), the only seed of the crops.
+aug_seed int64 (B,), the only seed of the crops. Optional, for the report:
+``regions(maps, aug_seed) -> CropRegions``, where the crops of ``forward`` are.
 """
 
 POOLING_REGISTRY = Registry("pooling", "MODEL.POOLING", reads_space=False)
 POOLING_REGISTRY.__doc__ = """
 ``(dim, cfg) -> nn.Module``; ``forward(tokens: Tokens) -> Tensor``: (N, L, C) and mask -> (N, C).
+Optional, for the report: ``attention_weights(tokens) -> Tensor``, float (N, heads, L), the share of
+each token in the result; rows sum to 1, and padding has 0.
 Capability: ``reads_space``, True if tokens are single spatial positions, not averages over space.
 """
 
@@ -96,11 +101,14 @@ def construct_model(cfg: CfgNode) -> nn.Module:
 
 def _build(cfg: CfgNode) -> nn.Module:
     model: nn.Module = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)(cfg)
-    if cfg.MODEL.CHANNELS_LAST:
+    if uses_channels_last(cfg):
         for module in model.modules():
             if isinstance(module, nn.Conv3d):
                 weight = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
                 module.weight.data = weight
+    for module in model.modules():
+        if isinstance(module, TimeConv3d):
+            module.may_use_2d = cfg.MODEL.FAST_TIME_CONV
     return model
 
 

@@ -67,6 +67,7 @@ class Classifier(Method):
     modality = "video"
     head_act = "softmax"
     output_batch_dims: ClassVar[Mapping[str, int | None]] = {"crop_logits": 1}
+    classifies: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -55,6 +55,20 @@ class CropGroup(NamedTuple):
     sample: Tensor
 
 
+class CropRegions(NamedTuple):
+    """Where feature crops are, to show them on the input.
+
+    Attributes:
+        names: K crop names, as in ``CropGroup``.
+        extent: float (N, K, 3, 2): first and last position along time, height and width, as
+            fractions of the axis of the map, 0 to 1. A map covers its input evenly, so these are
+            also fractions of the clip and its frames; what a position sees is larger.
+    """
+
+    names: tuple[str, ...]
+    extent: Tensor
+
+
 def temporal_tokens(feature_map: Tensor) -> Tokens:
     """Average a full feature map over space: one token per time step.
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from slowfast.models.batch_norm import get_norm
 from slowfast.models.build import BACKBONE_REGISTRY
 from slowfast.models.contracts import BackboneOutput, Tokens
+from slowfast.models.time_conv import TimeConv3d
 
 __all__ = ["JointStemR2plus1d", "PlainConv2d", "conv2d_10", "r2plus1d_18_joint_stem"]
 
@@ -35,8 +36,8 @@ class _Block3d(nn.Module):
                 dim, dim_out, (1, 3, 3), stride=(1, step, step), padding=(0, 1, 1), bias=False
             )
 
-        def time(step: int) -> nn.Conv3d:
-            return nn.Conv3d(
+        def time(step: int) -> TimeConv3d:
+            return TimeConv3d(
                 dim_out, dim_out, (3, 1, 1), stride=(step, 1, 1), padding=(1, 0, 0), bias=False
             )
 

@@ -88,10 +88,12 @@ class Method(nn.Module):
         output_batch_dims: Sample dimension of outputs of ``forward``, if it is not the first one;
             None for outputs that all samples share, such as a bank. Used with
             SOLVER.GRAD_CACHE_CHUNK.
+        classifies: Whether ``embed`` returns ``logits`` of classes.
     """
 
     replicated_buffers: frozenset[str] = frozenset()
     output_batch_dims: ClassVar[Mapping[str, int | None]] = {}
+    classifies: ClassVar[bool] = False
 
     def setup(self, data: DatasetInfo) -> None:
         """Prepare for the training data, such as creating a memory bank. Not called in evaluation.

@@ -23,6 +23,7 @@ from slowfast.utils.lr_policy import get_lr_at_epoch
 
 __all__ = [
     "OPTIMIZERS",
+    "FusedSGD",
     "clip_gradients",
     "construct_optimizer",
     "get_epoch_lr",
@@ -172,17 +173,45 @@ def construct_optimizer(model: nn.Module, cfg: CfgNode) -> Optimizer:
             f"LARS adapts SGD, but SOLVER.OPTIMIZING_METHOD is '{method}'. Set one of them.",
         )
     groups = call_hook(model, "parameter_groups", cfg) or parameter_groups(model, cfg)
+    optimizer = _build(groups, solver)
+    # A step that loss scaling skips must not be taken at all.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
+
+
+class FusedSGD(torch.optim.SGD):
+    """Fused SGD whose momentum starts at zero, which with a dampening of 0 is the same.
+
+    Without, torch's (2.13) fails if some parameters get their first gradient later than others,
+    such as frozen prototypes, and leaves momentum uninitialized if the first step is skipped.
+    """
+
+    def step(self, closure: Any = None) -> Any:
+        """Take a step; see ``torch.optim.SGD``."""
+        for group in self.param_groups:
+            for param in group["params"] if group["momentum"] else ():
+                if param.grad is not None and self.state[param].get("momentum_buffer") is None:
+                    self.state[param]["momentum_buffer"] = torch.zeros_like(param)
+        return super().step(closure)
+
+
+def _build(groups: list[dict[str, Any]], solver: CfgNode) -> Optimizer:
+    """Build the optimizer of valid settings."""
+    method = solver.OPTIMIZING_METHOD
+    is_fused = solver.FUSED and not (method == "sgd" and (solver.LARS_ON or solver.DAMPENING))
+    fused = {"fused": True} if is_fused else {}
     if method == "sgd":
-        build = LARS if solver.LARS_ON else torch.optim.SGD
+        build = LARS if solver.LARS_ON else FusedSGD if is_fused else torch.optim.SGD
         return build(
             groups,
             lr=solver.BASE_LR,
             momentum=solver.MOMENTUM,
             dampening=solver.DAMPENING,
             nesterov=solver.NESTEROV,
+            **fused,
         )
     build_adam = torch.optim.Adam if method == "adam" else torch.optim.AdamW
-    return build_adam(groups, lr=solver.BASE_LR, betas=tuple(solver.BETAS), eps=1e-8)
+    return build_adam(groups, lr=solver.BASE_LR, betas=tuple(solver.BETAS), eps=1e-8, **fused)
 
 
 def get_epoch_lr(epoch: float, cfg: CfgNode, global_batch: int | None = None) -> float:
@@ -252,11 +281,17 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
                     f"its {name} {tuple(value.shape)} belongs to another parameter than "
                     f"{tuple(param.shape)}"
                 )
-    optimizer.load_state_dict(state)
+    # Where torch puts the step counters depends on "fused": it must be that of this run.
+    saved_groups = state["param_groups"]
+    groups = [
+        {**group, **({"fused": values["fused"]} if "fused" in values else {})}
+        for group, values in zip(saved_groups, wanted, strict=True)
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})
     changes: dict[str, None] = {}  # an ordered set
-    for group, values in zip(optimizer.param_groups, wanted, strict=True):
+    for group, before, values in zip(optimizer.param_groups, saved_groups, wanted, strict=True):
         for key, value in values.items():
-            old = group.get(key)
+            old = before.get(key) if key == "fused" else group.get(key)
             same = list(old) == list(value) if isinstance(value, tuple) and old else old == value
             if key not in _OF_THE_SCHEDULE and not same:
                 changes[f"{key} {old} -> {value}"] = None
@@ -279,8 +314,9 @@ def clip_gradients(
         The global L2 norm of the gradient before clipping, a scalar.
     """
     parameters = [p for p in model.parameters() if p.grad is not None]
-    limit = float("inf") if clip_norm is None else clip_norm
-    norm = nn.utils.clip_grad_norm_(parameters, limit)
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if clip_norm is not None:
+        nn.utils.clip_grads_with_norm_(parameters, clip_norm, norm)
     if clip_value is not None:
         nn.utils.clip_grad_value_(parameters, clip_value)
     return norm

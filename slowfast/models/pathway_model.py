@@ -6,7 +6,7 @@ Legend: B batch, V views, T frames, H W height and width.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ class PathwayModel(Method):
             logits in training, scores in evaluation.
         cfg: Read: MODEL.ARCH, MODEL.NUM_CLASSES, SLOWFAST.ALPHA.
     """
+
+    classifies: ClassVar[bool] = True
 
     def __init__(self, model: nn.Module, cfg: CfgNode) -> None:
         super().__init__()

@@ -126,6 +126,9 @@ def pool_groups(pooling: nn.Module, groups: Sequence[CropGroup]) -> Tensor:
     Returns:
         float (sum of N, C), in the order of the groups.
     """
+    if len(groups) == 1:  # in evaluation; torch.export keeps its number of rows dynamic
+        alone: Tensor = pooling(groups[0].tokens)
+        return alone
     by_length: dict[tuple[int, ...], list[int]] = {}
     for i, group in enumerate(groups):
         length = tuple(t.values.shape[1] for t in group.tokens)

@@ -18,6 +18,7 @@ from slowfast.models.activation_checkpoint import activation_checkpoint
 from slowfast.models.batch_norm import get_norm
 from slowfast.models.build import BACKBONE_REGISTRY, CHECKPOINT_FORMAT_REGISTRY
 from slowfast.models.contracts import BackboneOutput
+from slowfast.models.time_conv import TimeConv3d
 
 __all__ = [
     "Conv2Plus1D",
@@ -86,7 +87,7 @@ class Conv2Plus1D(nn.Sequential):
             nn.Conv3d(dim_in, dim_mid, (1, 3, 3), stride=space, padding=(0, 1, 1), bias=False),
             norm(dim_mid),
             nn.ReLU(inplace=True),
-            nn.Conv3d(
+            TimeConv3d(
                 dim_mid, dim_out, (3, 1, 1), stride=(stride, 1, 1), padding=(1, 0, 0), bias=False
             ),
         )
@@ -146,7 +147,7 @@ def _stem_2plus1d(dim_in: int, width: int, norm: Norm) -> nn.Sequential:
         nn.Conv3d(dim_in, mid, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
         norm(mid),
         nn.ReLU(inplace=True),
-        nn.Conv3d(mid, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
+        TimeConv3d(mid, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
         norm(width),
         nn.ReLU(inplace=True),
     )

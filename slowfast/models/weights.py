@@ -245,8 +245,8 @@ def read_checkpoint(path: str | Path, *, key: str = _KEY) -> dict[str, Any]:
     """Read the checkpoint of a CHECKPOINT_FILE_PATH. Every rank must call this.
 
     Args:
-        path: A file, the OUTPUT_DIR of a run, ``zoo://NAME``, ``package://PACKAGE/PATH``, or an
-            http(s) URL.
+        path: A file, the OUTPUT_DIR of a run, a folder in Hugging Face's layout, ``zoo://NAME``,
+            ``hf://ORG/NAME``, ``package://PACKAGE/PATH``, or an http(s) URL.
         key: Config key of the path, for messages.
 
     Returns:

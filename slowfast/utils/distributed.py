@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from slowfast.pyslowfast_names import names_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "all_reduce",
     "all_reduce_sum",
     "barrier",
+    "copy_from_main",
     "gather_no_gradient",
     "gather_objects",
     "gather_with_gradient",
@@ -96,6 +97,20 @@ def gather_objects(item: Any) -> list[Any]:
     items: list[Any] = [None] * world_size()
     dist.all_gather_object(items, item)
     return items
+
+
+def copy_from_main(module: nn.Module) -> None:
+    """Give a module of every process the weights and buffers of rank 0.
+
+    Args:
+        module: The same on every rank, on the device of the process.
+    """
+    if world_size() == 1:
+        return
+    for value in (*module.parameters(), *module.buffers()):
+        wire = _on_backend_device(value.detach()).contiguous()
+        dist.broadcast(wire, src=0)
+        value.detach().copy_(wire)
 
 
 def _on_backend_device(x: Tensor) -> Tensor:

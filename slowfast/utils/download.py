@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from iopath.common.file_io import file_lock
@@ -23,7 +22,7 @@ from iopath.common.file_io import file_lock
 from slowfast.config import UserError
 from slowfast.utils import distributed
 from slowfast.utils.http_transfer import Limits, TransferError, http_get
-from slowfast.utils.io import cache_dir, file_sha256, read_json, write_json
+from slowfast.utils.io import cache_dir, file_sha256, read_record, write_json
 
 __all__ = [
     "OFFLINE_VARIABLE",
@@ -37,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 OFFLINE_VARIABLE = "SLOWFAST_OFFLINE"
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[A-Za-z0-9.]+$")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"(19|20)[0-9]{6}")
 
 
@@ -112,7 +112,10 @@ def _download(url: str, target: Path, expected: str, limits: Limits) -> None:
             raise UserError(f"{url} could not be downloaded: {error} {hint}") from error
         damage = _find_damage(part, target, url, expected)
         if not damage:
-            part.replace(target)
+            try:
+                part.replace(target)
+            except OSError as error:
+                raise UserError(f"{url}: {target} is in the way: {error.strerror}.") from error
             logger.info("downloaded %s (%.1f MB)", target, target.stat().st_size / 1e6)
             return
         part.unlink()
@@ -131,9 +134,10 @@ def _find_damage(file: Path, target: Path, url: str, expected: str) -> str:
     """
     if not file.is_file():
         return "is not in the cache"
-    known = read_json(_record_path(target))
+    known = read_record(_record_path(target), sha256=str)
     origin = "the publisher" if expected else "the first download"
-    wanted = expected or known.get("sha256", "")
+    recorded = known.get("sha256", "")
+    wanted = expected or (recorded if _SHA256.fullmatch(recorded) else "")
     got = file_sha256(file)
     if not got.startswith(wanted.lower()):
         shown = max(12, len(expected))
@@ -169,8 +173,8 @@ def _locked(target: Path) -> Iterator[None]:
 def _remembered_failure(target: Path, started: float) -> Iterator[None]:
     """Pass a failure on to the waiting processes, so that they do not all try again."""
     note = target.with_name(f"{target.name}.failed.json")
-    failure: dict[str, Any] = read_json(note)
-    if failure.get("time", 0.0) >= started:
+    failure = read_record(note, time=(int, float), message=str)
+    if failure and failure["time"] >= started:
         raise UserError(failure["message"])
     try:
         yield

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from fvcore.common.config import CfgNode
 
 from slowfast.pyslowfast_names import names_of
 
@@ -16,8 +16,10 @@ __all__ = [
     "choose_device",
     "choose_dtype",
     "describe_environment",
+    "has_fast_bf16",
     "num_local_processes",
     "setup_environment",
+    "uses_channels_last",
 ]
 
 logger = logging.getLogger(__name__)
@@ -61,29 +63,52 @@ def choose_device(num_gpus: int, local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+def choose_dtype(mixed: bool | str, name: str, device: torch.device) -> torch.dtype:
     """Choose the dtype of autocast.
 
     Args:
+        mixed: TRAIN.MIXED_PRECISION: True, False or "auto".
         name: TRAIN.MIXED_PRECISION_DTYPE: "auto", "bf16" or "fp16".
         device: Where the model runs.
 
     Returns:
-        bfloat16 where the device computes it fast, float16 on other GPUs, and float32 (no reduced
-        precision) on CPUs without AVX-512 or AMX, where bfloat16 is far slower than float32.
+        float32 (no reduced precision) with ``mixed`` False. bfloat16 where the device computes it
+        fast, or with ``name`` "bf16" and ``mixed`` True. Elsewhere float32 with ``mixed`` "auto"
+        and on CPUs, where bfloat16 is far slower without such instructions; else float16.
     """
-    if name != "auto":
+    if not mixed:
+        return torch.float32
+    if mixed != "auto" and name != "auto":
         return torch.bfloat16 if name == "bf16" else torch.float16
+    if has_fast_bf16(device):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" and mixed != "auto" else torch.float32
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Return whether a device has instructions for bfloat16.
+
+    Args:
+        device: A CPU (AVX512_BF16 or AMX) or a GPU (not one that emulates bfloat16).
+    """
     if device.type == "cuda":
-        is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if is_fast else torch.float16
-    return torch.bfloat16 if _cpu_has_fast_bf16() else torch.float32
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def _cpu_has_fast_bf16() -> bool:
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+def uses_channels_last(cfg: CfgNode) -> bool:
+    """Return whether videos and 3D convolutions have the channels-last memory format.
+
+    Args:
+        cfg: Read: MODEL.CHANNELS_LAST, TRAIN.MIXED_PRECISION, TRAIN.MIXED_PRECISION_DTYPE and
+            NUM_GPUS.
+    """
+    if cfg.MODEL.CHANNELS_LAST != "auto":
+        return bool(cfg.MODEL.CHANNELS_LAST)
+    device = torch.device("cuda" if cfg.NUM_GPUS and torch.cuda.is_available() else "cpu")
+    train = cfg.TRAIN
+    dtype = choose_dtype(train.MIXED_PRECISION, train.MIXED_PRECISION_DTYPE, device)
+    return dtype != torch.float32
 
 
 def describe_environment() -> dict[str, Any]:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
-__all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_USER_ERROR", "exit_with", "print_error"]
+from slowfast.utils.stop_signals import (
+    EXIT_INTERRUPTED,
+    EXIT_REQUEUE,
+    StopSignal,
+    raising_on_signals,
+    stop_status,
+)
+
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_INTERRUPTED",
+    "EXIT_REQUEUE",
+    "EXIT_USER_ERROR",
+    "exit_with",
+    "print_error",
+]
 
 EXIT_FAILED = 1
 """The command ran, but some or all of its work failed."""
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 
 def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -> int:
@@ -19,18 +34,24 @@ def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -
 
     Args:
         command: Does the work and returns the exit status.
-        interrupted: Message after Ctrl-C.
+        interrupted: Message after a signal that asks the command to end.
 
     Returns:
-        The command's status; 2 after a user's mistake or a file that cannot be read or written,
-        with one message; 130 if it was interrupted, or its output pipe was closed.
+        The command's status; 2 (or that of the error) after a user's mistake or a file that cannot
+        be read or written, with one message; 130 after Ctrl-C, or if its output pipe was closed; 75
+        after another signal that asks it to end (``slowfast.utils.stop_signals``).
     """
     from slowfast.config import UserError  # imported late to keep --help fast
 
     try:
-        return command()
+        with raising_on_signals():
+            return command()
     except UserError as error:
-        return print_error(f"error: {error}", EXIT_USER_ERROR)
+        return error.status if error.is_told else print_error(f"error: {error}", error.status)
+    except StopSignal as stop:
+        is_told = stop.message or stop.number == signal.SIGINT
+        message = stop.message or interrupted
+        return print_error(message if is_told else f"{message}: {stop}", stop_status(stop.number))
     except KeyboardInterrupt:
         return print_error(interrupted, EXIT_INTERRUPTED)
     except BrokenPipeError:

@@ -26,9 +26,10 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", f"an image. {_AGAIN}"),
 )
 _PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<body", b"<script", b"<!--")
-_SAFETENSORS_HEADER = 8
 _MOST_SHOWN = 40
 _READ = 2048
+_MOST_UNPACKED, _ALWAYS_UNPACKED = 8, 64 << 20
+"""Of its size, and bytes on top: torch does not compress, but someone may have packed it again."""
 
 
 def describe_other_file(path: Path) -> str:
@@ -51,11 +52,6 @@ def describe_other_file(path: Path) -> str:
             return what
     if start.startswith(b"PK\x03\x04"):
         return _describe_zip(path)
-    if start[_SAFETENSORS_HEADER:].startswith(b'{"'):
-        return (
-            "a safetensors file, which is not read. Convert it: "
-            "torch.save(safetensors.torch.load_file(path), 'weights.pth')"
-        )
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:20].lower().startswith(_PAGES):
         return (
@@ -73,10 +69,19 @@ def describe_other_file(path: Path) -> str:
 def _describe_zip(path: Path) -> str:
     """Describe a zip archive; checkpoints of torch are zip archives with a ``data.pkl``."""
     if not zipfile.is_zipfile(path):
-        size = path.stat().st_size
-        return f"incomplete: its end is missing after {size} bytes. {_AGAIN}"
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+        return f"incomplete: its end is missing after {path.stat().st_size} bytes. {_AGAIN}"
+    size = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        return f"a damaged zip archive ({error}). {_AGAIN}"
+    if unpacked > _MOST_UNPACKED * size + _ALWAYS_UNPACKED:
+        return (
+            f"a zip archive of {size / 1e6:.1f} MB that unpacks to {unpacked / 1e9:.1f} GB, and is "
+            "not read. Checkpoints of torch are not compressed"
+        )
     leaves = {name.rpartition("/")[2] for name in names}
     if any("/code/" in f"/{name}" for name in names):
         return "a TorchScript program. Save the state_dict() of its module with torch.save"

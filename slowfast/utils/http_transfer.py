@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
 import shutil
 import ssl
-import sys
 import time
 import urllib.error
-import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
-from slowfast.utils.io import read_json, write_json
+from slowfast.utils.http_connection import HttpReply, OutOfTimeError, ReplyError, open_url
+from slowfast.utils.io import printable, read_record, write_json
+from slowfast.utils.progress import ProgressMeter
 
 __all__ = ["Limits", "TransferError", "http_get"]
 
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
-_PARTIAL, _RANGE_NOT_SATISFIABLE = 206, 416
+_RANGE_NOT_SATISFIABLE = 416
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 _BROKEN = (
     *(urllib.error.URLError, http.client.HTTPException),
@@ -91,7 +91,8 @@ def http_get(url: str, part: Path, limits: Limits) -> None:
                 "call resumes from there."
             )
         logger.info("%s: %s; %.1f MB are here, trying again", url, reason, size / 1e6)
-        time.sleep(limits.pause_sec * 2 ** max(0, failures - 1))
+        pause_sec = limits.pause_sec * 2 ** max(0, failures - 1)
+        time.sleep(max(0.0, min(pause_sec, deadline - time.monotonic())))
 
 
 def _size(path: Path) -> int:
@@ -102,72 +103,93 @@ def _state_path(part: Path) -> Path:
     return part.with_name(f"{part.name}.state.json")
 
 
+def _read_state(part: Path) -> tuple[str, int | None]:
+    """Return validator and size of the version that a partial file is of; "": not known."""
+    state = read_record(_state_path(part), validator=str)
+    total = state.get("total")
+    return state.get("validator", ""), total if isinstance(total, int) else None
+
+
 def _get_rest(url: str, part: Path, limits: Limits, deadline: float) -> None:
     """Request the missing bytes and read to the end of the file, or raise."""
-    state = read_json(_state_path(part))
-    start = _size(part) if state.get("validator") else 0
-    if start and start == state["total"]:
+    validator, total = _read_state(part)
+    start = _size(part) if validator else 0
+    if start and start == total:
         return
-    request = urllib.request.Request(
-        url, headers={"User-Agent": "slowfast-stica", "Accept-Encoding": "identity"}
-    )
+    headers = {"User-Agent": "slowfast-stica", "Accept-Encoding": "identity"}
     if start:
-        request.add_header("Range", f"bytes={start}-")
-        request.add_header("If-Range", state["validator"])
+        headers |= {"Range": f"bytes={start}-", "If-Range": validator}
+    with (
+        _explained(part),
+        open_url(url, headers, stall_sec=limits.stall_sec, deadline=deadline) as reply,
+    ):
+        if reply.start not in (0, start) or (reply.start and _differs(reply, part)):
+            part.unlink(missing_ok=True)
+            raise _CutError("the server sent a different range than requested")
+        _save(reply, part, limits, deadline)
+
+
+@contextlib.contextmanager
+def _explained(part: Path) -> Iterator[None]:
+    """Turn what a download may raise into a TransferError, or a _CutError if a retry may help."""
     try:
-        with urllib.request.urlopen(request, timeout=limits.stall_sec) as answer:
-            _save(answer, part, start, limits, deadline)
+        yield
     except urllib.error.HTTPError as error:
         error.close()
-        reason = f"the server answered {error.code} {error.reason}"
+        reason = printable(" ".join(str(error.reason).split()))[:200]
+        reason = f"the server answered {error.code} {reason}".strip()
         if error.code == _RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
         elif error.code not in _TEMPORARY:
             raise TransferError(f"{reason}.") from error
         raise _CutError(reason) from error
+    except ReplyError as error:
+        part.unlink(missing_ok=True)
+        reason = printable(str(error))[:300]
+        raise TransferError(f"the server's reply is refused: {reason}.") from error
+    except OutOfTimeError as error:
+        raise _CutError("it takes too long") from error
     except _BROKEN as error:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise TransferError(f"its certificate is not trusted: {cause}.") from error
-        raise _CutError(f"the connection failed ({cause})") from error
+        reason = printable(str(cause) or type(cause).__name__)[:200]
+        raise _CutError(f"the connection failed ({reason})") from error
     except OSError as error:
         raise TransferError(f"cannot write {part}: {error.strerror}.") from error
 
 
-def _save(
-    answer: http.client.HTTPResponse, part: Path, start: int, limits: Limits, deadline: float
-) -> None:
-    """Append a response to the partial file, or overwrite it if the server sends the full file."""
-    if answer.status != _PARTIAL:
-        start = 0
-    elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-        part.unlink(missing_ok=True)
-        raise _CutError("the server sent a different range than requested")
-    if answer.headers.get_content_type() == "text/html":
-        raise TransferError("the server answered with a web page, not with a file.")
-    length = answer.headers.get("Content-Length")
-    total = None if length is None else start + int(length)
+def _differs(reply: HttpReply, part: Path) -> bool:
+    """Return whether a part that the server sends is of another version than the partial file."""
+    validator, total = _read_state(part)
+    return (reply.validator or validator) != validator or reply.total != (total or reply.total)
+
+
+def _save(reply: HttpReply, part: Path, limits: Limits, deadline: float) -> None:
+    """Append a reply to the partial file, or overwrite it if the server sends the full file."""
+    total, done = reply.total, reply.start
     _check_size(total or 0, limits)
-    _check_disk((total or 0) - start, part)
-    validator = answer.headers.get("ETag", "")
-    if not validator or validator.startswith("W/"):  # weak validators do not work with ranges
-        validator = answer.headers.get("Last-Modified", "")
-    done, hidden = start, not sys.stderr.isatty()
+    _check_disk((total or 0) - done, part)
     with (
-        part.open("r+b" if start else "wb") as file,
-        tqdm(total=total, initial=start, unit="B", unit_scale=True, disable=hidden) as bar,
+        part.open("r+b" if done else "wb") as file,
+        ProgressMeter(f"downloading {part.stem}", total, done=done, unit="B") as meter,
     ):
-        write_json(_state_path(part), {"validator": validator, "total": total})
-        file.seek(start)
-        while chunk := answer.read1(_CHUNK_BYTES):
+        write_json(_state_path(part), {"validator": reply.validator, "total": total})
+        file.seek(done)
+        file.truncate()
+        while chunk := reply.read(_CHUNK_BYTES):
             file.write(chunk)
             done += len(chunk)
-            bar.update(len(chunk))
+            meter.update(len(chunk))
             _check_size(done, limits)
             if time.monotonic() > deadline:
-                raise _CutError("it takes too long")
+                raise OutOfTimeError
     if total is not None and done < total:
         raise _CutError(f"the connection was cut at {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+    if total is not None and done > total:
+        raise ReplyError(f"it sends {done} bytes, and says {total}")
+    if not done:
+        raise ReplyError("the file is empty")
 
 
 def _check_size(size: int, limits: Limits) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+
+from slowfast.config.problems import UserError
 
 __all__ = [
     "Closing",
@@ -17,11 +20,18 @@ __all__ = [
     "atomic_path",
     "cache_dir",
     "file_sha256",
+    "flush_to_disk",
+    "is_being_written",
+    "printable",
     "read_json",
+    "read_record",
+    "spreadsheet_text",
     "text_encoding",
     "write_csv",
     "write_json",
 ]
+
+logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "SLOWFAST_CACHE"
 
@@ -53,6 +63,9 @@ class Closing:
         raise NotImplementedError
 
 
+_being_written: set[Path] = set()
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path that atomically replaces ``path`` if the block succeeds.
@@ -62,11 +75,34 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _being_written.add(temporary.absolute())
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        _being_written.discard(temporary.absolute())
+
+
+def is_being_written(temporary: Path) -> bool:
+    """Return whether a thread of this process is writing a temporary path of ``atomic_path``."""
+    return temporary.absolute() in _being_written
+
+
+def flush_to_disk(path: Path) -> None:
+    """Write what the operating system still holds in memory, so that it survives a power failure.
+
+    Args:
+        path: A file, or a folder for the names in it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some network file systems refuse it for folders
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def text_encoding(path: Path) -> str:
@@ -96,13 +132,55 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file.
 
     Returns:
         Its content, or an empty dict if the file does not exist.
+
+    Raises:
+        UserError: If it is damaged, or not a JSON object.
     """
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content, damage = _read_object(path)
+    if damage:
+        raise UserError(
+            f"{path} is damaged: {damage}. Delete it, or run again the command that makes it."
+        )
+    return content
+
+
+def read_record(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
+    """Read a JSON file that this project has written for itself, and can do without.
+
+    Args:
+        path: The file.
+        kinds: Types of the values that it must have.
+
+    Returns:
+        Its content; an empty dict if there is no such file, or if it is damaged, with a warning.
+    """
+    content, damage = _read_object(path)
+    wrong = [name for name, kind in kinds.items() if not isinstance(content.get(name), kind)]
+    if content and wrong:
+        content, damage = {}, f"it has no valid {', '.join(wrong)}"
+    if damage:
+        logger.warning("%s is damaged and ignored: %s", printable(str(path)), damage)
+    return content
+
+
+def _read_object(path: Path) -> tuple[dict[str, Any], str]:
+    """Read a JSON object; returns it, and what is wrong with the file, or ""."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}, ""
+    except OSError as error:
+        return {}, f"it cannot be read ({error.strerror})"
+    except (ValueError, RecursionError) as error:
+        return {}, f"it is not JSON ({printable(str(error))[:200]})"
+    if not isinstance(content, dict):
+        return {}, f"it holds a {type(content).__name__}, not an object"
+    return content, ""
 
 
 def file_sha256(path: Path) -> str:
@@ -126,6 +204,36 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) 
         writer = csv.writer(text)
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def printable(text: str) -> str:
+    """Escape the control characters of text from outside, such as a file name, for a terminal.
+
+    Returns:
+        The text, of one line; bytes that are not UTF-8 stay as ``os.fsdecode`` stands for them.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter.isprintable() or "\udc80" <= letter <= "\udcff"
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def spreadsheet_text(text: str) -> str:
+    """Prepare text from outside, such as a file name, for a field that a spreadsheet opens.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text with control characters escaped, and with an apostrophe in front if a spreadsheet
+        would take it for a formula.
+    """
+    text = printable(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def append_csv_row(path: Path, header: list[str], row: list[Any]) -> None:

@@ -6,14 +6,17 @@ Legend: world size = machines (shards) x processes of each machine.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import pickle
 import re
+import signal
 import socket
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,121 +24,34 @@ import torch.multiprocessing as mp
 
 from slowfast.config.problems import UserError
 from slowfast.utils import distributed
+from slowfast.utils.exit_codes import print_error
+from slowfast.utils.placement import DistEnv, dist_env_from_environment
+from slowfast.utils.rendezvous import meet
+from slowfast.utils.stop_signals import (
+    blocked_signals,
+    end_with_parent,
+    ignore_signals,
+    noted_signals,
+    raising_on_signals,
+    unblock_signals,
+)
+from slowfast.utils.watch import RankError, Watch
 
 __all__ = [
-    "DistEnv",
-    "dist_env_from_environment",
     "init_process",
     "launch",
-    "local_world_size",
-    "master_addr",
-    "num_machines",
 ]
 
 logger = logging.getLogger(__name__)
 
 # Smaller than a pipe's buffer, so that the first failing child can send its exception and exit.
 _MAX_EXCEPTION_BYTES = 32_768
-
-
-class DistEnv(NamedTuple):
-    """Distributed environment of one process.
-
-    Attributes:
-        rank: Global rank, 0 to world_size - 1.
-        world_size: Number of processes of the job.
-        local_rank: Rank on its machine; the index of its GPU.
-        init_method: Rendezvous URL: ``tcp://host:port`` or ``env://``.
-    """
-
-    rank: int
-    world_size: int
-    local_rank: int
-    init_method: str
-
-
-def master_addr(nodelist: str) -> str:
-    """Return the first host of a SLURM node list.
-
-    Args:
-        nodelist: Such as ``gpu[003-005,7],login1``.
-
-    Returns:
-        Its first host, here ``gpu003``.
-    """
-    first = re.match(r"(?:[^,\[]|\[[^\]]*\])+", nodelist)
-    return re.sub(r"\[([^\],-]+)[^\]]*\]", r"\1", first.group()) if first else ""
-
-
-def dist_env_from_environment(env: Mapping[str, str]) -> DistEnv | None:
-    """Read the environment variables of torchrun or ``srun``.
-
-    Args:
-        env: Environment variables. torchrun: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR,
-            MASTER_PORT. SLURM: SLURM_PROCID, SLURM_NTASKS (more than one), SLURM_LOCALID, and the
-            first host of SLURM_JOB_NODELIST or SLURM_NODELIST. MASTER_ADDR and MASTER_PORT take
-            precedence.
-
-    Returns:
-        The environment of this process, or None if no launcher started it.
-
-    Raises:
-        UserError: If a variable of the launcher is missing or is not a number.
-    """
-    try:
-        if "RANK" in env and "WORLD_SIZE" in env:
-            rank = int(env["RANK"])
-            return DistEnv(rank, int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", rank)), "env://")
-        if "SLURM_PROCID" not in env or int(env.get("SLURM_NTASKS", "1")) < 2:
-            return None
-        nodes = env.get("SLURM_JOB_NODELIST") or env["SLURM_NODELIST"]
-        host = env.get("MASTER_ADDR") or master_addr(nodes)
-        # One port per job, derived from the job ID: several jobs may share the first host.
-        port = env.get("MASTER_PORT") or str(20_000 + int(env.get("SLURM_JOB_ID", "0")) % 20_000)
-        return DistEnv(
-            rank=int(env["SLURM_PROCID"]),
-            world_size=int(env["SLURM_NTASKS"]),
-            local_rank=int(env["SLURM_LOCALID"]),
-            init_method=f"tcp://{host}:{port}",
-        )
-    except KeyError as error:
-        raise UserError(
-            f"environment: {error.args[0]} is not set, but other variables of the launcher are. "
-            "Start the job with torchrun or srun, or unset them."
-        ) from error
-    except ValueError as error:
-        raise UserError(f"environment: a launcher variable is not a number: {error}.") from error
-
-
-def local_world_size(num_shards: int) -> int:
-    """Count the processes of this machine.
-
-    Args:
-        num_shards: NUM_SHARDS, used if no launcher sets the count.
-
-    Returns:
-        LOCAL_WORLD_SIZE (torchrun) or SLURM_NTASKS_PER_NODE if launched by one of them,
-        else the world size divided by ``num_shards``; at least 1.
-    """
-    if distributed.is_initialized():
-        for name in ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE"):
-            if os.environ.get(name, "").isdigit():
-                return min(int(os.environ[name]), distributed.world_size())
-    return max(1, distributed.world_size() // num_shards)
-
-
-def num_machines(num_shards: int) -> int:
-    """Count the machines of the job.
-
-    Args:
-        num_shards: NUM_SHARDS, used unless processes were started by torchrun or SLURM.
-
-    Returns:
-        At least 1.
-    """
-    if not distributed.is_initialized():
-        return num_shards
-    return max(1, distributed.world_size() // local_world_size(num_shards))
+_TIMEOUT_SEC = 1800.0
+_POLL_SEC = 0.2
+_LATER_SEC = 30.0
+"""The watch ends a job before a collective gives up, which does not know whom it waits for."""
+_WATCH: list[Watch] = []
+"""The watch of this process; one at most, as torch's process group."""
 
 
 def _rendezvous(init_method: str, num_shards: int) -> str:
@@ -152,16 +68,28 @@ def _rendezvous(init_method: str, num_shards: int) -> str:
         return f"{init_method}:{probe.getsockname()[1]}"
 
 
-def init_process(placement: DistEnv, *, backend: str = "gloo", timeout_sec: float = 1800) -> None:
+def init_process(
+    placement: DistEnv,
+    *,
+    backend: str = "gloo",
+    timeout_sec: float = _TIMEOUT_SEC,
+    wait_sec: float | None = None,
+    tell: Callable[[RankError], None] | None = None,
+) -> None:
     """Join the process group, unless this process is already in one.
 
     Args:
         placement: Distributed environment of this process.
         backend: ``gloo`` (CPU) or ``nccl`` (GPUs; sets GPU ``local_rank`` as current device).
-        timeout_sec: Timeout of collectives, in seconds.
+        timeout_sec: How long to wait for the other processes to come, and for a sign of life of
+            each.
+        wait_sec: How long to wait in a collective for others that work; None: as ``timeout_sec``.
+        tell: Called in a thread, before this process ends, when another one has failed; None: print
+            the message.
 
     Raises:
-        UserError: If the backend is NCCL and this machine has too few GPUs.
+        UserError: If the backend is NCCL and this machine has too few GPUs, or the processes do not
+            find each other.
     """
     if distributed.is_initialized():
         return
@@ -177,36 +105,77 @@ def init_process(placement: DistEnv, *, backend: str = "gloo", timeout_sec: floa
         device = torch.device("cuda", placement.local_rank)
         torch.cuda.set_device(device)
     logger.info("joining as rank %d of %d over %s", *placement[:2], backend)
+    meeting = meet(placement, backend, timeout_sec)
+    wait_sec = timeout_sec if wait_sec is None else wait_sec
+    _WATCH[:] = [
+        Watch(
+            meeting,
+            placement.rank,
+            timeout_sec=timeout_sec,
+            wait_sec=wait_sec,
+            tell=tell or _print,
+        )
+    ]
     dist.init_process_group(
         backend,
-        init_method=placement.init_method,
+        store=dist.PrefixStore("group", meeting.store),
         rank=placement.rank,
         world_size=placement.world_size,
-        timeout=timedelta(seconds=timeout_sec),
+        timeout=timedelta(seconds=wait_sec + _LATER_SEC),
         device_id=device,
     )
 
 
 def _leave() -> None:
+    for watch in _WATCH:
+        watch.close()
     if distributed.is_initialized():
         dist.destroy_process_group()
 
 
+def _find_cause(error: BaseException) -> BaseException:
+    """Return the RankError behind an exception of this process, or the exception itself."""
+    return _WATCH[0].find_cause(error) if _WATCH else error
+
+
+def _report(error: BaseException) -> None:
+    """Tell the other processes of the job that this one ends."""
+    for watch in _WATCH:
+        watch.report(error)
+
+
+def _print(error: RankError) -> None:
+    if not error.is_told:
+        print_error(f"error: {error}", error.status)
+
+
 def _run_here(
-    fn: Callable[..., None], args: tuple[Any, ...], placement: DistEnv, backend: str
+    fn: Callable[..., None],
+    args: tuple[Any, ...],
+    placement: DistEnv,
+    settings: dict[str, Any],
 ) -> None:
     """Run as a process that a launcher started.
 
     The process group outlives the call: a new rendezvous at the same address, for a test after
     training, could meet the group that is being destroyed.
     """
-    init_process(placement, backend=backend)
     atexit.register(_leave)
-    fn(*args)
-    distributed.barrier()
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # a rank does not outlive its agent
+        end_with_parent()
+    try:
+        init_process(placement, **settings)
+        fn(*args)
+        distributed.barrier()
+    except (Exception, KeyboardInterrupt) as error:
+        cause = _find_cause(error)
+        _report(cause)
+        if cause is error:
+            raise
+        raise cause from error
 
 
-def _pack(error: Exception) -> bytes:
+def _pack(error: BaseException) -> bytes:
     """Pickle an exception with its full message, so that the parent can raise it."""
     try:
         payload = pickle.dumps(error)
@@ -226,23 +195,59 @@ def _run_child(
     fn: Callable[..., None],
     args: tuple[Any, ...],
     first: DistEnv,
-    backend: str,
+    settings: dict[str, Any],
     failures: Any,
 ) -> None:
     """Body of a spawned process: join, work, report."""
     place = first._replace(rank=first.rank + local_rank, local_rank=local_rank)
-    try:
-        init_process(place, backend=backend)
-        fn(*args)
-        distributed.barrier()
-    except Exception as error:
-        # Sent before this process exits: then the others fail, and the cause must come first.
+    end_with_parent()
+
+    def tell(error: RankError) -> None:
+        error.is_told = False
         failures.put(_pack(error))
-        raise
+
+    try:
+        with raising_on_signals():
+            unblock_signals()
+            init_process(place, tell=tell, **settings)
+            fn(*args)
+            distributed.barrier()
+    except (Exception, KeyboardInterrupt) as error:
+        cause = _find_cause(error)
+        if isinstance(cause, UserError):
+            cause.is_told = False  # the parent tells it
+        # Sent before this process exits: then the others fail, and the cause must come first.
+        ignore_signals()  # it ends
+        failures.put(_pack(cause))
+        _report(cause)
+        if isinstance(error, KeyboardInterrupt):  # torch would end with status 0
+            sys.exit(1)
+        if cause is error:
+            raise
+        raise cause from error
     _leave()
 
 
-def launch(
+def _wait_for(processes: Any) -> None:
+    """Wait for spawned processes; a signal is passed on to them, once, and they save and end."""
+
+    def kill() -> None:
+        for pid in processes.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    with noted_signals(before_exit=kill) as noted:
+        unblock_signals()
+        is_passed_on = False
+        while not processes.join(timeout=_POLL_SEC):
+            if noted.number and not is_passed_on:
+                is_passed_on = True
+                for process in processes.processes:
+                    if process.is_alive():
+                        os.kill(process.pid, noted.number)
+
+
+def launch(  # noqa: PLR0913 - what PySlowFast's launch_job is given, and how long to wait
     fn: Callable[..., None],
     args: tuple[Any, ...] = (),
     *,
@@ -251,6 +256,8 @@ def launch(
     shard_id: int = 0,
     init_method: str = "tcp://localhost",
     backend: str = "gloo",
+    timeout_sec: float = _TIMEOUT_SEC,
+    wait_sec: float | None = None,
 ) -> None:
     """Run ``fn(*args)`` in every process of the job.
 
@@ -267,6 +274,9 @@ def launch(
         shard_id: Rank of this machine.
         init_method: Rendezvous URL. Without a port a free one is chosen (one machine only).
         backend: ``gloo`` or ``nccl``.
+        timeout_sec: DIST.TIMEOUT_SEC: how long a process waits for one that does not come, or gives
+            no sign of life.
+        wait_sec: How long it waits for one that works; None: as ``timeout_sec``.
 
     Raises:
         UserError: If the arguments or the environment variables are inconsistent.
@@ -277,9 +287,10 @@ def launch(
         raise UserError(
             f"SHARD_ID: got {shard_id}, expected 0 to NUM_SHARDS - 1 = {num_shards - 1}."
         )
+    settings = {"backend": backend, "timeout_sec": timeout_sec, "wait_sec": wait_sec}
     env = dist_env_from_environment(os.environ)
     if env is not None and (num_shards == 1 or env.init_method == "env://"):
-        _run_here(fn, args, env, backend)
+        _run_here(fn, args, env, settings)
         return
     if num_processes * num_shards == 1:
         fn(*args)
@@ -291,12 +302,27 @@ def launch(
         init_method=_rendezvous(init_method, num_shards),
     )
     if num_processes == 1:
-        _run_here(fn, args, first, backend)
+        _run_here(fn, args, first, settings)
         return
     failures = mp.get_context("spawn").SimpleQueue()
     try:
-        mp.spawn(_run_child, (fn, args, first, backend, failures), nprocs=num_processes)
-    except mp.ProcessRaisedException as error:
-        if failures.empty():
+        job = (fn, args, first, settings, failures)
+        with blocked_signals():  # what the processes are sent while they start waits
+            _wait_for(mp.spawn(_run_child, job, nprocs=num_processes, join=False))
+    except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
+        cause = None if failures.empty() else pickle.loads(failures.get())
+        name = getattr(error, "signal_name", None)
+        rank = first.rank + error.error_index
+        # A rank that does not answer is killed by the one that noticed it, which says why.
+        is_noticed = isinstance(cause, RankError) and rank in cause.ranks
+        # What followed: another rank noticed, or was told to end by torch.
+        followed = cause is None or isinstance(cause, RankError | KeyboardInterrupt)
+        if name and followed and not is_noticed:
+            cause = RankError(
+                f"rank {rank} (process {error.error_pid}) was ended by {name}; SIGKILL often means "
+                "that the memory was full.",
+                [rank],
+            )
+        if cause is None:
             raise
-        raise pickle.loads(failures.get()) from error
+        raise cause from error

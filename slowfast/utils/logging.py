@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +12,11 @@ from typing import Any
 
 import simplejson
 
-__all__ = ["get_logger", "json_stats", "log_json_stats", "setup_logging"]
+__all__ = ["get_logger", "json_stats", "log_json_stats", "read_stats", "setup_logging"]
 
 logger = logging.getLogger(__name__)
+
+_STATS = "json_stats: "
 
 
 class _TqdmHandler(logging.StreamHandler):
@@ -41,6 +45,14 @@ def get_logger(name: str) -> logging.Logger:
     return found
 
 
+class _LateFileHandler(logging.FileHandler):
+    """Opens its file with the first message, unless the folder was removed in the meantime."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream is not None or Path(self.baseFilename).parent.is_dir():
+            super().emit(record)
+
+
 def setup_logging(
     output_dir: str | Path | None = None,
     *,
@@ -50,8 +62,10 @@ def setup_logging(
 ) -> None:
     """Send the framework's log to standard output and to ``stdout.log``.
 
+    Warnings also go to ``warnings.log``, which exists only if there are any.
+
     Args:
-        output_dir: Folder of ``stdout.log``; None: no file.
+        output_dir: Folder of ``stdout.log`` and ``warnings.log``; None: no files.
         is_main: Only the main process logs below warnings.
         mark: Prefix of every message, e.g. ``[demo] ``.
         projects: Further packages whose messages are shown.
@@ -65,6 +79,9 @@ def setup_logging(
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(folder / "stdout.log", encoding="utf-8"))
+        warnings = _LateFileHandler(folder / "warnings.log", encoding="utf-8", delay=True)
+        warnings.setLevel(logging.WARNING)
+        handlers.append(warnings)
     level = logging.INFO if is_main else logging.WARNING
     for handler in handlers:
         handler.setFormatter(logging.Formatter(f"[%(asctime)s] {mark}%(message)s", "%H:%M:%S"))
@@ -87,7 +104,7 @@ def json_stats(stats: dict[str, Any]) -> str:
     """
     rounded = {k: _round(v) for k, v in stats.items()}
     text = simplejson.dumps(rounded, sort_keys=True, use_decimal=False, ignore_nan=True)
-    return f"json_stats: {text}"
+    return f"{_STATS}{text}"
 
 
 def log_json_stats(stats: dict[str, Any], output_dir: str | Path | None = None) -> None:
@@ -100,8 +117,38 @@ def log_json_stats(stats: dict[str, Any], output_dir: str | Path | None = None) 
     if output_dir is None:
         logger.info("%s", json_stats(stats))
         return
-    with (Path(output_dir) / "json_stats.log").open("a", encoding="utf-8") as file:
-        file.write(json_stats(stats) + "\n")
+    with (Path(output_dir) / "json_stats.log").open("a+b") as file:
+        # The last line of a killed run may have no end: the next one starts by itself.
+        is_torn = file.tell() > 0 and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
+        file.write(f"{chr(10) if is_torn else ''}{json_stats(stats)}\n".encode())
+
+
+def read_stats(output_dir: Path) -> list[dict[str, Any]]:
+    """Read the records of a run.
+
+    Args:
+        output_dir: OUTPUT_DIR.
+
+    Returns:
+        One dict per line of ``json_stats.log``; empty when there is no such file. Lines that are
+        not complete, as a killed run or a full disk leaves them, are skipped with a warning.
+    """
+    path = output_dir / "json_stats.log"
+    if not path.exists():
+        return []
+    stats, torn = [], 0
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line.removeprefix(_STATS))
+        except ValueError:
+            entry = None
+        if isinstance(entry, dict) and "_type" in entry:
+            stats.append(entry)
+        elif line.strip():
+            torn += 1
+    if torn:
+        logger.warning("%s: %d damaged lines are skipped", path, torn)
+    return stats
 
 
 def _round(value: Any) -> Any:

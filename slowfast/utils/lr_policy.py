@@ -12,7 +12,7 @@ from collections.abc import Callable
 from fvcore.common.config import CfgNode
 
 from slowfast.config.problems import ConfigValueError
-from slowfast.utils.launch import num_machines
+from slowfast.utils.placement import num_machines
 
 __all__ = ["LR_POLICIES", "describe_wrong_steps", "get_lr_at_epoch", "lr_scale"]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ import torch
 
 from slowfast.pyslowfast_names import names_of
 
-__all__ = ["IterationTimer", "LossMeter", "cpu_mem_usage", "gpu_mem_usage", "memory"]
+__all__ = ["IterationTimer", "LossMeter", "cpu_mem_usage", "gpu_mem_usage", "memory", "peak_memory"]
 
 
 class LossMeter:
@@ -57,9 +60,15 @@ class LossMeter:
 
 
 class IterationTimer:
-    """Measures the time per iteration, split into data loading and the rest, in seconds."""
+    """Measures the time per iteration, split into data loading and the rest, in seconds.
+
+    Args:
+        window: Number of iterations that the medians cover.
+    """
 
     def __init__(self, window: int) -> None:
+        self._parts: dict[str, float] = {}
+        self._first_start: float | None = None
         self._data: deque[float] = deque(maxlen=window)
         self._total: deque[float] = deque(maxlen=window)
         self._start = self._data_end = time.perf_counter()
@@ -67,6 +76,22 @@ class IterationTimer:
     def start(self) -> None:
         """Start an iteration, before its batch is loaded."""
         self._start = time.perf_counter()
+        if self._first_start is None:
+            self._first_start = self._start
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a part of an iteration; parts of the same name are added.
+
+        Args:
+            name: Name of the part, such as "wait".
+
+        Yields:
+            Nothing.
+        """
+        began = time.perf_counter()
+        yield
+        self._parts[name] = self._parts.get(name, 0.0) + time.perf_counter() - began
 
     def data_ready(self) -> None:
         """Mark the end of data loading."""
@@ -78,9 +103,18 @@ class IterationTimer:
         self._total.append(time.perf_counter() - self._start)
 
     def record(self) -> dict[str, float]:
-        """Return medians: ``dt`` (full iteration), ``dt_data``, ``dt_net``."""
+        """Return what was measured.
+
+        Returns:
+            Medians: ``dt`` (full iteration), ``dt_data``, ``dt_net``. For each part
+            ``share_NAME``, its share of the wall-clock time since the last record, 0 to 1: a
+            median hides that one batch of several is waited for.
+        """
         total, data = statistics.median(self._total), statistics.median(self._data)
-        return {"dt": total, "dt_data": data, "dt_net": max(0.0, total - data)}
+        wall = time.perf_counter() - (self._first_start or self._start)
+        shares = {f"share_{name}": min(1.0, took / wall) for name, took in self._parts.items()}
+        self._parts, self._first_start = dict.fromkeys(self._parts, 0.0), None
+        return {"dt": total, "dt_data": data, "dt_net": max(0.0, total - data), **shares}
 
 
 def gpu_mem_usage() -> float:
@@ -106,12 +140,26 @@ def memory(device: torch.device) -> dict[str, str]:
         device: Device of the model.
 
     Returns:
-        ``gpu_mem``, the peak of the GPU ("1.23G"; 0 on the CPU), and ``RAM`` of the machine, used
-        and total ("3.20/62.74G").
+        ``gpu_mem``, the peak of the GPU ("1.23G"; 0 on the CPU), ``RAM`` of the machine, used and
+        total ("3.20/62.74G"), and ``RAM_peak`` of this process without its data workers ("0.87G").
     """
     peak = gpu_mem_usage() if device.type == "cuda" else 0.0
     used, total = cpu_mem_usage()
-    return {"gpu_mem": f"{peak:.2f}G", "RAM": f"{used:.2f}/{total:.2f}G"}
+    return {
+        "gpu_mem": f"{peak:.2f}G",
+        "RAM": f"{used:.2f}/{total:.2f}G",
+        "RAM_peak": f"{peak_memory():.2f}G",
+    }
+
+
+def peak_memory() -> float:
+    """Return the peak resident memory of this process in GiB; NaN where it is not known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 if not TYPE_CHECKING:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 from fvcore.common.config import CfgNode
 from torch import Tensor
+
+from slowfast.utils.constants import vector_on
 
 __all__ = ["pack_pathway_output", "pick_frames", "split_pathways"]
 
@@ -22,8 +24,20 @@ def pick_frames(x: Tensor, count: int, dim: int = 2) -> Tensor:
     """
     if count == x.shape[dim]:
         return x
-    index = torch.linspace(0, x.shape[dim] - 1, count).long()
-    return x.index_select(dim, index.to(x.device))
+    index = vector_on(x.device, _spaced(x.shape[dim], count))
+    return x.index_select(dim, index)
+
+
+def _spaced(length: int, count: int) -> list[int]:
+    """Return ``torch.linspace(0, length - 1, count).long()`` as Python integers.
+
+    From both ends, in float32 with one rounding, as torch computes it: what is rounded down depends
+    on the last digit.
+    """
+    last, half = length - 1, count // 2
+    step = float(np.float32(last) / np.float32(max(count - 1, 1)))
+    values = [step * i if i < half else last - step * (count - 1 - i) for i in range(count)]
+    return [int(np.float32(value)) for value in values] if count > 1 else [0]
 
 
 def pack_pathway_output(cfg: CfgNode, frames: Tensor) -> list[Tensor]:

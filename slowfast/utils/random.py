@@ -33,6 +33,7 @@ __all__ = [
     "STREAM_NEGATIVES",
     "STREAM_ORDER",
     "STREAM_REPLACEMENT",
+    "STREAM_REPORT",
     "STREAM_SAMPLING_RATE",
     "STREAM_SHUFFLE",
     "STREAM_SPECAUG",
@@ -74,6 +75,8 @@ STREAM_SUBSET = 10 * _SPACING  # few-shot training files of a class; index: the 
 # Sampled on the device, for methods.
 STREAM_NEGATIVES = 11 * _SPACING  # rows of a memory bank
 STREAM_SHUFFLE = 12 * _SPACING  # shuffled batch order, for shuffled batch norm
+# Sampled after a test.
+STREAM_REPORT = 20 * _SPACING  # the videos of a large split that the report shows
 
 _WORD = 1 << 64
 # splitmix64 (Steele, Lea and Flood, OOPSLA 2014): the golden ratio's increment and Stafford's

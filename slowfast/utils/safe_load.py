@@ -7,6 +7,8 @@ as it may run code.
 
 Caffe2 files are pickles of numpy arrays, written by Python 2. An unpickler that accepts only the
 few names of such files loads them, with classes of this module in their place.
+
+Files of safetensors hold tensors only.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from slowfast.config import UserError
 from slowfast.utils.file_kinds import describe_other_file
+from slowfast.utils.safetensors_file import is_safetensors, read_safetensors
 
 __all__ = ["safe_load"]
 
@@ -63,6 +66,8 @@ def safe_load(path: Path) -> Any:
         raise UserError(f"{path} is {other}.")
     with path.open("rb") as file:
         start = file.read(64)
+    if is_safetensors(path, start):
+        return read_safetensors(path)
     is_pickle = start.startswith(_PICKLE_MAGIC) and _TORCH_MAGIC not in start
     return _load_caffe2(path) if is_pickle else _load_torch(path)
 
@@ -124,7 +129,11 @@ def _shell_for(message: str, path: Path, known: dict[str, type]) -> dict[str, ty
 
 def _raw(value: Any) -> bytes:
     """Return the bytes of a Python 2 string."""
-    return value.encode("latin1") if isinstance(value, str) else bytes(value)
+    if isinstance(value, str):
+        return value.encode("latin1")
+    if not isinstance(value, bytes | bytearray):  # of a number, bytes() would make so many zeros
+        raise pickle.UnpicklingError(f"it holds a {type(value).__name__} in the place of bytes")
+    return bytes(value)
 
 
 class _Dtype:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["plot_curves", "read_stats"]
+from slowfast.utils.logging import read_stats
 
-_PREFIX = "json_stats: "
-_NOT_LOSSES = {"step", "dt", "dt_data", "dt_net", "lr", "grad_norm"}
+__all__ = ["loss_names", "plot_curves"]
 
-
-def read_stats(output_dir: Path) -> list[dict[str, Any]]:
-    """Read the records of a run.
-
-    Returns:
-        One dict per line of ``json_stats.log``; empty when there is no such file.
-    """
-    path = output_dir / "json_stats.log"
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line.removeprefix(_PREFIX)) for line in lines if line.startswith(_PREFIX)]
+_NOT_LOSSES = {"step", "dt", "dt_data", "dt_net", "lr", "grad_norm", "share_wait", "share_copy"}
 
 
 def plot_curves(output_dir: Path) -> Path | None:
@@ -50,10 +37,10 @@ def plot_curves(output_dir: Path) -> Path | None:
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3 if validation else 2)
-    _plot(axes[0], train, _loss_names(train), "loss")
+    _plot(axes[0], train, loss_names(train), "loss")
     _plot(axes[1], train, ["lr"], "learning rate")
     if validation:
-        names = [name for name in _loss_names(validation) if not name.endswith("_err")]
+        names = [name for name in loss_names(validation) if not name.endswith("_err")]
         _plot(axes[2], validation, names, "validation", marker="o")
         axes[2].set_ylim(0, 1)
     path = output_dir / "curves.png"
@@ -61,7 +48,8 @@ def plot_curves(output_dir: Path) -> Path | None:
     return path
 
 
-def _loss_names(stats: list[dict[str, Any]]) -> list[str]:
+def loss_names(stats: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the losses and metrics in records, the total loss first."""
     names = {
         k for s in stats for k, v in s.items() if isinstance(v, float) and k not in _NOT_LOSSES
     }

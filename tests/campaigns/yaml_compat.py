@@ -36,9 +36,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.cli.run_net import main as run_command
-from slowfast.cli.runner import _rehearse
+from slowfast.cli.runner import rehearse_config
 from slowfast.config import CfgNode, ConfigError, UserError, get_cfg, load_config
 from slowfast.datasets.decoding.reader import open_media
 from slowfast.datasets.demo.generator import class_names, generate_demo, spec_from_cfg
@@ -130,7 +130,7 @@ def examine(
         cfg = load_config(path, machine).cfg
         words, changes = weights_words(cfg)
         if stage != "load":
-            load_config(path, [*machine, *words], last_check=_rehearse)
+            load_config(path, [*machine, *words], last_check=rehearse_config)
     except ConfigError as error:
         keys = list(dict.fromkeys(problem.key for problem in error.problems))
         return {"result": "refused", "keys": keys, "message": str(error.problems[0])}

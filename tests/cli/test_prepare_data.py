@@ -2,6 +2,8 @@
 
 import csv
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,14 +12,21 @@ from pathlib import Path
 
 import pytest
 from helpers import worker_targets
+from helpers.data_files import data_cfg, names
 from helpers.media_files import Audio, Video, write_media
 
+from slowfast.cli.arguments import parse_arguments as parse_train
+from slowfast.cli.embed import parse_arguments as parse_embed
+from slowfast.cli.main import main as slowfast_main
 from slowfast.cli.prepare_data import main, parse_arguments
 from slowfast.datasets.annotations.layouts import load_manifest
+from slowfast.datasets.build import build_dataset
 from slowfast.datasets.decoding.reader import probe_media
 from slowfast.datasets.prepare import check as prepare_check
 from slowfast.datasets.prepare import transcode_jobs as prepare_copies
 
+FILES = ["quarantine.csv", "report.csv", "report.jsonl", "summary.txt", "thumbnails.jsonl"]
+REPORTS = ["check.html", *FILES]
 QUICK = ["--short-side", "48", "--preset", "ultrafast", "--jobs", "1"]
 
 
@@ -56,8 +65,8 @@ def test_all_in_one(tmp_path, videos, capsys):
     words += ["--test-fraction", "0"]
     assert main(words) == 0
     assert tree(out) == [
-        *("check/report.csv", "check/report.jsonl", "check/summary.txt"),
-        *("classes.txt", "index.json", "report.csv", "report.jsonl", "summary.txt", "train.csv"),
+        *(f"check/{name}" for name in REPORTS),
+        *sorted([*FILES, "classes.txt", "index.json", "train.csv"]),
         *("videos/cat/1.mp4", "videos/cat/2.mp4", "videos/dog/1.mp4", "videos/dog/2.mp4"),
         "videos/encode.csv",
     ]
@@ -85,12 +94,20 @@ def test_all_in_one(tmp_path, videos, capsys):
 def test_check(tmp_path, videos, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["check", "videos", "--jobs", "1"]) == 0
-    assert tree(tmp_path / "videos_report") == ["report.csv", "report.jsonl", "summary.txt"]
+    assert tree(tmp_path / "videos_report") == REPORTS
     text = capsys.readouterr().out
     assert "not a media file, or damaged beyond reading: dog/3.mp4" in text
     assert (tmp_path / "videos_report" / "summary.txt").read_text() in text
     assert main(["check", str(videos), "--out", "videos_report", "--level", "full"]) == 0
     assert "looked at: full" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_a_batch_script_of_slurm_is_one_process(tmp_path, videos, monkeypatch):
+    """Only srun starts the tasks: without it the command does not wait for the others."""
+    for name, value in {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NTASKS": "8"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["check", str(videos), "--out", str(tmp_path / "out"), "--jobs", "1"]) == 0
 
 
 @pytest.mark.usefixtures("here")
@@ -248,3 +265,52 @@ def wait_for(condition, process):
         assert process.poll() is None, "it ended too early"
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+# slowfast check
+
+
+@pytest.mark.usefixtures("here")
+def test_check_is_a_command_of_slowfast(tmp_path, videos, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert slowfast_main(["check", "videos", "--jobs", "1"]) == 0
+    assert tree(tmp_path / "videos_report") == REPORTS
+    text = capsys.readouterr().out
+    assert "classes?    dog (3), cat (2)" in text
+    assert "slowfast prepare index videos --out videos_lists" in text
+    steps = re.findall(r"^    slowfast (.*)$", text, re.MULTILINE)
+    parsers = {"prepare": parse_arguments, "train": parse_train, "embed": parse_embed}
+    assert [step.split()[0] for step in steps] == list(parsers)
+    for name, *words in map(shlex.split, steps):
+        parsers[name](words)  # exits where the command has no such option
+    assert text.endswith("Open videos_report/check.html in a browser.\n")
+    assert slowfast_main(["check", "videos/dog/3.mp4", "--level", "headers"]) == 0
+    assert "1 media file" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_what_was_checked_is_what_training_reads(tmp_path, videos, monkeypatch, caplog):
+    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
+    cfg = data_cfg(videos)
+    before = names(build_dataset("video_folder", cfg, "train").manifest)
+    assert ("3.mp4", -1) in before
+    assert slowfast_main(["check", str(videos), "--out", str(tmp_path / "report")]) == 0
+    after = names(build_dataset("video_folder", cfg, "train").manifest)
+    assert after == [row for row in before if row != ("3.mp4", -1)]
+    assert f"skipping 1 file that slowfast check could not read (list: {tmp_path}" in caplog.text
+    write_media(videos / "dog" / "3.mp4", Video(ticks=range(12)))  # repaired
+    assert names(build_dataset("video_folder", cfg, "train").manifest) == before
+    assert slowfast_main(["check", str(videos), "--out", str(tmp_path / "report")]) == 0
+    caplog.clear()
+    assert names(build_dataset("video_folder", cfg, "train").manifest) == before
+    assert "slowfast check" not in caplog.text
+
+
+def test_help_of_check_has_examples(capsys):
+    with pytest.raises(SystemExit) as caught:
+        slowfast_main(["check", "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "slowfast check videos --level full" in text
+    assert "(default: sample)" in text
+    assert "DATA.QUARANTINE_FILE_PATH" in text

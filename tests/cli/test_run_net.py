@@ -29,7 +29,15 @@ def test_train_and_test(config, tmp_path):
     assert set(results["top1_acc"]) == {"before", "after", "chance"}
     for name in ("config.yaml", "stdout.log", "json_stats.log", "curves.png"):
         assert (out / name).stat().st_size > 0
-    assert "top1_acc" in (out / "stdout.log").read_text(encoding="utf-8")
+    log = (out / "stdout.log").read_text(encoding="utf-8")
+    assert "top1_acc" in log
+    first, *_ = log.splitlines()
+    assert "train and test " in first
+    assert str(out) in first
+    end = log.split(f"written to {out}: ")[1]
+    assert end.startswith("checkpoints/checkpoint_epoch_00002.pyth, ")
+    assert f"slowfast embed FOLDER --weights {out} -o vectors" in end
+    assert [name for name in ("results.json", "curves.png") if name not in end] == []
 
 
 def test_several_numbers_of_clips_are_one_test_each(config, tmp_path):
@@ -208,7 +216,7 @@ def test_a_missing_test_list_stops_the_run_before_training(config, tmp_path, cap
     ("words", "hint"),
     [
         ("DEMO.ENABLE True", "folder of videos"),
-        ("TENSORBOARD.MODEL_VIS.ENABLE True", "forward hooks"),
+        ("TENSORBOARD.MODEL_VIS.ACTIVATIONS True", "forward hooks"),
         ("DETECTION.ENABLE True", "classifier"),
     ],
 )

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import ConfigError, Problem, UserError, get_cfg, load_config
 from slowfast.config.load import flatten, is_demo
 from slowfast.config.renamed import RENAMED, translate_results
@@ -29,6 +29,27 @@ def test_null_on_the_command_line_is_none():
     for text in ("null", "None", "~"):
         words = ["SOLVER.CLIP_GRAD_VAL", text]
         assert load_config(None, words, validate=False).cfg.SOLVER.CLIP_GRAD_VAL is None
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("auto", "auto"), ("True", True), ("off", False), ("'auto'", "auto")]
+)
+def test_a_switch_may_be_auto_in_a_yaml_and_on_the_command_line(tmp_path, text, wanted):
+    key = "TRAIN.MIXED_PRECISION"
+    file = write(tmp_path / "a.yaml", f"TRAIN:\n  MIXED_PRECISION: {text}\n")
+    assert load_config(file, validate=False).cfg.TRAIN["MIXED_PRECISION"] == wanted
+    for before in ("auto", "True"):  # another type than the one before
+        yaml = write(tmp_path / "b.yaml", f"TRAIN:\n  MIXED_PRECISION: {before}\n")
+        cfg = load_config(yaml, [key, text], validate=False).cfg
+        assert cfg.TRAIN["MIXED_PRECISION"] == wanted
+    saved = write(tmp_path / "saved.yaml", cfg.dump())
+    assert load_config(saved, validate=False).cfg.TRAIN["MIXED_PRECISION"] == wanted
+
+
+@pytest.mark.parametrize("text", ["automatic", "1", "None", "[auto]"])
+def test_a_switch_takes_no_other_word(text):
+    with pytest.raises(ConfigError, match=r"MIXED_PRECISION: got .*expected True, False or 'auto'"):
+        load_config(None, ["TRAIN.MIXED_PRECISION", text], validate=False)
 
 
 @pytest.mark.parametrize("text", ["maybe", "2", "truee"])
@@ -306,3 +327,43 @@ def test_loading_does_not_import_torch():
 def test_a_project_that_is_named_twice_is_used_once(tmp_path):
     words = ["PROJECTS", "['stica','stica']", "OUTPUT_DIR", str(tmp_path)]
     assert "STICA" in load_config("StiCA/small_pretrain.yaml", words).cfg
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("NUM_THREADS", "-1", "0 .automatic. to 4096"),
+        ("NUM_THREADS", "1000000", "0 .automatic. to 4096"),
+        ("DATA.MAX_BAD_FRACTION", "-1.0", "a number between 0 and 1"),
+        ("AUG.RE_PROB", "1.5", "a number between 0 and 1"),
+        ("MVIT.DROPPATH_RATE", "1e30", "a number between 0 and 1"),
+        ("MODEL.DROPOUT_RATE", "nan", "numbers that are not nan"),
+        ("SOLVER.BASE_LR", ".nan", "numbers that are not nan"),
+        ("SOLVER.STEPS", "[.nan]", "numbers that are not nan"),
+        ("RNG_SEED", str(10**20), "fit into 64 bits"),
+        ("DATA.TRAIN_JITTER_SCALES", f"[1, {-(10**20)}]", "fit into 64 bits"),
+    ],
+)
+def test_numbers_that_no_key_can_have(tmp_path, key, value, expected):
+    section, _, name = key.rpartition(".")
+    text = f"{section}: {{{name}: {value}}}\n" if section else f"{name}: {value}\n"
+    path = tmp_path / "a.yaml"
+    path.write_text(text.replace(": nan", ": .nan"), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"{key}: got .* expected .*{expected}"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("DATA.ROW_FIELDS", "[0]", "strings"),
+        ("TEST.NUM_TEMPORAL_CLIPS", "[a]", "integers"),
+        ("SOLVER.LRS", "[x]", "numbers"),
+        ("MVIT.DIM_MUL", "[1, 2]", "lists"),
+    ],
+)
+def test_elements_of_lists_that_are_empty_by_default(tmp_path, key, value, kind):
+    section, name = key.split(".")
+    path = write(tmp_path / "a.yaml", f"{section}: {{{name}: {value}}}\n")
+    with pytest.raises(UserError, match=rf"{key}: got .*, expected a list of {kind}"):
+        load_config(path)

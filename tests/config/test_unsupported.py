@@ -2,7 +2,7 @@
 
 import pytest
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import ConfigError, get_cfg, load_config
 from slowfast.config.load import flatten
 from slowfast.config.sections.unsupported import NAMES, SECTIONS, SWITCHES

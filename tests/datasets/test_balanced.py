@@ -96,6 +96,8 @@ def test_what_it_needs(tmp_path):
 def test_the_train_loader_balances(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
     write(tmp_path / "data" / "train.csv", *(f"{i}.mp4 {n}" for i, n in enumerate(LABELS)))
+    for number in range(len(LABELS)):
+        (tmp_path / "data" / f"{number}.mp4").touch()
     words = ("TRAIN.BATCH_SIZE", 4, "SOLVER.MAX_EPOCH", 1, "DATA.BALANCED_SAMPLING", True)
     loader = construct_train_loader(data_cfg(tmp_path / "data", *words))
     rows = [loader.dataset.row(index) for batch in loader.batches for _, index in batch]

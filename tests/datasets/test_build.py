@@ -4,7 +4,7 @@ import pytest
 from helpers.data_files import data_cfg, touch
 from helpers.synthetic import synthetic_cfg
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import UserError
 from slowfast.datasets.build import DATASET_REGISTRY, build_dataset
 

@@ -6,7 +6,7 @@ import pytest
 from helpers.data_files import data_cfg, write
 from helpers.media_files import numbered_frame, read_numbers
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import UserError
 from slowfast.datasets.annotations.frame_lists import index_frame_list
 from slowfast.datasets.annotations.manifest import VideoRecord

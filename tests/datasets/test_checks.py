@@ -3,9 +3,10 @@
 import pytest
 from helpers.data_files import data_cfg
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import Problem
 from slowfast.datasets.checks import check_audio_only, check_data, check_demo, check_names
+from slowfast.datasets.video_dataset import ClipSettings
 from slowfast.utils.checkpoint import checkpoint_path, write_checkpoint_file
 
 
@@ -16,11 +17,34 @@ from slowfast.utils.checkpoint import checkpoint_path, write_checkpoint_file
         ("DATA.TRAIN_VIDEOS_PER_CLASS", -1, "got -1, expected 0 or more."),
         ("DATA.FOLD", -2, "got -2, expected 0 or more."),
         ("AUDIO.CLIP_SEC", 0.0, "got 0.0, expected more than 0."),
+        (
+            "DATA_LOADER.NUM_WORKERS",
+            -2,
+            "got -2, expected 0 or more, or -1 for a number by the cores.",
+        ),
+        ("DATA_LOADER.PREFETCH_FACTOR", 0, "got 0, expected 1 or more."),
+        (
+            "DATA.SKIP_LOOP_FILTER",
+            "nonref",
+            "got 'nonref'. Known: all, none, noref. Did you mean 'noref'?",
+        ),
     ],
 )
 def test_numbers(tmp_path, key, value, message):
     assert check_data(data_cfg(tmp_path)) == []
     assert check_data(data_cfg(tmp_path, key, value)) == [Problem(key, message)]
+
+
+def test_the_loop_filter_is_skipped_in_training_alone_and_not_in_the_cache(tmp_path):
+    words = ("DATA.SKIP_LOOP_FILTER", "all")
+    cfg = data_cfg(tmp_path, *words)
+    skips = [
+        ClipSettings.from_cfg(cfg, split).skip_loop_filter for split in ("train", "val", "test")
+    ]
+    assert skips == ["all", "none", "none"]
+    (problem,) = check_data(data_cfg(tmp_path, *words, "DATA_LOADER.CACHE_DECODED", True))
+    assert problem.key == "DATA.SKIP_LOOP_FILTER"
+    assert "DATA_LOADER.CACHE_DECODED, which is exact; use 'none'" in problem.message
 
 
 @pytest.mark.parametrize("name", ["esc50", "ESC10", "dcase2014", "audio_folder"])

@@ -69,6 +69,24 @@ def test_without_order_classes_each_class_is_one_kind():
     assert classes == {kind: (kind, kind) for kind in KINDS}
 
 
+@pytest.mark.parametrize("order_classes", [True, False])
+def test_with_shared_audio_three_pairs_of_classes_differ_only_in_video(order_classes):
+    usual = DemoSpec(order_classes=order_classes)
+    spec = dataclasses.replace(usual, shared_audio_classes=True)
+    clips = {name: plan(spec, kinds) for name, kinds in class_events(spec).items()}
+    before = {name: plan(usual, kinds) for name, kinds in class_events(usual).items()}
+    assert clips.keys() == before.keys()
+    for name, clip in clips.items():
+        assert (clip.seen, clip.scene) == (before[name].seen, before[name].scene)
+    pairs = (("ripple", "tunnel"), ("roll", "slide"), ("cross", "spin"))
+    for one, other in pairs:
+        assert clips[one].heard == clips[other].heard
+        assert clips[one].seen != clips[other].seen
+        assert np.array_equal(render_audio(clips[one]), render_audio(clips[other]))
+    changed = {name for name in clips if clips[name].heard != before[name].heard}
+    assert changed == {"tunnel", "slide", "spin"}
+
+
 def test_clips_of_all_indices_splits_classes_and_seeds_differ():
     plans = {
         plan_clip(DemoSpec(seed=seed), split, name, index).scene.seed
@@ -355,7 +373,10 @@ def test_spec_from_cfg():
     expected = DemoSpec(4, 2, seed=3, order_classes=False, sync=False, nuisance_space=False)
     assert spec_from_cfg(cfg) == expected
     cfg.DEMO_SET.INSTANCE_CUE = False
-    assert spec_from_cfg(cfg) == dataclasses.replace(expected, shared_instance=False)
+    expected = dataclasses.replace(expected, shared_instance=False)
+    assert spec_from_cfg(cfg) == expected
+    cfg.DEMO_SET.SHARED_AUDIO_CLASSES = True
+    assert spec_from_cfg(cfg) == dataclasses.replace(expected, shared_audio_classes=True)
 
 
 def test_an_unknown_nuisance_is_named():

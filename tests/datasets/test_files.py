@@ -1,5 +1,6 @@
 """What is a media file, a class folder and a split, and what is not."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from slowfast.datasets.annotations.files import (
     find_splits,
     media_files,
     split_of,
+    subfolders,
     unsplit,
     walk_files,
 )
@@ -96,3 +98,24 @@ def test_splits_further_down_are_never_mixed():
     with pytest.raises(UserError, match=r"mixed: /d/jump/Testing, /d/jump/training"):
         list(unsplit(["/d/jump/Testing/1.mp4", "/d/jump/training/2.mp4"], "/d"))
     assert list(unsplit(paths[:2], "/d")) == paths[:2]
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    assert subfolders(tmp_path) == ["a"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch, caplog):
+    touch(tmp_path / "a" / "1.mp4")
+    touch(tmp_path / "locked" / "2.mp4")
+    scandir = os.scandir
+
+    def refuse(folder):
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert names(media_files(tmp_path)) == ["1.mp4"]
+    assert f"the files below {tmp_path / 'locked'} are left out: Permission denied" in caplog.text

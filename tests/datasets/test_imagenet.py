@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import ConfigError, get_cfg, load_config
 from slowfast.datasets.build import DATASET_REGISTRY, build_dataset, has_split
 from slowfast.datasets.decoding.file import MediaError

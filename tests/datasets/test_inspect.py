@@ -10,7 +10,7 @@ from helpers.media_kinds import KINDS, make_kind
 
 from slowfast.datasets.decoding.error_codes import problem
 from slowfast.datasets.inspect import LEVELS
-from slowfast.datasets.inspect.checker import inspect_media
+from slowfast.datasets.inspect.checker import SHOWN_SIDE, inspect_media
 from slowfast.datasets.inspect.report import MediaReport
 
 SIZE = (128, 96)
@@ -144,6 +144,28 @@ def test_a_missing_file_and_a_folder_are_reports(tmp_path):
     assert inspect_media(tmp_path / "none.mp4").codes == {"missing"}
     assert inspect_media(tmp_path).codes == {"not_a_file"}
     assert inspect_media(tmp_path / "none.mp4").size_bytes == 0
+
+
+def test_a_frame_is_shown_at_every_level(clean, tmp_path):
+    for level in LEVELS:
+        shown = []
+        inspect_media(clean, level=level, show=shown.append)
+        [frame] = shown
+        assert frame.ndim == 3
+        assert min(frame.shape[:2]) <= SHOWN_SIDE
+    (tmp_path / "bad.mp4").write_bytes(b"no media")
+    inspect_media(tmp_path / "bad.mp4", show=shown.append)
+    inspect_media(write_media(tmp_path / "a.wav", Audio("pcm_s16le", 8000)), show=shown.append)
+    assert len(shown) == 1
+
+
+def test_the_level_of_audio(tmp_path):
+    half = Audio("pcm_s16le", 8000, "mono", {}, samples=np.full((1, 8000), 0.5, np.float32))
+    assert inspect_media(write_media(tmp_path / "a.wav", half)).audio.rms == pytest.approx(
+        0.5, abs=1e-3
+    )
+    none = half._replace(samples=np.zeros((1, 8000), np.float32))
+    assert inspect_media(write_media(tmp_path / "b.wav", none)).audio.rms == 0
 
 
 def test_silence(tmp_path):

@@ -96,6 +96,12 @@ def test_missing_and_empty_folders(root):
     assert find_layout(root).kind == "folder"
 
 
+def test_a_split_of_a_plain_folder_that_got_no_file_names_the_key(root):
+    touch(root / "a.mp4")
+    with pytest.raises(UserError, match=r"All 1 files are in the other .*FOLDER_TEST_FRACTION"):
+        load_manifest(root, "test", test_fraction=0.0)
+
+
 def test_hidden_and_empty_folders_are_no_classes(root, caplog):
     for name in ("jump/1.mp4", "run/2.mp4", ".ipynb_checkpoints/1-checkpoint.mp4"):
         touch(root / "train" / name)

@@ -4,6 +4,8 @@ import csv
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import cv2
@@ -94,6 +96,19 @@ def test_every_sample_in_order(tmp_path, workers):
     loader = make_loader(tmp_path, Behaving(), workers=workers)
     assert indices(loader) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
     assert not (tmp_path / "bad_media.csv").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux")
+def test_workers_are_forked_in_a_rank_that_was_spawned(tmp_path):
+    class Local(Behaving):
+        """Not importable: a process that is spawned could not receive it."""
+
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)  # as in such a rank
+    try:
+        assert len(indices(make_loader(tmp_path, Local(), workers=2))) == 4
+    finally:
+        multiprocessing.set_start_method(before, force=True)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -197,10 +212,95 @@ def test_an_idle_worker_that_dies_changes_nothing(tmp_path):
 
 
 def test_workers_that_only_die_end_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(loader_module, "_start_worker", lambda number: os._exit(3))
+    monkeypatch.setattr(loader_module, "_start_worker", lambda number, **_: os._exit(3))
     monkeypatch.setattr(loader_module, "_DEATHS_IN_A_ROW", 2)
     with pytest.raises(UserError, match=r"died 2 times in a row.*DATA_LOADER\.NUM_WORKERS"):
         indices(make_loader(tmp_path, Behaving(), workers=1))
+
+
+def test_a_worker_that_is_stopped_outside_of_decoding_is_replaced(tmp_path, caplog):
+    """No file is to blame: all samples come, and nothing is set aside."""
+    loader = make_loader(tmp_path, Behaving(24), workers=2, timeout=1.0)
+    batches = iter(loader)
+    seen = [next(batches)["index"].tolist()]
+    for child in multiprocessing.active_children():
+        os.kill(child.pid, signal.SIGSTOP)
+    seen += [batch["index"].tolist() for batch in batches]
+    assert seen == [list(range(k, k + 3)) for k in range(0, 24, 3)]
+    assert "was stopped by a signal for 1 s (DATA.FILE_TIMEOUT_SEC)" in caplog.text
+    assert not (tmp_path / "bad_media.csv").exists()
+
+
+class StoppedOnce(KilledOnce):
+    def __init__(self, folder, *at):
+        super().__init__(folder, *at, number=signal.SIGSTOP)
+
+
+def test_a_worker_that_is_stopped_while_it_decodes_is_replaced(tmp_path):
+    loader = make_loader(tmp_path, StoppedOnce(tmp_path, 4), workers=2, timeout=1.0)
+    assert indices(loader) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    assert not (tmp_path / "bad_media.csv").exists()
+
+
+def test_a_worker_that_blocks_outside_of_decoding_is_replaced(tmp_path, monkeypatch):
+    real = loader_module.collate
+    mark = tmp_path / "blocked"
+
+    def collate(results):
+        if results[0].sample["index"] == 3 and not mark.exists():
+            mark.touch()
+            time.sleep(60)
+        return real(results)
+
+    monkeypatch.setattr(loader_module, "collate", collate)
+    loader = make_loader(tmp_path, Behaving(), workers=2, timeout=1.0)
+    assert indices(loader) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    assert mark.exists()
+    assert not (tmp_path / "bad_media.csv").exists()
+
+
+def test_workers_that_are_stopped_again_and_again_end_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(loader_module, "_DEATHS_IN_A_ROW", 2)
+    monkeypatch.setattr(loader_module, "collate", lambda results: time.sleep(60))
+    with pytest.raises(UserError, match=r"FILE_TIMEOUT_SEC: data workers were ended 2 times"):
+        indices(make_loader(tmp_path, Behaving(), workers=1, timeout=0.5))
+
+
+class Opens(Behaving):
+    """Opens a named pipe that nobody writes to, as a hung network mount."""
+
+    def __init__(self, pipe):
+        super().__init__()
+        self.pipe = pipe
+
+    def __getitem__(self, key):
+        if key[1] == 7:
+            self.pipe.open("rb")
+        return super().__getitem__(key)
+
+
+def test_an_open_that_blocks_is_given_up_and_left_out_when_the_run_resumes(tmp_path, caplog):
+    os.mkfifo(tmp_path / "pipe")
+    dataset = Opens(tmp_path / "pipe")
+    wanted = [[0, 1, 2], [3, 4, 5], [6, 8], [9, 10, 11]]
+    assert indices(make_loader(tmp_path, dataset, workers=2, timeout=1.0)) == wanted
+    with (tmp_path / "set_aside.csv").open("a", encoding="utf-8") as file:
+        file.write("test,9")  # torn
+    resumed = make_loader(tmp_path, dataset, workers=0)  # without workers nothing would end it
+    assert "leaving out 1 files that hung or killed a worker" in caplog.text
+    assert indices(resumed) == wanted
+    assert len(resumed.bad_media) == 1
+    assert len(records(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("fraction", [1.0, 0.995])
+def test_the_only_good_file_is_found(tmp_path, fraction):
+    dataset = Behaving(250, **{f"i{i}": "bad" for i in range(250) if i != 222})
+    guarded = FaultTolerantDataset(dataset, policy="resample", seed=1, max_fraction=fraction)
+    guarded._attempts = 3  # as if the others were bad, too
+    for key in [(0, 5), (1, 5), (1, 240)]:
+        assert guarded[key].sample["index"] == 222
+        assert guarded[key].fatal == ""
 
 
 def test_a_file_that_hangs_is_given_up(tmp_path):
@@ -270,11 +370,11 @@ def test_full_shared_memory_is_named_with_what_to_do(tmp_path, monkeypatch):
 
 def test_heartbeat():
     heartbeat = Heartbeat(2)
-    assert heartbeat.overdue(0.0) == []
+    assert heartbeat.overdue(0.0) == {}
     heartbeat.begin(1, 42)
     assert heartbeat.current(1) == 42
-    assert heartbeat.overdue(-1.0) == [42]
-    assert heartbeat.overdue(60.0) == []
+    assert heartbeat.overdue(-1.0) == {1: 42}
+    assert heartbeat.overdue(60.0) == {}
     heartbeat.end(1)
     assert heartbeat.current(1) is None
 
@@ -301,3 +401,27 @@ def test_workers_inherit_no_threads_of_opencv(tmp_path):
         assert cv2.getNumThreads() == 1
     finally:
         cv2.setNumThreads(threads)
+
+
+ORPHAN = """
+import os, sys, time
+from slowfast.datasets import resilient_loader
+out, into = os.pipe()
+if os.fork() == 0:
+    resilient_loader._start_worker(0, is_own_thread=True)
+    if sys.argv[1] == "alone":
+        os.read(out, 1)
+    sys.excepthook(ConnectionResetError, ConnectionResetError("lost"), None)
+    os._exit(0)
+os.close(out)
+if sys.argv[1] == "alone":
+    os.write(into, b"0")
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("parent", ["alive", "alone"])
+def test_a_worker_that_loses_its_parent_prints_no_traceback(parent):
+    done = subprocess.run([sys.executable, "-c", ORPHAN, parent], capture_output=True, check=True)
+    assert (b"ConnectionResetError: lost" in done.stderr) == (parent == "alive")

@@ -311,3 +311,15 @@ def test_a_closed_reader_says_so(clip):
     for read in (lambda: reader.read_video([0.0]), lambda: reader.read_audio(0.0, 9, RATE)):
         with pytest.raises(ValueError, match="closed"):
             read()
+
+
+@pytest.mark.parametrize(("skip", "largest_mean"), [("noref", 1.0), ("all", 4.0)])
+def test_without_the_loop_filter_frames_differ_little(tmp_path, skip, largest_mean):
+    video = Video(options={"preset": "veryfast", "crf": "32", "bf": "3", "g": "30"})
+    path = write_media(tmp_path / "clip.mp4", video)
+    times = (np.arange(20) + 10.5) / 30
+    with open_media(path) as exact, open_media(path, skip_loop_filter=skip) as fast:
+        expected, found = exact.read_video(times), fast.read_video(times)
+    with open_media(path) as again:  # the options of one reader are not those of the next
+        assert np.array_equal(again.read_video(times), expected)
+    assert 0 < np.abs(found.astype(int) - expected).mean() < largest_mean

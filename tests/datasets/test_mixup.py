@@ -5,7 +5,7 @@ import pytest
 import torch
 from reference.classifier_augment import mix_batch
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import ConfigError, ParameterError, get_cfg, load_config
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.datasets.preprocess.mixup import Mix, Mixup
@@ -168,8 +168,12 @@ def test_wrong_values_name_their_key(key, value):
     problems = problems_of(key, value)
     assert list(problems) == [key]
     assert f"got {value}" in problems[key]
-    load(key, value, "TRAIN.ENABLE", False)  # a run that only tests keeps any recipe
-    load(key, value, "MIXUP.ENABLE", False)
+
+
+@pytest.mark.parametrize("unused", ["TRAIN.ENABLE", "MIXUP.ENABLE"])
+def test_values_of_an_unused_recipe_are_kept(unused):
+    load("MIXUP.ALPHA", -1.0, unused, False)
+    load("MIXUP.LABEL_SMOOTH_VALUE", 1.0, unused, False)
 
 
 def test_nothing_to_mix():

@@ -81,8 +81,22 @@ def test_mistakes_about_the_folder(tmp_path, folder):
     with pytest.raises(UserError, match="is a file; name the folder"):
         find_media(folder / "notes.txt")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"holds no media files.*\.mp4"):
+    with pytest.raises(UserError, match=r"holds no media files; it is empty.*\.mp4"):
         find_media(tmp_path / "empty")
+    for name in ("a.txt", "b.txt", "frame_1.jpg"):
+        (tmp_path / "empty" / name).touch()
+    with pytest.raises(UserError, match=r"holds 3 other files: \.txt \(2\).*extracted frames"):
+        find_media(tmp_path / "empty")
+
+
+def test_a_single_file(tmp_path, folder, inspected, caplog):
+    [good] = check(folder / "a" / "one.mp4", tmp_path / "out")
+    assert good.is_usable
+    assert count_others(folder / "a" / "one.mp4") == {}
+    assert caplog.text == ""
+    assert good.name_in(folder / "a" / "one.mp4") == "one.mp4"
+    [bad] = check(folder / "notes.txt", tmp_path / "other")  # named, whatever its suffix
+    assert bad.codes == {"empty"}
 
 
 # Remembering
@@ -186,6 +200,18 @@ def test_names_may_be_any_bytes(tmp_path, clip, inspected):
     assert read_reports(tmp_path / "out" / REPORT) == reports
     write_table(tmp_path / "report.csv", folder, reports)
     assert b"caf\xe9.mp4" in (tmp_path / "report.csv").read_bytes()
+
+
+def test_names_are_text_in_a_spreadsheet(tmp_path, clip, inspected):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("=cmd.mp4", "new\nline\x1b[31m.mp4"):
+        shutil.copy(clip, folder / name)
+    write_table(tmp_path / "report.csv", folder, check(folder, tmp_path / "out"))
+    with (tmp_path / "report.csv").open(newline="") as lines:
+        assert [row["path"] for row in csv.DictReader(lines)] == [
+            "'=cmd.mp4", r"new\nline\x1b[31m.mp4",
+        ]  # fmt: skip
 
 
 # Telling

@@ -34,6 +34,13 @@ def copy_of(path, settings=QUICK):
     return target
 
 
+def test_copies_leave_out_what_is_slow_to_decode(tmp_path):
+    copy = copy_of(plain(tmp_path / "plain.mp4"), QUICK._replace(preset="veryfast"))
+    settings = copy.read_bytes().partition(b"x264 - core")[2][:1000]  # x264 writes them down
+    assert b"cabac=0" in settings
+    assert b"deblock=0" in settings
+
+
 # In step
 
 

@@ -66,6 +66,21 @@ def test_video_is_normalized_channel_by_channel(dtype, tolerance, reverse):
         torch.testing.assert_close(out[:, :, place].double(), expected, atol=tolerance, rtol=0)
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_vectorized_order_gives_the_numbers_of_the_plain_one(channels_last, reverse):
+    video = torch.randint(256, (2, 2, 5, 33, 47, 3), dtype=torch.uint8)  # uneven: vectors end early
+    prepare = VideoPreprocess(
+        mean=MEAN, std=STD, reverse_channels=reverse, channels_last=channels_last
+    )
+    pixels = (video.flip(-1) if reverse else video).permute(0, 1, 5, 2, 3, 4).float().contiguous()
+    expected = torch.addcmul(prepare.shift, pixels, prepare.scale)
+    # Equal bits where both kernels fuse multiplication and addition, or both do not.
+    torch.testing.assert_close(prepare(video), expected, rtol=2e-7, atol=2e-7)
+    cut = prepare(video[:, :, :, 1:, 1:])  # not contiguous
+    torch.testing.assert_close(cut, expected[..., 1:, 1:], rtol=2e-7, atol=2e-7)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers.media_files import Audio, Video, write_media
 from helpers.synthetic import synthetic_cfg
 
 from slowfast.datasets.annotations.manifest import Manifest
@@ -154,6 +155,21 @@ def test_shifted_audio_is_that_of_a_later_instant_and_nothing_else_changes(cfg):
         expected = reader.read_audio(start + 0.5, 16000, 16000)[0]
     np.testing.assert_allclose(shifted["audio"][0], expected, atol=1e-6)
     np.testing.assert_array_equal(video_folder(cfg, "train")[0, 1]["audio"], trained["audio"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "audio_seconds", "valid"), [(0.4, 0.4, True), (0.4, 0.1, False)]
+)
+def test_audio_of_a_video_shorter_than_a_clip(cfg, tmp_path, seconds, audio_seconds, valid):
+    folder = tmp_path / "short"
+    folder.mkdir()
+    tracks = (Video(ticks=range(round(seconds * 30))), Audio(seconds=audio_seconds))
+    write_media(folder / "a.mp4", *tracks)
+    cfg.defrost()
+    cfg.DATA.PATH_TO_DATA_DIR, cfg.DATA.FOLDER_TEST_FRACTION = str(folder), 0.0
+    assert video_folder(cfg, "train")[0, 0]["audio_valid"].tolist() == [valid]
+    cfg.DATA.FOLDER_TEST_FRACTION = 1.0
+    assert video_folder(cfg, "test")[0, 0]["audio_valid"].tolist() == [valid] * 2
 
 
 def test_splits(cfg):

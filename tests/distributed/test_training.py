@@ -8,7 +8,7 @@ from helpers.synthetic import OVERRIDES
 
 from slowfast.cli.run_net import main
 from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
-from slowfast.visualization.curves import read_stats
+from slowfast.utils.logging import read_stats
 
 pytestmark = pytest.mark.distributed
 

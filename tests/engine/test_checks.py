@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from slowfast.config import get_cfg
+from slowfast.config import get_cfg, load_config
 from slowfast.engine import checks
 from slowfast.engine.checks import check_probe, check_run
 
@@ -89,3 +89,11 @@ def test_protocols_that_need_one_label_per_video(name):
     assert any(f"'{name}' needs one label per video" in problem for problem in found)
     assert not any("needs one label" in p for p in problems_of("TEST.PROTOCOLS", [name]))
     assert problems_of("DATA.MULTI_LABEL", True) == []
+
+
+def test_auto_precision_is_never_float16():
+    words = {"TRAIN.MIXED_PRECISION": "auto", "TRAIN.MIXED_PRECISION_DTYPE": "fp16"}
+    cfg = load_config(None, [w for pair in words.items() for w in pair], validate=False).cfg
+    (problem,) = check_run(cfg)
+    assert problem.key == "TRAIN.MIXED_PRECISION_DTYPE"
+    assert "'auto' takes bfloat16" in problem.message

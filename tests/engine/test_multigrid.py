@@ -11,8 +11,8 @@ from slowfast.config import ConfigError, ConfigValueError
 from slowfast.engine.trainer import Trainer
 from slowfast.models.batch_norm import SplitBatchNorm3d
 from slowfast.utils.checkpoint import checkpoint_path, read_checkpoint_file
+from slowfast.utils.logging import read_stats
 from slowfast.utils.random import seed_everything
-from slowfast.visualization.curves import read_stats
 
 CPU = torch.device("cpu")
 

@@ -1,8 +1,14 @@
+import pytest
 import simplejson
 import torch
 from torch import nn
 
+import slowfast.engine.registrations  # noqa: F401
+from slowfast.config import load_config
+from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.precision import Precision
+from slowfast.models.build import construct_model
+from slowfast.utils.env import has_fast_bf16
 from slowfast.utils.logging import json_stats
 from slowfast.utils.meters import LossMeter
 
@@ -49,3 +55,65 @@ def test_a_step_that_loss_scaling_skipped_does_not_end_the_log():
     assert meter.mean() == {"loss": 3.0, "grad_norm": 1.0}
     line = json_stats({"grad_norm": float("inf"), "loss": 3.0})
     assert simplejson.loads(line.removeprefix("json_stats: ")) == {"grad_norm": None, "loss": 3.0}
+
+
+BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
+
+
+@pytest.mark.filterwarnings("ignore:torch.cuda.amp.GradScaler is enabled")
+@pytest.mark.parametrize(
+    ("mixed", "name", "device", "is_fast", "expected"),
+    [
+        ("False", "bf16", "cpu", True, FP32),
+        ("auto", "auto", "cpu", True, BF16),
+        ("auto", "auto", "cpu", False, FP32),
+        ("auto", "bf16", "cpu", False, FP32),
+        ("auto", "auto", "cuda", True, BF16),
+        ("auto", "auto", "cuda", False, FP32),
+        ("True", "auto", "cpu", True, BF16),
+        ("True", "auto", "cpu", False, FP32),
+        ("True", "bf16", "cpu", False, BF16),
+        ("True", "auto", "cuda", True, BF16),
+        ("True", "auto", "cuda", False, FP16),
+        ("True", "fp16", "cuda", True, FP16),
+    ],
+)
+def test_the_dtype_follows_key_and_hardware(
+    monkeypatch, caplog, mixed, name, device, is_fast, expected
+):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: is_fast)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: is_fast)
+    words = ["TRAIN.MIXED_PRECISION", mixed, "TRAIN.MIXED_PRECISION_DTYPE", name]
+    cfg = load_config(None, words, validate=False).cfg
+    with caplog.at_level("INFO"):
+        precision = Precision.from_cfg(cfg, torch.device(device))
+    assert precision.dtype == expected
+    if mixed == "False":
+        assert caplog.text == ""
+    else:
+        assert f"TRAIN.MIXED_PRECISION is {mixed}" in caplog.text
+        assert precision.dtype_name in caplog.text
+
+
+def test_amx_is_as_good_as_avx512_bf16(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    for has_amx in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has_amx=has_amx: has_amx)
+        assert has_fast_bf16(torch.device("cpu")) is has_amx
+
+
+@pytest.mark.parametrize(
+    ("switch", "mixed", "expected"),
+    [("auto", "False", False), ("auto", "True", True), ("True", "False", True),
+     ("False", "True", False)],
+)  # fmt: skip
+def test_the_memory_format_follows_the_precision(switch, mixed, expected):
+    words = ["TRAIN.MIXED_PRECISION_DTYPE", "bf16", "TRAIN.MIXED_PRECISION", mixed]
+    words += ["MODEL.CHANNELS_LAST", switch, "NUM_GPUS", "0", "RESNET.WIDTH_PER_GROUP", "4"]
+    words += ["MODEL.MODEL_NAME", "VideoResNet", "MODEL.ARCH", "r3d_18"]
+    cfg = load_config(None, words, validate=False).cfg
+    weight = next(construct_model(cfg).parameters())
+    batch = build_preprocess(cfg, train=False)({"video": torch.zeros(2, 1, 4, 8, 8, 3).byte()})
+    for tensor in (weight, batch["video"][:, 0]):
+        assert tensor.is_contiguous(memory_format=torch.channels_last_3d) is expected

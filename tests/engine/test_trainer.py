@@ -10,14 +10,19 @@ import threading
 import pytest
 import torch
 from helpers.synthetic import synthetic_cfg
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from slowfast.config import UserError
 from slowfast.engine import trainer as trainer_module
 from slowfast.engine.recorder import Recorder
 from slowfast.engine.trainer import Trainer, TrainingStoppedError
-from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
+from slowfast.utils.checkpoint import (
+    best_checkpoint_path,
+    find_last_checkpoint,
+    read_checkpoint_file,
+)
+from slowfast.utils.logging import read_stats
 from slowfast.utils.random import seed_everything
-from slowfast.visualization.curves import read_stats
 
 CPU = torch.device("cpu")
 
@@ -80,10 +85,12 @@ def test_a_run_killed_without_a_checkpoint_repeats_from_the_last_one(tmp_path):
     assert_same_weights(straight, resumed)
 
 
-def test_workers_do_not_change_the_run(tmp_path):
+@pytest.mark.parametrize("workers", [2, -1])
+def test_workers_do_not_change_the_run(tmp_path, workers):
     none = run(tmp_path / "0")
-    two = run(tmp_path / "2", "DATA_LOADER.NUM_WORKERS", 2)
-    assert_same_weights(none, two)
+    some = run(tmp_path / "some", "DATA_LOADER.NUM_WORKERS", workers)
+    assert losses(tmp_path / "0") == losses(tmp_path / "some")
+    assert_same_weights(none, some)
 
 
 @pytest.mark.slow
@@ -138,6 +145,8 @@ def test_another_train_split_cannot_resume(tmp_path, rows, difference):
     def trainer(folder, *lines):
         folder.mkdir(exist_ok=True)
         (folder / "train.csv").write_text("".join(f"{line}\n" for line in lines))
+        for line in lines:
+            (folder / line.split()[0]).touch()
         words = ("TRAIN.DATASET", "kinetics", "DATA.PATH_TO_DATA_DIR", str(folder))
         words += ("TRAIN.BATCH_SIZE", 1, "DATA.NUM_FRAMES", 4, "SOLVER.MAX_EPOCH", 3)
         return Trainer(synthetic_cfg(tmp_path, *words), CPU)
@@ -145,7 +154,7 @@ def test_another_train_split_cannot_resume(tmp_path, rows, difference):
     before = ("a.mp4 0", "b.mp4 1", "c.mp4 2")
     first = trainer(tmp_path / "data", *before)
     first.epoch, first.iteration = 1, 1
-    first.save()
+    first.save(wait=True)
     with pytest.raises(UserError, match=rf"PATH_TO_DATA_DIR: .*{difference}") as caught:
         trainer(tmp_path / "data", *rows)
     assert "TRAIN.CHECKPOINT_EPOCH_RESET" in str(caught.value)
@@ -161,6 +170,24 @@ def test_settings_of_the_optimizer_that_changed_are_applied_and_said(tmp_path, c
     assert (group["weight_decay"], tuple(group["betas"])) == (0.5, (0.5, 0.6))
     assert "weight_decay 0.0001 -> 0.5" in caplog.text
     assert "-> (0.5, 0.6)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ((False, "auto"), (True, "bf16"), "in float32, this run computes in bfloat16"),
+        ((True, "bf16"), (False, "auto"), "in bfloat16, this run computes in float32"),
+        ((True, "bf16"), (True, "bf16"), ""),
+    ],
+)
+def test_resuming_in_another_precision_is_said(tmp_path, caplog, before, after, said):
+    def words(mixed, dtype):
+        return ("TRAIN.MIXED_PRECISION", mixed, "TRAIN.MIXED_PRECISION_DTYPE", dtype)
+
+    run(tmp_path, *words(*before), until=2)
+    resumed = run(tmp_path, *words(*after), until=3)
+    assert resumed.steps_done == 3
+    assert said in caplog.text if said else "this run computes in" not in caplog.text
 
 
 def test_float16_skips_steps_that_overflow_and_goes_on(tmp_path):
@@ -200,8 +227,9 @@ def test_a_signal_stops_cleanly_and_the_run_goes_on(tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", interrupted)
-        with pytest.raises(TrainingStoppedError, match="run the same command again"):
+        with pytest.raises(TrainingStoppedError, match="after 2 steps; a checkpoint is") as stopped:
             run(tmp_path / "stopped", "DATA_LOADER.NUM_WORKERS", 2)
+    assert stopped.value.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
     assert find_last_checkpoint(tmp_path / "stopped").name == (
         "checkpoint_epoch_00000_iter_00000002.pyth"
@@ -210,9 +238,81 @@ def test_a_signal_stops_cleanly_and_the_run_goes_on(tmp_path, monkeypatch):
     assert_same_weights(straight, resumed)
 
 
+def validation(number=0, at=0):
+    """A validation with a value for each epoch; a signal arrives in that of one epoch."""
+
+    def validate(epoch):
+        seen.append(epoch)
+        if epoch == at:
+            signal.raise_signal(number)
+        return {"top1_acc": (0.5, 0.25, 0.75)[epoch - 1]}
+
+    seen = []
+    return validate, seen
+
+
+def validations(output_dir):
+    keys = ("epoch", "step", "top1_acc", "min_top1_err")
+    stats = [s for s in read_stats(output_dir) if s["_type"] == "val_epoch"]
+    return [tuple(s[key] for key in keys) for s in stats]
+
+
+VALIDATED = [("1/3", 3, 0.5, 50.0), ("2/3", 6, 0.25, 50.0), ("3/3", 9, 0.75, 25.0)]
+
+
+@pytest.mark.parametrize("period", [1, 0])
+@pytest.mark.parametrize("is_best", [False, True])
+def test_a_signal_in_the_validation_loses_nothing(tmp_path, period, is_best):
+    words = ("SOLVER.MAX_EPOCH", 3, "TRAIN.EVAL_PERIOD", 1, "TRAIN.CHECKPOINT_PERIOD", period)
+    words += ("TEST.BEST_CHECKPOINT", is_best)
+    cfg = synthetic_cfg(tmp_path, *words)
+    validate, seen = validation(signal.SIGUSR1, at=2)
+    seed_everything(cfg.RNG_SEED)
+    with pytest.raises(TrainingStoppedError, match="SIGUSR1 in the validation after epoch 2"):
+        Trainer(cfg, CPU).train(validate)
+    assert find_last_checkpoint(tmp_path).name == "checkpoint_epoch_00002.pyth"
+    validate, seen = validation()
+    resumed = Trainer(cfg, CPU)
+    resumed.train(validate)
+    assert seen == [2, 3]
+    assert validations(tmp_path) == VALIDATED
+    assert_same_weights(run(tmp_path / "straight", "SOLVER.MAX_EPOCH", 3), resumed)
+    assert best_checkpoint_path(tmp_path).exists() == is_best
+
+
+def test_a_validation_that_was_killed_is_done_when_the_run_resumes(tmp_path):
+    words = ("SOLVER.MAX_EPOCH", 3, "TRAIN.EVAL_PERIOD", 1, "TRAIN.CHECKPOINT_PERIOD", 1)
+    cfg = synthetic_cfg(tmp_path, *words)
+
+    def killed(epoch):
+        if epoch == 3:
+            raise MemoryError
+        return validation()[0](epoch)
+
+    with pytest.raises(MemoryError):
+        Trainer(cfg, CPU).train(killed)
+    last = Trainer(cfg, CPU)
+    assert (last.is_finished, last.awaits_validation) == (True, True)
+    validate, seen = validation()
+    last.train(validate)
+    assert (seen, validations(tmp_path)) == ([3], VALIDATED)
+    assert not Trainer(cfg, CPU).awaits_validation  # the log has it
+
+
+def test_a_signal_at_the_end_of_training_is_not_forgotten(tmp_path):
+    def after_epoch(epoch):
+        trainer._noted.number = signal.SIGTERM  # while the last checkpoint is written
+        return {}
+
+    trainer = Trainer(synthetic_cfg(tmp_path, "SOLVER.MAX_EPOCH", 1), CPU)
+    with pytest.raises(TrainingStoppedError, match="SIGTERM when training was complete"):
+        trainer.train(after_epoch)
+    assert Trainer(synthetic_cfg(tmp_path, "SOLVER.MAX_EPOCH", 1), CPU).is_finished
+
+
 def test_checkpoints_in_pyslowfasts_layout(tmp_path):
     run(tmp_path, "TRAIN.CHECKPOINT_PERIOD", 1)
-    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    names = sorted(p.name for p in (tmp_path / "checkpoints").glob("*.pyth"))
     assert names == ["checkpoint_epoch_00001.pyth", "checkpoint_epoch_00002.pyth"]
     content = read_checkpoint_file(tmp_path / "checkpoints" / names[-1])
     assert content["epoch"] == 1  # 0-based number of the last whole epoch
@@ -256,7 +356,9 @@ def test_statistics_are_computed_before_checkpoint_and_validation(
     monkeypatch.setattr(
         trainer_module, "update_bn_stats", lambda *a: (events.append("bn"), update(*a))
     )
-    monkeypatch.setattr(Trainer, "save", lambda self: (events.append("save"), save(self)))
+    monkeypatch.setattr(
+        Trainer, "save", lambda self, **extra: (events.append("save"), save(self, **extra))
+    )
     words = ("SOLVER.MAX_EPOCH", 3, "TRAIN.CHECKPOINT_PERIOD", checkpoints)
     words += ("TRAIN.EVAL_PERIOD", evaluations, "TRAIN.MAX_STEPS", until)
     trainer = Trainer(synthetic_cfg(tmp_path, *PRECISE, *words), CPU)
@@ -322,7 +424,10 @@ EXPLODES = ("SOLVER.BASE_LR", 50.0, "TRAIN.KILL_LOSS_EXPLOSION_FACTOR", 1.5)
     [
         (("SOLVER.BASE_LR", 1e20), r"the loss is (nan|inf).*Lower SOLVER.BASE_LR"),
         (EXPLODES, r"(KILL_LOSS_EXPLOSION_FACTOR|the loss is)"),
-        (("TRAIN.BATCH_SIZE", 64), r"TRAIN.BATCH_SIZE: one step uses 64 clips"),
+        (
+            ("TRAIN.BATCH_SIZE", 64),
+            r"TRAIN.BATCH_SIZE: one step uses 64 clips.*use TRAIN.BATCH_SIZE \d+ or less",
+        ),
     ],
 )
 def test_what_stops_a_run(tmp_path, words, message):
@@ -354,9 +459,10 @@ def test_epochs_are_logged_as_in_pyslowfast(tmp_path):
     wanted = {"epoch", "dt", "dt_data", "dt_net", "eta", "lr", "gpu_mem", "RAM", "loss", "top1_err"}
     assert wanted <= set(stats[0])
     assert re.match(r"[\d.]+/[\d.]+G$", stats[0]["RAM"])
+    assert 0.05 < float(stats[0]["RAM_peak"].removesuffix("G")) < 100
     recorder = Recorder(trainer.cfg, 1, CPU)
     for accuracy in (0.25, 0.75, 0.5):
-        recorder.end_epoch(1, {"top1_acc": accuracy, "top5_acc": 1.0})
+        recorder.end_validation(1, 3, {"top1_acc": accuracy, "top5_acc": 1.0})
     recorder.close()
     last = read_stats(tmp_path)[-1]
     assert (last["_type"], last["top1_acc"]) == ("val_epoch", 0.5)
@@ -365,6 +471,24 @@ def test_epochs_are_logged_as_in_pyslowfast(tmp_path):
     written = b"".join(p.read_bytes() for p in (tmp_path / "runs-synthetic").glob("events.*"))
     for tag in ("Train/loss", "Train/lr", "Train/Top1_err", "Val/Top1_err", "Val/Top5_err"):
         assert tag.encode() in written, tag
+
+
+def test_histograms_of_weights_and_gradients_of_each_epoch(tmp_path):
+    keys = ("TENSORBOARD.ENABLE", True, "TENSORBOARD.MODEL_VIS.ENABLE", True)
+    plain = run(tmp_path / "plain", *keys)
+    trainer = run(tmp_path / "full", *keys, "TENSORBOARD.MODEL_VIS.MODEL_WEIGHTS", True)
+    events = EventAccumulator(str(tmp_path / "full" / "runs-synthetic"), {"histograms": 0})
+    events.Reload()
+    tags = set(events.Tags()["histograms"])
+    names = [name.replace(".", "/") for name, _ in trainer.model.named_parameters()]
+    assert tags == {f"{kind}/{name}" for kind in ("Weights", "Gradients") for name in names}
+    found = events.Histograms(f"Weights/{names[0]}")
+    assert [event.step for event in found] == [3, 6]  # the last step of both epochs
+    for one, other in zip(plain.model.parameters(), trainer.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    events = EventAccumulator(str(tmp_path / "plain" / "runs-synthetic"))
+    events.Reload()
+    assert events.Tags()["histograms"] == []
 
 
 def test_what_is_logged(tmp_path):
@@ -376,3 +500,48 @@ def test_what_is_logged(tmp_path):
     assert wanted <= set(first)
     assert first["epoch"] == "1/2"
     assert first["iter"] == "1/3"
+
+
+def test_the_audio_of_each_loaded_batch_is_watched(tmp_path, monkeypatch):
+    watched = []
+    monkeypatch.setattr(Recorder, "watch_audio", lambda self, batch: watched.append(batch))
+    trainer = run(tmp_path, "SOLVER.ACCUMULATE_STEPS", 2, "TRAIN.BATCH_SIZE", 2, until=2)
+    assert [len(batch["index"]) for batch in watched] == [2] * 4
+    assert trainer.steps_done == 2
+
+
+def test_training_without_any_audio_is_noticed_once(tmp_path, caplog):
+    recorder = Recorder(synthetic_cfg(tmp_path), 100, CPU)
+    silent, one = torch.zeros(20, 1, dtype=torch.bool), torch.ones(1, 1, dtype=torch.bool)
+    for _ in range(8):
+        recorder.watch_audio({"audio_valid": silent})
+    assert caplog.text.count("none of the first 80 clips has audio") == 1
+    caplog.clear()
+    recorder = Recorder(synthetic_cfg(tmp_path), 100, CPU)
+    for valid in (silent, one, silent, silent, silent, silent):
+        recorder.watch_audio({"audio_valid": valid})
+    recorder.watch_audio({"video": silent})
+    assert not caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", [0, 2])
+def test_a_compiled_run_learns_the_same_and_its_checkpoint_has_the_same_names(
+    tmp_path, monkeypatch, chunk
+):
+    """Without a compiler: what is traced is run by torch's own kernels."""
+    compiled = []
+
+    def compile_eagerly(function, **kwargs):
+        compiled.append(function)
+        return original(function, backend="eager", **kwargs)
+
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", compile_eagerly)
+    words = ("SOLVER.GRAD_CACHE_CHUNK", chunk)
+    plain = run(tmp_path / "plain", *words)
+    assert compiled == []
+    other = run(tmp_path / "compiled", *words, "DEVICE.COMPILE", True)
+    assert len(compiled) == 2  # the model, and the model with its loss
+    assert losses(tmp_path / "compiled") == losses(tmp_path / "plain")
+    assert_same_weights(plain, other)

@@ -7,8 +7,8 @@ from helpers.synthetic import synthetic_cfg
 from slowfast.datasets.preprocess.mixup import Mixup
 from slowfast.engine import trainer as trainer_module
 from slowfast.engine.trainer import Trainer
+from slowfast.utils.logging import read_stats
 from slowfast.utils.random import seed_everything
-from slowfast.visualization.curves import read_stats
 
 CPU = torch.device("cpu")
 MIXUP = ("MIXUP.ENABLE", True, "MODEL.LOSS_FUNC", "soft_cross_entropy")

@@ -51,7 +51,7 @@ def test_a_finished_run_of_pyslowfast_starts_at_epoch_zero(tmp_path, weights):
 def test_a_named_run_is_read_once_for_its_weights_and_its_progress(tmp_path, monkeypatch):
     started = Trainer(synthetic_cfg(tmp_path / "first"), CPU)
     started.epoch, started.iteration = 1, 1
-    started.save()
+    started.save(wait=True)
     reads = []
 
     def read(path):

@@ -75,9 +75,9 @@ def test_a_resumed_run_and_its_test_keep_it(tmp_path, monkeypatch):
     seen = []
     evaluate_views = test_job.evaluate_views
 
-    def spy(cfg, *arguments):
+    def spy(cfg, *arguments, **options):
         seen.append(cfg.DATA.SAMPLING)
-        return evaluate_views(cfg, *arguments)
+        return evaluate_views(cfg, *arguments, **options)
 
     monkeypatch.setattr(test_job, "evaluate_views", spy)
     test_job.run_test(synthetic_cfg(out), CPU)

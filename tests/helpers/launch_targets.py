@@ -1,5 +1,6 @@
 """What test_launch starts: spawned processes import it by name."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -18,6 +19,14 @@ def write_rank(folder: str) -> None:
     ranks = distributed.gather_no_gradient(torch.tensor([distributed.rank()]))
     path = Path(folder) / f"{distributed.rank()}_of_{distributed.world_size()}"
     path.write_text(str(ranks.tolist()))
+
+
+def end_rank_one(number: int) -> None:
+    """Send a signal to rank 1, for which rank 0 waits."""
+    distributed.barrier()
+    if distributed.rank() == 1:
+        os.kill(os.getpid(), number)
+    distributed.barrier()
 
 
 def fail_on_rank_one(kind: str) -> None:

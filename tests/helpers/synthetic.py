@@ -3,7 +3,7 @@
 import numpy as np
 from torch.utils.data import Dataset
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.utils.multigrid import MultigridSchedule

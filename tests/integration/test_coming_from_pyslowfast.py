@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import get_cfg, load_config
 from slowfast.config.load import flatten
 from slowfast.config.paths import shipped_configs
@@ -76,7 +76,8 @@ def test_every_key_of_pyslowfast_exists_with_its_default():
     }
     plain = {key: list(v) if isinstance(v, tuple) else v for key, v in ours.items()}
     changed = {key for key, value in theirs.items() if key in plain and plain[key] != value}
-    assert changed == {"DATA.DECODING_BACKEND"}
+    assert changed == {"DATA.DECODING_BACKEND", "DATA_LOADER.NUM_WORKERS"}
+    assert all(f"| `{key}` |" in TEXT for key in changed)
 
 
 def test_what_the_page_calls_not_built_is_a_switch():

@@ -3,7 +3,7 @@
 Of the YAMLs that describe the same network one is always trained, the others are slow tests.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -73,7 +73,7 @@ def small(name, output_dir, *words):
     return load_config(name, [str(word) for word in words]).cfg
 
 
-def make_batch(cfg, size=2):
+def make_raw_batch(cfg, size=2):
     generator = torch.Generator().manual_seed(0)
     batch = {
         "label": torch.arange(size),
@@ -89,7 +89,11 @@ def make_batch(cfg, size=2):
             frames, side = shape
             whole = (size, views, frames, side, side, 3)
             batch[field] = torch.randint(256, whole, dtype=torch.uint8, generator=generator)
-    return build_preprocess(cfg, train=True)(batch)
+    return batch
+
+
+def make_batch(cfg, size=2):
+    return build_preprocess(cfg, train=True)(make_raw_batch(cfg, size))
 
 
 def losses_of_two_steps(cfg):
@@ -164,6 +168,38 @@ def test_the_demo_overlay_is_applied_without_data(tmp_path):
 
 def test_channels_last_changes_rounding_only(tmp_path):
     name = "StiCA/R2plus1D_pretrain.yaml"
-    plain, _ = losses_of_two_steps(small(name, tmp_path))
-    last, _ = losses_of_two_steps(small(name, tmp_path, "MODEL.CHANNELS_LAST", True))
+    words = ("MODEL.FAST_TIME_CONV", False)  # its own rounding is another test
+    plain, _ = losses_of_two_steps(small(name, tmp_path, *words))
+    last, _ = losses_of_two_steps(small(name, tmp_path, *words, "MODEL.CHANNELS_LAST", True))
     assert last == pytest.approx(plain, abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the tracer itself
+@pytest.mark.parametrize("name", ["StiCA/R2plus1D_pretrain.yaml", "Contrastive/simclr.yaml"])
+def test_model_and_loss_are_one_graph_and_so_is_the_preprocessing(name, tmp_path):
+    """Traced by torch.compile without a break, with the same loss; no compiler is needed."""
+    cfg = small(name, tmp_path)
+    torch.manual_seed(cfg.RNG_SEED)
+    model = construct_model(cfg).train()
+    for module in model.modules():  # a trace samples other random numbers
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    call_hook(model, "setup", DatasetInfo(64, 64, 1, 2, 1))
+    criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(cfg)
+    preprocess = build_preprocess(cfg, train=True)
+
+    def compute(batch):
+        return criterion(model(batch), batch)["loss"]
+
+    def loss_of(compute):
+        loss = compute(batch)
+        loss.backward()
+        return loss.item()
+
+    torch.compiler.reset()
+    one_graph = partial(torch.compile, backend="eager", fullgraph=True)
+    raw = make_raw_batch(cfg)
+    batch = preprocess(raw)
+    torch.testing.assert_close(one_graph(preprocess)(raw), batch)
+    assert loss_of(one_graph(compute)) == pytest.approx(loss_of(compute), rel=1e-5)

@@ -11,7 +11,7 @@ import torch
 from contrastive.config import METHODS
 from helpers.config_reads import read_keys, recorded_reads
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import find_problems, get_cfg
 from slowfast.config.checks import examine
 from slowfast.config.load import flatten

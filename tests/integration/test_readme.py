@@ -6,10 +6,12 @@ import shlex
 from pathlib import Path
 
 import pytest
-from helpers.media_files import Video, write_media
+from helpers.media_files import Audio, Video, write_media
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
+from slowfast.cli import embed, eval_weights, search
 from slowfast.cli.arguments import parse_arguments
+from slowfast.cli.check_data import parse_arguments as parse_check
 from slowfast.cli.prepare_data import parse_arguments as parse_prepare
 from slowfast.cli.sweep_net import parse_sweep_arguments
 from slowfast.config import load_config
@@ -23,10 +25,10 @@ def read(page):
     return (ROOT / page).read_text(encoding="utf-8")
 
 
-def commands(tool):
-    """The words after ``python tools/NAME.py`` of every whole command of both pages."""
+def commands(tool, program=""):
+    """The words after ``python tools/NAME.py``, or ``program``, of every command of both pages."""
     text = "".join(read(page) for page in PAGES).replace("\\\n", " ")
-    found = re.findall(rf"python tools/{tool}\.py ([^`\n]+)", text)
+    found = re.findall(rf"{program or rf'python tools/{tool}.py'} ([^`\n]+)", text)
     assert found
     return sorted({" ".join(line.split()) for line in found if "..." not in line})
 
@@ -47,7 +49,7 @@ def test_what_is_named_is_there(page):
         assert (shipped_configs() / "StiCA" / name).is_file(), name
 
 
-@pytest.mark.parametrize("line", commands("run_net"))
+@pytest.mark.parametrize("line", commands("run_net") + commands("run_net", "slowfast train"))
 def test_a_command_loads_and_is_valid(line):
     arguments = parse_arguments(shlex.split(line))
     (cfg_file,) = arguments.cfg_files
@@ -55,22 +57,32 @@ def test_a_command_loads_and_is_valid(line):
 
 
 def test_the_other_commands_are_parsed():
-    for line in commands("prepare_data"):
-        assert parse_prepare(shlex.split(line)).command == "check"
+    for line in commands("prepare_data", "slowfast check"):
+        assert parse_check(shlex.split(line)).command == "check"
+    for line in commands("prepare_data", "slowfast prepare"):
+        assert parse_prepare(shlex.split(line)).command == "all"
     for line in commands("sweep_net"):
         assert (ROOT / parse_sweep_arguments(shlex.split(line)).sweep).is_file()
 
 
+def test_commands_of_a_model_are_parsed():
+    for name, module in (("embed", embed), ("search", search), ("eval", eval_weights)):
+        for line in commands("", f"slowfast {name}"):
+            assert module.parse_arguments(shlex.split(line))
+
+
 def test_the_python_lines_run(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", read("README.md"), re.DOTALL)
+    assert len(code.split("\n\n")[1].splitlines()) <= 10
     (tmp_path / "videos").mkdir()
-    for number in range(3):
-        write_media(tmp_path / f"videos/{number}.mp4", Video(ticks=range(60), size=(96, 64)))
+    tracks = (Video(ticks=range(60), size=(96, 64)), Audio(seconds=2.0))
+    for path in ("clip.mp4", *(f"videos/{number}.mp4" for number in range(3))):
+        write_media(tmp_path / path, *tracks)
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(compile(code, "README.md", "exec"), names)
-    assert names["features"].shape[:2] == (3, names["cfg"].TEST.NUM_ENSEMBLE_VIEWS)
-    assert names["features"].isfinite().all()
+    assert names["one"].video.shape == (64,)
+    assert names["scores"].shape == (3, 3)
 
 
 DEMO_ROWS = {

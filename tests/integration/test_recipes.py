@@ -12,7 +12,7 @@ import torch
 
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
-from slowfast.visualization.curves import read_stats
+from slowfast.utils.logging import read_stats
 
 ROOT = Path(__file__).parents[2]
 SMALL = (

@@ -6,7 +6,7 @@ A family is one line of FAMILIES: its MODEL.ARCH, and the words that make it sma
 import pytest
 import torch
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.models.build import LOSS_REGISTRY, build_model
 

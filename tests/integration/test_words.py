@@ -45,6 +45,7 @@ ALLOWED = {
         r"\bREADOUT\b",  # TEMPORAL_TRANSFORMER.READOUT, a key of published YAMLs
         "VggSound",
         "guessed_rate",  # PyAV's
+        "guess_type",  # Python's mimetypes
     ),
     "CHANGELOG.md": ("`[^`]*`",),  # names before and after
     # Old names that are still read, and the tests of that.
@@ -60,6 +61,7 @@ ALLOWED = {
     "tests/cli/test_prepare_data.py": ("--require-sound",),
     "tests/config/test_load.py": ("colour", "FEW_SHOT_DRAWS"),
     "tests/datasets/test_inspect.py": ('"(picture|sound|no_sound)"',),
+    "tests/integration/test_quickstart.py": (r"\bcells?\b",),  # of a notebook
     "tests/models/test_zoo_packaged.py": ("licence: [bc]",),
     "tests/visualization/test_sweep_plot.py": ("'\"cell\"'",),
     # Names of runs in published sweeps.

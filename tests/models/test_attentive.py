@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import ConfigValueError, UserError, get_cfg, load_config
 from slowfast.models.attentive import AttentivePooling
 from slowfast.models.build import POOLING_REGISTRY

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import UserError, get_cfg, load_config
 from slowfast.models.audio_classifier import AudioClassifier
 from slowfast.models.build import MODEL_REGISTRY

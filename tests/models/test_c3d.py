@@ -5,7 +5,7 @@ from helpers.configs import make_backbone, make_cfg
 from reference.video_block import conv3d
 from torch import nn
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.models.build import (
     CHECKPOINT_FORMAT_REGISTRY,

@@ -1,11 +1,22 @@
+import io
+
 import pytest
 import torch
 from helpers.configs import make_cfg
 from torch import nn
 
+from slowfast.config import get_cfg
 from slowfast.models.batch_norm import SyncBatchNorm1d
 from slowfast.models.lars import LARS
-from slowfast.models.optimizer import construct_optimizer, get_epoch_lr, parameter_groups, set_lr
+from slowfast.models.optimizer import (
+    FusedSGD,
+    clip_gradients,
+    construct_optimizer,
+    get_epoch_lr,
+    load_optimizer_state,
+    parameter_groups,
+    set_lr,
+)
 
 
 class _Model(nn.Module):
@@ -83,7 +94,7 @@ def test_layer_decay_scales_the_rate():
 
 @pytest.mark.parametrize(
     ("method", "kind"),
-    [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)],
+    [("sgd", FusedSGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)],
 )
 def test_methods(method, kind):
     optimizer = construct_optimizer(_Model(), _cfg(OPTIMIZING_METHOD=method, BETAS=[0.8, 0.9]))
@@ -150,3 +161,128 @@ def test_parts_have_rates_of_their_own():
         "pooling": pytest.approx(1.0),
         "head": 2.0,
     }
+
+
+def _train(method, fused, steps=6, start=None, **solver):
+    cfg = get_cfg()
+    cfg.SOLVER.OPTIMIZING_METHOD, cfg.SOLVER.FUSED, cfg.SOLVER.BASE_LR = method, fused, 0.01
+    cfg.SOLVER.WEIGHT_DECAY = 0.01
+    for key, value in solver.items():
+        cfg.SOLVER[key] = value
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv3d(3, 8, 3), nn.BatchNorm3d(8), nn.Linear(5, 7))
+    model[0].to(memory_format=torch.channels_last_3d)
+    optimizer = construct_optimizer(model, cfg)
+    if start is not None:
+        model.load_state_dict(start[0])
+        load_optimizer_state(optimizer, start[1])
+    noise = torch.Generator().manual_seed(1 if start is None else 2)
+    for _ in range(steps):
+        set_lr(optimizer, 0.01)
+        for param in model.parameters():
+            param.grad = torch.empty_like(param).copy_(torch.randn(param.shape, generator=noise))
+        optimizer.step()
+    return model, optimizer
+
+
+@pytest.mark.parametrize(
+    ("method", "solver"),
+    [
+        ("sgd", {"NESTEROV": False, "DAMPENING": 0.1}),
+        ("sgd", {"NESTEROV": True}),
+        ("sgd", {"NESTEROV": False, "MOMENTUM": 0.0}),
+        ("adam", {}),
+        ("adamw", {"BETAS": [0.9, 0.98]}),
+    ],
+)
+def test_the_fused_optimizer_takes_the_same_steps(method, solver):
+    plain, slow = _train(method, False, **solver)
+    fused, fast = _train(method, True, **solver)
+    assert bool(fast.defaults["fused"]) is not bool(solver.get("DAMPENING"))
+    assert not slow.defaults["fused"]
+    for a, b in zip(fused.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["sgd", "adam", "adamw"])
+def test_a_first_step_that_loss_scaling_skips_leaves_no_trace(method):
+    cfg = get_cfg()
+    cfg.SOLVER.OPTIMIZING_METHOD, cfg.SOLVER.WEIGHT_DECAY = method, 0.0
+    model = nn.Linear(300, 300)
+    optimizer = construct_optimizer(model, cfg)
+    before = model.weight.detach().clone()
+    scaler = torch.amp.GradScaler("cpu")
+    # Freed memory full of NaN: what is read without having been written shows.
+    _ = [torch.full((300, 300), float("nan")) for _ in range(20)]
+    del _
+    for gradient in (float("inf"), 0.0):
+        scaler.scale(torch.ones(()))
+        for param in model.parameters():
+            param.grad = torch.full_like(param, gradient)
+        scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+    assert torch.equal(model.weight.detach(), before)
+
+
+@pytest.mark.parametrize("method", ["sgd", "adam", "adamw"])
+def test_a_parameter_that_gets_its_first_gradient_later(method):
+    weights = []
+    for fused in (True, False):
+        cfg = get_cfg()
+        cfg.SOLVER.OPTIMIZING_METHOD, cfg.SOLVER.FUSED = method, fused
+        model = nn.Linear(3, 2)
+        nn.init.ones_(model.weight)
+        nn.init.ones_(model.bias)
+        optimizer = construct_optimizer(model, cfg)
+        for step in range(3):
+            model.weight.grad = torch.full_like(model.weight, 0.5)
+            model.bias.grad = torch.full_like(model.bias, 0.25) if step else None
+            optimizer.step()
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*weights, rtol=1e-6, atol=1e-7)
+
+
+def test_lars_has_no_fused_form():
+    _, optimizer = _train("sgd", True, LARS_ON=True, NESTEROV=False)
+    assert "fused" not in optimizer.param_groups[0]
+
+
+@pytest.mark.parametrize("method", ["sgd", "adamw"])
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_run_resumes_with_the_other_form_of_its_optimizer(caplog, method, fused):
+    model, optimizer = _train(method, fused, steps=3)
+    saved = io.BytesIO()
+    torch.save((model.state_dict(), optimizer.state_dict()), saved)
+
+    def start():
+        saved.seek(0)
+        return torch.load(saved)
+
+    same, _ = _train(method, fused, steps=3, start=start())
+    with caplog.at_level("INFO"):
+        other, resumed = _train(method, not fused, steps=3, start=start())
+    assert resumed.param_groups[0]["fused"] is not fused
+    assert "the configuration has changed since: fused" in caplog.text
+    for a, b in zip(other.parameters(), same.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [None, 0.1, 1e6])
+def test_clipping_is_that_of_torch_and_without_a_limit_gradients_stay(limit):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    gradients = [torch.randn_like(p) for p in model.parameters()]
+    for param, gradient in zip(model.parameters(), gradients, strict=True):
+        param.grad = gradient.clone()
+    held = [p.grad for p in model.parameters()]
+    versions = [g._version for g in held]
+    norm = clip_gradients(model, clip_value=None, clip_norm=limit)
+    reference = [nn.Parameter(torch.zeros_like(g)) for g in gradients]
+    for param, gradient in zip(reference, gradients, strict=True):
+        param.grad = gradient.clone()
+    bound = float("inf") if limit is None else limit
+    assert torch.equal(norm, nn.utils.clip_grad_norm_(reference, bound))
+    for a, b in zip(held, reference, strict=True):
+        assert torch.equal(a, b.grad)
+    assert ([g._version for g in held] == versions) == (limit is None)  # one pass, not two

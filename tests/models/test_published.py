@@ -19,7 +19,7 @@ from helpers.zoo import (
     shapes_of,
 )
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY, build_model
 from slowfast.models.weights import convert_state_dict, load_state

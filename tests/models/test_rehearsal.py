@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.datasets.views.sample_views import sample_shapes
 from slowfast.models import rehearsal

@@ -8,7 +8,7 @@ from helpers.zoo import (
 )
 from reference import s3d_block as oracle
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.models.build import build_model
 from slowfast.models.contracts import Tokens

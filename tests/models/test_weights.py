@@ -12,7 +12,7 @@ from helpers.http_files import serve
 from helpers.zoo_files import basic_image_name, blob_name, flattened, image_name, renamed
 from torch import nn
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import UserError, load_config
 from slowfast.models.build import build_model
 from slowfast.models.weights import can_resume, load_state, load_weights, read_checkpoint

@@ -5,7 +5,7 @@ import pytest
 import torch
 from reference.pyslowfast_sampling import window_scores
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.models.build import build_model
 from slowfast.models.contracts import temporal_tokens

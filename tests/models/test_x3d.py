@@ -5,7 +5,7 @@ from helpers.configs import make_backbone, make_cfg
 from reference.x3d_block import block_x3d
 from torch import nn
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import UserError, load_config
 from slowfast.models.build import build_model
 from slowfast.models.contracts import temporal_tokens

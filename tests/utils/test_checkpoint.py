@@ -39,4 +39,4 @@ def test_a_crash_while_saving_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_checkpoint_file(path, {"epoch": 1})
     assert read_checkpoint_file(path) == {"epoch": 0}
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert {p.name for p in path.parent.iterdir()} == {path.name, f"{path.name}.sha256"}

@@ -316,3 +316,32 @@ def test_one_process_alone_needs_no_group(tmp_path):
 
     with pytest.raises(UserError, match="no"):
         download.on_all_ranks(fail)
+
+
+DAMAGES = [
+    *(b"", b"{", b"[]", b"null", b"\xff\xfe{}", b"[" * 9999),
+    *(b'{"sha256": 5}', b'{"sha256": "ab"}'),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("side", ["json", "failed.json", "part.state.json"])
+def test_damaged_side_files_are_made_again(caplog, damage, side):
+    with serve(CONTENT) as server:
+        path = fetch(server.url(), limits=QUICK)
+        file = path.with_name(f"{path.name}.{side}")
+        file.write_bytes(damage)
+        if side != "json":
+            path.unlink()
+            path.with_name(f"{path.name}.part").write_bytes(b"x")
+        assert fetch(server.url(), limits=QUICK).read_bytes() == CONTENT
+    assert record(path)["sha256"] == SHA256
+    assert damage == DAMAGES[-1] or f"{file} is damaged and ignored: it " in caplog.text
+    assert names(path.parent) == ["model.pyth", "model.pyth.json"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_one_message():
+    with serve(CONTENT) as server:
+        cached_path(server.url()).mkdir(parents=True)
+        with pytest.raises(UserError, match="is in the way"):
+            fetch(server.url(), limits=QUICK)

@@ -1,14 +1,18 @@
+import signal
+
 import pytest
-from helpers.launch_targets import fail_on_rank_one, write_rank
+from helpers.launch_targets import end_rank_one, fail_on_rank_one, write_rank
 
 from slowfast.config.problems import UserError
-from slowfast.utils.launch import (
+from slowfast.utils.launch import launch
+from slowfast.utils.placement import (
     DistEnv,
     dist_env_from_environment,
-    launch,
+    local_world_size,
     master_addr,
     num_machines,
 )
+from slowfast.utils.watch import RankError
 
 SLURM = {
     "SLURM_PROCID": "5",
@@ -47,6 +51,42 @@ def test_slurm():
     assert chosen.init_method == "tcp://a:7"
     preferred = dist_env_from_environment({**SLURM, "SLURM_JOB_NODELIST": "n[2-3]"})
     assert preferred.init_method == "tcp://n2:23456"
+
+
+def test_a_step_of_a_slurm_job():
+    """``srun`` may start fewer tasks, on fewer nodes, than the job has."""
+    step = {"SLURM_STEP_NUM_TASKS": "6", "SLURM_STEP_NODELIST": "n[8-9]"}
+    assert dist_env_from_environment({**SLURM, **step}) == DistEnv(5, 6, 1, "tcp://n8:23456")
+    assert dist_env_from_environment({**SLURM, "SLURM_STEP_NUM_TASKS": "1"}) is None
+
+
+@pytest.mark.parametrize("text", ["4(x2)", "4,4", "4(x1),4(x1)"])
+def test_tasks_of_a_machine(monkeypatch, text):
+    """SLURM_NTASKS_PER_NODE is only there if --ntasks-per-node was given."""
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE", raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for name, value in {**SLURM, "SLURM_TASKS_PER_NODE": text}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("slowfast.utils.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("slowfast.utils.distributed.world_size", lambda: 8)
+    assert (local_world_size(1), num_machines(1)) == (4, 2)
+
+
+def test_machines_with_different_numbers_of_tasks():
+    with pytest.raises(UserError, match=r"SLURM started 4\(x2\),3 processes on its machines"):
+        dist_env_from_environment({**SLURM, "SLURM_STEP_TASKS_PER_NODE": "4(x2),3"})
+
+
+def test_submitits_local_executor():
+    env = {
+        "SUBMITIT_EXECUTOR": "local",
+        "SUBMITIT_LOCAL_NTASKS": "2",
+        "SUBMITIT_LOCAL_GLOBALID": "1",
+        "SUBMITIT_LOCAL_LOCALID": "1",
+        "SUBMITIT_LOCAL_JOB_ID": "123456",
+    }
+    assert dist_env_from_environment(env) == DistEnv(1, 2, 1, "tcp://localhost:23456")
+    assert dist_env_from_environment({**env, "SUBMITIT_LOCAL_NTASKS": "1"}) is None
 
 
 @pytest.mark.parametrize("env", [{}, {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, {"RANK": "0"}])
@@ -112,6 +152,21 @@ def test_two_processes(tmp_path):
     launch(write_rank, (str(tmp_path),), num_processes=2)
     found = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert found == {"0_of_2": "[0, 1]", "1_of_2": "[0, 1]"}
+
+
+@pytest.mark.distributed
+@pytest.mark.usefixtures("_no_launcher")
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (signal.SIGKILL, r"^rank 1 \(process \d+\) was ended by SIGKILL"),
+        (signal.SIGSTOP, r"^no sign of life from rank 1 \(.*DIST.TIMEOUT_SEC 8\)"),
+    ],
+)
+def test_a_rank_that_is_killed_or_stopped_is_named(number, message):
+    with pytest.raises(RankError, match=message) as caught:
+        launch(end_rank_one, (number,), num_processes=2, timeout_sec=8)
+    assert (caught.value.ranks, caught.value.status) == ([1], 1)
 
 
 @pytest.mark.distributed

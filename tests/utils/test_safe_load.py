@@ -224,7 +224,7 @@ OTHERS = {
     "npz": (npz(), "NumPy"),
     "npy": (b"\x93NUMPY\x01\0", "NumPy"),
     "hdf5": (b"\x89HDF\r\n", "HDF5"),
-    "safetensors": (struct.pack("<Q", len(HEADER)) + HEADER + bytes(4), "a safetensors file"),
+    "safetensors": (struct.pack("<Q", len(HEADER)) + HEADER + bytes(3), "not a safetensors file"),
     "script": (script, "a TorchScript program"),
     "sklearn": (pickle.dumps({"a": argparse.Namespace(x=1)}), "argparse.Namespace"),
 }

@@ -9,12 +9,12 @@ Legend: B batch, V views, A audio clips, K crops, N rows of a bank, E mined posi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from fvcore.common.config import CfgNode
-from torch import Tensor
+from torch import Tensor, nn
 
 from contrastive import bank
 from contrastive.base import ContrastiveMethod, audio_valid, full_views
@@ -48,7 +48,8 @@ class AVIDOutputs(NamedTuple):
         v2v: Own row, or the mined positives, against others. None: not compared.
         a2a: The same for audio.
         weights: Of the comparisons across and within modalities.
-        log_mean_exp: The constant of NCE, a scalar; None for the softmax.
+        log_mean_exp: The constants of NCE: (1,) of all comparisons, or (3,) of those across
+            modalities, of v2v and of a2a. None for the softmax.
     """
 
     video: Tensor
@@ -88,7 +89,9 @@ class AVID(ContrastiveMethod):
         options: Of the comparison; both banks have the same negatives. ``own_row`` concerns CMA.
         momentum: Share of a row that stays in an update, of video and audio.
         weights: Of the comparisons across and within modalities.
-        constant: The constant of NCE; None: softmax.
+        constants: Of NCE: one for all comparisons, as in the published code; or three, for those
+            across modalities, of video with video and of audio with audio, because embeddings of
+            one modality are more similar than those of two. None: softmax.
         mining: CMA; None: AVID alone.
 
     Attributes:
@@ -107,12 +110,13 @@ class AVID(ContrastiveMethod):
         *,
         momentum: tuple[float, float],
         weights: tuple[float, float],
-        constant: PartitionConstant | None = None,
+        constants: Sequence[PartitionConstant] | None = None,
         mining: Mining | None = None,
     ) -> None:
         super().__init__(video, audio)
         self.options, self.momentum, self.weights = options, momentum, weights
-        self.constant, self.mining = constant, mining
+        self.constants: Any = None if constants is None else nn.ModuleList(constants)
+        self.mining = mining
         self.is_mined = False
 
     def setup(self, data: DatasetInfo) -> None:
@@ -182,10 +186,16 @@ class AVID(ContrastiveMethod):
             v2v = scores(video, of_video, positive, count)
             a2a = scores(audio, of_audio, positive, count)
         outputs = AVIDOutputs(full_views(video), full_views(audio), v2a, a2v, v2v, a2a, weights)
-        if self.constant is not None:
-            constant = self.constant(*_noise(outputs, batch))
-            outputs = outputs._replace(log_mean_exp=constant)
+        if self.constants is not None:
+            found = [c(*_noise(scores, batch)) for c, scores in self._estimates(outputs)]
+            outputs = outputs._replace(log_mean_exp=torch.stack(found))
         return outputs
+
+    def _estimates(self, outputs: AVIDOutputs) -> list[tuple[PartitionConstant, bank.Scores]]:
+        """Pair each constant with the comparison that it is estimated from, if there is one."""
+        first = outputs.v2v if outputs.v2a is None else outputs.v2a
+        found = zip(self.constants or (), (first, outputs.v2v, outputs.a2a), strict=False)
+        return [(constant, scores) for constant, scores in found if scores is not None]
 
     def after_batch(
         self, outputs: AVIDOutputs, batch: Mapping[str, Any], progress: Progress
@@ -194,14 +204,13 @@ class AVID(ContrastiveMethod):
         valid = audio_valid(batch)
         self.bank_video.update(batch["index"], outputs.video, valid)
         self.bank_audio.update(batch["index"], outputs.audio, valid)
-        if self.constant is not None:
-            self.constant.update(*_noise(outputs, batch))
+        for constant, scores in self._estimates(outputs):
+            constant.update(*_noise(scores, batch))
 
 
-def _noise(outputs: AVIDOutputs, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
-    """Similarities that the constant of NCE is estimated from, and which of them are valid."""
-    first = next(s for s in (outputs.v2a, outputs.v2v) if s is not None)
-    return first.negative.detach().flatten(0, 1), bank.per_query(audio_valid(batch), first)
+def _noise(scores: bank.Scores, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
+    """Similarities that a constant of NCE is estimated from, and which of them are valid."""
+    return scores.negative.detach().flatten(0, 1), bank.per_query(audio_valid(batch), scores)
 
 
 @MODEL_REGISTRY.register_as("AVID", protocols=PROTOCOLS)
@@ -209,7 +218,7 @@ def build_avid(cfg: CfgNode) -> AVID:
     """Build the method from cfg."""
     avid, cma = cfg.AVID, cfg.CMA
     is_released = avid.COMPAT == RELEASED
-    constant = PartitionConstant(1.0 if is_released else avid.PARTITION_DECAY)
+    decay, constants = (1.0, 1) if is_released else (avid.PARTITION_DECAY, 3)
     mining = Mining(
         cma.START_EPOCH, cma.EVERY_EPOCHS, cma.NUM_POSITIVES, cma.NUM_NEGATIVES, cma.AGREEMENT
     )
@@ -221,7 +230,9 @@ def build_avid(cfg: CfgNode) -> AVID:
         ),
         momentum=tuple(avid.BANK_MOMENTUM),
         weights=(avid.CROSS_WEIGHT, avid.WITHIN_WEIGHT),
-        constant=constant if avid.LOSS == "nce" else None,
+        constants=[PartitionConstant(decay) for _ in range(constants)]
+        if avid.LOSS == "nce"
+        else None,
         mining=mining if cma.ENABLE else None,
     )
 
@@ -245,13 +256,22 @@ def build_avid_loss(cfg: CfgNode) -> LossWithChance:
         total = sum(outputs.weights)
         return [(name, weight / total, scores) for name, weight, scores in kinds if scores]
 
+    def constants(outputs: AVIDOutputs, name: str) -> tuple[Tensor | None, ...]:
+        """The constants of both comparisons of a kind."""
+        found = outputs.log_mean_exp
+        if found is None:
+            return None, None
+        if name == "within" and len(found) > 1:
+            return found[1], found[2]
+        return found[0], found[0]
+
     def loss(outputs: AVIDOutputs, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
         total = outputs.video.new_zeros(())
         for name, weight, comparisons in weighted(outputs):
             values = [
-                bank.bank_loss(s, log_mean_exp=outputs.log_mean_exp, valid=audio_valid(batch))
-                for s in comparisons
+                bank.bank_loss(scores, log_mean_exp=constant, valid=audio_valid(batch))
+                for scores, constant in zip(comparisons, constants(outputs, name), strict=True)
             ]
             losses[f"loss_{name}"] = torch.stack(values).mean()
             total = total + weight * losses[f"loss_{name}"]

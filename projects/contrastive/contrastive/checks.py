@@ -187,6 +187,14 @@ def _check_views(cfg: CfgNode, name: str) -> list[Problem]:
 def _check_mixed(cfg: CfgNode, name: str) -> list[Problem]:
     """Check combinations of keys."""
     problems = []
+    is_swav = name == "SwAV" or (name == "ContrastiveModel" and cfg.CONTRASTIVE.TYPE == "swav")
+    if is_swav and cfg.SOLVER.GRAD_CACHE_CHUNK:
+        message = (
+            f"got {cfg.SOLVER.GRAD_CACHE_CHUNK}; SwAV balances its assignments over a batch and "
+            "would balance each chunk by itself: set it to 0, and use a queue (SWAV.QUEUE_LEN, or "
+            "CONTRASTIVE.SWAV_QEUE_LEN) for small batches."
+        )
+        problems.append(Problem("SOLVER.GRAD_CACHE_CHUNK", message))
     if name == "AVID" and cfg.CMA.ENABLE:
         cma = cfg.CMA
         ranges = {

@@ -31,6 +31,7 @@ from slowfast.models.contrastive.negatives import uniform_negatives
 from slowfast.models.contrastive.partition import PartitionConstant
 from slowfast.models.losses.chance import LossWithChance
 from slowfast.models.method import DatasetInfo, Progress
+from slowfast.utils.constants import vector_on
 
 __all__ = ["CMC", "CMCOutputs", "build_cmc", "build_cmc_loss", "rgb_to_lab"]
 
@@ -159,7 +160,10 @@ class CMC(ContrastiveMethod):
             both about from -1 to 1.
         """
         with torch.autocast(video.device.type, enabled=False):
-            mean, std = (video.new_tensor(x).view(3, 1, 1, 1).float() for x in self.pixels)
+            mean, std = (
+                vector_on(video.device, x, video.dtype).view(3, 1, 1, 1).float()
+                for x in self.pixels
+            )
             lab = rgb_to_lab((video.float() * std + mean).clamp(0.0, 1.0), dim=-4)
             luminance, color = lab.split([1, 2], dim=-4)
             zero = torch.zeros_like(luminance)
@@ -201,7 +205,8 @@ def rgb_to_lab(rgb: Tensor, dim: int = -3) -> Tensor:
     """
     rgb = rgb.movedim(dim, -1)
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    xyz = linear @ rgb.new_tensor(_TO_XYZ).T / rgb.new_tensor(_WHITE)
+    to_xyz = vector_on(rgb.device, [x for row in _TO_XYZ for x in row], rgb.dtype).view(3, 3)
+    xyz = linear @ to_xyz.T / vector_on(rgb.device, _WHITE, rgb.dtype)
     f = torch.where(xyz > 0.008856, xyz.clamp(min=1e-8) ** (1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = f.unbind(-1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-1).movedim(-1, dim)

@@ -3,8 +3,8 @@
 The fine space compares video and audio. A projection of the fine space of the video is compared
 with text, where a video has several candidate texts. Without text, only the fine space exists.
 
-Legend: B batch, W processes, K crops, n texts of a video, L tokens, C channels, E fine and G coarse
-dimensions.
+Legend: B batch, W processes, K crops, Q queries of a video, n texts of a video, L tokens, C
+channels, D embedding, E fine and G coarse dimensions.
 """
 
 from __future__ import annotations
@@ -177,10 +177,11 @@ def mil_nce(
     """Find the candidates of a video among all pairs with other videos or other candidates.
 
     MIL-NCE (Miech et al., CVPR 2020, equation 1). With one candidate it is MMV's loss of
-    video and audio.
+    video and audio. Each of several queries of a video is compared on its own, with the query of
+    the same number of other videos; the result is the mean.
 
     Args:
-        video: float (B, D).
+        video: float (B, Q, D), the queries of each video: the full clip and its crops.
         other: float (B, n, D), n candidates of each video.
         temperature: Divides the similarities.
         valid: bool (B,); rows that are False are in no pair. None: all valid.
@@ -194,22 +195,23 @@ def mil_nce(
         valid = torch.ones(rows, dtype=torch.bool, device=video.device)
     with torch.autocast(video.device.type, enabled=False):
         wide = torch.promote_types(video.dtype, torch.float32)
-        video = video.to(wide).masked_fill(~valid[:, None], 0.0)
-        other = other.to(wide).masked_fill(~valid[:, None, None], 0.0)
+        absent = ~valid[:, None, None]
+        video, other = (x.to(wide).masked_fill(absent, 0.0) for x in (video, other))
         videos, others = gather_with_gradient(video), gather_with_gradient(other)
         all_valid = gather_no_gradient(valid)  # (W * B,)
         column = torch.arange(len(all_valid), device=video.device)
         first = rank() * rows
         own = column == torch.arange(first, first + rows, device=video.device)[:, None]
         # Video i with all candidates, and the candidates of video i with all videos.
-        row = torch.einsum("bd,wnd->bwn", video, others) / temperature
-        transposed = torch.einsum("bnd,wd->bwn", other, videos) / temperature
-        absent = (~all_valid & ~own)[..., None]
+        row = torch.einsum("bqd,wnd->bqwn", video, others) / temperature
+        transposed = torch.einsum("bnd,wqd->bqwn", other, videos) / temperature
+        own = own[:, None, :, None]  # (B, 1, W * B, 1)
+        absent = ~all_valid[:, None] & ~own
         row = row.masked_fill(absent, -math.inf)
-        positive = (row.masked_fill(~own[..., None], -math.inf)).flatten(1).logsumexp(dim=1)
-        hidden = absent if positives_twice else absent | own[..., None]
+        positive = row.masked_fill(~own, -math.inf).flatten(2).logsumexp(dim=2)  # (B, Q)
+        hidden = absent if positives_twice else absent | own
         transposed = transposed.masked_fill(hidden, -math.inf)
-        every = torch.cat([row.flatten(1), transposed.flatten(1)], dim=1).logsumexp(dim=1)
+        every = torch.cat([row.flatten(2), transposed.flatten(2)], dim=2).logsumexp(dim=2)
         return global_mean(every - positive, valid)
 
 
@@ -233,14 +235,8 @@ def build_mmv_loss(cfg: CfgNode) -> LossWithChance:
     mmv = cfg.MMV
     twice = mmv.COMPAT == RELEASED
 
-    def compare(
-        queries: Tensor, keys: Tensor, valid: Tensor | None
-    ) -> Tensor:  # crops are further videos
-        losses = [
-            mil_nce(query, keys, mmv.TEMPERATURE, valid=valid, positives_twice=twice)
-            for query in queries.unbind(dim=1)
-        ]
-        return torch.stack(losses).mean()
+    def compare(queries: Tensor, keys: Tensor, valid: Tensor | None) -> Tensor:
+        return mil_nce(queries, keys, mmv.TEMPERATURE, valid=valid, positives_twice=twice)
 
     def loss(outputs: MMVOutputs, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         audio = compare(outputs.video, outputs.audio[:, None], audio_valid(batch))

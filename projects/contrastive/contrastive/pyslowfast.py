@@ -36,7 +36,7 @@ from slowfast.models.losses.chance import LossWithChance
 from slowfast.models.losses.info_nce import info_nce, nt_xent
 from slowfast.models.method import DatasetInfo, Method, Progress
 from slowfast.models.pooling import build_pooling
-from slowfast.utils.distributed import world_size
+from slowfast.utils.distributed import global_mean, world_size
 
 __all__ = ["ClipMoCo", "ClipOutputs", "build_contrastive_loss", "build_contrastive_model"]
 
@@ -136,7 +136,7 @@ class ClipMoCo(ContrastiveMethod):
         """Queue the keys of all processes, clip by clip."""
         if self.queue is not None:
             for key in outputs.key.unbind(dim=1)[: None if self.queue_all else 1]:
-                self.queue.push(key)
+                self.queue.push(key, batch.get("valid"))
 
     def after_step(self, progress: Progress) -> None:
         """Update the moving average."""
@@ -207,7 +207,11 @@ def build_contrastive_model(cfg: CfgNode) -> Method:
 
 
 def clip_loss(
-    outputs: ClipOutputs, temperature: float, *, sequential: bool = True
+    outputs: ClipOutputs,
+    temperature: float,
+    *,
+    sequential: bool = True,
+    valid: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute the loss of MoCo or BYOL over clips.
 
@@ -218,6 +222,7 @@ def clip_loss(
         outputs: Embeddings; with a queue MoCo, else BYOL.
         temperature: Divides the similarities.
         sequential: All clips are queries; of MoCo otherwise only the first.
+        valid: bool (B,), samples to average over; None: all.
 
     Returns:
         The sum that PySlowFast backpropagates, and the value that it logs: the sum / (2 V), or the
@@ -232,21 +237,21 @@ def clip_loss(
                 continue
             query, key = outputs.query[:, v], outputs.key[:, u]
             if outputs.queue is None:
-                value = -(query * key).sum(dim=1).mean() / temperature
+                value = -global_mean((query * key).sum(dim=1), valid) / temperature
             else:
-                value = info_nce(query, key, temperature, negatives=outputs.queue)
+                value = info_nce(query, key, temperature, valid=valid, negatives=outputs.queue)
             losses.append(value)
     total = torch.stack(losses).sum() / (clips - 1)
     return total, total / (2 * clips) if sequential else total
 
 
 def pairs_loss(
-    outputs: SimCLROutputs, temperature: float, *, gather: bool
+    outputs: SimCLROutputs, temperature: float, *, gather: bool, valid: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Compute NT-Xent of consecutive clips, summed over the pairs; see ``clip_loss``."""
     clips = outputs.embedding.shape[1]
     values = [
-        nt_xent(outputs.embedding[:, k : k + 2], temperature, gather=gather)
+        nt_xent(outputs.embedding[:, k : k + 2], temperature, gather=gather, valid=valid)
         for k in range(clips - 1)
     ]
     total = torch.stack(values).sum()
@@ -260,15 +265,16 @@ def build_contrastive_loss(cfg: CfgNode) -> LossWithChance:
     temperature, sequential = contrastive.T, contrastive.SEQUENTIAL
 
     def loss(outputs: Any, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        valid = batch.get("valid")
         if isinstance(outputs, NPIDOutputs):
-            value = logged = bank.bank_loss(outputs.scores)
+            value = logged = bank.bank_loss(outputs.scores, valid=valid)
         elif isinstance(outputs, SwAVOutputs):
-            value = logged = swapped_prediction(outputs, temperature)
+            value = logged = swapped_prediction(outputs, temperature, valid)
         elif isinstance(outputs, SimCLROutputs):
             gather = contrastive.SIMCLR_DIST_ON
-            value, logged = pairs_loss(outputs, temperature, gather=gather)
+            value, logged = pairs_loss(outputs, temperature, gather=gather, valid=valid)
         else:
-            value, logged = clip_loss(outputs, temperature, sequential=sequential)
+            value, logged = clip_loss(outputs, temperature, sequential=sequential, valid=valid)
         return {"loss": value, "loss_logged": logged.detach()}
 
     def chance_level(outputs: Any) -> float:

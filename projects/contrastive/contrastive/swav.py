@@ -29,6 +29,7 @@ from slowfast.models.contrastive.feature_queue import FeatureQueue
 from slowfast.models.contrastive.sinkhorn import sinkhorn
 from slowfast.models.losses.chance import LossWithChance
 from slowfast.models.method import DatasetInfo, Progress
+from slowfast.utils.constants import vector_on
 from slowfast.utils.distributed import global_mean, rank, world_size
 
 __all__ = [
@@ -157,9 +158,8 @@ class SwAV(ContrastiveMethod):
             scores = self.prototypes(embedding)
         assigned = tuple(i * step for i in range(ASSIGNED))
         codes = [self.assign(scores[:, place], i) for i, place in enumerate(assigned)]
-        return SwAVOutputs(
-            scores, torch.stack(codes, dim=1), assigned, embedding[:, list(assigned)].detach()
-        )
+        queued = torch.stack([embedding[:, place] for place in assigned], dim=1)
+        return SwAVOutputs(scores, torch.stack(codes, dim=1), assigned, queued.detach())
 
     @torch.no_grad()
     def assign(self, scores: Tensor, view: int) -> Tensor:
@@ -257,9 +257,8 @@ def swapped_prediction(
     log_prob = (outputs.scores / temperature).log_softmax(dim=2)  # (B, Q, P)
     losses = -torch.einsum("bap,bqp->baq", outputs.codes, log_prob)
     views = losses.shape[2]
-    own = torch.zeros_like(losses[0], dtype=torch.bool)  # (A, Q)
-    for i, place in enumerate(outputs.assigned):
-        own[i, place] = True
+    places = vector_on(losses.device, outputs.assigned)
+    own = places[:, None] == torch.arange(views, device=losses.device)  # (A, Q)
     of_samples = losses.masked_fill(own, 0.0).sum(dim=(1, 2)) / (len(own) * (views - 1))
     return global_mean(of_samples, valid)
 

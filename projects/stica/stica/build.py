@@ -15,7 +15,7 @@ from stica.released import COMPAT, build_released_loss, build_released_model
 __all__ = ["build_stica_loss", "build_stica_model"]
 
 
-@MODEL_REGISTRY.register_as("StiCA")
+@MODEL_REGISTRY.register_as("StiCA", protocols=("class_retrieval", "knn"))
 def build_stica_model(cfg: CfgNode) -> nn.Module:
     """Build the model that STICA.COMPAT selects."""
     return build_released_model(cfg) if cfg.STICA.COMPAT == COMPAT else build_model(cfg)

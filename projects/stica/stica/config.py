@@ -22,6 +22,7 @@ _POSITIONS = ("learned", "sinusoidal", "none")
 _HEAD_BN = ("group", "joint")
 _PAIRS = ("all", "released")
 _CROP_KEYS = ("video", "audio")
+_CROP_STAGES = ("features", "input")
 _WITHIN_HEADS = ("shared", "own")
 _COMPAT = ("", "released")
 
@@ -117,6 +118,10 @@ def _add_stica(cfg: CfgNode) -> None:
     # further views of the cross-modal loss, and no loss separates clips that differ only in the
     # video). WITHIN_WEIGHT is their weight in either case.
     cfg.STICA.CROP_KEYS = "video"
+    # Where crops are cut: "features" (the backbone's last map; paper, released) or "input" (the
+    # clip, before the backbone, as in the classic multi-crop; ours, as a control: each crop costs a
+    # pass). FEATURE_CROP.*.SCALE is then a fraction of the clip's frames, height and width.
+    cfg.STICA.CROP_STAGE = "features"
     # Projection head of the crops: "shared" (the head of the full clips, which are compared with
     # audio; paper, released) or "own" (a separate one, so that the two losses share only the pooled
     # features).
@@ -158,6 +163,7 @@ def _check_choices(cfg: CfgNode) -> list[Problem]:
         "TEMPORAL_TRANSFORMER.POSITIONS": (cfg.TEMPORAL_TRANSFORMER.POSITIONS, _POSITIONS),
         "STICA.PAIRS": (cfg.STICA.PAIRS, _PAIRS),
         "STICA.CROP_KEYS": (cfg.STICA.CROP_KEYS, _CROP_KEYS),
+        "STICA.CROP_STAGE": (cfg.STICA.CROP_STAGE, _CROP_STAGES),
         "STICA.WITHIN_HEAD": (cfg.STICA.WITHIN_HEAD, _WITHIN_HEADS),
         "STICA.HEAD_BN": (cfg.STICA.HEAD_BN, _HEAD_BN),
         "STICA.COMPAT": (cfg.STICA.COMPAT, _COMPAT),

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from slowfast.config.problems import ConfigValueError, ParameterError, keys
 from slowfast.models.build import FEATURE_AUG_REGISTRY
-from slowfast.models.contracts import CropGroup, Tokens
+from slowfast.models.contracts import CropGroup, CropRegions, Tokens
+from slowfast.utils.constants import vector_on
 from slowfast.utils.distributed import gather_no_gradient
 from slowfast.utils.random import STREAM_CROPS, randint
 from stica.config import CROP_KINDS
@@ -136,6 +137,30 @@ class FeatureCrop(nn.Module):
             groups.append(CropGroup(time, tokens, row.repeat(len(time))))
         return groups
 
+    def regions(self, maps: Sequence[Tensor], aug_seed: Tensor) -> CropRegions:
+        """Describe the crops that ``forward`` takes, for the report.
+
+        Args:
+            maps: As for ``forward``.
+            aug_seed: As for ``forward``.
+
+        Returns:
+            Their regions on the first pathway: crops in space last the full clip, crops in time
+            have full frames.
+        """
+        sizes = [m.shape[2:] for m in maps]
+        if not self.per_sample:  # without the other processes: only one of them writes a report
+            aug_seed = aug_seed.min().expand(len(aug_seed))
+        boxes = self._sample_pathways(sizes, aug_seed, len(maps[0]))[0]
+        count = boxes.space.shape[1]
+        extent = torch.zeros(len(maps[0]), count + boxes.time.shape[1], 3, 2)
+        extent[..., 1] = 1.0
+        size = torch.tensor(sizes[0])
+        space = boxes.space.unflatten(2, (2, 2)).cpu()  # (N, K, height and width, 2)
+        extent[:, :count, 1:] = space / size[1:, None]
+        extent[:, count:, 0] = boxes.time.cpu() / size[0]
+        return CropRegions(crop_names({n: kind.num for n, kind in self.kinds.items()}), extent)
+
     def sample(self, sizes: Sequence[Sequence[int]], aug_seed: Tensor, rows: int) -> list[Boxes]:
         """Sample positions uniformly over all valid ones (without the last: ``last_position``).
 
@@ -153,14 +178,21 @@ class FeatureCrop(nn.Module):
         Raises:
             ValueError: If an axis is too short to be cropped, or N is not a multiple of B.
         """
+        if not self.per_sample:
+            lowest = gather_no_gradient(aug_seed.min().reshape(1)).min()
+            aug_seed = lowest.expand(aug_seed.shape[0])
+        return self._sample_pathways(sizes, aug_seed, rows)
+
+    def _sample_pathways(
+        self, sizes: Sequence[Sequence[int]], aug_seed: Tensor, rows: int
+    ) -> list[Boxes]:
+        """Sample the boxes of all pathways from one seed per sample."""
         batch = aug_seed.shape[0]
         if rows % batch != 0:
             raise ValueError(
                 f"feature_crop: got {rows} feature maps for {batch} samples (aug_seed); expected "
                 "the same number of views for each sample."
             )
-        if not self.per_sample:
-            aug_seed = gather_no_gradient(aug_seed.min().reshape(1)).min().expand(batch)
         shortest = [min(axis) for axis in zip(*sizes, strict=True)]
         # Positions per position of the coarsest pathway: with 32 and 4 steps, the 32 are cropped in
         # blocks of 8, so that the crops of both pathways cover the same seconds.
@@ -185,15 +217,18 @@ class FeatureCrop(nn.Module):
         time = [crop_size(steps, k.scale, key) for key, k in self._crops("time")]
         sides = [window for crop in space for window in crop] + time  # n windows
         axes = [height, width] * len(space) + [steps] * len(time)
-        windows = torch.tensor(sides, dtype=torch.int64, device=aug_seed.device)
-        high = torch.tensor(axes, dtype=torch.int64, device=aug_seed.device) - windows
-        high = (high + int(self.last_position)).clamp(min=1)  # a full-size crop has one position
+        units = [*block[1:]] * len(space) + [block[0]] * len(time)
+        last = int(self.last_position)
+        # A full-size crop has one position.
+        highs = [max(1, n - side + last) for n, side in zip(axes, sides, strict=True)]
+        windows, high, unit = (
+            vector_on(aug_seed.device, values) for values in (sides, highs, units)
+        )
         starts = torch.stack(  # (B, V, n)
-            [randint(aug_seed, STREAM_CROPS + v, high.numel(), high) for v in range(views)], dim=1
+            [randint(aug_seed, STREAM_CROPS + v, len(highs), high) for v in range(views)], dim=1
         )
         spans = torch.stack([starts, starts + windows], dim=-1).flatten(0, 1)  # (N, n, 2)
-        units = [*block[1:]] * len(space) + [block[0]] * len(time)
-        spans = spans * torch.tensor(units, dtype=torch.int64, device=aug_seed.device)[:, None]
+        spans = spans * unit[:, None]
         space_spans, time_spans = spans.split([2 * len(space), len(time)], dim=1)
         rows, longest = spans.shape[0], max(time, default=0) * block[0]
         return Boxes(space_spans.reshape(rows, len(space), 4), time_spans, longest)

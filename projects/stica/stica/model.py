@@ -23,6 +23,7 @@ from slowfast.models.contrastive.feature_queue import FeatureQueue
 from slowfast.models.method import Method, Progress
 from slowfast.models.pooling import build_pooling, full_group, pool_groups
 from stica.config import CROP_KINDS
+from stica.input_crops import InputCrop
 
 __all__ = [
     "STiCAOutputs",
@@ -64,7 +65,7 @@ class SpaceTimeCropAttend(Method):
         backbone: ``(N, 3, T, H, W) -> BackboneOutput``.
         pooling: One ``Tokens`` per pathway -> (N, C); shared by full feature maps and crops.
         head_video: ``(x, groups) -> (N, D)``, rows of length 1.
-        feature_aug: ``(maps, aug_seed) -> list[CropGroup]``; None for no crops.
+        feature_aug: ``(maps, aug_seed) -> list[CropGroup]`` or an ``InputCrop``; None: no crops.
         audio_backbone: ``(N, 1, F, S) -> BackboneOutput``; None for no audio. Full clips are only
             compared with audio, so without it they are not embedded in training.
         head_audio: As ``head_video``, for the audio.
@@ -85,7 +86,7 @@ class SpaceTimeCropAttend(Method):
         pooling: nn.Module,
         head_video: nn.Module,
         *,
-        feature_aug: nn.Module | None = None,
+        feature_aug: nn.Module | InputCrop | None = None,
         audio_backbone: nn.Module | None = None,
         head_audio: nn.Module | None = None,
         head_crops: nn.Module | None = None,
@@ -123,8 +124,8 @@ class SpaceTimeCropAttend(Method):
     def forward(self, batch: Mapping[str, Any]) -> STiCAOutputs:
         """Compute the embeddings that the loss compares.
 
-        All views pass the backbone in one call. Full clips and crops pass the pooling in one call
-        per token length, and the head in a single call.
+        All views pass the backbone in one call, and input crops in one more per kind. Full clips
+        and crops pass the pooling in one call per token length, and the head in a single call.
 
         Args:
             batch: ``video`` float, normalized, (B, V, 3, T, H, W); with crops ``aug_seed`` int64
@@ -134,10 +135,11 @@ class SpaceTimeCropAttend(Method):
             The embeddings.
         """
         batch_size, views = batch["video"].shape[:2]
-        maps = self.backbone(batch["video"].flatten(0, 1)).maps  # rows: B * V
+        video = batch["video"].flatten(0, 1)  # rows: B * V
+        maps = self.backbone(video).maps
         groups = [self.full_group(maps)] if self.audio_backbone is not None else []
         if self.feature_aug is not None and self.is_cropping:
-            groups += self.feature_aug(maps, batch["aug_seed"])
+            groups += self._crop(video, maps, batch["aug_seed"])
         names = [name for group in groups for name in group.names]
         if not names:
             raise ValueError(
@@ -148,10 +150,7 @@ class SpaceTimeCropAttend(Method):
         # Views before samples, so that batch norm has one group per view of each crop.
         blocks = pooled.unflatten(0, (len(names), batch_size, views)).transpose(1, 2)
         embedded = self._project(blocks, names).transpose(0, 1)  # (V, crops, B, D)
-        crops = {
-            kind: embedded[:, [i for i, name in enumerate(names) if name.startswith(kind)]]
-            for kind in CROP_KINDS
-        }
+        crops = {kind: embedded[:, _places(names, kind)] for kind in CROP_KINDS}
         if self.audio_backbone is None:
             return STiCAOutputs(None, None, **crops)
         _, audio = self.embed_audio(batch["audio"][:, 0])  # (B, D)
@@ -160,6 +159,16 @@ class SpaceTimeCropAttend(Method):
             return outputs
         return outputs._replace(
             queue_video=self.queue_video.content(), queue_audio=self.queue_audio.content()
+        )
+
+    def _crop(self, video: Tensor, maps: list[Tensor], aug_seed: Tensor) -> list[CropGroup]:
+        """Crop the maps (N, C, T', H', W'), or the clips (N, 3, T, H, W) that they are of."""
+        if not isinstance(self.feature_aug, InputCrop):
+            groups: list[CropGroup] = self.feature_aug(maps, aug_seed)  # type: ignore[misc]
+            return groups
+        reads_space = getattr(self.pooling, "reads_space", False)
+        return self.feature_aug.crop_clips(
+            self.backbone, video, maps, aug_seed, reads_space=reads_space
         )
 
     def after_batch(
@@ -241,6 +250,18 @@ class SpaceTimeCropAttend(Method):
         return {f"backbone.{name}" for name in names}
 
 
+def _places(names: list[str], kind: str) -> slice:
+    """Find the crops of a kind; a list of indices would have to be copied to the device."""
+    places = [i for i, name in enumerate(names) if name.startswith(kind)]
+    found = slice(places[0], places[-1] + 1) if places else slice(0, 0)
+    if len(places) != found.stop - found.start:
+        raise ValueError(
+            f"MODEL.FEATURE_AUG: got crops {', '.join(names)}; expected those of one kind, such as "
+            f"{kind}, in a row."
+        )
+    return found
+
+
 def uses_audio(cfg: CfgNode) -> bool:
     """Return whether there is a cross-modal loss; without it the audio branch gets no gradient."""
     return cfg.AUDIO.ENABLE and cfg.STICA.WITHIN_WEIGHT < 1
@@ -273,6 +294,8 @@ def build_model(cfg: CfgNode) -> SpaceTimeCropAttend:
     crops = head_crops = None
     if uses_crops(cfg):
         crops = FEATURE_AUG_REGISTRY.get(cfg.MODEL.FEATURE_AUG)(cfg)
+        if cfg.STICA.CROP_STAGE == "input":
+            crops = InputCrop(crops)
         # Without audio only crops are embedded, and one head is enough.
         if cfg.STICA.WITHIN_HEAD == "own" and audio_backbone is not None:
             head_crops = build_head(pooling.dim_out, dim, cfg)

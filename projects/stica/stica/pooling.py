@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
@@ -91,6 +92,15 @@ class SelfAttention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
         )
         return self.output(attended.transpose(1, 2).flatten(2))  # (N, L, C)
+
+    def weights(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Compute the attention of each step to each other: float (N, M, L, L)."""
+        query, key = (
+            project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (N, M, L, C / M)
+            for project in (self.query, self.key)
+        )
+        logits = query @ key.transpose(2, 3) * key.shape[-1] ** -0.5
+        return logits.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(-1)
 
 
 class EncoderLayer(nn.Module):
@@ -192,7 +202,8 @@ def _read_mean(x: Tensor, mask: Tensor) -> Tensor:
 def _read_first(x: Tensor, mask: Tensor) -> Tensor:
     """Take the first valid step: (N, L, C) -> (N, C)."""
     first = mask.to(torch.uint8).argmax(dim=1)  # (N,)
-    return torch.take_along_dim(x, first[:, None, None], dim=1).squeeze(1)
+    index = first[:, None, None].expand(-1, 1, x.shape[2])  # (N, 1, C)
+    return x.gather(1, index).squeeze(1)
 
 
 # Pooling of the time steps to one vector. The class token is prepended, so it is the first step.
@@ -257,6 +268,35 @@ class TemporalTransformer(nn.Module):
         Returns:
             float (N, C).
         """
+        x, mask = self._embed(tokens)
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.read(x, mask)
+
+    def attention_weights(self, tokens: Tokens) -> Tensor:
+        """Compute the attention of the last layer, from what is pooled to each time step.
+
+        For the class token, the weight of the token itself is left out; for the mean, it is the
+        mean over all steps.
+
+        Args:
+            tokens: As for ``forward``.
+
+        Returns:
+            float (N, M, L); rows sum to 1, padding has 0.
+        """
+        x, mask = self._embed(tokens)
+        for layer in self.layers[:-1]:
+            x = layer(x, mask)
+        last: Any = self.layers[-1]
+        weights: Tensor = last.attention.weights(x, mask)  # (N, M, steps, steps)
+        rows = weights.permute(0, 2, 1, 3).flatten(2)  # (N, steps, M * steps)
+        pooled = self.read(rows, mask).unflatten(1, (weights.shape[1], -1))  # (N, M, steps)
+        pooled = pooled[..., pooled.shape[-1] - tokens.mask.shape[1] :]  # without the class token
+        return pooled / pooled.sum(dim=-1, keepdim=True)
+
+    def _embed(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Add positions and the class token: the steps (N, steps, C) and their mask."""
         # 0 * NaN is NaN: clear the padding first.
         x = tokens.values.masked_fill(~tokens.mask[..., None], 0.0)  # (N, L, C)
         mask = tokens.mask
@@ -265,9 +305,7 @@ class TemporalTransformer(nn.Module):
         if self.cls is not None:
             x = torch.cat([self.cls.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
             mask = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)  # (N, 1 + L)
-        for layer in self.layers:
-            x = layer(x, mask)
-        return self.read(x, mask)
+        return x, mask
 
 
 @POOLING_REGISTRY.register()

@@ -35,6 +35,7 @@ from slowfast.models.build import BACKBONE_REGISTRY
 from slowfast.models.contracts import CropGroup, Tokens
 from slowfast.models.losses.info_nce import info_nce
 from slowfast.models.pooling import PathwayPooling, build_pooling, full_group, pool_groups
+from slowfast.utils.constants import vector_on
 from slowfast.utils.distributed import gather_no_gradient
 from slowfast.utils.random import STREAM_CROPS, randint
 from stica.config import CROP_KINDS
@@ -51,6 +52,7 @@ __all__ = [
     "check_released",
     "released_loss",
     "sample_boxes",
+    "windows",
 ]
 
 COMPAT = "released"
@@ -71,24 +73,27 @@ RELEASED_SETTINGS: dict[str, Any] = {
     "SOLVER.ZERO_WD_1D_PARAM": False,
     "DATA.TRAIN_CROP_NUM_SPATIAL": 2,
     "BN.NORM_TYPE": "sync_batchnorm",
+    "STICA.CROP_STAGE": "features",
     "STICA.WITHIN_START_EPOCH": 0.0,
 }
 
 
 class ReleasedBoxes(NamedTuple):
-    """Crops of one view, shared by all samples of the batch. Ends are excluded.
+    """First positions of the crops of one view, shared by all samples of the batch.
+
+    They stay on the device: the host need not wait for them. Sizes are those of ``windows``.
 
     Attributes:
-        space_large: [row0, row1, col0, col1] of each large crop in space.
+        space_large: int64 (K, 2), row and column of each large crop in space.
         space_small: The same, of each small one.
-        time_large: [t0, t1] of each large crop in time.
+        time_large: int64 (K, 1), time step of each large crop in time.
         time_small: The same, of each small one.
     """
 
-    space_large: Sequence[Sequence[int]]
-    space_small: Sequence[Sequence[int]]
-    time_large: Sequence[Sequence[int]]
-    time_small: Sequence[Sequence[int]]
+    space_large: Tensor
+    space_small: Tensor
+    time_large: Tensor
+    time_small: Tensor
 
 
 def sample_boxes(
@@ -115,26 +120,32 @@ def sample_boxes(
             f"got a feature map of {height} x {width}; 'released' crops 7 x 7 "
             "maps only. Set DATA.TRAIN_CROP_SIZE 112 with r2plus1d_18, or STICA.COMPAT ''.",
         )
-    windows = _windows(steps)
-    crops: list[str] = []
-    for kind in CROP_KINDS:
-        times = counts[kind.replace("small", "large")] if kind.endswith("small") else 1
-        crops += [kind] * (counts[kind] * times)
-    axes = [(MAP_SIDE, MAP_SIDE) if kind.startswith("space") else (steps,) for kind in crops]
+    sizes = windows(steps)
+    axes = {k: (MAP_SIDE, MAP_SIDE) if k.startswith("space") else (steps,) for k in CROP_KINDS}
+    crops = {
+        kind: counts[kind] * (counts[kind.replace("small", "large")] if "small" in kind else 1)
+        for kind in CROP_KINDS
+    }
     # Positions are below size - window, so the last valid one is never sampled.
-    highs = [n - windows[kind] for kind, lengths in zip(crops, axes, strict=True) for n in lengths]
+    highs = [n - sizes[kind] for kind in CROP_KINDS for n in axes[kind] * crops[kind]]
     seed = gather_no_gradient(aug_seed.min().reshape(1)).min().reshape(1)
-    high = torch.tensor(highs, dtype=torch.int64, device=seed.device)
-    starts = iter(randint(seed, STREAM_CROPS + view, len(highs), high)[0].tolist())
-    boxes: dict[str, list[list[int]]] = {kind: [] for kind in CROP_KINDS}
-    for kind, lengths in zip(crops, axes, strict=True):
-        firsts = [next(starts) for _ in lengths]
-        boxes[kind].append([end for first in firsts for end in (first, first + windows[kind])])
-    return ReleasedBoxes(**boxes)
+    high = vector_on(seed.device, highs)
+    starts = randint(seed, STREAM_CROPS + view, len(highs), high)[0]
+    of_kinds = starts.split([len(axes[kind]) * crops[kind] for kind in CROP_KINDS])
+    return ReleasedBoxes(
+        *(x.view(crops[k], len(axes[k])) for k, x in zip(CROP_KINDS, of_kinds, strict=True))
+    )
 
 
-def _windows(steps: int) -> dict[str, int]:
-    """Return the size of each kind of crop, in spatial positions or time steps."""
+def windows(steps: int) -> dict[str, int]:
+    """Return the size of each kind of crop, in spatial positions or time steps.
+
+    Args:
+        steps: T' of the feature map.
+
+    Raises:
+        ConfigValueError: If the map is too short.
+    """
     time = TIME_SIZES_OF_FOUR if steps == 4 else TIME_SIZES_OF_MORE
     if steps <= time["time_large"]:
         raise ConfigValueError(
@@ -200,7 +211,8 @@ class ReleasedStiCA(SpaceTimeCropAttend):
             elif any(self.counts.values()):
                 box = sample_boxes(self.counts, feature_map.shape[2:], batch["aug_seed"], view)
             else:
-                box = ReleasedBoxes([], [], [], [])
+                none = batch["aug_seed"].new_empty(0, 2)
+                box = ReleasedBoxes(none, none, none, none)
             views.append(self._embed_view(feature_map, box))
         full, *crops = (torch.stack(embedded) for embedded in zip(*views, strict=True))
         if self.audio_backbone is None:
@@ -224,11 +236,13 @@ class ReleasedStiCA(SpaceTimeCropAttend):
     def _embed_view(self, feature_map: Tensor, boxes: ReleasedBoxes) -> list[Tensor]:
         """Embed the full feature map and all crops: (calls, B, D) of each kind, full map first."""
         repeats = {"space_small": len(boxes.space_large), "time_small": len(boxes.time_large)}
-        crops = {kind: list(getattr(boxes, kind)) * repeats.get(kind, 1) for kind in CROP_KINDS}
+        crops = {
+            kind: list(getattr(boxes, kind).unbind()) * repeats.get(kind, 1) for kind in CROP_KINDS
+        }
         steps = feature_map.shape[2]
         tokens = [self._resize(feature_map.mean(dim=(3, 4)).transpose(1, 2), steps)]
         for kind in CROP_KINDS:
-            tokens += [self._crop(feature_map, box) for box in crops[kind]]
+            tokens += [self._cut(feature_map, first, kind) for first in crops[kind]]
         rows = torch.arange(feature_map.shape[0], device=feature_map.device)
         groups = [CropGroup(("",), [token], rows) for token in tokens]
         pooled = pool_groups(self.pooling, groups)  # (calls * B, C)
@@ -236,12 +250,17 @@ class ReleasedStiCA(SpaceTimeCropAttend):
         full, *kinds = embedded.split([1, *(len(crops[kind]) for kind in CROP_KINDS)])
         return [full, *(e[: self.counts[k]] for e, k in zip(kinds, CROP_KINDS, strict=True))]
 
-    def _crop(self, feature_map: Tensor, box: Sequence[int]) -> Tokens:
-        """Cut one crop, in space (4 numbers) or in time (2)."""
-        cropped = feature_map[:, :, box[0] : box[1]]
-        if len(box) == 4:
-            cropped = feature_map[..., box[0] : box[1], box[2] : box[3]]
-        return self._resize(cropped.mean(dim=(3, 4)).transpose(1, 2), feature_map.shape[2])
+    def _cut(self, feature_map: Tensor, first: Tensor, kind: str) -> Tokens:
+        """Cut one crop, in space or in time, from its first position (2,) or (1,)."""
+        steps = feature_map.shape[2]
+        dims = (3, 4) if len(first) == 2 else (2,)
+        # The host does not know where a slice would begin: the map is rotated to begin there.
+        for dim, start in zip(dims, first, strict=True):
+            axis = torch.arange(feature_map.shape[dim], device=first.device)
+            feature_map = feature_map.index_select(dim, (axis + start) % len(axis))
+        for dim in dims:
+            feature_map = feature_map.narrow(dim, 0, windows(steps)[kind])
+        return self._resize(feature_map.mean(dim=(3, 4)).transpose(1, 2), steps)
 
     def _resize(self, values: Tensor, steps: int) -> Tokens:
         """Resize (B, L, C) to 4 steps (8 unless the full map has 4) by adaptive average pooling."""

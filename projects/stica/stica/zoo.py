@@ -16,6 +16,22 @@ from slowfast.models.zoo.rows import ZooEntry, register_rows
 __all__ = ["avid_cma", "gdt", "small"]
 
 _FILES = "https://dl.fbaipublicfiles.com"
+_EMBED = "StiCA/eval_audiovisual.yaml"
+_AVERAGE = ("MODEL.POOLING", "avg")
+_PLAIN = (*_AVERAGE, "MODEL.FEATURE_AUG", "none")
+# The spectrograms of the published code; see configs/StiCA/released.yaml.
+_GDT_AUDIO = (
+    *("AUDIO.PSF_COMPAT", "True", "AUDIO.NUM_MEL", "257", "AUDIO.FFT_SIZE", "1024"),
+    *("AUDIO.MEAN", "0.0", "AUDIO.STD", "1.0"),
+)
+# Clips as in configs/StiCA/avid_finetune_UCF101.yaml.
+_AVID = (
+    *("MODEL.ARCH", "r2plus1d_18_joint_stem", "AUDIO.ARCH", "conv2d_10"),
+    *("DATA.NUM_FRAMES", "32", "DATA.TARGET_FPS", "16", "AUDIO.CLIP_SEC", "2.0"),
+    *("DATA.TRAIN_CROP_SIZE", "224", "DATA.TEST_CROP_SIZE", "224"),
+    *("DATA.TRAIN_JITTER_SCALES", "[256, 256]"),
+    *("DATA.MEAN", "[0.485, 0.456, 0.406]", "DATA.STD", "[0.229, 0.224, 0.225]"),
+)
 
 
 @register_rows
@@ -40,6 +56,8 @@ def gdt() -> Iterator[ZooEntry]:
             license="CC-BY-NC-4.0: not for commercial use",
             top1=top1,
             metric="after fine-tuning on UCF-101",
+            embed_config=_EMBED if data != "HT100M" else "StiCA/eval_UCF101.yaml",
+            embed_words=(*_PLAIN, *_GDT_AUDIO) if data != "HT100M" else _AVERAGE,
             source="github.com/facebookresearch/GDT, README.md",
             note=f"{note} The README confuses UCF-101 and HMDB-51; this is the larger number.",
         )
@@ -67,6 +85,8 @@ def avid_cma() -> Iterator[ZooEntry]:
             license="see github.com/facebookresearch/AVID-CMA, LICENSE",
             top1=top1,
             metric="after fine-tuning on UCF-101",
+            embed_config=_EMBED,
+            embed_words=(*_PLAIN, *_AVID),
             source="github.com/facebookresearch/AVID-CMA, README.md",
             note="The audio encoder loads, too (AUDIO.ARCH conv2d_10), but AUDIO computes "
             "another spectrogram than the one it was trained on.",

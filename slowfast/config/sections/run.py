@@ -4,16 +4,19 @@ from fvcore.common.config import CfgNode
 
 
 def add_config(cfg: CfgNode) -> None:
-    """Add the top-level keys and TRAIN, TEST, PROBE, TENSORBOARD.
+    """Add the top-level keys and DEVICE, DIST, TRAIN, TEST, PROBE, TENSORBOARD, REPORT.
 
     Args:
         cfg: The tree to add to.
     """
     _add_top_level(cfg)
+    _add_device(cfg)
+    _add_dist(cfg)
     _add_train(cfg)
     _add_test(cfg)
     _add_probe(cfg)
     _add_tensorboard(cfg)
+    _add_report(cfg)
 
 
 def _add_top_level(cfg: CfgNode) -> None:
@@ -49,6 +52,30 @@ def _add_top_level(cfg: CfgNode) -> None:
     cfg.NUM_THREADS = 0
 
 
+def _add_device(cfg: CfgNode) -> None:
+    cfg.DEVICE = CfgNode()
+    # Measure the algorithms of each convolution at its first call and keep the fastest (cuDNN).
+    # The first steps take longer; which algorithm wins may change the last digits of a result.
+    cfg.DEVICE.CUDNN_BENCHMARK = True
+    # Compute float32 convolutions and matrix products in TF32 on GPUs that have it (NVIDIA Ampere
+    # and newer): several times faster, with 10 instead of 23 bits of precision of the factors.
+    cfg.DEVICE.TF32 = True
+    # Let torch choose fused attention kernels (FlashAttention, memory-efficient, cuDNN) on a GPU.
+    # False: plain matrix products, to compare with.
+    cfg.DEVICE.FUSED_ATTENTION = True
+    # Compile model and loss with torch.compile in training, on any device (with
+    # SOLVER.GRAD_CACHE_CHUNK the model alone). The first step takes minutes, as does the first one
+    # of another input size; the CPU gains little.
+    cfg.DEVICE.COMPILE = False
+
+
+def _add_dist(cfg: CfgNode) -> None:
+    cfg.DIST = CfgNode()
+    # Seconds that the processes of a job wait for one of them: to come, for a sign of life, or in a
+    # collective. Then they end with a message that names it. At least 5.
+    cfg.DIST.TIMEOUT_SEC = 1800.0
+
+
 def _add_train(cfg: CfgNode) -> None:
     cfg.TRAIN = CfgNode()
     # Train the model.
@@ -61,11 +88,21 @@ def _add_train(cfg: CfgNode) -> None:
     cfg.TRAIN.EVAL_PERIOD = 10
     # Epochs between two checkpoints; the last epoch is always saved.
     cfg.TRAIN.CHECKPOINT_PERIOD = 10
-    # Continue from the newest checkpoint in OUTPUT_DIR if there is one.
+    # Optimizer steps between two checkpoints within epochs. 0: none.
+    cfg.TRAIN.CHECKPOINT_PERIOD_ITERS = 0
+    # Minutes between two checkpoints within epochs, so that a killed run loses no more. 0: none.
+    # All checkpoints are written while training continues.
+    cfg.TRAIN.CHECKPOINT_PERIOD_MIN = 15.0
+    # Newest checkpoints to keep, of those after an epoch. 0: all. Of those within an epoch, only
+    # the two newest checkpoints of the run are kept.
+    cfg.TRAIN.CHECKPOINT_KEEP_LAST = 0
+    # With CHECKPOINT_KEEP_LAST, also keep the checkpoint of every so many epochs. 0: none.
+    cfg.TRAIN.CHECKPOINT_KEEP_EVERY = 0
+    # Continue from the newest intact checkpoint in OUTPUT_DIR if there is one.
     cfg.TRAIN.AUTO_RESUME = True
     # Checkpoint to start from when nothing is resumed: a file, the OUTPUT_DIR of a run for its
-    # newest one, zoo://NAME (see MODEL_ZOO.md) or an http(s) URL. Empty or "random": random
-    # weights.
+    # newest one, a folder in Hugging Face's layout, zoo://NAME (see MODEL_ZOO.md), hf://ORG/NAME
+    # or an http(s) URL. Empty or "random": random weights.
     cfg.TRAIN.CHECKPOINT_FILE_PATH = ""
     # Format of that checkpoint: "pytorch" selects the format that matches the most keys of the
     # model; or a name in CHECKPOINT_FORMAT_REGISTRY.
@@ -77,13 +114,20 @@ def _add_train(cfg: CfgNode) -> None:
     # The first occurrence of each pattern is removed from each key of the file, before keys are
     # converted.
     cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = []
-    # Automatic mixed precision.
+    # Automatic mixed precision, in training and testing: True; False (float32); or "auto": bfloat16
+    # where the hardware computes it fast (CPUs with AVX512_BF16 or AMX, GPUs from NVIDIA Ampere
+    # on), else float32. The log names the dtype.
     cfg.TRAIN.MIXED_PRECISION = False
-    # "auto" (bfloat16 if the device computes it fast, else float16 on GPUs), "bf16" or "fp16".
+    # Dtype with MIXED_PRECISION True: "auto" (bfloat16 if the device computes it fast, else float16
+    # on GPUs), "bf16" or "fp16".
     cfg.TRAIN.MIXED_PRECISION_DTYPE = "auto"
-    # Stop with an error when the loss exceeds this multiple of its running median. 0: never. A loss
-    # that is not finite always stops the run.
+    # Stop with an error when the loss exceeds this multiple of its running median. 0: never.
     cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR = 0.0
+    # A step whose loss or gradient is not finite changes nothing (on a GPU, an optimizer that is
+    # not fused steps with gradients of zero). skipped_steps.log lists its samples. More than this
+    # many in a row, or all of an epoch, stop the run with an error, and the model is saved as
+    # skipped_steps_state.pyth.
+    cfg.TRAIN.MAX_SKIPPED_STEPS = 10
     # End the job after this many optimizer steps in all. 0: train MAX_EPOCH epochs.
     cfg.TRAIN.MAX_STEPS = 0
     # Also evaluate before the first step, so that results.json shows the effect of training.
@@ -156,10 +200,44 @@ def _add_probe(cfg: CfgNode) -> None:
 
 def _add_tensorboard(cfg: CfgNode) -> None:
     cfg.TENSORBOARD = CfgNode()
-    # Write TensorBoard events.
+    # Write TensorBoard events: scalars of training, tests and REPORT.INSIGHT, and vectors with
+    # thumbnails for the embedding projector.
     cfg.TENSORBOARD.ENABLE = False
     # Folder of the events in OUTPUT_DIR; empty: runs-<TRAIN.DATASET>.
     cfg.TENSORBOARD.LOG_DIR = ""
     # Names of the classes for predictions.csv: a json of name -> label, as in PySlowFast, or one
     # name per line. Empty: the names of the training data, which checkpoints hold.
     cfg.TENSORBOARD.CLASS_NAMES_PATH = ""
+    cfg.TENSORBOARD.CONFUSION_MATRIX = CfgNode()
+    # Plot the confusion matrix of a test of a classifier (matplotlib).
+    cfg.TENSORBOARD.CONFUSION_MATRIX.ENABLE = False
+    # Width and height of the plot, in inches.
+    cfg.TENSORBOARD.CONFUSION_MATRIX.FIGSIZE = [8, 8]
+    cfg.TENSORBOARD.MODEL_VIS = CfgNode()
+    # Write images and histograms, as the keys below select them.
+    cfg.TENSORBOARD.MODEL_VIS.ENABLE = False
+    # Histograms of weights and gradients at the end of each epoch.
+    cfg.TENSORBOARD.MODEL_VIS.MODEL_WEIGHTS = False
+    # Example clips of the test split, with feature crops, spectrogram and attention (REPORT).
+    cfg.TENSORBOARD.MODEL_VIS.INPUT_VIDEO = False
+    cfg.TENSORBOARD.MODEL_VIS.GRAD_CAM = CfgNode()
+    # Grad-CAM of right and wrong predictions of a classifier (REPORT).
+    cfg.TENSORBOARD.MODEL_VIS.GRAD_CAM.ENABLE = True
+
+
+def _add_report(cfg: CfgNode) -> None:
+    cfg.REPORT = CfgNode()
+    # Write report.html, a page about the run, at its end (docs/report.md). Needs Jinja2: pip
+    # install 'slowfast-stica[report]'.
+    cfg.REPORT.ENABLE = True
+    # After a test, look into the model and write OUTPUT_DIR/insight: alignment, uniformity and
+    # effective rank, nearest neighbors, an embedding map, example clips with feature crops and
+    # attention, Grad-CAM of classifiers (docs/insight.md).
+    cfg.REPORT.INSIGHT = True
+    # Videos of the test split that the embedding map and the neighbors show; of more, a sample.
+    cfg.REPORT.MAX_VIDEOS = 3000
+    # Queries of each gallery of neighbors, example clips, and clips of right and of wrong
+    # predictions with Grad-CAM.
+    cfg.REPORT.EXAMPLES = 4
+    # Embedding map: pca, or tsne (scikit-learn; of at most 2000 videos).
+    cfg.REPORT.MAP = "pca"

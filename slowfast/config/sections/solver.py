@@ -41,6 +41,10 @@ def _add_solver(cfg: CfgNode) -> None:
     # Epochs of linear warm-up from WARMUP_START_LR.
     cfg.SOLVER.WARMUP_EPOCHS = 0.0
     cfg.SOLVER.WARMUP_START_LR = 0.01
+    # Use torch's fused optimizer: one kernel for each parameter on the CPU (half to a third of the
+    # time), one for all on a GPU. Results differ by rounding only. LARS and SGD with DAMPENING have
+    # none.
+    cfg.SOLVER.FUSED = True
     # For SGD.
     cfg.SOLVER.MOMENTUM = 0.9
     cfg.SOLVER.DAMPENING = 0.0

@@ -6,6 +6,7 @@ find the same files with the same labels.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -22,6 +23,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "class_folders",
     "find_splits",
+    "folder_classes",
     "is_frame_folder",
     "is_ignored",
     "media_files",
@@ -31,6 +33,8 @@ __all__ = [
     "unsplit",
     "walk_files",
 ]
+
+logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = frozenset(
     (
@@ -93,11 +97,17 @@ def walk_files(folder: Path | str) -> Iterator[tuple[str, list[str]]]:
         folder: Where to start. Links to folders are followed, except to one of their parents.
 
     Yields:
-        The path of each folder, which starts with ``folder``, and the sorted names of its files.
+        The path of each folder that can be listed, which starts with ``folder``, and the sorted
+        names of its files.
     """
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=_warn_unlisted, followlinks=True):
         folders[:] = sorted(n for n in folders if not is_ignored(n) and not _is_loop(parent, n))
         yield parent, sorted(name for name in files if not is_ignored(name))
+
+
+def _warn_unlisted(error: OSError) -> None:
+    """Warn of a folder whose files are left out, as they cannot be listed."""
+    logger.warning("the files below %s are left out: %s", error.filename, error.strerror or error)
 
 
 def media_files(
@@ -147,7 +157,9 @@ def subfolders(folder: Path) -> list[str]:
     Returns:
         The names.
     """
-    return sorted(e.name for e in os.scandir(folder) if e.is_dir() and not is_ignored(e.name))
+    names = (entry.name for entry in os.scandir(folder))
+    # os.path.isdir, as DirEntry.is_dir raises for a link to itself
+    return sorted(n for n in names if not is_ignored(n) and os.path.isdir(folder / n))  # noqa: PTH112
 
 
 def class_folders(folder: Path, suffixes: Collection[str]) -> tuple[list[str], list[str]]:
@@ -165,6 +177,30 @@ def class_folders(folder: Path, suffixes: Collection[str]) -> tuple[list[str], l
         is_empty = next(media_files(folder / name, suffixes, frames=True), None) is None
         found[is_empty].append(name)
     return found
+
+
+def folder_classes(names: Iterable[str], splits: Collection[str]) -> dict[str, str]:
+    """Find the class of each file by its folder.
+
+    Args:
+        names: Paths relative to the data folder.
+        splits: Names of the folders of the splits, if there are any.
+
+    Returns:
+        By path, the name of the folder below the split's, or of the topmost folder without splits.
+        Files next to the folders of the splits have no class. Empty if another file is in no such
+        folder.
+    """
+    depth = 1 if splits else 0
+    classes = {}
+    for name in names:
+        parts = Path(name).parts
+        if splits and parts[0] not in splits:
+            continue
+        if len(parts) < depth + 2:
+            return {}
+        classes[name] = parts[depth]
+    return classes
 
 
 def split_of(name: str) -> str | None:

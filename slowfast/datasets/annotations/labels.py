@@ -37,16 +37,15 @@ def label_width(cfg: CfgNode, manifest: Manifest, split: str) -> int:
         UserError: If the manifest has labels of the other kind, or more classes.
     """
     multi_label, width = cfg.DATA.MULTI_LABEL, int(cfg.MODEL.NUM_CLASSES)
-    known = manifest.is_labeled
-    if known.any() and manifest.is_multi_label != multi_label:
-        row = manifest.row(int(np.argmax(known)))
+    if manifest.summary.num_labeled and manifest.is_multi_label != multi_label:
+        row = manifest.row(int(np.argmax(manifest.is_labeled)))
         have = "lists of classes" if manifest.is_multi_label else "one class per file"
         raise ConfigValueError(
             "DATA.MULTI_LABEL",
             f"got {multi_label}, but this dataset has {have} (the first: {row.name}); use "
             f"{not multi_label}.",
         )
-    if multi_label and len(manifest.classes) and manifest.classes.max() >= width:
+    if multi_label and manifest.summary.highest_class >= width:
         _raise_too_few(manifest, width, "MODEL.NUM_CLASSES", split)
     return width if multi_label else 0
 
@@ -82,16 +81,16 @@ def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
     Raises:
         UserError: If a row has no label, or a label that is too large.
     """
-    unlabeled = ~manifest.is_labeled
-    if unlabeled.any():
-        first = manifest.row(int(np.argmax(unlabeled))).name
+    unlabeled = len(manifest) - manifest.summary.num_labeled
+    if unlabeled:
+        first = manifest.row(int(np.argmin(manifest.is_labeled))).name
         none = " (a row without any class has the list [])" if manifest.is_multi_label else ""
         raise ConfigValueError(
             "TRAIN.DATASET",
-            f"{int(unlabeled.sum())} of the {len(manifest)} files of the train split have no "
+            f"{unlabeled} of the {len(manifest)} files of the train split have no "
             f"label, the first: {first}. A classifier needs a label for every file{none}.",
         )
-    if len(manifest.classes) and manifest.classes.max() >= num_classes:
+    if manifest.summary.highest_class >= num_classes:
         _raise_too_few(manifest, num_classes, key, "train")
     if manifest.class_names and len(manifest.class_names) < num_classes:
         logger.warning(
@@ -103,7 +102,7 @@ def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
 
 
 def _raise_too_few(manifest: Manifest, num_classes: int, key: str, split: str) -> None:
-    highest, known = int(manifest.classes.max()), len(manifest.class_names)
+    highest, known = manifest.summary.highest_class, len(manifest.class_names)
     of = f" of {known} classes" if known else ""
     raise ConfigValueError(
         key,
@@ -145,11 +144,13 @@ def balanced_class_weights(manifest: Manifest, num_classes: int) -> list[float]:
     Returns:
         One number per class.
     """
-    counts = np.bincount(manifest.classes, minlength=num_classes)
-    total, occurring = len(manifest), int((counts > 0).sum())
+    found = manifest.summary.class_counts
+    total, occurring = len(manifest), len(found)
+    width = max(num_classes, manifest.summary.highest_class + 1)
+    counts = [found.get(label, 0) for label in range(width)]
     if manifest.is_multi_label:
-        return [(total - n) / n if n else 1.0 for n in counts.tolist()]
-    return [total / (occurring * n) if n else 1.0 for n in counts.tolist()]
+        return [(total - n) / n if n else 1.0 for n in counts]
+    return [total / (occurring * n) if n else 1.0 for n in counts]
 
 
 def take_per_class(manifest: Manifest, per_class: int, seed: int) -> Manifest:

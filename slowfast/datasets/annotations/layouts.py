@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from slowfast.config import ConfigValueError, UserError
 from slowfast.datasets.annotations.csv_rows import (
     CsvFormat,
@@ -36,6 +34,7 @@ from slowfast.datasets.annotations.files import (
     unsplit,
 )
 from slowfast.datasets.annotations.label_text import CLASSES_FILE
+from slowfast.datasets.annotations.list_index import indexed_manifest, indexed_value
 from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest, VideoRecord, share_manifest
 from slowfast.datasets.annotations.tars import index_tars, tars_in, tars_of_split
 
@@ -129,20 +128,40 @@ def load_manifest(
     if layout.kind in ("csv", "tars"):
         class_names = read_classes((lists or root) / CLASSES_FILE)
         form = form._replace(labels={name: label for label, name in enumerate(class_names)})
-    if layout.kind == "csv":
-        rows = read_csv(source, root, form, source_split)
-    elif layout.kind == "tars":
+    if layout.kind == "tars":
         return _tar_manifest(layout, source_split, form, class_names, suffixes, test_fraction)
+    if layout.kind == "csv":
+        manifest = _csv_manifest(source, root, form, source_split, class_names)
     elif layout.kind == "class_folders":
         class_names = _class_names(layout, suffixes)
-        rows = _class_folder_rows(source, class_names, suffixes)
+        manifest = Manifest.from_rows(
+            _class_folder_rows(source, class_names, suffixes), class_names
+        )
     else:
-        rows = _folder_rows(source, source_split, test_fraction, suffixes)
-    manifest = Manifest.from_rows(rows, class_names)
+        manifest = Manifest.from_rows(
+            _folder_rows(source, source_split, test_fraction, suffixes), class_names
+        )
     if not len(manifest):
         raise UserError(_describe_empty(root, split, layout, source, suffixes))
     _log(manifest, source_split, layout, source, form)
-    return share_manifest(manifest)
+    return manifest if manifest.folder is not None else share_manifest(manifest)
+
+
+def _csv_manifest(
+    file: Path, root: Path, form: CsvFormat, split: str, class_names: list[str]
+) -> Manifest:
+    """Read a csv, or its index."""
+    where = (str(root.absolute()), str(Path.cwd()))  # relative paths depend on both
+    return indexed_manifest(
+        file,
+        repr((where, split, class_names, _settings(form))),
+        lambda: Manifest.from_rows(read_csv(file, root, form, split), class_names),
+    )
+
+
+def _settings(form: CsvFormat) -> CsvFormat:
+    """Return settings whose text is always the same; labels are those of ``class_names``."""
+    return form._replace(suffixes=tuple(sorted(form.suffixes)), labels={})  # type: ignore[arg-type]
 
 
 def pick_split(layout: Layout, root: Path, split: str) -> tuple[str, Path]:
@@ -200,7 +219,7 @@ def _is_test(name: str, test_fraction: float) -> bool:
 
 def _list_of_all_splits(csvs: Iterable[Path], form: CsvFormat) -> Layout | None:
     """Find the csv that has a column ``split``."""
-    named = {file: splits_in(file, form, form.dialect(file)) for file in csvs}
+    named = {file: _splits_of(file, form) for file in csvs}
     lists = [file for file, splits in named.items() if splits]
     if len(lists) > 1:
         raise ConfigValueError(
@@ -214,21 +233,32 @@ def _list_of_all_splits(csvs: Iterable[Path], form: CsvFormat) -> Layout | None:
     return Layout("csv", {s: lists[0] for s in SPLITS if s in named[lists[0]]}, unread)
 
 
+def _splits_of(file: Path, form: CsvFormat) -> list[str]:
+    """Return the splits in the column ``split`` of a csv, from its index if there is one."""
+    dialect = form.dialect(file)
+    if "split" not in (dialect.columns or ()):
+        return []
+    what = repr(("splits", _settings(form)))
+    splits: list[str] = indexed_value(file, what, lambda: splits_in(file, form, dialect))
+    return splits
+
+
 def _log(manifest: Manifest, split: str, layout: Layout, source: Path, form: CsvFormat) -> None:
-    num_classes = len(manifest.class_names) or len(np.unique(manifest.classes))
+    num_classes = len(manifest.class_names) or len(manifest.summary.class_counts)
     how = {
         "csv": lambda: f"csv, columns: {form.dialect(source)}",
         "class_folders": lambda: "a folder per class" if manifest.class_names else "no classes",
         "tars": lambda: "WebDataset tars, read in place",
         "folder": lambda: "no folders of splits, see DATA.FOLDER_TEST_FRACTION",
     }[layout.kind]()
-    unlabeled = int((~manifest.is_labeled).sum())
+    unlabeled = len(manifest) - manifest.summary.num_labeled
+    labels = f" of {num_classes} classes" if unlabeled < len(manifest) else " without labels"
     logger.info(
-        "%s split: %d files%s of %d classes from %s (%s); splits: %s%s",
+        "%s split: %d files%s%s from %s (%s); splits: %s%s",
         split,
         len(manifest),
-        f", {unlabeled} of them without label," if unlabeled else "",
-        num_classes,
+        f", {unlabeled} of them without label," if 0 < unlabeled < len(manifest) else "",
+        labels,
         source,
         how,
         ", ".join(f"{name} ({path.name})" for name, path in layout.sources.items()),
@@ -242,6 +272,11 @@ def _describe_empty(
     text = f"DATA.PATH_TO_DATA_DIR: the {split} split of {root} ({layout.kind}: {source}) is empty."
     if layout.kind == "csv":
         return text
+    if layout.kind == "folder" and (count := sum(1 for _ in media_files(source, suffixes))):
+        return (
+            f"{text} All {count} files are in the other split: DATA.FOLDER_TEST_FRACTION is the "
+            "fraction for testing; change it, or add files."
+        )
     others = sum(1 for _ in media_files(source, MEDIA_SUFFIXES - suffixes))
     hint = f" It has {others} audio-only files: use the dataset audio_folder for them."
     found = f" Files with these suffixes are read: {' '.join(sorted(suffixes))}."

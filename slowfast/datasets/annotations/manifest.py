@@ -6,11 +6,13 @@ of a tar, in bytes. Manifests are built by ``layouts`` and by the datasets of ``
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
 import math
 import os
+import shutil
 from array import array
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,7 +24,14 @@ import numpy as np
 from slowfast.config import UserError
 from slowfast.utils.io import cache_dir
 
-__all__ = ["NO_LABEL", "TO_END", "Manifest", "VideoRecord", "share_manifest"]
+__all__ = [
+    "NO_LABEL",
+    "TO_END",
+    "Manifest",
+    "ManifestSummary",
+    "VideoRecord",
+    "share_manifest",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +85,25 @@ class VideoRecord(NamedTuple):
         return f"{self.path}:{self.offset}+{'' if self.size == TO_END else self.size}"
 
 
+class ManifestSummary(NamedTuple):
+    """What a run needs to know of all labels, without going through them.
+
+    Attributes:
+        num_labeled: Rows that have a label.
+        class_counts: How often each class occurs, in ascending order of the classes.
+        digest: ``Manifest.digest`` of a manifest without version; "" where not known.
+    """
+
+    num_labeled: int
+    class_counts: dict[int, int]
+    digest: str = ""
+
+    @property
+    def highest_class(self) -> int:
+        """The largest label; -1 if there is none."""
+        return max(self.class_counts, default=-1)
+
+
 class Manifest:
     """The rows of one split, without a Python object per row.
 
@@ -94,6 +122,7 @@ class Manifest:
     Attributes:
         version: Version of the content of the files, set by datasets that know it, e.g. the
             settings that generated the files; part of the digest.
+        folder: The folder that the arrays are mapped from; None: they are in memory only.
     """
 
     def __init__(
@@ -112,6 +141,7 @@ class Manifest:
         self._lists = lists
         self._list_ends = None if lists is None else np.cumsum(np.maximum(lists[0], 0))
         self.version = ""
+        self.folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -158,6 +188,13 @@ class Manifest:
         """The classes of all rows that have a label: int64 (n,)."""
         return self.labels[self.is_labeled] if self._lists is None else self._lists[1]
 
+    @functools.cached_property
+    def summary(self) -> ManifestSummary:
+        """Counts of the labels; those of an indexed list are known (``list_index``)."""
+        classes, counts = np.unique(self.classes, return_counts=True)
+        counted = dict(zip(classes.tolist(), counts.tolist(), strict=True))
+        return ManifestSummary(int(self.is_labeled.sum()), counted)
+
     @property
     def num_classes_of(self) -> np.ndarray:
         """The number of classes of each row, 0 where unknown: int64 (N,)."""
@@ -167,7 +204,7 @@ class Manifest:
     @property
     def has_labels(self) -> bool:
         """Whether every row has a label."""
-        return len(self) > 0 and bool(self.is_labeled.all())
+        return len(self) > 0 and self.summary.num_labeled == len(self)
 
     def require_fields(self, names: Iterable[str]) -> None:
         """Check that the manifest has the given fields.
@@ -191,6 +228,8 @@ class Manifest:
         Paths are hashed relative to their common folder, so that a dataset has the same digest on
         every machine.
         """
+        if not self.version and self.summary.digest:
+            return self.summary.digest
         return _hash(self._arrays() | self._paths_below_common_folder(), self.version)
 
     def _paths_below_common_folder(self) -> dict[str, np.ndarray]:
@@ -288,7 +327,9 @@ class Manifest:
             if (file := folder / f"{name}.npy").exists()
         )
         both = (lists[0], lists[1]) if lists else None
-        return cls(text, ends, labels, names, windows, slices, fields, both)
+        manifest = cls(text, ends, labels, names, windows, slices, fields, both)
+        manifest.folder = folder
+        return manifest
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to save and hash, without optional arrays that are None."""
@@ -311,6 +352,10 @@ def share_manifest(manifest: Manifest) -> Manifest:
     folder = cache_dir() / "manifests" / _hash(manifest._arrays())  # with full paths
     try:
         manifest.save(folder)
+        if not _holds(folder, manifest):
+            logger.warning("%s is damaged and is written again", folder)
+            shutil.rmtree(folder)
+            manifest.save(folder)
         shared = Manifest.open(folder)
     except OSError as error:
         logger.warning("the manifest is kept in memory, as %s cannot be used: %s", folder, error)
@@ -318,6 +363,19 @@ def share_manifest(manifest: Manifest) -> Manifest:
     # The process that saved these rows may have had other values.
     shared.class_names, shared.version = manifest.class_names, manifest.version
     return shared
+
+
+def _holds(folder: Path, manifest: Manifest) -> bool:
+    """Whether a folder has the arrays of a manifest, undamaged."""
+    try:
+        saved = Manifest.open(folder)._arrays()
+    except (OSError, ValueError, EOFError):
+        return False
+    own = manifest._arrays()
+    return saved.keys() == own.keys() and all(
+        np.array_equal(saved[name], own[name], equal_nan=own[name].dtype.kind == "f")
+        for name in own
+    )
 
 
 def _hash(arrays: dict[str, np.ndarray], version: str = "") -> str:

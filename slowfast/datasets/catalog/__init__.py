@@ -6,6 +6,7 @@ import slowfast.datasets.catalog.charades
 import slowfast.datasets.catalog.dcase2014
 import slowfast.datasets.catalog.demo_set
 import slowfast.datasets.catalog.esc50
+import slowfast.datasets.catalog.fake
 import slowfast.datasets.catalog.hmdb51
 import slowfast.datasets.catalog.imagenet
 import slowfast.datasets.catalog.ssv2

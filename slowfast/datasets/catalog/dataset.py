@@ -15,6 +15,7 @@ from slowfast.datasets.annotations.match import Annotation, Locate, entries_to_m
 from slowfast.datasets.annotations.split_files import data_root, find_split_dir, require_split
 from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.quarantined import leave_out_quarantined
 from slowfast.datasets.video_dataset import VideoEvalDataset, VideoTrainDataset, build_video_dataset
 from slowfast.datasets.views.clip_sampling import TIME_BINS
 
@@ -48,6 +49,7 @@ class CatalogDataset(ABC):
     def __call__(self, cfg: CfgNode, split: str) -> Built:
         """Build a split, one of ``build.SPLITS``."""
         manifest = self.manifest(cfg, split)
+        manifest = leave_out_quarantined(manifest, cfg, split, audio_only=self.audio_only)
         if self.audio_only:
             return build_audio_dataset(cfg, manifest, split)
         return build_video_dataset(cfg, manifest, split, sampling=self.sampling)

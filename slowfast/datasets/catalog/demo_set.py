@@ -10,7 +10,6 @@ from slowfast.config import CfgNode
 from slowfast.datasets.annotations.layouts import load_manifest
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.catalog.dataset import CatalogDataset
-from slowfast.datasets.demo.generator import generate_demo, spec_from_cfg
 from slowfast.utils.io import cache_dir
 
 __all__ = ["demo"]
@@ -29,6 +28,8 @@ class _Demo(CatalogDataset):
 
     def manifest(self, cfg: CfgNode, split: str) -> Manifest:
         """List the files of a split; generate the demo set if it does not exist."""
+        from slowfast.datasets.demo.generator import generate_demo, spec_from_cfg  # needs PyAV
+
         root = generate_demo(
             cache_dir(cfg.DEMO_SET.CACHE_DIR),
             spec_from_cfg(cfg),

@@ -10,19 +10,22 @@ Legend: N samples that come out, n samples that go in, C channels.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import av
 import numpy as np
-from av.audio.frame import AudioFrame
-from av.packet import Packet
 from numpy.typing import NDArray
 
 from slowfast.datasets.decoding.file import MediaError, Span, is_plausible_rate
 from slowfast.datasets.decoding.formats import COUNTED_AUDIO
 from slowfast.datasets.decoding.packets import PacketSource
+from slowfast.utils.media_libraries import READ_ERRORS, av
 
-__all__ = ["AudioTrack", "downmix"]
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.packet import Packet
+
+__all__ = ["AudioTrack", "downmix", "resample"]
 
 _PRE_ROLL_SEC = 0.25
 """Decoded before a window and dropped: overlapping blocks, bit reservoirs, predictors settle."""
@@ -177,6 +180,26 @@ class AudioTrack:
             )
         return window
 
+    def read_all(self) -> Iterator[tuple[int, FloatArray]]:
+        """Decode the track once, in the order of the file, whatever length it declares.
+
+        Yields:
+            The sample rate of a frame, in Hz, and the frame's mono mix, float32 (n,).
+        """
+        if self._is_random and self._used is self._source.file.container:
+            self._source.file.reopen(self._source.index)
+        self._source.rewind()
+        pieces: list[_Piece] = []
+        packet: Packet | None
+        while True:
+            packet = self._source.next_packet()
+            num_known = len(pieces)
+            self._decode_into(pieces, packet)
+            yield from ((self._rate, downmix([piece.frame])) for piece in pieces[num_known:])
+            if packet is None:
+                return
+            del pieces[:-1]
+
     def _read(self, first: int, num_samples: int, out_rate: int) -> tuple[FloatArray, float]:
         """Decode and resample what is needed for outputs ``first`` up to ``first + N``."""
         rate, out = self._rate, np.zeros(num_samples, np.float32)
@@ -188,7 +211,7 @@ class AudioTrack:
         steps = (low - reach) // step_in  # whole steps keep the phase of the resampler's filter
         block = steps * step_in
         mix, is_decoded = self._decode(block, high + reach)
-        wave = _resample(mix, rate, out_rate)[first - steps * step_in * out_rate // rate :]
+        wave = resample(mix, rate, out_rate)[first - steps * step_in * out_rate // rate :]
         wave = wave[:num_samples]
         out[: len(wave)] = np.clip(wave, -1.0, 1.0)
         return out, float(is_decoded[low - block : max(high, low + 1) - block].mean())
@@ -312,7 +335,7 @@ class AudioTrack:
         self._used = self._source.file.container
         try:
             frames = self._source.context.decode(packet)
-        except (av.FFmpegError, OSError):
+        except READ_ERRORS:
             self._errors += 1
             return
         for frame in frames:
@@ -363,11 +386,20 @@ def downmix(frames: list[AudioFrame]) -> FloatArray:
     return np.nan_to_num(mixed, copy=False, nan=0.0).clip(-_OVERSHOOT, _OVERSHOOT)
 
 
-def _resample(wave: FloatArray, rate: int, out_rate: int) -> FloatArray:
-    """Resample mono audio; the first output sample has the time of the first input sample."""
+def resample(wave: FloatArray, rate: int, out_rate: int) -> FloatArray:
+    """Resample mono audio; the first output sample has the time of the first input sample.
+
+    Args:
+        wave: float32 (N,).
+        rate: Its sample rate, in Hz.
+        out_rate: Sample rate of the output, in Hz.
+
+    Returns:
+        float32, ``out_rate / rate`` times as long.
+    """
     if rate == out_rate:
         return wave
-    frame = AudioFrame.from_ndarray(wave[np.newaxis], format="fltp", layout="mono")
+    frame = av.AudioFrame.from_ndarray(wave[np.newaxis], format="fltp", layout="mono")
     frame.sample_rate = rate
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=out_rate)
     parts = [

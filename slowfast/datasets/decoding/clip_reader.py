@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from slowfast.datasets.annotations.manifest import TO_END, VideoRecord
 from slowfast.datasets.decoding.frame_list import FrameList, is_listed
 from slowfast.datasets.decoding.frames import FrameFolder
-from slowfast.datasets.decoding.reader import MediaError, open_media
+from slowfast.datasets.decoding.reader import LOOP_FILTER_SKIPS, MediaError, open_media
 from slowfast.utils.io import Closing
 
 __all__ = ["ClipReader", "TrimmedReader", "open_row"]
@@ -135,13 +135,19 @@ class TrimmedReader(Closing):
         return first, last
 
 
-def open_row(row: VideoRecord, frame_folder_fps: float = 30.0, path_prefix: str = "") -> ClipReader:
+def open_row(
+    row: VideoRecord,
+    frame_folder_fps: float = 30.0,
+    path_prefix: str = "",
+    skip_loop_filter: str = LOOP_FILTER_SKIPS[0],
+) -> ClipReader:
     """Open the media file, frame folder or frame list of a manifest's row.
 
     Args:
         row: The row.
         frame_folder_fps: DATA.FRAME_FOLDER_FPS.
         path_prefix: DATA.PATH_PREFIX, for frame lists.
+        skip_loop_filter: DATA.SKIP_LOOP_FILTER, for media files.
 
     Returns:
         A reader of the row's window; the caller closes it.
@@ -156,5 +162,7 @@ def open_row(row: VideoRecord, frame_folder_fps: float = 30.0, path_prefix: str 
     elif Path(row.path).is_dir():
         reader = FrameFolder(row.path, frame_folder_fps)
     else:
-        reader = open_media(row.path, offset=row.offset, size=size)
+        reader = open_media(
+            row.path, offset=row.offset, size=size, skip_loop_filter=skip_loop_filter
+        )
     return TrimmedReader(reader, row.start_sec, row.end_sec) if row.has_window else reader

@@ -10,8 +10,11 @@ keyframe; of the packets behind it, m hold frames that are shown before it. Then
 
 from __future__ import annotations
 
-from av.packet import Packet
-from av.video.frame import VideoFrame
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
 
 __all__ = ["DisplayOrder"]
 

@@ -71,6 +71,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "raw_stream": ProblemKind(
         "error", "raw stream without timestamps", "Put it into a container: ffmpeg -i FILE OUT.mp4"
     ),
+    "playlist": ProblemKind("error", "playlist of other files", "List those files instead."),
     "no_tracks": ProblemKind("error", "neither video nor audio that can be decoded", _GET_AGAIN),
     "undecodable": ProblemKind("error", "hardly any of it can be decoded", _GET_AGAIN),
     "unreadable": ProblemKind("error", "cannot be read", _GET_AGAIN),

@@ -6,14 +6,18 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import av
-from av.container import InputContainer
-from av.packet import Packet
-from av.stream import Discard, Disposition, Stream
+from slowfast.utils.media_libraries import READ_ERRORS, av
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
 
 __all__ = [
+    "DECODER_OPTIONS",
+    "MAX_PIXELS",
     "Beat",
     "MediaError",
     "MediaFile",
@@ -29,13 +33,32 @@ __all__ = [
 Beat = Callable[[], None]
 """Called regularly, to report progress."""
 
-_STILL_IMAGES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-"""Tracks that FFmpeg lists as video and that hold a cover or thumbnails."""
+_STILL_IMAGES = ("attached_pic", "timed_thumbnails", "still_image")
+"""Dispositions of tracks that FFmpeg lists as video and that hold a cover or thumbnails."""
 
 _MAX_SAMPLE_RATE_HZ = 1_000_000
 
+MAX_PIXELS = 2**25
+"""Of a frame; 7680 x 4320 has fewer. A damaged header may declare gigabytes."""
+
+DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
+"""Options of every decoder, also of those with which FFmpeg looks into a file when it opens it."""
+
 _IMAGE_BRANDS = frozenset(("avif", "mif1", "msf1", "heic", "heix", "heim", "heis"))
 """Of mp4 files that hold a still image."""
+
+_PLAYLIST = "it is a playlist, which names other files"
+_PLAYLIST_HEAD = 1024
+_PLAYLIST_STARTS = (b"#EXTM3U", b"ffconcat ", b"[playlist]", b"v=0\n", b"v=0\r", b"#~RTSP")
+_XML_PLAYLISTS = (
+    b"<MPD",
+    b"<SmoothStreamingMedia",
+    b"<AssetMap",
+    b"<CompositionPlaylist",
+    b"<smil",
+)
+_PLAYLISTS = frozenset(("concat", "hls", "applehttp", "hls,applehttp", "dash", "imf", "sdp"))
+"""FFmpeg's names of formats that open further files."""
 
 _MOTION_JPEG_SUFFIXES = frozenset((".mjpeg", ".mjpg"))
 
@@ -60,11 +83,16 @@ class MediaError(Exception):
         return line.encode("utf-8", "backslashreplace").decode()  # names may be any bytes
 
 
+_FAULTS: tuple[type[Exception], ...] = (*READ_ERRORS, UnicodeError)
+
 _CAUSES: tuple[tuple[type[Exception], str, str], ...] = (
     (FileNotFoundError, "missing", "it is missing, or a link to nothing"),
     (PermissionError, "forbidden", "it may not be read: permission denied"),
-    (av.InvalidDataError, "not_media", "it is not a media file, or damaged beyond reading"),
-    (av.EOFError, "not_media", "it is not a media file, or damaged beyond reading"),
+    *(
+        (getattr(av, name), "not_media", "it is not a media file, or damaged beyond reading")
+        for name in ("InvalidDataError", "EOFError")
+        if av
+    ),
 )
 """What FFmpeg and the file system raise, its code, and what it means in plain words."""
 
@@ -81,7 +109,7 @@ def translate_av_errors(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except (av.FFmpegError, OSError, UnicodeError) as error:
+    except _FAULTS as error:
         for kind, code, reason in _CAUSES:
             if isinstance(error, kind):
                 raise MediaError(path, reason, code) from error
@@ -134,7 +162,11 @@ def open_container(location: MediaLocation) -> InputContainer:
     """
     with translate_av_errors(location.path):
         location.check()
+        _refuse_playlist(location)
         container = _open(location)
+        if container.format.name in _PLAYLISTS:
+            container.close()
+            raise MediaError(location.path, _PLAYLIST, "playlist")
         is_motion_jpeg = location.path.suffix.lower() in _MOTION_JPEG_SUFFIXES
         if is_motion_jpeg and container.format.name == "jpeg_pipe":  # FFmpeg sees one image
             container.close()
@@ -142,11 +174,23 @@ def open_container(location: MediaLocation) -> InputContainer:
         return container
 
 
+def _refuse_playlist(location: MediaLocation) -> None:
+    """Refuse a file that names other files, before FFmpeg opens those."""
+    with location.path.open("rb") as file:
+        file.seek(location.offset)
+        start = file.read(min(_PLAYLIST_HEAD, location.size or _PLAYLIST_HEAD))
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    is_xml = text.startswith(b"<") and any(name in text for name in _XML_PLAYLISTS)
+    if text.startswith(_PLAYLIST_STARTS) or is_xml:
+        raise MediaError(location.path, _PLAYLIST, "playlist")
+
+
 def _open(location: MediaLocation, container_format: str | None = None) -> InputContainer:
     return av.open(
         location.url,
         format=container_format,
         metadata_errors="replace",
+        options=DECODER_OPTIONS,
         container_options={"protocol_whitelist": "file,subfile"},
     )
 
@@ -203,7 +247,7 @@ def _pick_track(container: InputContainer, kind: str) -> int | None:
     Covers, thumbnails and tracks without a decoder, a size or a rate do not count.
     """
     tracks = _usable_tracks(container, kind)
-    by_default = [s for s in tracks if s.disposition & Disposition.default]
+    by_default = [s for s in tracks if s.disposition & av.stream.Disposition.default]
     return next((s.index for s in by_default + tracks), None)
 
 
@@ -213,7 +257,9 @@ def _usable_tracks(container: InputContainer, kind: str) -> list[Stream]:
 
 def _is_usable(stream: Any) -> bool:
     context = stream.codec_context
-    if context is None or not stream.time_base or stream.disposition & _STILL_IMAGES:
+    if context is None or not stream.time_base:
+        return False
+    if any(stream.disposition & av.stream.Disposition[name] for name in _STILL_IMAGES):
         return False
     if stream.type == "video":
         return context.width > 0 and context.height > 0
@@ -243,6 +289,7 @@ class MediaFile:
         video_index: Index of the video track, or None.
         audio_index: Index of the audio track, or None.
         pristine: Whether nothing was read since it was opened.
+        video_options: Options of the decoder of the video track, set when it is opened.
         jumps: Counts seeks, reopenings and changes of track: where it has changed, the position
             of whoever read before is lost.
 
@@ -262,6 +309,7 @@ class MediaFile:
         self.audio_index = _pick_track(self.container, "audio")
         self.pristine = True
         self.jumps = 0
+        self.video_options = DECODER_OPTIONS
         self._selected: int | None = None
 
     def count_tracks(self, kind: str) -> int:
@@ -274,8 +322,9 @@ class MediaFile:
             return
         self._selected = index
         self.jumps += 1
+        discard = av.stream.Discard
         for stream in self.container.streams:
-            stream.discard = Discard.default if stream.index == index else Discard.all
+            stream.discard = discard.default if stream.index == index else discard.all
 
     def reopen(self, index: int) -> None:
         """Open the file again, to read that track from its beginning."""

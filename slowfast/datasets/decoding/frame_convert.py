@@ -6,17 +6,17 @@ Legend: H W height and width.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-__all__ = ["FrameConverter"]
+from slowfast.utils.media_libraries import av
 
-_CONVERSION = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
-"""Area averaging. Without the flag FFmpeg darkens what it scales and converts by two levels."""
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+__all__ = ["FrameConverter"]
 
 _HALF_CHROMA = frozenset({"yuv420p", "yuvj420p"})
 """Formats that are scaled first and converted then: a sixth of the time, and as exact. Color keeps
@@ -29,6 +29,9 @@ _BT2020_CONSTANT = 10
 
 _MAX_PIXEL_ASPECT = 10.0
 """Damaged headers may have larger values, which would lead to frames of a gigabyte."""
+
+_MAX_GROWTH = 4
+"""A container may declare more pixels than its frames have by that factor; else it is wrong."""
 
 
 class FrameConverter:
@@ -49,7 +52,11 @@ class FrameConverter:
         self.pixel_aspect = pixel_aspect if is_plausible else 1.0
         self.quarter_turns: int | None = None
         self._size = max(1, _round(width * self.pixel_aspect)), height
-        self._scaler, self._converter = VideoReformatter(), VideoReformatter()
+        reformatter = av.video.reformatter
+        self._scaler, self._converter = (reformatter.VideoReformatter() for _ in range(2))
+        self._area = reformatter.Interpolation.AREA
+        # Area averaging. Without the flag FFmpeg darkens what it scales and converts by two levels.
+        self._conversion = self._area | reformatter.Interpolation.FULL_CHR_H_INT
 
     @property
     def size(self) -> tuple[int, int]:
@@ -57,9 +64,13 @@ class FrameConverter:
         return self._size[::-1] if (self.quarter_turns or 0) % 2 else self._size
 
     def look_at(self, frame: VideoFrame) -> None:
-        """Learn the rotation from a track's first decoded frame; later ones change nothing."""
-        if self.quarter_turns is None:
-            self.quarter_turns = round(frame.rotation / 90) % 4
+        """Learn rotation and size from a track's first decoded frame; later ones change nothing."""
+        if self.quarter_turns is not None:
+            return
+        self.quarter_turns = round(frame.rotation / 90) % 4
+        width, height = self._size
+        if width * height > _MAX_GROWTH * self.pixel_aspect * frame.width * frame.height:
+            self._size = max(1, _round(frame.width * self.pixel_aspect)), frame.height
 
     def to_rgb(self, frame: VideoFrame, short_side: int | None) -> NDArray[np.uint8]:
         """Scale a frame, convert it and turn it upright.
@@ -75,10 +86,10 @@ class FrameConverter:
         matrix = _nearest_matrix(frame.colorspace)
         size: dict[str, Any] = {"width": width, "height": height, "threads": 1}
         if frame.format.name in _HALF_CHROMA and (width, height) != (frame.width, frame.height):
-            frame = self._scaler.reformat(frame, interpolation=Interpolation.AREA, **size, **matrix)
+            frame = self._scaler.reformat(frame, interpolation=self._area, **size, **matrix)
             matrix = {}
         rgb = self._converter.reformat(
-            frame, format="rgb24", interpolation=_CONVERSION, **size, **matrix
+            frame, format="rgb24", interpolation=self._conversion, **size, **matrix
         )
         return np.rot90(rgb.to_ndarray(), self.quarter_turns or 0)
 
@@ -96,8 +107,9 @@ def _nearest_matrix(colorspace: int) -> dict[str, Any]:
     """Replace a color matrix that FFmpeg refuses (ICtCp, YCgCo, reserved) by the likeliest."""
     if colorspace in _KNOWN_MATRICES:
         return {}
-    matrix = Colorspace.BT2020 if colorspace == _BT2020_CONSTANT else Colorspace.ITU601
-    return {"src_colorspace": matrix, "dst_colorspace": Colorspace.ITU601}
+    spaces = av.video.reformatter.Colorspace
+    matrix = spaces.BT2020 if colorspace == _BT2020_CONSTANT else spaces.ITU601
+    return {"src_colorspace": matrix, "dst_colorspace": spaces.ITU601}
 
 
 def _round(value: float) -> int:

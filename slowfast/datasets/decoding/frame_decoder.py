@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
-
-import av
-from av.packet import Packet
-from av.video.frame import VideoFrame
+from typing import TYPE_CHECKING, NamedTuple
 
 from slowfast.datasets.decoding.display_order import DisplayOrder
 from slowfast.datasets.decoding.formats import DECODE_TIMES_ONLY
 from slowfast.datasets.decoding.packets import PacketSource
 from slowfast.datasets.decoding.window import Window
+from slowfast.utils.media_libraries import READ_ERRORS
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
 
 __all__ = ["FrameDecoder", "Shown", "TimesGoBackError"]
 
@@ -130,7 +131,7 @@ class FrameDecoder:
             self._sent.append(pts)
         try:
             frames = context.decode(packet)
-        except (av.FFmpegError, OSError):
+        except READ_ERRORS:
             self.num_damaged += 1
             self._note_damage(pts)
             return

@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
-
-import av
-from av.codec.context import ThreadType
-from av.packet import Packet
+from typing import TYPE_CHECKING, Any
 
 from slowfast.datasets.decoding.file import MediaFile, demux, ticks_per_sec
 from slowfast.datasets.decoding.formats import WALKED
+from slowfast.utils.media_libraries import READ_ERRORS, av
+
+if TYPE_CHECKING:
+    from av.packet import Packet
 
 __all__ = ["PacketSource"]
 
@@ -66,7 +66,9 @@ class PacketSource:
         """The track's decoder, on one thread: a loader has one worker per core already."""
         context = self.stream.codec_context
         if not context.is_open:
-            context.thread_count, context.thread_type = 1, ThreadType.NONE
+            context.thread_count, context.thread_type = 1, av.codec.context.ThreadType.NONE
+            if self.stream.type == "video":
+                context.options = self.file.video_options
         return context
 
     @property
@@ -104,7 +106,7 @@ class PacketSource:
         goal = max(-_MAX_TICK, min(ticks, _MAX_TICK))
         try:
             self.file.container.seek(goal, stream=self.stream)
-        except (av.FFmpegError, OSError):
+        except READ_ERRORS:
             return False
         self.begin()
         return True
@@ -137,7 +139,7 @@ class PacketSource:
                 packet = next(self._packets)
             except StopIteration:
                 self.finished = True
-            except (av.FFmpegError, OSError):
+            except READ_ERRORS:
                 self._after_read_error()
             else:
                 self._errors_in_row = 0

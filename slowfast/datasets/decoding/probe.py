@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
-
-import av
-from av.packet import Packet
-from av.stream import Stream
+from typing import TYPE_CHECKING, NamedTuple
 
 from slowfast.datasets.decoding.file import (
     MediaFile,
@@ -17,6 +13,11 @@ from slowfast.datasets.decoding.file import (
     open_container,
     ticks_per_sec,
 )
+from slowfast.utils.media_libraries import READ_ERRORS, av
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.stream import Stream
 
 __all__ = ["MediaInfo", "track_spans"]
 
@@ -29,6 +30,9 @@ _PADDING_SEC = 0.1
 """The encoder's padding at an MP3's end is shorter; a header that knows it leaves it out."""
 
 _MIN_BYTES = 10_000
+
+_SPARSE = 1000
+"""If a file has fewer bytes for each second, its packets have to confirm the declared duration."""
 
 _TAILS_SEC = (1.0, 10.0, math.inf)
 """How long before the end of the file packets are read, in turn, to find the end of a track."""
@@ -93,7 +97,8 @@ def track_spans(file: MediaFile) -> dict[int, Span]:
     """Find start and end of the selected tracks.
 
     The times that the container declares are used. If it declares none, or only an estimate, the
-    packets at the end of the file are read.
+    packets at the end of the file are read; if it declares a duration for which the file is very
+    small, all packets are, without decoding.
 
     Args:
         file: The open file; its position does not change.
@@ -114,12 +119,22 @@ def track_spans(file: MediaFile) -> dict[int, Span]:
         missing = [index for index in starts if index not in ends]
         if missing:
             ends |= _last_ticks(file.location, missing, tail_sec)
+    doubtful = [index for index in ends if _is_sparse(file, index, ends[index] - starts[index])]
+    for index, seen in (_last_ticks(file.location, doubtful, math.inf) if doubtful else {}).items():
+        if seen - starts[index] < (ends[index] - starts[index]) / 2:
+            ends[index] = seen
     spans = {}
     for index in starts.keys() & ends.keys():
         stream, start = file.container.streams[index], starts[index]
         end = _without_padding(stream, start, ends[index])
         spans[index] = Span(start, max(start, end), ticks_per_sec(stream))
     return spans
+
+
+def _is_sparse(file: MediaFile, index: int, ticks: int) -> bool:
+    """Whether a duration is so long for the size of the file that the header may be wrong."""
+    size = float(file.location.size or getattr(file.container, "size", 0) or 0)
+    return ticks * _SPARSE > size * ticks_per_sec(file.container.streams[index])
 
 
 def _without_padding(stream: Stream, start: int, end: int) -> int:
@@ -160,7 +175,7 @@ def _last_ticks(location: MediaLocation, indices: list[int], tail_sec: float) ->
                 if packet.pts is not None and packet.pts < _most_ticks(packet.stream):
                     seen = (packet.pts, _duration(packet))
                     last[packet.stream_index] = max(seen, last.get(packet.stream_index, seen))
-        except (av.FFmpegError, OSError):
+        except READ_ERRORS:
             pass  # A damaged end: what was seen before it stands.
         ends = {index: sum(times) for index, times in last.items()}
         # Without durations of packets (WavPack in Matroska) the file's own end is all there is.

@@ -47,7 +47,18 @@ from slowfast.datasets.decoding.probe import MediaInfo, track_spans
 from slowfast.datasets.decoding.video import VideoTrack
 from slowfast.utils.io import Closing
 
-__all__ = ["MediaError", "MediaInfo", "MediaReader", "open_media", "probe_media"]
+__all__ = [
+    "LOOP_FILTER_SKIPS",
+    "MediaError",
+    "MediaInfo",
+    "MediaReader",
+    "open_media",
+    "probe_media",
+]
+
+LOOP_FILTER_SKIPS = ("none", "noref", "all")
+"""In which frames the decoder leaves out the in-loop filter: none, those that no other frame refers
+to, all. FFmpeg follows it for H.264, HEVC and others, not for VP9 and AV1."""
 
 
 class MediaReader(Closing):
@@ -63,10 +74,18 @@ class MediaReader(Closing):
         MediaError: If nothing in the file can be decoded.
     """
 
-    def __init__(self, location: MediaLocation, beat: Beat | None = None) -> None:
+    def __init__(
+        self,
+        location: MediaLocation,
+        beat: Beat | None = None,
+        skip_loop_filter: str = LOOP_FILTER_SKIPS[0],
+    ) -> None:
         self.path = str(location.path)
         with translate_av_errors(self.path):
             self._file = MediaFile(location, beat)
+            if skip_loop_filter != LOOP_FILTER_SKIPS[0]:
+                own = {"skip_loop_filter": skip_loop_filter}
+                self._file.video_options = {**self._file.video_options, **own}
             self._is_open = True
             try:
                 self._open_tracks()
@@ -168,6 +187,21 @@ class MediaReader(Closing):
                 float(start_sec), num_samples, sample_rate_hz, zero_sec=self._zero_sec
             )
 
+    def iter_audio(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield the audio that the file holds, in order. Do not read anything else meanwhile.
+
+        Yields:
+            Sample rate of a decoded frame, in Hz, and its mono mix, float32 (N,); frames that are
+            missing or damaged are left out.
+
+        Raises:
+            MediaError: If the file disappears.
+        """
+        self._check_open()
+        if self._audio is not None:
+            with translate_av_errors(self.path):
+                yield from self._audio.read_all()
+
     def _open_tracks(self) -> None:
         file = self._file
         spans = track_spans(file)
@@ -264,7 +298,12 @@ class MediaReader(Closing):
 
 
 def open_media(
-    path: str | Path, *, offset: int = 0, size: int | None = None, beat: Beat | None = None
+    path: str | Path,
+    *,
+    offset: int = 0,
+    size: int | None = None,
+    beat: Beat | None = None,
+    skip_loop_filter: str = LOOP_FILTER_SKIPS[0],
 ) -> MediaReader:
     """Open a media file, or one that is a slice of another file.
 
@@ -273,6 +312,7 @@ def open_media(
         offset: Offset of the media file in ``path``, in bytes, for members of a tar.
         size: Size of the media file, in bytes; None: to the end of ``path``.
         beat: Called for each packet that is read, to report progress.
+        skip_loop_filter: DATA.SKIP_LOOP_FILTER, one of LOOP_FILTER_SKIPS.
 
     Returns:
         A reader; the caller closes it.
@@ -280,7 +320,7 @@ def open_media(
     Raises:
         MediaError: If the file is missing, damaged or has no stream that can be decoded.
     """
-    return MediaReader(MediaLocation(Path(path), offset, size), beat)
+    return MediaReader(MediaLocation(Path(path), offset, size), beat, skip_loop_filter)
 
 
 def probe_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaInfo:

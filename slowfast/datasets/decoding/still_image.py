@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.datasets.decoding.file import MediaError, translate_av_errors
 from slowfast.utils.io import Closing
+from slowfast.utils.media_libraries import cv2
 
 __all__ = ["StillImage", "read_image"]
 

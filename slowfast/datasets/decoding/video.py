@@ -13,11 +13,9 @@ import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from av.packet import Packet
-from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from slowfast.datasets.decoding.file import MediaError, Span
@@ -25,6 +23,10 @@ from slowfast.datasets.decoding.frame_convert import FrameConverter
 from slowfast.datasets.decoding.frame_decoder import FrameDecoder, Shown, TimesGoBackError
 from slowfast.datasets.decoding.packets import PacketSource
 from slowfast.datasets.decoding.window import Window
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
 
 __all__ = ["VideoTrack"]
 

@@ -116,6 +116,7 @@ def spec_from_cfg(cfg: CfgNode) -> DemoSpec:
         num_test_per_class=section.NUM_TEST_PER_CLASS,
         seed=section.SEED,
         order_classes=section.ORDER_CLASSES,
+        shared_audio_classes=section.SHARED_AUDIO_CLASSES,
         sync=section.SYNC,
         shared_instance=section.INSTANCE_CUE,
         **{switch: name in section.VARIATION for name, switch in NUISANCES.items()},

@@ -20,11 +20,14 @@ bubbles_then_vee   bubbles, vee      the same two events in the other order
 =================  ================  =======================================================
 
 The last four classes differ only in the order of their events: averaged over time, a class and its
-partner are the same. Everything else in a clip (tempo, position, size, colors, background,
-distractor, loudness, noise) is sampled independently of the class. Video and audio of a clip share
-tempo and size (small discs have a high pitch), so that the audio of a clip can be distinguished
-from that of many other clips of its class. No class depends on left and right: clips may be
-flipped.
+partner are the same. On request (``DemoSpec.shared_audio_classes``) the first six form three pairs
+that have the same audio and differ only in video: ripple and tunnel, roll and slide, cross and
+spin. What audio and video share does not distinguish a class from its partner.
+
+Everything else in a clip (tempo, position, size, colors, background, distractor, loudness, noise)
+is sampled independently of the class. Video and audio of a clip share tempo and size (small discs
+have a high pitch), so that the audio of a clip can be distinguished from that of many other clips
+of its class. No class depends on left and right: clips may be flipped.
 
 Events have the same times in all clips. Times sampled for each clip would identify it so well that
 a contrastive model might learn only these times and nothing about the events.
@@ -58,6 +61,7 @@ KINDS = (
     *("turn", "sparkle", "vee", "bubbles"),  # two pairs, each in both orders
 )
 _NUM_ALONE = 6
+_SHARED_AUDIO = {"tunnel": "ripple", "slide": "roll", "spin": "cross"}  # seen -> heard
 _SPLITS = ("train", "test")
 
 _TIMES_SEC = ((0.5, 0.75), (0.5 + 16 / 12, 0.75))  # start and duration; 16 frames are between
@@ -76,6 +80,8 @@ class DemoSpec:
         seed: Sets of one seed are the same, byte for byte; sets of two seeds are independent.
         order_classes: Four of the ten classes differ only in the order of two events. Off: these
             four have one kind of event twice, as the other six.
+        shared_audio_classes: Six of the ten classes form pairs that have the same audio and differ
+            only in video. Off: each kind of event has an audio of its own.
         sync: Audio events and video events have the same times. Off: the times of audio events are
             sampled for each clip.
         shared_instance: Audio and video share the clip's tempo and size (pitch, in the audio). Off:
@@ -92,6 +98,7 @@ class DemoSpec:
     num_test_per_class: int = 20
     seed: int = 0
     order_classes: bool = True
+    shared_audio_classes: bool = False
     sync: bool = True
     shared_instance: bool = True
     nuisance_space: bool = True
@@ -226,6 +233,8 @@ def sample_plan(spec: DemoSpec, kinds: tuple[str, str], rng: np.random.Generator
         for kind, (start, duration) in zip(kinds, _TIMES_SEC, strict=True)
     )
     heard = seen
+    if spec.shared_audio_classes:
+        heard = tuple(replace(e, kind=_SHARED_AUDIO.get(e.kind, e.kind)) for e in heard)
     if not spec.sync:
         heard = tuple(
             replace(event, start_sec=start, duration_sec=duration)

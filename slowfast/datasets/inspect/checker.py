@@ -20,16 +20,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slowfast.datasets.decoding.error_codes import SEVERITIES, MediaProblem, problem
 from slowfast.datasets.decoding.file import Beat, translate_av_errors
 from slowfast.datasets.decoding.formats import DECODE_TIMES_ONLY
-from slowfast.datasets.decoding.reader import MediaError, MediaInfo, open_media
+from slowfast.datasets.decoding.reader import MediaError, MediaInfo, MediaReader, open_media
 from slowfast.datasets.inspect import LEVELS
 from slowfast.datasets.inspect.duplicates import audio_fingerprint, video_hash
 from slowfast.datasets.inspect.media_stats import (
@@ -41,7 +42,10 @@ from slowfast.datasets.inspect.media_stats import (
 from slowfast.datasets.inspect.packets import PacketFacts, walk_packets
 from slowfast.datasets.inspect.report import AudioFacts, MediaReport, VideoFacts
 
-__all__ = ["inspect_media"]
+__all__ = ["SHOWN_SIDE", "inspect_media"]
+
+SHOWN_SIDE = 90
+"""Short side of the frame that is shown, in pixels."""
 
 _HASH_BLOCK = 1 << 20
 
@@ -67,7 +71,11 @@ class _Evidence(NamedTuple):
 
 
 def inspect_media(
-    path: str | Path, *, level: str = "sample", beat: Beat | None = None
+    path: str | Path,
+    *,
+    level: str = "sample",
+    beat: Beat | None = None,
+    show: Callable[[NDArray[np.uint8]], None] | None = None,
 ) -> MediaReport:
     """Check a media file.
 
@@ -75,6 +83,8 @@ def inspect_media(
         path: The file.
         level: One of LEVELS.
         beat: Called regularly, to report progress; None: no progress reports.
+        show: Called with a frame of the video, uint8 (H, W, 3), if one can be decoded; its short
+            side is at most SHOWN_SIDE. None: no frame is decoded for it.
 
     Returns:
         The report. A file that is unusable or missing has a problem of severity "error".
@@ -91,12 +101,14 @@ def inspect_media(
             report = dataclasses.replace(
                 report, size_bytes=status.st_size, modified_ns=status.st_mtime_ns
             )
-        return _inspect(report, beat)
+        return _inspect(report, beat, show)
     except MediaError as error:
         return dataclasses.replace(report, problems=(problem(error.code, error.reason),))
 
 
-def _inspect(report: MediaReport, beat: Beat | None) -> MediaReport:
+def _inspect(
+    report: MediaReport, beat: Beat | None, show: Callable[[NDArray[np.uint8]], None] | None
+) -> MediaReport:
     is_close, is_full = report.level != "headers", report.level == "full"
     evidence, wave = _Evidence(), np.zeros(0, np.float32)
     with open_media(report.path, beat=beat) as reader:
@@ -108,6 +120,8 @@ def _inspect(report: MediaReport, beat: Beat | None) -> MediaReport:
             evidence = _Evidence(packets, sample_frames(reader, info.fps))
             video = _with_evidence(video, evidence)
             video = decode_all(reader, video) if is_full else video
+        if show is not None and video is not None:
+            _show(reader, show, 0.5 if is_close else 0.0)
         if is_close and audio is not None:
             audio, wave = audio_stats(reader, audio, everywhere=is_full)
     report = dataclasses.replace(
@@ -121,6 +135,18 @@ def _inspect(report: MediaReport, beat: Beat | None) -> MediaReport:
     )
     found = sorted(_problems(report, evidence), key=lambda p: SEVERITIES.index(p.severity))
     return dataclasses.replace(report, problems=tuple(found))
+
+
+def _show(reader: MediaReader, show: Callable[[NDArray[np.uint8]], None], place: float) -> None:
+    """Show the frame at a place in [0, 1] of the video, else the first one."""
+    start, end = reader.video_extent_sec
+    for share in dict.fromkeys((place, 0.0)):
+        try:
+            frames = reader.read_video([start + share * (end - start)], short_side=SHOWN_SIDE)
+        except MediaError:
+            continue
+        show(frames[0])
+        return
 
 
 def _video_facts(info: MediaInfo) -> VideoFacts:
@@ -238,16 +264,19 @@ def _problems_of_audio(facts: AudioFacts) -> Iterator[MediaProblem]:
         yield problem("several_tracks", f"{facts.num_tracks} audio tracks; one of them is read")
     if facts.readable_share is None or facts.heard_sec is None:
         return
+    if not facts.heard_sec:
+        yield problem("silent", "its audio lasts no time")
+        return
     lost = 1 - facts.readable_share
-    if facts.readable_share < _USABLE_SHARE:
-        yield problem("undecodable", f"{lost:.0%} of its audio cannot be decoded")
+    if facts.failed_share is not None and 1 - facts.failed_share < _USABLE_SHARE:
+        yield problem("undecodable", f"{facts.failed_share:.0%} of its audio cannot be decoded")
         return
     if lost * facts.heard_sec > _AUDIO_LOST_SEC and lost > _AUDIO_LOST:
         yield problem("damaged", f"{lost:.0%} of its audio is missing")
         return
     if facts.silent_share == 1:
         yield problem("silent")
-    elif facts.peak is not None and facts.peak < _FAINT_PEAK:
+    elif facts.peak is not None and 0 < facts.peak < _FAINT_PEAK:
         yield problem("faint", f"very quiet throughout: peak {20 * math.log10(facts.peak):.0f} dB")
     elif facts.silent_share is not None and facts.silent_share > 0.5:
         yield problem("mostly_silent", f"silent for {facts.silent_share:.0%} of the time")

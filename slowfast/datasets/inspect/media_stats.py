@@ -33,6 +33,7 @@ _PIECES, _PIECE_SEC = 12, 5.0
 """Of longer audio, so many pieces of that length."""
 
 _CHUNK_SEC = 30.0
+_MAX_RATE_HZ = 192_000
 _BLOCK_SEC = 0.02
 _DIGITAL_SILENCE = 2.0**-15  # one step of 16 bits
 _QUIET = 1e-3  # -60 dB
@@ -128,23 +129,25 @@ def audio_stats(
     info = reader.info
     start, end = info.audio_start_sec, info.audio_end_sec
     is_short = end - start <= _DECODED_FULLY_SEC
-    meter = _AudioMeter(reader, info.sample_rate_hz)
+    rate_hz = min(info.sample_rate_hz, _MAX_RATE_HZ)
+    meter = _AudioMeter(reader, rate_hz)
     waves = [meter.add(*piece) for piece in _pieces(start, end)]
     if everywhere and not is_short:
-        meter = _AudioMeter(reader, info.sample_rate_hz)
-        for piece in _chunks(start, end):
-            meter.add(*piece)
+        meter.add_all(end - start)
     wave = np.concatenate([*waves, np.zeros(0, np.float32)])
     if is_short and info.has_video:
-        wave = _within_video(wave, info)
+        wave = _within_video(wave, info, rate_hz)
     return meter.add_to(facts), wave
 
 
-def _within_video(wave: NDArray[np.float32], info: MediaInfo) -> NDArray[np.float32]:
+def _within_video(wave: NDArray[np.float32], info: MediaInfo, rate_hz: int) -> NDArray[np.float32]:
     """Cut audio, or put zeros before it, as containers differ in how much leads in: (n,), (n',)."""
-    shift = round((info.audio_start_sec - info.video_start_sec) * info.sample_rate_hz)
+    offset_sec = info.audio_start_sec - info.video_start_sec
+    if abs(offset_sec) > _DECODED_FULLY_SEC:
+        return wave
+    shift = round(offset_sec * rate_hz)
     wave = np.concatenate([np.zeros(max(0, shift), np.float32), wave[max(0, -shift) :]])
-    return wave[: round((info.video_end_sec - info.video_start_sec) * info.sample_rate_hz)]
+    return wave[: round((info.video_end_sec - info.video_start_sec) * rate_hz)]
 
 
 def _pieces(start: float, end: float) -> Iterator[tuple[float, float]]:
@@ -167,38 +170,57 @@ class _AudioMeter:
 
     def __init__(self, reader: MediaReader, rate_hz: int) -> None:
         self._reader, self._rate = reader, rate_hz
-        self._heard_sec = self._read_sec = self._peak = 0.0
+        self._failed_sec = self._asked_sec = 0.0
+        self._forget_levels()
+
+    def _forget_levels(self) -> None:
+        self._heard_sec = self._read_sec = self._peak = self._power = 0.0
         self._blocks = self._silent = self._quiet = 0
 
     def add(self, start_sec: float, length_sec: float) -> NDArray[np.float32]:
         """Decode a piece and add it; zeros where it cannot be read."""
         count = max(1, round(length_sec * self._rate))
         self._heard_sec += length_sec
+        self._asked_sec += length_sec
         try:
             wave, share = self._reader.read_audio(start_sec, count, self._rate)
         except MediaError:
+            self._failed_sec += length_sec
             return np.zeros(count, np.float32)
         self._read_sec += share * length_sec
-        self._add_levels(np.abs(wave))
+        self._add_levels(np.abs(wave), self._rate)
         return wave
 
-    def _add_levels(self, level: NDArray[np.float32]) -> None:
-        size = min(len(level), max(1, round(_BLOCK_SEC * self._rate)))
+    def add_all(self, length_sec: float) -> None:
+        """Measure everything that the file holds instead; ``length_sec``: what it declares."""
+        self._forget_levels()
+        self._heard_sec = length_sec
+        for rate_hz, wave in self._reader.iter_audio():
+            self._read_sec += len(wave) / rate_hz
+            self._add_levels(np.abs(wave), rate_hz)
+
+    def _add_levels(self, level: NDArray[np.float32], rate_hz: int) -> None:
+        size = min(len(level), max(1, round(_BLOCK_SEC * rate_hz)))
         blocks = level[: len(level) // size * size].reshape(-1, size)
+        power = np.square(blocks).mean(axis=1)
+        self._power += float(power.sum())
         self._peak = max(self._peak, float(level.max()))
         self._blocks += len(blocks)
         self._silent += int((blocks.max(axis=1) < _DIGITAL_SILENCE).sum())
-        self._quiet += int((np.square(blocks).mean(axis=1) < _QUIET**2).sum())
+        self._quiet += int((power < _QUIET**2).sum())
 
     def add_to(self, facts: AudioFacts) -> AudioFacts:
         """Sum up."""
         blocks = max(1, self._blocks)
-        share = self._read_sec / self._heard_sec if self._heard_sec else 0.0
+        share = min(1.0, self._read_sec / self._heard_sec) if self._heard_sec else 0.0
+        failed = self._failed_sec / self._asked_sec if self._asked_sec else 0.0
         return dataclasses.replace(
             facts,
             heard_sec=round(self._heard_sec, 3),
             silent_share=round(self._silent / blocks, 4),
             quiet_share=round(self._quiet / blocks, 4),
             peak=round(self._peak, 6),
+            rms=round(math.sqrt(self._power / blocks), 6),
             readable_share=round(share, 4),
+            failed_share=round(failed, 4),
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from slowfast.datasets.decoding.error_codes import MediaProblem
 
-__all__ = ["AudioFacts", "MediaReport", "VideoFacts"]
+__all__ = ["AudioFacts", "MediaReport", "VideoFacts", "relative_name"]
 
 _FORMAT = 1
 _OLD_NAMES = {
@@ -18,6 +20,12 @@ _OLD_NAMES = {
     "sound_covers_little": "audio_covers_little",
 }
 """Keys and codes in files of earlier versions."""
+
+
+def relative_name(path: str, folder: Path) -> str:
+    """Return a path relative to the checked folder; the file's name if a single file is checked."""
+    name = os.path.relpath(path, folder.absolute())
+    return os.path.basename(path) if name == "." else name  # noqa: PTH119
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +96,10 @@ class AudioFacts:
         silent_share: Fraction of it that is digital silence, in [0, 1].
         quiet_share: Fraction of it below -60 dB, in [0, 1]; includes digital silence.
         peak: Largest absolute sample; 1 is full scale.
+        rms: Root mean square of the samples; None in reports of earlier versions.
         readable_share: Fraction of the sampled positions that could be decoded, in [0, 1].
+        failed_share: Fraction of the sampled positions where reading fails, in training, too; the
+            other positions without audio are read as invalid silence. None in earlier reports.
     """
 
     codec: str
@@ -101,7 +112,9 @@ class AudioFacts:
     silent_share: float | None = None
     quiet_share: float | None = None
     peak: float | None = None
+    rms: float | None = None
     readable_share: float | None = None
+    failed_share: float | None = None
 
     @property
     def length_sec(self) -> float:
@@ -166,6 +179,10 @@ class MediaReport:
         if self.video is None or self.audio is None:
             return None
         return self.audio.start_sec - self.video.start_sec
+
+    def name_in(self, folder: Path) -> str:
+        """Return the path relative to the checked folder; see ``relative_name``."""
+        return relative_name(self.path, folder)
 
     def to_json(self) -> str:
         """Return the report as one line of JSON, without the line's end."""

@@ -19,9 +19,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
-from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
 from slowfast.datasets.decoding.error_codes import JOIN
@@ -35,6 +33,7 @@ from slowfast.datasets.decoding.reader import MediaError, MediaInfo, MediaReader
 from slowfast.datasets.inspect.packets import find_restart
 from slowfast.datasets.prepare.settings import EncodeSettings
 from slowfast.utils.io import atomic_path
+from slowfast.utils.media_libraries import av
 
 __all__ = [
     "TranscodeResult",
@@ -50,6 +49,8 @@ _VERSION = 1
 _TICKS_PER_SEC = 90_000
 _MAX_FPS = 240.0
 _DEFAULT_FPS = 30.0
+_FAST_TO_READ = {"tune": "fastdecode"}
+"""x264 without CABAC and in-loop filter: reading takes 0.7 of the time, files are 1.08 as large."""
 _AAC_FRAME = 1024
 _CHUNK_SEC = 5.0
 _BT601, _LIMITED_RANGE = 6, 1
@@ -172,6 +173,7 @@ class _VideoWriter:
         self._out, self._end_sec = out, info.video_end_sec
         self._period = max(1, round(_TICKS_PER_SEC / fps))
         options = {"preset": settings.preset, "crf": str(settings.crf), "g": str(settings.gop)}
+        options |= _FAST_TO_READ
         self._stream = out.add_stream(
             "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
         )
@@ -182,6 +184,9 @@ class _VideoWriter:
         context.pix_fmt, context.thread_count = "yuv420p", 1
         context.time_base = Fraction(1, _TICKS_PER_SEC)
         context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
+        self._converter = (
+            av.video.reformatter.VideoReformatter()
+        )  # one for all frames: it is built once
         self._waiting: tuple[int, NDArray[np.uint8]] | None = None
         self._durations: dict[int, int] = {}
         self._longest = 0
@@ -214,7 +219,12 @@ class _VideoWriter:
         rgb = av.VideoFrame.from_ndarray(
             np.ascontiguousarray(pixels[:height, :width]), format="rgb24"
         )
-        frame = rgb.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601)
+        frame = self._converter.reformat(
+            rgb,
+            format="yuv420p",
+            dst_colorspace=av.video.reformatter.Colorspace.ITU601,
+            threads=1,
+        )
         frame.pts, frame.time_base = start, Fraction(1, _TICKS_PER_SEC)
         self._durations[start] = end - start
         self._longest = max(self._longest, end - start)

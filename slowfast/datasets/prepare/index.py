@@ -10,17 +10,22 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import UserError
-from slowfast.datasets.annotations.files import SPLITS, find_splits, unsplit
+from slowfast.datasets.annotations.files import (
+    SPLITS,
+    find_splits,
+    folder_classes,
+    unsplit,
+)
 from slowfast.datasets.annotations.manifest import NO_LABEL
 from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.report import MediaReport
 from slowfast.datasets.prepare.settings import IndexSettings
-from slowfast.utils.io import atomic_path, read_json, write_json
+from slowfast.utils.io import atomic_path, read_record, write_json
 
 __all__ = ["Index", "make_index", "write_index"]
 
@@ -86,7 +91,7 @@ def make_index(
     splits = {name: split for split, name in find_splits(folders, folder).items()}
     if not splits:
         deque(unsplit(names, folder.absolute()), maxlen=0)  # raises where splits are further down
-    classes = {} if settings.no_labels else _classes(names.values(), splits)
+    classes = {} if settings.no_labels else folder_classes(names.values(), splits)
     class_names = sorted(set(classes.values()))
     groups = _groups(duplicates)
     has_videos = any(report.video is not None for report in reports)
@@ -117,24 +122,6 @@ def make_index(
         dict(left_out),
         list(_remarks(files, class_names, has_splits=bool(splits))),
     )
-
-
-def _classes(names: Iterable[str], splits: Mapping[str, str]) -> dict[str, str]:
-    """Find the class of each file: the folder below the split's, or the topmost one.
-
-    Returns:
-        Class by relative path; empty when a file is in no such folder.
-    """
-    depth = 1 if splits else 0
-    classes = {}
-    for name in names:
-        parts = Path(name).parts
-        if splits and parts[0] not in splits:
-            continue
-        if len(parts) < depth + 2:
-            return {}
-        classes[name] = parts[depth]
-    return classes
 
 
 def _groups(duplicates: Iterable[Duplicates]) -> dict[str, str]:
@@ -255,7 +242,7 @@ def write_index(out: Path, index: Index, *, folder: Path, overwrite: bool = Fals
     if index.class_names:
         texts[_CLASSES] = "".join(f"{name}\n" for name in index.class_names)
     record = out / _RECORD
-    written = read_json(record).get("files", {})
+    written = read_record(record, files=dict).get("files", {})
     own_names = [*(f"{split}.csv" for split in SPLITS), _CLASSES]
     for file in (out / name for name in own_names):
         if file.exists() and not overwrite and written.get(file.name) != _digest(file):

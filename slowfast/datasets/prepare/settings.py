@@ -41,7 +41,7 @@ class EncodeSettings(NamedTuple):
     short_side: int = 160
     gop: int = 30
     crf: int = 23
-    preset: str = "fast"
+    preset: str = "veryfast"
     audio_rate_hz: int = 24000
     audio_kbps: int = 64
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +9,11 @@ from pathlib import Path
 
 from slowfast.datasets.decoding.error_codes import PROBLEMS, SEVERITIES
 from slowfast.datasets.inspect.duplicates import Duplicates
-from slowfast.datasets.inspect.report import MediaReport
+from slowfast.datasets.inspect.folder import FolderFacts
+from slowfast.datasets.inspect.report import MediaReport, relative_name
+from slowfast.utils.io import printable
 
-__all__ = ["format_bytes", "how_many", "summarize"]
+__all__ = ["describe_training", "format_bytes", "how_many", "summarize"]
 
 _NAMED = 3
 _KINDS_NAMED = 5
@@ -49,6 +50,36 @@ def summarize(
     return "\n".join(part for part in parts if part)
 
 
+def describe_training(facts: FolderFacts) -> str:
+    """Describe how a folder would be read for training, and what to do next.
+
+    Args:
+        facts: From ``inspect_folder``.
+
+    Returns:
+        Lines of text; "" for a single file.
+    """
+    layout = facts.layout
+    lines = []
+    if layout.kind:
+        lines += ["As DATA.PATH_TO_DATA_DIR", _line("layout", layout.kind)]
+    elif layout.problem:
+        lines += ["As DATA.PATH_TO_DATA_DIR", _line("layout", f"cannot be read: {layout.problem}")]
+    for split in layout.splits:
+        labels = f"{len(split.class_counts)} classes" if split.class_counts else "no labels"
+        lines.append(_line(split.name, f"{how_many(split.num_files, 'file')}, {labels}"))
+    if layout.suspected:
+        lines.append(_line("classes?", _most(dict(layout.suspected))))
+    if facts.keys:
+        lines += ["", "Config keys that fit these files"]
+        lines += [f"  {key.key} {key.value}: {key.reason}" for key in facts.keys]
+    if facts.steps:
+        lines += ["", "Next"]
+        for step in facts.steps:
+            lines += [f"    {step.command}", f"      {step.reason}"]
+    return "\n".join([*lines, ""]) if lines else ""
+
+
 class _Names:
     """Names a few files of many."""
 
@@ -56,7 +87,7 @@ class _Names:
         self._folder = folder.absolute()
 
     def name(self, path: str) -> str:
-        return os.path.relpath(path, self._folder)
+        return printable(relative_name(path, self._folder))
 
     def some(self, paths: Sequence[str]) -> str:
         text = ", ".join(self.name(path) for path in paths[:_NAMED])

@@ -10,8 +10,6 @@ from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import av
-
 from slowfast.config import UserError
 from slowfast.datasets.annotations.files import AUDIO_SUFFIXES
 from slowfast.datasets.decoding.file import Beat
@@ -25,6 +23,7 @@ from slowfast.datasets.prepare.encode import (
 from slowfast.datasets.prepare.settings import EncodeSettings
 from slowfast.datasets.prepare.workers import run_tasks
 from slowfast.utils.io import write_csv
+from slowfast.utils.media_libraries import READ_ERRORS
 
 __all__ = [
     "TranscodeJob",
@@ -41,7 +40,7 @@ _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno
 _LOST_SEC = 0.1
 """Accuracy of the end of a track in containers, in seconds."""
 
-_FAULTS = (OSError, av.FFmpegError, UnicodeError, ValueError)
+_FAULTS: tuple[type[Exception], ...] = (*READ_ERRORS, UnicodeError, ValueError)
 
 
 class TranscodeJob(NamedTuple):

@@ -18,18 +18,16 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple, NoReturn
-
-from tqdm import tqdm
+from typing import Any, NamedTuple
 
 from slowfast.datasets.decoding.error_codes import timeout_message, worker_crash_message
 from slowfast.datasets.decoding.file import Beat
+from slowfast.utils.cores import usable_cores
 
-__all__ = ["TaskResult", "progress_bar", "run_tasks"]
+__all__ = ["TaskResult", "run_tasks"]
 
 _BEAT_SEC = 1.0
 _GRACE_SEC = 3.0
-_LOG_EVERY_SEC = 15.0
 _TIMEOUT_OPTION = "--timeout"
 _CONTEXT = multiprocessing.get_context("spawn")
 _NO_TASK = object()
@@ -76,7 +74,7 @@ def run_tasks(
     Raises:
         RuntimeError: If worker processes cannot be started.
     """
-    count, pending, lock = num_processes or _num_cores(), iter(tasks), threading.Lock()
+    count, pending, lock = num_processes or usable_cores(), iter(tasks), threading.Lock()
     workers: list[_Worker] = []
     busy: dict[Future[TaskResult], _Worker] = {}
     with ThreadPoolExecutor(count, initializer=_block_interrupts) as threads:
@@ -101,38 +99,9 @@ def run_tasks(
                 worker.end(max(0.0, deadline - time.monotonic()))
 
 
-def _num_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _block_interrupts() -> None:
     """Let processes that this thread starts ignore Ctrl-C from their first instant on."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-
-
-def progress_bar(title: str, done: int, total: int) -> tqdm[NoReturn]:
-    """Make a bar of files: on a terminal it moves, elsewhere it is a line now and then.
-
-    Args:
-        title: What is done with the files.
-        done: How many are done already; there is no bar when all are.
-        total: How many there are.
-
-    Returns:
-        The bar, to be updated and closed.
-    """
-    return tqdm(
-        desc=title,
-        total=total,
-        initial=done,
-        unit="file",
-        mininterval=0.5 if sys.stderr.isatty() else _LOG_EVERY_SEC,
-        dynamic_ncols=True,
-        disable=done == total,
-    )
 
 
 class _Worker:

@@ -13,9 +13,10 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from slowfast.utils.media_libraries import cv2
 
 __all__ = ["OPERATIONS", "ClipOperation", "Frames", "apply_operations"]
 

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from slowfast.config.problems import ParameterError
@@ -23,6 +22,7 @@ from slowfast.datasets.views.clip_operations import ClipOperation, Frames, apply
 from slowfast.datasets.views.color import ColorParams, color_matrix
 from slowfast.datasets.views.crop import Box
 from slowfast.datasets.views.random_erasing import Patch, erase
+from slowfast.utils.media_libraries import cv2
 
 __all__ = [
     "AREA_FROM_FACTOR",
@@ -122,7 +122,8 @@ def use_one_thread() -> None:
     The workers already run in parallel: two threads in each of two workers cost 45 % of the
     throughput. (DataLoader has already set torch to one thread; more would deadlock after a fork.)
     """
-    cv2.setNumThreads(1)
+    if cv2:
+        cv2.setNumThreads(1)
 
 
 def crop_resize(frames: Frames, box: Box, height: int, width: int) -> Frames:

@@ -10,6 +10,7 @@ Legend: T frames, H W height and width, S side of the square crop, K spatial cro
 from __future__ import annotations
 
 import copy
+from typing import Protocol
 
 import numpy as np
 from fvcore.common.config import CfgNode
@@ -37,12 +38,24 @@ from slowfast.datasets.views.random_erasing import RandomErasing
 
 __all__ = [
     "EvalTransform",
+    "SpatialTransform",
     "TrainTransform",
     "build_test_transform",
     "build_train_transform",
     "build_val_transform",
     "check_views",
 ]
+
+
+class SpatialTransform(Protocol):
+    """Resizes the frames of a clip and crops them, without randomness."""
+
+    @property
+    def num_crops(self) -> int:
+        """K."""
+
+    def all_crops(self, frames: Frames) -> Frames:
+        """Return all crops of uint8 (T, H, W, 3): uint8 (K, T, H', W', 3)."""
 
 
 class TrainTransform:

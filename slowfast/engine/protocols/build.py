@@ -9,11 +9,18 @@ from typing import Protocol
 from torch import Tensor
 
 from slowfast.config import CfgNode
+from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.engine.features import FeatureTable
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.utils.registry import Registry
 
-__all__ = ["PROTOCOL_REGISTRY", "FeatureProvider", "Result", "with_protocols_of_model"]
+__all__ = [
+    "PROTOCOL_REGISTRY",
+    "FeatureProvider",
+    "Result",
+    "with_protocols_of_data",
+    "with_protocols_of_model",
+]
 
 PROTOCOL_REGISTRY = Registry(
     "protocol", "TEST.PROTOCOLS", needs_model=True, needs_head=False, one_label=False
@@ -32,6 +39,7 @@ in a collective that may time out.
 
 
 _DEFAULT = "classification"
+_WITHOUT_LABELS = ["cross_modal_retrieval", "av_sync"]
 
 
 @dataclass(frozen=True)
@@ -86,3 +94,35 @@ def with_protocols_of_model(cfg: CfgNode) -> CfgNode:
     cfg.TEST.PROTOCOLS = list(protocols)
     cfg.freeze()
     return cfg
+
+
+def with_protocols_of_data(cfg: CfgNode, manifest: Manifest | None) -> tuple[CfgNode, str]:
+    """Leave protocols that need labels out of the test after training, if the videos have none.
+
+    Without this a run on a plain folder would train to the end, and fail there.
+
+    Args:
+        cfg: The configuration.
+        manifest: The files of the test split; None: nothing is known about them.
+
+    Returns:
+        The same configuration, or a frozen copy whose TEST.PROTOCOLS need no labels: those that
+        are left, else the comparison of video and audio. Without audio nothing is left, and
+        TEST.ENABLE is False. And what to log about it; "" if nothing changed.
+    """
+    listed = list(cfg.TEST.PROTOCOLS)
+    need_labels = [n for n in listed if PROTOCOL_REGISTRY.capability(n, "one_label")]
+    if manifest is None or manifest.summary.num_labeled or not need_labels:
+        return cfg, ""
+    kept = [name for name in listed if name not in need_labels]
+    kept = kept or (_WITHOUT_LABELS if cfg.AUDIO.ENABLE else [])
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.TEST.PROTOCOLS = kept
+    cfg.TEST.ENABLE = cfg.TEST.ENABLE and bool(kept)
+    cfg.TRAIN.EVAL_BEFORE = cfg.TRAIN.EVAL_BEFORE and bool(kept)
+    cfg.freeze()
+    left_out = f"the test videos have no labels: {', '.join(need_labels)} left out"
+    if not kept:
+        return cfg, f"{left_out}, and nothing else can be measured without audio (AUDIO.ENABLE)"
+    return cfg, f"{left_out}; TEST.PROTOCOLS {kept}"

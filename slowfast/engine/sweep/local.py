@@ -14,6 +14,7 @@ from pathlib import Path
 from slowfast.config.problems import UserError
 from slowfast.engine.sweep.run_state import RunState
 from slowfast.engine.sweep.scheduler import LOG_NAME, PROMPT, Launcher, Process
+from slowfast.utils.cores import cores_per_process
 
 __all__ = ["LocalLauncher", "find_gpus", "lock_folder", "share_machine", "start_process"]
 
@@ -111,8 +112,7 @@ def share_machine(
     """
     if slots == 1:
         return {}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = str(max(1, (cores or 1) // slots))
+    threads = str(cores_per_process(slots))
     found = {name: threads for name in _THREAD_VARIABLES if name not in env}
     if gpus:
         block = gpus[slot * len(gpus) // slots : (slot + 1) * len(gpus) // slots]

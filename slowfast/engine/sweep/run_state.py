@@ -16,7 +16,7 @@ from slowfast.config.machine_keys import is_machine_key
 from slowfast.config.problems import UserError
 from slowfast.config.renamed import translate
 from slowfast.engine.sweep.expand import SweepRun, to_cli_args
-from slowfast.utils.io import read_json, write_json
+from slowfast.utils.io import read_record, write_json
 from slowfast.utils.registry import nearest
 
 __all__ = [
@@ -133,7 +133,7 @@ def load_states(
 
 
 def _load_state(run: SweepRun, config: Mapping[str, Any] | None, needs: dict[str, str]) -> RunState:
-    saved = read_json(run.folder / STATE_FILE)
+    saved = read_record(run.folder / STATE_FILE)
     if saved.get("format") != _FORMAT:
         saved = {}
     wanted = {k: v for k, v in (config or {}).items() if not _says_where(k)}

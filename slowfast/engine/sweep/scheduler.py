@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import NamedTuple, Protocol
 
 from slowfast.engine.sweep.run_state import RunState, State
-from slowfast.utils.exit_codes import EXIT_INTERRUPTED
+from slowfast.utils.stop_signals import EXIT_INTERRUPTED, EXIT_REQUEUE, STOP_SIGNALS
 
 __all__ = ["LOG_NAME", "PROMPT", "Launcher", "Process", "Scheduler", "catch_signals"]
 
@@ -57,10 +57,9 @@ class Launcher:
 
 @contextmanager
 def catch_signals() -> Iterator[list[int]]:
-    """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; yields those received so far."""
+    """Collect STOP_SIGNALS instead of dying of them; yields those received so far."""
     received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {n: signal.signal(n, lambda number, _: received.append(number)) for n in numbers}
+    before = {n: signal.signal(n, lambda number, _: received.append(number)) for n in STOP_SIGNALS}
     try:
         yield received
     finally:
@@ -169,7 +168,7 @@ class Scheduler:
     def _end(self, active: _Active, status: int) -> None:
         state, seconds = active.state, self.clock() - active.started
         state.status, state.seconds = status, state.seconds + seconds
-        is_stopped = status == EXIT_INTERRUPTED or bool(self.signals)
+        is_stopped = status in (EXIT_INTERRUPTED, EXIT_REQUEUE) or bool(self.signals)
         state.state = (
             State.FINISHED if status == 0 else State.INTERRUPTED if is_stopped else State.FAILED
         )

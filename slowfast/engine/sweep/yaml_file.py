@@ -10,6 +10,7 @@ import yaml
 
 from slowfast.config.load import flatten
 from slowfast.config.problems import UserError
+from slowfast.config.yaml_text import load_yaml
 
 __all__ = ["read_yaml"]
 
@@ -76,10 +77,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def _read_one(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    content = load_yaml(file, _Loader)
     if not isinstance(content, Mapping):
         raise UserError(f"{file} must hold 'key: value' lines at its top level.")
     return dict(content)

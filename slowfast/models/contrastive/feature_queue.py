@@ -65,9 +65,15 @@ class FeatureQueue(nn.Module):
         length, dim = self.rows.shape
         if value.dim() != 2 or value.shape[1] != dim:
             raise ValueError(f"FeatureQueue: got values {tuple(value.shape)}, expected (B, {dim}).")
-        (new,) = gather_rows(value, valid)  # (n, D)
-        first = max(len(new) - length, 0)
-        positions = torch.arange(first, len(new), device=self.rows.device) + self.pointer
-        self.rows[positions % length] = new[first:].to(self.rows.dtype)
-        self.pointer.add_(len(new)).remainder_(length)
-        self.filled.add_(len(new)).clamp_(max=length)
+        kept, (new,) = gather_rows(value, valid)  # (n,), (n, D)
+        count = kept.sum()
+        kept_first = (~kept).to(torch.uint8).argsort(stable=True)
+        # The last min(n, K) of the kept rows, then some that are not kept: these rewrite old rows.
+        number = torch.arange(min(len(new), length), device=new.device)
+        number = number + (count - length).clamp(min=0)
+        positions = (self.pointer + number) % length
+        values = new[kept_first[number]].to(self.rows.dtype)
+        is_new = (number < count)[:, None]
+        self.rows[positions] = torch.where(is_new, values, self.rows[positions])
+        self.pointer.add_(count).remainder_(length)
+        self.filled.add_(count).clamp_(max=length)

@@ -1,4 +1,4 @@
-"""Gathers the valid rows of all processes, to write them to a queue or a bank.
+"""Gathers the rows of all processes, to write those that are valid to a queue or a bank.
 
 Legend: B rows of one process, W world size, D embedding.
 """
@@ -14,8 +14,12 @@ from slowfast.utils.distributed import gather_no_gradient
 __all__ = ["gather_rows", "random_rows"]
 
 
-def gather_rows(value: Tensor, valid: Tensor | None, *others: Tensor) -> list[Tensor]:
-    """Gather rows of all processes and keep those that are valid and finite.
+def gather_rows(
+    value: Tensor, valid: Tensor | None, *others: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Gather rows of all processes, and find those that are valid and finite.
+
+    Selecting them would make the host wait for the device, which knows their number.
 
     Args:
         value: float (B, D); B is the same on all processes.
@@ -23,7 +27,8 @@ def gather_rows(value: Tensor, valid: Tensor | None, *others: Tensor) -> list[Te
         others: (B, ...), further tensors of the rows.
 
     Returns:
-        ``value`` and ``others``, each (n, ...) with n <= W * B, the rows of rank 0 first.
+        bool (W * B,), the rows to keep; then ``value`` and ``others``, each (W * B, ...), the rows
+        of rank 0 first.
 
     Raises:
         ValueError: If the shapes disagree.
@@ -37,7 +42,7 @@ def gather_rows(value: Tensor, valid: Tensor | None, *others: Tensor) -> list[Te
         )
     kept = value.isfinite().all(dim=1)
     kept = gather_no_gradient(kept if valid is None else kept & valid)
-    return [gather_no_gradient(x)[kept] for x in (value, *others)]
+    return kept, [gather_no_gradient(x) for x in (value, *others)]
 
 
 def random_rows(length: int, dim: int, seed: int) -> Tensor:

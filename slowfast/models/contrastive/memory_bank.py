@@ -69,22 +69,25 @@ class MemoryBank(nn.Module):
             valid: bool (B,); rows that are False are skipped.
 
         Raises:
-            ValueError: If a shape does not fit or an index is beyond the bank.
+            ValueError: If a shape does not fit or an index is beyond the bank (checked on the CPU
+                only).
         """
         if value.dim() != 2 or value.shape[1] != self.rows.shape[1] or index.dim() != 1:
             raise ValueError(
                 f"MemoryBank: got index {tuple(index.shape)} and values {tuple(value.shape)}; "
                 f"expected (B,) and (B, {self.rows.shape[1]})."
             )
-        new, index = gather_rows(value, valid, index)  # (n, D), (n,)
-        self._check(index)
-        # Writing an index twice is not deterministic on GPUs: only the last occurrence is kept.
-        index, order = index.sort(stable=True)
-        is_last = torch.ones_like(index, dtype=torch.bool)
-        is_last[:-1] = index[1:] != index[:-1]
-        index, new = index[is_last], new[order[is_last]].to(self.rows.dtype)
-        mixed = self.momentum * self.rows[index] + (1 - self.momentum) * new
-        self.rows[index] = F.normalize(mixed, dim=1)
+        kept, (new, index) = gather_rows(value, valid, index)  # (n,), (n, D), (n,)
+        if not index.is_cuda:
+            self._check(index)
+        # Writing an index twice is not deterministic on GPUs: all occurrences of an index write the
+        # value of the last valid one. The sort puts it last, and the search finds it.
+        order = (2 * index + kept).argsort(stable=True)
+        index = index[order]
+        last = order[torch.searchsorted(index, index, right=True) - 1]
+        old = self.rows[index]
+        mixed = self.momentum * old + (1 - self.momentum) * new[last].to(self.rows.dtype)
+        self.rows[index] = torch.where(kept[last][:, None], F.normalize(mixed, dim=1), old)
 
     def _check(self, index: Tensor) -> None:
         if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < len(self.rows):

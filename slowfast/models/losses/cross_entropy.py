@@ -193,6 +193,8 @@ class ClassificationLoss:
         repeated = labels[None, :, None].expand(crops, rows, views, *labels.shape[1:])
         wide = torch.promote_types(logits.dtype, torch.float32)
         rows_of_logits = logits.flatten(0, 2).to(wide)
+        if self.class_weights is not None:  # kept where it is needed: a copy makes the host wait
+            self.class_weights = self.class_weights.to(logits.device)
         losses = self.row_loss(rows_of_logits, repeated.flatten(0, 2), self.class_weights)
         per_row = losses.view(crops, rows, views).transpose(0, 1)  # (B, K, V)
         return distributed.global_mean(per_row, valid, joint=torch.is_grad_enabled())

@@ -174,7 +174,7 @@ class MViT(nn.Module):
         grid: Grid = (time, height, width)
         x = patches.flatten(2).transpose(1, 2)  # (B, T' * H' * W', C)
         if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
         tables = {name: self.get_parameter(name) for name in self.table_names}
         positions = grid_positions(tables, self.grid, grid, prefix=self.prefix)
         if positions is not None:

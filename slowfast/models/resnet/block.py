@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slowfast.models.drop_path import DropPath
+from slowfast.models.time_conv import TimeConv3d
 
 __all__ = [
     "BasicTransform",
@@ -63,7 +64,7 @@ def _conv_time(dim_in: int, dim_out: int, kernel: int, *, stride: int = 1) -> nn
     """Build a ``kernel`` x1x1 convolution."""
     padding = (kernel // 2, 0, 0)
     strides = (1, stride, stride)
-    return nn.Conv3d(dim_in, dim_out, (kernel, 1, 1), stride=strides, padding=padding, bias=False)
+    return TimeConv3d(dim_in, dim_out, (kernel, 1, 1), stride=strides, padding=padding, bias=False)
 
 
 def _conv_space(spec: BlockSpec, *, stride: int) -> nn.Conv3d:
@@ -175,7 +176,7 @@ class Conv2Plus1D(nn.Module):
     def __init__(self, spec: BlockSpec, norm: Norm) -> None:
         super().__init__()
         frames = spec.temporal_kernel
-        self.conv_t = nn.Conv3d(
+        self.conv_t = TimeConv3d(
             spec.dim_inner,
             spec.dim_inner,
             (frames, 1, 1),

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from slowfast.models.time_conv import TimeConv3d
+
 __all__ = ["FeatureGate", "InceptionBlock", "SeparableConv", "Widths", "conv_norm_relu"]
 
 Norm = Callable[[int], nn.Module]
@@ -52,7 +54,8 @@ def conv_norm_relu(
         The three layers.
     """
     in_time, in_space = (stride if size > 1 else 1 for size in (time, space))
-    conv = nn.Conv3d(
+    build = nn.Conv3d if space > 1 else TimeConv3d
+    conv = build(
         dim_in,
         dim_out,
         (time, space, space),

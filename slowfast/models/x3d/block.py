@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slowfast.models.drop_path import DropPath
+from slowfast.models.time_conv import TimeConv3d
 
 __all__ = ["SqueezeExcitation", "X3DBlock", "X3DBranch", "X3DStem", "round_channels"]
 
@@ -48,7 +49,7 @@ class X3DStem(nn.Module):
         self.conv_xy = nn.Conv3d(
             dim_in, dim_out, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1), bias=False
         )
-        self.conv = nn.Conv3d(
+        self.conv = TimeConv3d(
             dim_out, dim_out, (5, 1, 1), padding=(2, 0, 0), groups=dim_out, bias=False
         )
         self.bn = norm(dim_out)

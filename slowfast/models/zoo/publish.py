@@ -13,12 +13,13 @@ from torch import Tensor
 from slowfast.config import UserError
 from slowfast.config.machine_keys import is_path_key
 from slowfast.config.paths import PACKAGE_SCHEME
+from slowfast.utils.hub import HUB_SCHEME
 from slowfast.utils.io import atomic_path
 
 __all__ = ["HalfStateDict", "portable_config", "to_float", "to_half", "write_weights"]
 
 _MEGABYTE = 1_000_000
-_URLS = ("zoo://", "http://", "https://", PACKAGE_SCHEME)
+_URLS = ("zoo://", "http://", "https://", HUB_SCHEME, PACKAGE_SCHEME)
 
 
 class HalfStateDict(NamedTuple):

@@ -1,7 +1,7 @@
 """The model zoo: published weights by name, and the resolution of paths to local files.
 
-A CHECKPOINT_FILE_PATH may be a path, an http(s) URL, ``package://PACKAGE/PATH`` or ``zoo://NAME``:
-``resolve`` maps each to a local file.
+A CHECKPOINT_FILE_PATH may be a path, an http(s) URL, ``package://PACKAGE/PATH``, ``zoo://NAME`` or
+``hf://ORG/NAME``: ``resolve`` maps each to a local file or folder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from slowfast.config import CfgNode, Problem, UserError, register_check
 from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
 from slowfast.config.projects import find_missing
 from slowfast.utils.download import fetch, hash_in_name, on_all_ranks
+from slowfast.utils.hub import HUB_SCHEME, fetch_repository
 from slowfast.utils.io import file_sha256
 from slowfast.utils.registry import Registry
 
@@ -58,6 +59,8 @@ class ZooEntry:
         source: Where URL and accuracy are published.
         sha256: The publisher's hash or its beginning, if it is not in the file name.
         words: Overrides of the config for this file, as on a command line.
+        embed_config: Config for frozen features, where ``config`` is for fine-tuning.
+        embed_words: Overrides of ``embed_config``.
         note: Note for users.
         is_tried: Whether the file was downloaded and loaded when the entry was added.
     """
@@ -73,6 +76,8 @@ class ZooEntry:
     metric: str = ""
     sha256: str = ""
     words: tuple[str, ...] = ()
+    embed_config: str = ""
+    embed_words: tuple[str, ...] = ()
     note: str = ""
     is_tried: bool = False
 
@@ -132,7 +137,8 @@ def resolve(path: str | Path) -> Path:
     """Resolve a path or URL to a local file or folder. Every rank must call this.
 
     Args:
-        path: A path, an http(s) URL, ``package://PACKAGE/PATH`` or ``zoo://NAME``.
+        path: A path, an http(s) URL, ``package://PACKAGE/PATH``, ``zoo://NAME`` or
+            ``hf://ORG/NAME``, a repository of the Hugging Face Hub.
 
     Returns:
         The local path; a local path is returned unchanged and may not exist.
@@ -146,6 +152,8 @@ def resolve(path: str | Path) -> Path:
         url, sha256 = row.url, row.published_hash
     if url.startswith(PACKAGE_SCHEME):
         return on_all_ranks(lambda: _find_installed(url, sha256))
+    if url.startswith(HUB_SCHEME):
+        return on_all_ranks(lambda: fetch_repository(url))
     if url.startswith(("http://", "https://")):
         return on_all_ranks(lambda: fetch(url, sha256=sha256))
     return Path(path)

@@ -8,14 +8,18 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from helpers.sweeps import make_state, runner
+from helpers.synthetic import OVERRIDES
 
+from slowfast.cli.run_net import main as run_net
 from slowfast.config import UserError
 from slowfast.engine.sweep.scheduler import Scheduler
 from slowfast.engine.sweep.slurm import Command, SlurmLauncher
+from slowfast.utils.logging import read_stats
 
 has_submitit = importlib.util.find_spec("submitit") is not None
 
@@ -193,3 +197,42 @@ def test_submitits_local_executor(tmp_path):
     assert "about to fail" in "".join(lines)
     with pytest.raises(UserError, match=r"slurm: .*timout_min"):
         SlurmLauncher(["run"], tmp_path, {"cluster": "local", "timout_min": 1})
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_submitit, reason="needs submitit (extra slurm)")
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the job's process in /proc")
+def test_a_job_that_is_put_back_into_the_queue_resumes(tmp_path, monkeypatch):
+    """A real run whose time is up: it saves, is queued again, and ends as if it had never been."""
+    root = Path(__file__).parents[3]
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root / "tests"), str(root), *known]))
+    (tmp_path / "x.yaml").write_text("TASK: ''\n", encoding="utf-8")
+    words = f"{OVERRIDES} PROJECTS ['helpers.synthetic'] TRAIN.EVAL_PERIOD 0 TEST.ENABLE False"
+    words = f"{words} SOLVER.MAX_EPOCH 40 SOLVER.BASE_LR 0.001 REPORT.ENABLE False".split()
+    command = ["--cfg", str(tmp_path / "x.yaml")]
+    assert run_net([*command, *words, "OUTPUT_DIR", str(tmp_path / "straight")]) == 0
+
+    state = make_state(tmp_path, "job", **dict(zip(words[::2], words[1::2], strict=True)))
+    state.run.folder.mkdir()
+    settings = {"cluster": "local", "timeout_min": 20}
+    run_command = [sys.executable, "-m", "slowfast.cli.run_net", *command]
+    (process,) = SlurmLauncher(run_command, tmp_path, settings).start([state])
+    log = state.run.folder / "run.log"
+    while not (log.exists() and " iter 2/" in log.read_text(encoding="utf-8")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    controller = process._job._process.pid  # as SLURM, it starts the job's processes
+    (task,) = Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
+    os.kill(int(task), signal.SIGUSR2)
+    while process.poll() is None:
+        time.sleep(0.2)
+    text = log.read_text(encoding="utf-8")
+    assert process.poll() == 0, text
+    assert "stopped by SIGINT after" in text
+    assert "resuming from" in text
+    losses = [
+        {s["step"]: s["loss"] for s in read_stats(tmp_path / name) if s["_type"] == "train_iter"}
+        for name in ("job", "straight")
+    ]
+    assert losses[0] == losses[1]

@@ -152,7 +152,7 @@ def test_avid_and_cma(case, monkeypatch):
         options(0.07, own_row=True),
         momentum=(0.5, 0.5),
         weights=weights,
-        constant=constant,
+        constants=[constant],
         mining=mining,
     )
     model.setup(dataset(N))
@@ -179,6 +179,40 @@ def test_avid_and_cma(case, monkeypatch):
             close(model.bank_video.rows, golden[f"bank_video{step + 1}"])
             close(model.bank_audio.rows, golden[f"bank_audio{step + 1}"])
     close(constant.log_mean.exp(), golden["avg_exp_score0"])
+
+
+def test_comparisons_within_a_modality_have_constants_of_their_own():
+    """With equal embeddings of a modality, its loss is at chance level."""
+    mining = Mining(0, 1, 3, 4, "consensus")
+    cfg = config(CMA__ENABLE=True)
+
+    def within(constants):
+        torch.manual_seed(5)
+        model = AVID(
+            video_encoder(D),
+            audio_encoder(),
+            options(0.1, own_row=False),
+            momentum=(0.5, 0.5),
+            weights=(1.0, 0.0),
+            constants=[PartitionConstant(0.99) for _ in range(constants)],
+            mining=mining,
+        )
+        model.setup(dataset(N))
+        model.bank_video.rows.copy_(torch.eye(D)[0])
+        model.bank_audio.rows.copy_(torch.eye(D)[1])
+        model.before_epoch(progress())
+        model.before_step(progress())
+        rows = torch.eye(D)[torch.tensor([[0, 1]])].repeat(4, 1, 1)
+        media = {"video": as_video(rows[:, :1]), "audio": as_audio(rows[:, 1:])}
+        batch = batch_of(torch.arange(4), **media)
+        outputs = model(batch)
+        before = outputs.log_mean_exp
+        model.after_batch(detached(outputs), batch, progress())
+        torch.testing.assert_close(model(batch).log_mean_exp, before)
+        return build_avid_loss(cfg)(outputs, batch)["loss_within"].item()
+
+    assert within(3) == pytest.approx(bank.chance_level(4, nce=True), abs=1e-4)
+    assert within(1) > 30
 
 
 @pytest.mark.parametrize("agreement", ["consensus", "union", "video", "audio"])

@@ -7,10 +7,10 @@ from contrastive import bank
 from contrastive.gdt import GDTOutputs, gdt_loss, pairs
 from contrastive.mmv import FineHead, MMVOutputs, build_mmv_loss, mil_nce
 from contrastive.moco import MoCo, build_moco_loss
-from contrastive.npid import NPID
+from contrastive.npid import NPID, NPIDOutputs
 from contrastive.pyslowfast import ClipMoCo, ClipOutputs, build_contrastive_loss, clip_loss
 from contrastive.simclr import SimCLROutputs
-from contrastive.swav import Assignment, SwAV, swapped_prediction
+from contrastive.swav import Assignment, SwAV, SwAVOutputs, swapped_prediction
 from helpers.golden_methods import (
     HYPOTHESES,
     as_video,
@@ -294,7 +294,7 @@ def test_first_hypothesis_is_the_cross_modal_loss_of_stica():
 def test_mil_nce(name, twice):
     golden = load("mil_nce")
     video, text = (golden[key].clone().requires_grad_() for key in ("video", "text"))
-    loss = mil_nce(video, text.unflatten(0, (6, 4)), 1.0, positives_twice=twice)
+    loss = mil_nce(video[:, None], text.unflatten(0, (6, 4)), 1.0, positives_twice=twice)
     loss.backward()
     close(loss.detach(), golden[f"{name}_loss"])
     close(video.grad, golden[f"{name}_grad_video"])
@@ -363,3 +363,68 @@ def test_a_clip_is_not_its_own_key():
     ]
     close(total, -torch.stack(pairs_of_clips).sum() / 2)
     close(logged, total / 6)
+
+
+CLIPS = (4, 3, 8)  # B, V, D
+
+
+def forms_of_pyslowfast(clips):
+    """Outputs of all types of CONTRASTIVE.TYPE, by the embeddings of clips (B, V, D)."""
+    unit, other = F.normalize(clips, dim=-1), F.normalize(clips.flip(2), dim=-1)
+    queue = F.normalize(torch.arange(40.0, dtype=torch.float64).sin().unflatten(0, (5, 8)), dim=-1)
+    codes = clips[..., :5].softmax(dim=2)[:, :2]
+    return {
+        "moco": ClipOutputs(unit, other, queue),
+        "byol": ClipOutputs(unit, other, None),
+        "simclr": SimCLROutputs(unit),
+        "swav": SwAVOutputs(unit[..., :5], codes, (0, 1), unit[:, :2]),
+        "mem": NPIDOutputs(unit[:, 0], bank.Scores(clips[:, :, :1], clips[:, :, 1:]), None),
+    }
+
+
+@pytest.mark.parametrize("kind", ["moco", "byol", "simclr", "swav", "mem"])
+def test_invalid_samples_are_left_out_of_the_forms_of_pyslowfast(kind):
+    clips = torch.randn(*CLIPS, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    loss = build_contrastive_loss(config(CONTRASTIVE__TYPE=kind, CONTRASTIVE__T=0.5))
+    valid = torch.tensor([True, False, True, True])
+    expected = loss(forms_of_pyslowfast(clips[valid])[kind], {})["loss"]
+    clips[1] = 100.0 * clips[1]
+    close(loss(forms_of_pyslowfast(clips)[kind], {"valid": valid})["loss"], expected)
+
+
+def test_invalid_samples_are_not_queued():
+    encoder = video_encoder(8, nn.Linear(8, 8))
+    queue = FeatureQueue(6, 8, seed=0)
+    model = ClipMoCo(encoder, EmaEncoder(encoder, momentum=0.9), queue=queue, queue_all=True)
+    key = F.normalize(torch.randn(*CLIPS), dim=-1)
+    valid = torch.tensor([True, False, False, True])
+    model.after_batch(ClipOutputs(key, key, queue.content()), {"valid": valid}, progress())
+    torch.testing.assert_close(queue.rows, key[valid].transpose(0, 1).flatten(0, 1))
+
+
+def test_each_crop_is_compared_with_the_same_crop_of_other_videos():
+    generator = torch.Generator().manual_seed(4)
+    video, audio = (
+        F.normalize(torch.randn(5, n, 8, dtype=torch.float64, generator=generator), dim=-1)
+        for n in (3, 2)
+    )
+    valid = torch.tensor([True, True, False, True, True])
+    for twice in (False, True):
+        one_by_one = [
+            mil_nce(video[:, k : k + 1], audio, 0.2, valid=valid, positives_twice=twice)
+            for k in range(3)
+        ]
+        joined = mil_nce(video, audio, 0.2, valid=valid, positives_twice=twice)
+        close(joined, torch.stack(one_by_one).mean())
+
+
+def test_the_keys_of_crops_are_gathered_once(monkeypatch):
+    gathered = []
+
+    def gather(x):
+        gathered.append(tuple(x.shape))
+        return x
+
+    monkeypatch.setattr(contrastive.mmv, "gather_with_gradient", gather)
+    mil_nce(torch.randn(5, 4, 8), torch.randn(5, 1, 8), 0.2)
+    assert gathered == [(5, 4, 8), (5, 1, 8)]

@@ -82,7 +82,7 @@ def build(name):
             constants=[nce, PartitionConstant()],
         ),
         "avid": lambda: AVID(
-            video, audio, options, momentum=(0.5, 0.4), weights=(1.0, 0.5), constant=nce
+            video, audio, options, momentum=(0.5, 0.4), weights=(1.0, 0.5), constants=[nce]
         ),
         "cma": lambda: AVID(
             video,
@@ -90,7 +90,7 @@ def build(name):
             options,
             momentum=(0.5, 0.4),
             weights=(1.0, 0.0),
-            constant=nce,
+            constants=[PartitionConstant(0.9) for _ in range(3)],
             mining=Mining(0, 1, 3, 4, "consensus"),
         ),
         "moco": lambda: MoCo(

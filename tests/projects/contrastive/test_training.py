@@ -9,8 +9,9 @@ from slowfast.config import ConfigError
 from slowfast.engine.protocols.build import with_protocols_of_model
 from slowfast.engine.trainer import Trainer
 from slowfast.models.build import LOSS_REGISTRY, build_model
+from slowfast.models.contrastive.partition import PartitionConstant
+from slowfast.utils.logging import read_stats
 from slowfast.utils.random import seed_everything
-from slowfast.visualization.curves import read_stats
 
 AUDIO = "AUDIO.ENABLE True AUDIO.CLIP_SEC 0.1 AUDIO.NUM_MEL 8 AUDIO.WIDTH 4 AUDIO.SAMPLE_RATE 24000"
 VIEWS = "DATA.TRAIN_CROP_NUM_SPATIAL 2"
@@ -96,8 +97,9 @@ def test_chunks_with_cached_gradients_equal_the_undivided_batch(tmp_path, method
         for module in trainer.model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
-        if hasattr(trainer.model, "constant") and trainer.model.constant is not None:
-            trainer.model.constant.log_mean.fill_(0.5)
+        for module in trainer.model.modules():
+            if isinstance(module, PartitionConstant):
+                module.log_mean.fill_(0.5)
         batch = trainer.prepare(next(iter(trainer.loader)))
         trainer._call("before_step", trainer._progress())
         trainer._forward_backward(batch, is_last=True)
@@ -124,6 +126,12 @@ def test_chunks_with_cached_gradients_equal_the_undivided_batch(tmp_path, method
         ("MoCo", "MOCO.MOMENTUM_SCHEDULE linear", "MOCO.MOMENTUM_SCHEDULE"),
         ("SwAV", "SWAV.EPSILON 0.0", "SWAV.EPSILON"),
         ("SwAV", "DATA.TRAIN_VIEWS multi_crop SWAV.SMALL_SCALES [0.5,0.2]", "SWAV.SMALL_SCALES"),
+        ("SwAV", "SOLVER.GRAD_CACHE_CHUNK 2", "SOLVER.GRAD_CACHE_CHUNK"),
+        (
+            "ContrastiveModel",
+            "CONTRASTIVE.TYPE swav SOLVER.GRAD_CACHE_CHUNK 2",
+            "SOLVER.GRAD_CACHE_CHUNK",
+        ),
         ("AVID", "AVID.BANK_MOMENTUM [0.5]", "AVID.BANK_MOMENTUM"),
         ("AVID", "CMA.NUM_NEGATIVES 6", "CMA.NUM_NEGATIVES"),
         ("AVID", "AVID.CROSS_WEIGHT 0.0", "AVID.CROSS_WEIGHT"),

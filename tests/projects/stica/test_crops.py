@@ -276,3 +276,38 @@ def test_without_the_last_position_large_crops_stand_still():
     assert torch.equal(large.unique(dim=0).unique(dim=1), torch.tensor([[[0, 6, 0, 6]]]))
     assert small[:, 0].unique().tolist() == [0, 1, 2]  # 4 of 7 positions: 3 would be the last
     assert boxes.time[:, 0].unique(dim=0).tolist() == [[0, 3]]
+
+
+@pytest.mark.parametrize("per_sample", [True, False])
+def test_regions_are_the_boxes_of_the_crops(per_sample):
+    """A map of its own coordinates: the crops average the positions that the regions name."""
+    crops = FeatureCrop(**KINDS, per_sample=per_sample)
+    steps, height, width = 8, 7, 6
+    axes = torch.meshgrid(
+        *(torch.arange(n).double() for n in (steps, height, width)), indexing="ij"
+    )
+    feature_map = torch.stack(axes).expand(4, 3, steps, height, width)  # 2 samples of 2 views
+    maps, seeds = [feature_map, feature_map[:, :, ::2]], torch.tensor([11, 5])
+    regions = crops.regions(maps, seeds)
+    groups = crops(maps, seeds)
+    assert regions.names == tuple(name for group in groups for name in group.names)
+    assert regions.extent.shape == (4, 9, 3, 2)
+    ends = regions.extent * torch.tensor([steps, height, width])[:, None]
+    middle = (ends[..., 0] + ends[..., 1] - 1) / 2  # (4, 9, 3): mean coordinates inside
+    number = 0
+    for group in groups:
+        values, mask, _ = group.tokens[0]
+        means = (values * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        for k in range(len(group.names)):
+            own = means[4 * k : 4 * k + 4]
+            torch.testing.assert_close(own, middle[:, number].double(), rtol=0, atol=1e-5)
+            number += 1
+
+
+def test_regions_of_kinds_that_are_off():
+    maps = [torch.zeros(1, 2, 4, 7, 7)]
+    only_time = _only(time_small=CropKind(1, 0.5)).regions(maps, SEEDS[:1])
+    assert only_time.names == ("time_small_0",)
+    assert only_time.extent[0, 0, 1:].tolist() == [[0, 1], [0, 1]]
+    assert only_time.extent[0, 0, 0].diff().item() == 0.5
+    assert _only().regions(maps, SEEDS[:1]).extent.shape == (1, 0, 3, 2)

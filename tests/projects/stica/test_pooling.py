@@ -185,3 +185,33 @@ def test_heads_must_divide_the_channels():
 def test_unknown_pool():
     with pytest.raises(ValueError, match=r"pool: got 'last', expected one of cls, mean, first"):
         TemporalTransformer(DIM, layers=[], pool="last")
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean", "first"])
+def test_attention_weights_are_those_of_the_last_layer(pool):
+    pooling = _pooling(pool).double()
+    for parameter in pooling.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    tokens = _tokens([5, 3], longest=5)
+    tokens = tokens._replace(values=tokens.values.double())
+    seen = []
+    last = pooling.layers[-1]
+    handle = last.attention.register_forward_pre_hook(lambda module, args: seen.append(args))
+    pooling(tokens)
+    handle.remove()
+    ((x, mask),) = seen
+    full = last.attention.weights(x, mask)  # (N, M, steps, steps)
+    value = last.attention.value(x).unflatten(-1, (last.attention.heads, -1)).transpose(1, 2)
+    attended = (full @ value).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(last.attention.output(attended), last.attention(x, mask))
+    found = pooling.attention_weights(tokens)
+    assert found.shape == (2, last.attention.heads, 5)
+    torch.testing.assert_close(found.sum(dim=-1), torch.ones_like(found[..., 0]))
+    assert not found[1, :, 3:].any()
+    extra = int(pool == "cls")
+    for row, length in enumerate((5, 3)):
+        own = full[row, :, : length + extra, extra : length + extra]
+        expected = own.mean(dim=1) if pool == "mean" else own[:, 0]
+        expected = expected / expected.sum(dim=-1, keepdim=True)
+        torch.testing.assert_close(found[row, :, :length], expected)
+        assert expected.std(dim=-1).min() > 1e-3

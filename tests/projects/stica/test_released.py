@@ -22,6 +22,7 @@ from stica.released import (
     check_released,
     released_loss,
     sample_boxes,
+    windows,
 )
 
 from slowfast.models.build import LOSS_REGISTRY, build_model
@@ -97,6 +98,15 @@ def test_numbers_of_the_published_code(released):
             check(name, grad.norm(), rtol=0.03, atol=1e-6)
 
 
+def _boxes(size, aug_seed, view):
+    """First and excluded last positions of sampled crops, by kind: [r0, r1, c0, c1] or [t0, t1]."""
+    sizes = windows(size[0])
+    return {
+        kind: [[end for p in crop for end in (p, p + sizes[kind])] for crop in firsts.tolist()]
+        for kind, firsts in sample_boxes(COUNTS, size, aug_seed, view)._asdict().items()
+    }
+
+
 def _double(batch):
     return {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
 
@@ -115,7 +125,10 @@ def _published_input(meta):
     batch, seed = meta["B"], 10 * meta["seed"]
     clips = [_randn(batch, 3, 30, 112, 112, seed=seed + view) for view in (1, 2)]
     audio = 3 * _randn(batch, 1, 257, 99, seed=seed + 3)
-    boxes = [ReleasedBoxes(*meta[key][0], *meta[key][1]) for key in ("boxes_view1", "boxes_view2")]
+    boxes = [
+        ReleasedBoxes(*(torch.tensor(kind)[:, ::2] for kind in (*meta[key][0], *meta[key][1])))
+        for key in ("boxes_view1", "boxes_view2")
+    ]
     return {"video": torch.stack(clips, dim=1), "audio": audio[:, None]}, boxes
 
 
@@ -175,7 +188,7 @@ def test_agrees_with_the_oracle(released, steps, pooling):
 
     views = []
     for v in range(2):
-        boxes = sample_boxes(COUNTS, (steps, 7, 7), batch["aug_seed"], v)._asdict()
+        boxes = _boxes((steps, 7, 7), batch["aug_seed"], v)
         boxes["full"] = [[0, 7, 0, 7]]
         view = {}
         for kind, list_of_boxes in boxes.items():
@@ -216,8 +229,8 @@ def test_the_last_positions_are_never_sampled():
     starts = {kind: set() for kind in CROP_KINDS}
     for seed in SEEDS:
         for view in (0, 1):
-            boxes = sample_boxes(COUNTS, (4, 7, 7), torch.tensor([seed]), view)
-            for kind, crops in boxes._asdict().items():
+            boxes = _boxes((4, 7, 7), torch.tensor([seed]), view)
+            for kind, crops in boxes.items():
                 starts[kind] |= {crop[i] for crop in crops for i in range(0, len(crop), 2)}
     assert starts == {
         "space_large": {0},
@@ -231,10 +244,10 @@ def test_longer_clips_have_longer_crops():
     for steps in (8, 12, 15):
         firsts = {"time_large": set(), "time_small": set()}
         for seed in SEEDS:
-            boxes = sample_boxes(COUNTS, (steps, 7, 7), torch.tensor([seed]), 0)
+            boxes = _boxes((steps, 7, 7), torch.tensor([seed]), 0)
             for kind, length in (("time_large", 6), ("time_small", 4)):
-                assert all(last - first == length for first, last in getattr(boxes, kind))
-                firsts[kind] |= {first for first, _ in getattr(boxes, kind)}
+                assert all(last - first == length for first, last in boxes[kind])
+                firsts[kind] |= {first for first, _ in boxes[kind]}
         assert firsts["time_large"] == set(range(steps - 6))
         assert firsts["time_small"] == set(range(steps - 4))
 
@@ -247,8 +260,8 @@ def test_small_crops_are_sampled_once_per_large_one():
 def test_one_sample_serves_the_batch_and_views_are_sampled_apart():
     size = (4, 7, 7)
     seeds = torch.tensor([9, 3, 5])
-    assert sample_boxes(COUNTS, size, seeds, 0) == sample_boxes(COUNTS, size, seeds[1:2], 0)
-    assert sample_boxes(COUNTS, size, seeds, 0) != sample_boxes(COUNTS, size, seeds, 1)
+    assert _boxes(size, seeds, 0) == _boxes(size, seeds[1:2], 0)
+    assert _boxes(size, seeds, 0) != _boxes(size, seeds, 1)
 
 
 def test_fifty_calls_of_the_head_and_two_of_audio(released):

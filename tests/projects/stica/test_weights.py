@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-import slowfast.cli.registrations  # noqa: F401
+import slowfast.engine.registrations  # noqa: F401
 from slowfast.cli.export_weights import main
 from slowfast.config import load_config
 from slowfast.config.paths import package_folder

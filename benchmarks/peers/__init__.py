@@ -1,0 +1,1 @@
+"""Other libraries and orders of work, each in its own recommended way."""

@@ -1,0 +1,388 @@
+#!/usr/bin/env python3
+r"""When do crops and attention help? Hypotheses for four demo sets, and what the runs say of them.
+
+    for set in neither order shared_audio both; do
+        python tools/sweep_net.py --sweep configs/StiCA/sweeps/when_$set.yaml --jobs 2
+    done
+    python projects/stica/report_when.py output/sweeps/when_*/sweep.json --out docs/evidence/when
+
+The paper's argument: cross-modal learning keeps only what video and audio share, and it does not
+learn invariance within a modality. So the within-modal loss should help where classes have the same
+audio, attention where classes differ in the order of their events, both where a set has both kinds
+of class, and neither where it has none. ``HYPOTHESES`` was written before the first run. Seeds 81
+to 85 served for nothing else.
+
+Effects are differences over the same seeds with 95 % Student t intervals, and probabilities of
+improvement: how often a run with the component exceeds one without it, over all pairs of seeds
+(ties count half; Agarwal et al., arXiv 2108.13264, section 4.3). Over all
+sets and metrics, runs of the same seed are compared, too: the share of them that the component wins
+is computed for each seed, and has a Student t interval over seeds. (A bootstrap of five seeds
+repeats seeds, compares too many runs of equal seed, and is not centered on the estimate.)
+
+Unfinished sweeps are reported as far as they are; the report ends with the runs that are missing.
+Runs on input crops (when_SET_input.yaml, when_SET_input_count.yaml) belong to the set SET.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from report_ablation import POOLINGS, contrast, read_values, share_interval
+
+from slowfast.utils.statistics import mean_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SETS = {
+    "neither": "neither",
+    "order": "classes differ in order",
+    "shared_audio": "classes share audio",
+    "both": "both kinds of class",
+}
+WITHIN = {
+    "": "cross-modal only",
+    "+view": "+ full views",
+    "+space": "+ space crops",
+    "+time": "+ time crops",
+    "+both": "+ both crops",
+}
+INPUT_SUFFIXES = ("_input", "_input_count")
+CROPS = ("+space", "+time", "+both")
+INPUT_ARMS = {
+    "+input_cost": "+ input crops, equal cost",
+    "+input_count": "+ input crops, equal count (2 seeds)",
+}
+
+Values = Mapping[str, Mapping[int, float]]
+"""variant -> seed -> value of one metric."""
+
+
+class Effect(NamedTuple):
+    """Variants with a component against the same variants without it.
+
+    Attributes:
+        title: The component.
+        pairs: (variant with it, variant without it); the effect is the mean over the pairs.
+        helps_in: Sets where it is expected to help; in the others no effect is expected.
+    """
+
+    title: str
+    pairs: tuple[tuple[str, str], ...]
+    helps_in: frozenset[str]
+
+    def differences(self, values: Values) -> list[float]:
+        """Compute the effect for each seed that all its variants have.
+
+        Args:
+            values: Of one set.
+
+        Returns:
+            One difference per seed; exactly 0 where the runs are equal.
+        """
+        weights: dict[str, float] = {}
+        for pair in self.pairs:
+            for variant, sign in zip(pair, (1.0, -1.0), strict=True):
+                weights[variant] = weights.get(variant, 0.0) + sign / len(self.pairs)
+        return [round(difference, 12) for difference in contrast(values, weights)]
+
+
+HYPOTHESES = (
+    Effect(
+        "within-modal loss (views or crops), against none",
+        tuple((p + c, p) for p in POOLINGS for c in WITHIN if c),
+        frozenset({"shared_audio", "both"}),
+    ),
+    Effect(
+        "crops, against full views in the within-modal loss",
+        tuple((p + c, f"{p}+view") for p in POOLINGS for c in CROPS),
+        frozenset({"shared_audio", "both"}),
+    ),
+    Effect(
+        "transformer, against average",
+        tuple((f"transformer{c}", f"avg{c}") for c in WITHIN),
+        frozenset({"order", "both"}),
+    ),
+    Effect(
+        "both crops and transformer, against the transformer alone",
+        (("transformer+both", "transformer"),),
+        frozenset({"shared_audio", "both"}),
+    ),
+    Effect(
+        "both crops and transformer, against both crops alone",
+        (("transformer+both", "avg+both"),),
+        frozenset({"order", "both"}),
+    ),
+)
+"""Written on 2026-11-29, before the first run."""
+
+INPUT_HYPOTHESES = (
+    Effect(
+        "feature crops, against input crops at equal cost",
+        tuple((f"{p}+both", f"{p}+input_cost") for p in POOLINGS),
+        frozenset({"shared_audio", "both"}),
+    ),
+    Effect(
+        "feature crops, against input crops in equal number (2 seeds)",
+        tuple((f"{p}+both", f"{p}+input_count") for p in POOLINGS),
+        frozenset(),
+    ),
+)
+"""Written on 2026-11-29, before the first run on input crops. By then the runs on feature crops
+were finished in shared_audio and begun in order."""
+
+ALL_HYPOTHESES = HYPOTHESES + INPUT_HYPOTHESES
+
+
+def main() -> None:
+    """Read, compute, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="example: python projects/stica/report_when.py output/sweeps/when_*/sweep.json "
+        "--out docs/evidence/when",
+    )
+    parser.add_argument(
+        "results", type=Path, nargs="+",
+        help="sweep.json of when_SET.yaml or when_SET_input.yaml, in folders (or files) so named",
+    )  # fmt: skip
+    parser.add_argument(
+        "--metric", nargs="+", default=["linear_probe_top1", "class_retrieval_r1"],
+        help="the first is the primary one; default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="written: OUT.md and OUT.png")
+    args = parser.parse_args()
+    try:
+        files = files_of_sets(args.results)
+        measured = {
+            metric: {name: read_values(paths, metric)[0] for name, paths in files.items()}
+            for metric in args.metric
+        }
+    except ValueError as error:
+        parser.error(str(error))
+    parts = [
+        part
+        for metric, sets in measured.items()
+        for part in (f"**`{metric}`**", variant_table(sets), effect_table(sets))
+    ]
+    text = "\n\n".join([*parts, summary(measured), missing(files, args.metric)])
+    args.out.with_suffix(".md").write_text(f"{text}\n", encoding="utf-8")
+    plot(measured[args.metric[0]], args.metric[0], args.out.with_suffix(".png"))
+    sys.stdout.write(args.out.with_suffix(".md").read_text(encoding="utf-8"))
+
+
+def files_of_sets(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """Group files of results by set, in the order of ``SETS``.
+
+    Raises:
+        ValueError: If a file belongs to no set.
+    """
+    files: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        files[set_of(path)].append(path)
+    return {name: files[name] for name in SETS if name in files}
+
+
+def set_of(path: Path) -> str:
+    """Return which set a file of results is of.
+
+    Raises:
+        ValueError: If neither the file nor its folder is named after one.
+    """
+    for name in _names(path):
+        found = name.removeprefix("when_")
+        for suffix in INPUT_SUFFIXES:
+            found = found.removesuffix(suffix)
+        if found in SETS:
+            return found
+    expected = ", ".join(f"when_{name}" for name in SETS)
+    raise ValueError(
+        f"{path}: expected a folder or file named {expected}, or one of these with "
+        f"{' or '.join(INPUT_SUFFIXES)}."
+    )
+
+
+def missing(files: Mapping[str, Sequence[Path]], metrics: Sequence[str]) -> str:
+    """List what is missing: sets without a file, and runs without one of the metrics."""
+    lines = [f"- {SETS[name]}: no results (when_{name}.yaml)" for name in SETS if name not in files]
+    for name, paths in files.items():
+        for path in paths:
+            runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+            lacking: dict[str, list[int]] = defaultdict(list)
+            for run in runs:
+                if not set(metrics) <= set(run["metrics"]):
+                    (variant, *_) = run["variant"].values()
+                    lacking[variant].append(run["seed"])
+            lines += [
+                f"- {SETS[name]}: {variant}, seeds {', '.join(map(str, sorted(seeds)))}"
+                for variant, seeds in lacking.items()
+            ]
+        lines += [
+            f"- {SETS[name]}: no results on input crops (when_{name}{suffix}.yaml)"
+            for suffix in INPUT_SUFFIXES
+            if not any(found.endswith(suffix) for path in paths for found in _names(path))
+        ]
+    return "\n".join(["**Missing**", "", *(lines or ["Nothing: all runs have all metrics."])])
+
+
+def _names(path: Path) -> tuple[str, str]:
+    return path.stem, path.absolute().parent.name
+
+
+def variant_table(sets: Mapping[str, Values]) -> str:
+    """Tabulate mean and interval of each variant on each set, in Markdown."""
+    arms = WITHIN | INPUT_ARMS
+    lines = [f"| set | pooling | {' | '.join(arms.values())} |", f"|---|---|{'--:|' * len(arms)}"]
+    for name, values in sets.items():
+        for pooling, title in POOLINGS.items():
+            texts = (_show(list(values.get(pooling + c, {}).values())) for c in arms)
+            lines.append(f"| {SETS[name]} | {title} | {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def effect_table(sets: Mapping[str, Values]) -> str:
+    """Tabulate each hypothesis on each set with what was expected and what was found."""
+    lines = [
+        "| component | set | expected | difference (points) | 95 % interval "
+        "| probability of improvement | seeds | found |",
+        "|---|---|---|--:|--:|--:|--:|---|",
+    ]
+    for effect in ALL_HYPOTHESES:
+        for name, values in sets.items():
+            differences = effect.differences(values)
+            if len(differences) < 2:
+                continue
+            mean, low, high = (100 * x for x in mean_interval(differences))
+            found = "helps" if low > 0 else "hurts" if high < 0 else "interval includes 0"
+            expected = "helps" if name in effect.helps_in else "no effect"
+            lines.append(
+                f"| {effect.title} | {SETS[name]} | {expected} | {mean:+.1f} "
+                f"| {low:+.1f} to {high:+.1f} | {100 * improvement(values, effect):.0f} % "
+                f"| {len(differences)} | {found} |"
+            )
+    return "\n".join(lines)
+
+
+def improvement(values: Values, effect: Effect) -> float:
+    """Return the probability of improvement, 0 to 1, averaged over the pairs of an effect."""
+    seeds = common_seeds([values], effect)
+    shares = []
+    for one, other in effect.pairs:
+        wins = [_win(values[one][a], values[other][b]) for a in seeds for b in seeds]
+        shares.append(sum(wins) / len(wins))
+    return sum(shares) / len(shares)
+
+
+def _win(one: float, other: float) -> float:
+    return (one > other) + 0.5 * (one == other)
+
+
+def common_seeds(several: Sequence[Values], effect: Effect) -> list[int]:
+    """List the seeds that all variants of an effect have, in all of several metrics and sets."""
+    variants = {variant for pair in effect.pairs for variant in pair}
+    found = [set(values.get(variant, {})) for values in several for variant in variants]
+    return sorted(set.intersection(*found)) if found else []
+
+
+def summary(measured: Mapping[str, Mapping[str, Values]]) -> str:
+    """Tabulate the probability of improvement over all sets and metrics, in Markdown."""
+    lines = [
+        "| component | probability of improvement, all sets and metrics "
+        "| of runs of the same seed | 95 % interval | seeds | sets |",
+        "|---|--:|--:|--:|--:|---|",
+    ]
+    for effect in ALL_HYPOTHESES:
+        names = [
+            name
+            for name in SETS
+            if len(common_seeds([s.get(name, {}) for s in measured.values()], effect)) > 1
+        ]
+        tables = [sets[name] for sets in measured.values() for name in names]
+        shares = wins_by_seed(tables, effect)
+        if len(shares) < 2:
+            continue
+        overall = sum(improvement(values, effect) for values in tables) / len(tables)
+        mean, low, high = mean_interval(shares)
+        lines.append(
+            f"| {effect.title} | {100 * overall:.0f} % | {100 * mean:.0f} % "
+            f"| {100 * max(low, 0.0):.0f} to {100 * min(high, 1.0):.0f} | {len(shares)} "
+            f"| {', '.join(names)} |"
+        )
+    return "\n".join(lines)
+
+
+def wins_by_seed(tables: Sequence[Values], effect: Effect) -> list[float]:
+    """Compute for each seed the share of comparisons that the component wins, ties counting half.
+
+    Args:
+        tables: Values of several metrics and sets.
+        effect: The effect.
+
+    Returns:
+        One share, 0 to 1, for each seed that all variants have in all tables.
+    """
+    count = len(tables) * len(effect.pairs)
+    return [
+        sum(_win(v[one][seed], v[other][seed]) for v in tables for one, other in effect.pairs)
+        / count
+        for seed in common_seeds(tables, effect)
+    ]
+
+
+def _show(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return f"{100 * values[0]:.1f}" if values else ""
+    mean, low, high = share_interval(values)
+    return f"{mean:.1f} ({low:.1f} to {high:.1f})"
+
+
+def plot(sets: Mapping[str, Values], metric: str, path: Path) -> None:
+    """Plot each effect with its interval, one panel for each set."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(
+        1, max(len(sets), 1), figsize=(3.1 + 2.5 * len(sets), 4.2), sharex=True, sharey=True,
+        constrained_layout=True, squeeze=False,
+    )  # fmt: skip
+    for panel, (name, values) in zip(axes[0], sets.items(), strict=True):
+        _plot_effects(panel, values, name)
+    axes[0][0].set_yticks(
+        range(len(ALL_HYPOTHESES)),
+        [e.title.replace(", ", ",\n", 1) for e in ALL_HYPOTHESES],
+        fontsize=8,
+    )
+    axes[0][0].set_ylim(len(ALL_HYPOTHESES) - 0.5, -0.5)
+    figure.supxlabel(
+        f"difference in {metric}, points, with 95 % interval; ring: a gain was expected", fontsize=9
+    )
+    figure.savefig(path, dpi=130)
+
+
+def _plot_effects(axes: Axes, values: Values, name: str) -> None:
+    for row, effect in enumerate(ALL_HYPOTHESES):
+        differences = effect.differences(values)
+        if len(differences) < 2:
+            continue
+        mean, low, high = (100 * x for x in mean_interval(differences))
+        color = "#009e73" if low > 0 else "#d55e00" if high < 0 else "#8c8c8c"
+        axes.errorbar(
+            mean, row, xerr=[[mean - low], [high - mean]], fmt="o", capsize=4, color=color
+        )
+        if name in effect.helps_in:
+            axes.plot(mean, row, "o", markersize=13, fillstyle="none", color="black")
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_title(SETS[name], fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", alpha=0.25)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Values of config keys: which numbers make sense, whatever the key is for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fvcore.common.config import CfgNode
+
+from slowfast.config.checks import register_check
+from slowfast.config.problems import Problem
+
+__all__ = ["check_probabilities", "flatten", "has_impossible_numbers"]
+
+_PROBABILITY = re.compile(
+    r"(?<!TIME_DIFF_)(PROB|FRACTION|GRAYSCALE|DROPOUT|DROP\w+_RATE|LABEL_SMOOTH\w*)$"
+)
+"""TIME_DIFF_PROB is not supported: another check refuses it."""
+_LIMIT = 2**63
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested mappings into dotted keys.
+
+    Args:
+        tree: Nested mappings with string keys.
+        prefix: Prefix of every key.
+
+    Returns:
+        ``{"A.B": value}``; empty mappings are dropped.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def has_impossible_numbers(value: Any) -> bool:
+    """Return whether a value, or one in a list, is nan or an integer of more than 64 bits."""
+    if isinstance(value, list | tuple):
+        return any(map(has_impossible_numbers, value))
+    return bool(value != value or (isinstance(value, int) and not -_LIMIT <= value < _LIMIT))
+
+
+@register_check
+def check_probabilities(cfg: CfgNode) -> list[Problem]:
+    """Find probabilities and fractions, by the names of their keys, that are not in [0, 1].
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        One problem per key; lists and switches are not looked at.
+    """
+    return [
+        Problem(key, f"got {value}, expected a number between 0 and 1.")
+        for key, value in flatten(cfg).items()
+        if _PROBABILITY.search(key) and type(value) in (int, float) and not 0 <= value <= 1
+    ]

@@ -1,0 +1,1 @@
+"""Models of other libraries behind ``slowfast.load``: one function per kind of model."""

@@ -1,0 +1,186 @@
+"""The model card of a folder in Hugging Face's layout: README.md with YAML front matter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import yaml
+
+from slowfast.config import CfgNode
+from slowfast.utils.pretrained_folder import LIBRARY_NAME
+
+__all__ = ["CardFacts", "render_card"]
+
+_LICENSES = re.compile(
+    r"apache-2\.0|mit|bsd-[23]-clause|cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[34]\.0|[al]?gpl-[23]\.[01]"
+)
+_UNKNOWN = "unknown"
+
+
+class CardFacts(NamedTuple):
+    """What a model card says about weights.
+
+    Attributes:
+        license: License of the weights; empty: not known.
+        data: Training data; empty: the dataset of the configuration.
+        attribution: Attribution and terms of use of the data.
+        source: Where the weights were published.
+        note: Note for users.
+        records: Records of a results.json, measured with these weights.
+    """
+
+    license: str = ""
+    data: str = ""
+    attribution: str = ""
+    source: str = ""
+    note: str = ""
+    records: Sequence[dict[str, Any]] = ()
+
+
+def render_card(
+    name: str,
+    cfg: CfgNode,
+    facts: CardFacts,
+    *,
+    modalities: Sequence[str],
+    class_names: Sequence[str],
+    is_classifier: bool,
+    parameters: int,
+) -> str:
+    """Render the card.
+
+    Args:
+        name: Name of the model.
+        cfg: Its configuration.
+        facts: License, data and results.
+        modalities: "video", "audio" or both.
+        class_names: Names of the classes of a classifier; may be empty.
+        is_classifier: Whether the model predicts classes.
+        parameters: Number of parameters.
+
+    Returns:
+        Markdown.
+    """
+    task = f"{modalities[0]}-classification" if is_classifier else "feature-extraction"
+    front = yaml.safe_dump(_front_matter(name, cfg, facts, task, modalities), sort_keys=False)
+    does = "classifies" if is_classifier else "computes features of"
+    trained = facts.data or f"the dataset {cfg.TRAIN.DATASET}"
+    sections = [
+        f"---\n{front}---\n\n# {name}",
+        f"{cfg.MODEL.MODEL_NAME}, {_arch(cfg, modalities)}, {parameters / 1e6:.2f} M parameters. "
+        f"The model {does} clips of {' and '.join(modalities)}.",
+        facts.note,
+        "## Use",
+        _usage(is_classifier),
+        "## Input",
+        "\n".join(f"- {line}" for line in _inputs(cfg, modalities)),
+        "## Training data",
+        f"Trained on {trained}. {facts.attribution}".strip(),
+        _classes(class_names),
+        "## License",
+        _license_text(facts),
+        "## Intended use and limits",
+        "Features for retrieval, probes and fine-tuning; they reflect the training data and carry "
+        "its biases. Measure on your own data before relying on them. The model was not tested "
+        "for decisions about people.",
+        _results(facts.records),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front_matter(
+    name: str, cfg: CfgNode, facts: CardFacts, task: str, modalities: Sequence[str]
+) -> dict[str, Any]:
+    known = facts.license.lower()
+    if not facts.license:
+        front: dict[str, Any] = {"license": _UNKNOWN}
+    elif _LICENSES.fullmatch(known):
+        front = {"license": known}
+    else:
+        front = {"license": "other", "license_name": facts.license}
+    tags = [*modalities, "slowfast", cfg.MODEL.MODEL_NAME, _arch(cfg, modalities)]
+    front |= {"library_name": LIBRARY_NAME, "pipeline_tag": task, "tags": tags}
+    if not facts.data and re.fullmatch(r"[\w.-]+", cfg.TRAIN.DATASET):
+        front["datasets"] = [cfg.TRAIN.DATASET.lower()]
+    if facts.records:
+        front["metrics"] = list(dict.fromkeys(record["metric"] for record in facts.records))
+        front["model-index"] = [{"name": name, "results": _model_index(facts.records, task)}]
+    return front
+
+
+def _model_index(records: Sequence[dict[str, Any]], task: str) -> list[dict[str, Any]]:
+    """List the results of each dataset and split, in the Hub's format."""
+    results: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in records:
+        metric = {"type": record["metric"], "value": record["value"]}
+        results.setdefault((record["dataset"], record["split"]), []).append(metric)
+    return [
+        {
+            "task": {"type": task},
+            "dataset": {"name": name, "type": name, "split": split},
+            "metrics": metrics,
+        }
+        for (name, split), metrics in results.items()
+    ]
+
+
+def _arch(cfg: CfgNode, modalities: Sequence[str]) -> str:
+    return str(cfg.MODEL.ARCH if "video" in modalities else cfg.AUDIO.ARCH)
+
+
+def _usage(is_classifier: bool) -> str:
+    last = 'model.predict("clip.mp4")' if is_classifier else 'model.embed("clip.mp4").features'
+    return f"""```python
+import slowfast  # pip install 'slowfast-stica[hub]'
+
+model = slowfast.load("hf://ORG/NAME")  # or this folder
+{last}
+```"""
+
+
+def _inputs(cfg: CfgNode, modalities: Sequence[str]) -> list[str]:
+    lines = []
+    if "video" in modalities:
+        lines.append(
+            f"video: {cfg.DATA.NUM_FRAMES} frames of {cfg.DATA.TEST_CROP_SIZE} x "
+            f"{cfg.DATA.TEST_CROP_SIZE} pixels, RGB, mean {list(cfg.DATA.MEAN)}, standard "
+            f"deviation {list(cfg.DATA.STD)}"
+        )
+    if "audio" in modalities:
+        lines.append(
+            f"audio: {cfg.AUDIO.CLIP_SEC:g} s at {cfg.AUDIO.SAMPLE_RATE} Hz, as a log-mel "
+            f"spectrogram of {cfg.AUDIO.NUM_MEL} bins"
+        )
+    return lines
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f"{len(names)} classes: {', '.join(names)}." if names else ""
+
+
+def _license_text(facts: CardFacts) -> str:
+    source = f" Source: {facts.source}." if facts.source else ""
+    if not facts.license:
+        return f"Not stated. Add the license before you publish these weights.{source}"
+    return f"License of the weights: {facts.license}.{source}"
+
+
+def _results(records: Sequence[dict[str, Any]]) -> str:
+    if not records:
+        return ""
+    lines = [
+        "## Results",
+        "",
+        "| metric | value | chance | dataset, split | count |",
+        "|---" * 5 + "|",
+    ]
+    for record in records:
+        chance = "" if record["chance"] is None else f"{record['chance']:.4f}"
+        count = "" if record["count"] is None else str(record["count"])
+        lines.append(
+            f"| `{record['metric']}` | {record['value']:.4f} | {chance} | {record['dataset']}, "
+            f"{record['split']} | {count} |"
+        )
+    return "\n".join(lines)

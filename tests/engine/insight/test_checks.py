@@ -1,0 +1,53 @@
+"""Mistakes in REPORT and in the plots of TensorBoard are errors that name the key."""
+
+import pytest
+
+from slowfast.config import get_cfg
+from slowfast.engine.insight import checks
+from slowfast.engine.insight.checks import check_confusion_matrix, check_report
+
+
+def report(**keys):
+    cfg = get_cfg()
+    cfg.REPORT.update(keys)
+    return [(problem.key, problem.message) for problem in check_report(cfg)]
+
+
+def test_report():
+    assert report() == []
+    assert report(MAP="umap") == [("REPORT.MAP", "got 'umap'. Known: pca, tsne.")]
+    found = dict(report(MAX_VIDEOS=1, EXAMPLES=-1))
+    assert found == {
+        "REPORT.MAX_VIDEOS": "got 1; expected 2 or more.",
+        "REPORT.EXAMPLES": "got -1; expected 0 or more.",
+    }
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_tsne_needs_its_library(monkeypatch, installed):
+    monkeypatch.setattr(checks, "has_scikit_learn", lambda: installed)
+    found = report(MAP="tsne")
+    assert len(found) == (not installed)
+    assert all("pip install 'slowfast-stica[eval]'" in message for _, message in found)
+
+
+def matrix(*words):
+    cfg = get_cfg()
+    cfg.merge_from_list(["TENSORBOARD.CONFUSION_MATRIX.ENABLE", True, *words])
+    return [(problem.key, problem.message) for problem in check_confusion_matrix(cfg)]
+
+
+def test_confusion_matrix(monkeypatch):
+    on = ("TENSORBOARD.ENABLE", True)
+    assert check_confusion_matrix(get_cfg()) == []
+    ((key, message),) = matrix()
+    assert key == "TENSORBOARD.CONFUSION_MATRIX.ENABLE"
+    assert "TENSORBOARD.ENABLE True" in message
+    ((key, message),) = matrix(*on, "TENSORBOARD.CONFUSION_MATRIX.FIGSIZE", [8])
+    assert key == "TENSORBOARD.CONFUSION_MATRIX.FIGSIZE"
+    assert "got [8]; expected [width, height]" in message
+    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None)
+    ((_, message),) = matrix(*on)
+    assert "pip install 'slowfast-stica[report]'" in message
+    monkeypatch.undo()
+    assert matrix(*on) == []

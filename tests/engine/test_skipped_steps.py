@@ -1,0 +1,119 @@
+"""Steps whose loss or gradient is not finite change nothing, and many of them end a run."""
+
+import json
+
+import pytest
+import torch
+from engine.test_trainer import CPU, assert_same_weights, run
+from helpers.synthetic import synthetic_cfg
+
+from slowfast.config import UserError
+from slowfast.engine.precision import clear_gradients_unless
+from slowfast.engine.skipped_steps import RunningStatistics
+from slowfast.engine.trainer import Trainer
+from slowfast.utils import checkpoint as cu
+from slowfast.utils.logging import read_stats
+
+VALUES = [float("nan"), float("inf"), float("-inf")]
+
+
+@pytest.fixture
+def broken_steps(monkeypatch):
+    """Steps, from 0, whose frames are replaced by a value that is not finite."""
+    steps = {}
+    forward_backward = Trainer._forward_backward
+
+    def with_broken_frames(self, batch, *, is_last):
+        if self.steps_done in steps:
+            batch = {**batch, "video": batch["video"] * steps[self.steps_done]}
+        return forward_backward(self, batch, is_last=is_last)
+
+    monkeypatch.setattr(Trainer, "_forward_backward", with_broken_frames)
+    return steps
+
+
+def state_after(folder, steps):
+    return run(folder, until=steps).model.state_dict()
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_broken_step_changes_neither_weights_nor_statistics(
+    tmp_path, broken_steps, caplog, value, fused
+):
+    words = ("SOLVER.FUSED", fused, "LOG_PERIOD", 1)
+    before = run(tmp_path / "before", *words, until=2)
+    broken_steps[2] = value
+    after = run(tmp_path / "after", *words, until=3)
+    named = dict(after.model.named_buffers())
+    assert any(name.endswith("running_mean") for name in named)
+    counts = {name for name in named if name.endswith("num_batches_tracked")}
+    states = [trainer.model.state_dict() for trainer in (before, after)]
+    for name in states[0].keys() - counts:
+        assert torch.equal(states[0][name], states[1][name]), name
+    assert "step 3 is skipped, as loss is nan, grad_norm is nan (1 in a row" in caplog.text
+    (line,) = (tmp_path / "after" / "skipped_steps.log").read_text().splitlines()
+    assert json.loads(line)["step"] == 3
+    assert len(json.loads(line)["rows"]) == after.cfg.TRAIN.BATCH_SIZE
+    assert any(stats.get("skipped_steps") == 1 for stats in read_stats(tmp_path / "after"))
+    assert not (tmp_path / "before" / "skipped_steps.log").exists()
+
+
+def test_training_continues_after_a_broken_step(tmp_path, broken_steps):
+    broken_steps[1] = float("nan")
+    trainer = run(tmp_path, "LOG_PERIOD", 1)
+    assert trainer.is_finished
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
+    stats = read_stats(tmp_path)
+    assert next(s for s in stats if "skipped_steps" in s)["step"] == 2
+    assert all(s["loss"] == s["loss"] for s in stats)  # no nan
+
+
+def test_a_resumed_run_skips_the_same_step(tmp_path, broken_steps):
+    broken_steps[3] = float("nan")
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "parts", until=2)
+    assert_same_weights(run(tmp_path / "parts"), whole)
+
+
+def test_too_many_in_a_row_stop_the_run_and_its_checkpoints_stay_usable(tmp_path, broken_steps):
+    words = ("LOG_PERIOD", 1, "TRAIN.MAX_SKIPPED_STEPS", 1, "TRAIN.CHECKPOINT_PERIOD_ITERS", 1)
+    broken_steps.update({step: float("nan") for step in (3, 4, 5)})
+    with pytest.raises(UserError, match=r"the loss is nan in epoch 2 .*: 2 step\(s\) in a row"):
+        run(tmp_path, *words)
+    state = cu.read_checkpoint_file(tmp_path / "skipped_steps_state.pyth")
+    assert all(v.isfinite().all() for v in state["model_state"].values())
+    assert "optimizer_state" in state
+    broken_steps.clear()  # as if the advice had helped
+    resumed = Trainer(synthetic_cfg(tmp_path, *words), CPU)
+    assert resumed.steps_done >= 3
+    resumed.train()
+    assert resumed.is_finished
+
+
+def test_an_epoch_without_a_finite_step_stops_the_run(tmp_path, broken_steps):
+    broken_steps.update(dict.fromkeys(range(3), float("nan")))  # fewer than are allowed in a row
+    with pytest.raises(UserError, match=r"the loss is nan in epoch 1 .*: 3 step\(s\) in a row"):
+        run(tmp_path)
+
+
+def test_statistics_are_restored_on_the_device_of_the_model():
+    norm = torch.nn.BatchNorm1d(2).train()
+    statistics = RunningStatistics(norm)
+    for is_finite in (True, False):
+        statistics.keep()
+        before = norm.running_mean.clone()
+        norm(torch.rand(4, 2) + 1)
+        statistics.restore_unless(torch.tensor(is_finite))
+        assert torch.equal(norm.running_mean, before) is not is_finite
+
+
+@pytest.mark.parametrize("is_finite", [True, False])
+def test_gradients_are_cleared_on_the_device(is_finite):
+    layer = torch.nn.Linear(2, 1)
+    value = 1.0 if is_finite else float("nan")
+    layer.weight.grad = torch.full_like(layer.weight, value)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    clear_gradients_unless(torch.tensor(is_finite), optimizer)
+    assert torch.equal(layer.weight.grad, torch.full_like(layer.weight, float(is_finite)))
+    assert layer.bias.grad is None
