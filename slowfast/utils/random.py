@@ -75,7 +75,8 @@ STREAM_SUBSET = 10 * _SPACING  # few-shot training files of a class; index: the 
 # Sampled on the device, for methods.
 STREAM_NEGATIVES = 11 * _SPACING  # rows of a memory bank
 STREAM_SHUFFLE = 12 * _SPACING  # shuffled batch order, for shuffled batch norm
-# Sampled after a test.
+# Sampled in or after a test.
+STREAM_TEST_JITTER = 21 * _SPACING  # the part of the frame that test clips show
 STREAM_REPORT = 20 * _SPACING  # the videos of a large split that the report shows
 
 _WORD = 1 << 64

@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slowfast.config import ParameterError
-from slowfast.datasets.views.crop import RandomResizedCrop, ShortSideCrop, check_range
+from slowfast.datasets.views.crop import (
+    RandomResizedCrop,
+    ShiftAndScale,
+    ShortSideCrop,
+    check_range,
+)
 
 
 def sample_many(sampler, height, width, count=4000):
@@ -24,13 +29,18 @@ def check_inside(box, height, width):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 400), st.integers(1, 400), st.integers(0, 2**32), st.sampled_from([True, False])
+    st.integers(1, 400),
+    st.integers(1, 400),
+    st.integers(0, 2**32),
+    st.sampled_from(
+        [
+            RandomResizedCrop(scale=(0.08, 1.0), aspect=(3 / 4, 4 / 3)),
+            ShortSideCrop(scales=(128, 160), size=112),
+            ShiftAndScale(strength=0.9),
+        ]
+    ),
 )
-def test_boxes_lie_inside_any_frame(height, width, seed, resized):
-    if resized:
-        sampler = RandomResizedCrop(scale=(0.08, 1.0), aspect=(3 / 4, 4 / 3))
-    else:
-        sampler = ShortSideCrop(scales=(128, 160), size=112)
+def test_boxes_lie_inside_any_frame(height, width, seed, sampler):
     rng = np.random.default_rng(seed)
     for _ in range(5):
         check_inside(sampler.sample(height, width, rng), height, width)
@@ -44,6 +54,16 @@ def test_area_is_uniform_and_aspect_log_uniform():
     assert kolmogorov(area, 0.1, 0.5) < 1.95 / math.sqrt(len(area))  # p < 0.001
     assert kolmogorov(log_aspect, -math.log(2), math.log(2)) < 1.95 / math.sqrt(len(area))
     assert abs(np.corrcoef(area, log_aspect)[0, 1]) < 0.065  # four standard errors
+
+
+def test_shift_and_scale_keeps_the_shape_of_the_frame():
+    boxes = sample_many(ShiftAndScale(strength=0.4), 3000, 4000)
+    side = boxes[:, 2] / 3000
+    np.testing.assert_allclose(boxes[:, 3] / 4000, side, atol=1 / 3000)
+    assert kolmogorov(side, 0.6, 1.0) < 1.95 / math.sqrt(len(side))
+    boxes = boxes[boxes[:, 2] < 2990]  # room to move
+    for offset in (boxes[:, 0] / (3000 - boxes[:, 2]), boxes[:, 1] / (4000 - boxes[:, 3])):
+        assert kolmogorov(offset, 0.0, 1.0) < 1.95 / math.sqrt(len(boxes))
 
 
 def kolmogorov(values, low, high):
@@ -112,6 +132,8 @@ def test_malformed_ranges_are_refused(values):
         (lambda: RandomResizedCrop(scale=(0.5, 1.2)), "scale"),
         (lambda: RandomResizedCrop(scale=(0.5, 1), aspect=(2, 1)), "aspect"),
         (lambda: ShortSideCrop(scales=(320, 256), size=224), "scales"),
+        (lambda: ShiftAndScale(strength=1.0), "strength"),
+        (lambda: ShiftAndScale(strength=-0.1), "strength"),
     ],
 )
 def test_samplers_name_the_parameter(make, parameter):

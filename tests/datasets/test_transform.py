@@ -7,6 +7,7 @@ from slowfast.datasets.views.crop import RandomResizedCrop, ShortSideCrop
 from slowfast.datasets.views.transform import (
     EvalTransform,
     TrainTransform,
+    build_test_jitter,
     build_test_transform,
     build_train_transform,
     build_val_transform,
@@ -244,6 +245,7 @@ def test_sizes_are_checked():
         ("DATA.SSL_BLUR_PROB", 2.0, "expected a probability"),
         ("DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.5, 2.0], "0 < low <= high <= 1"),
         ("DATA.TRAIN_JITTER_ASPECT_RELATIVE", [2.0, 1.0], "0 < low <= high"),
+        ("TEST.SPATIAL_JITTER", 1.0, ">= 0 and < 1"),
         ("TEST.NUM_SPATIAL_CROPS", 5, "expected 1"),
         ("DATA.TRAIN_CROP_SIZE", 0, "size in pixels"),
     ],
@@ -253,7 +255,8 @@ def test_the_check_reports_the_key_and_the_builder_agrees(pretrain_cfg, key, val
     pretrain_cfg.merge_from_list([key, value])
     problems = check_views(pretrain_cfg)
     assert [problem.key for problem in problems][:1] == [key]
-    build = build_test_transform if key.startswith("TEST") else build_train_transform
+    build = build_test_transform if key == "TEST.NUM_SPATIAL_CROPS" else build_train_transform
+    build = build_test_jitter if key == "TEST.SPATIAL_JITTER" else build
     with pytest.raises(ValueError, match=f"{key}: .*{message}"):
         build(pretrain_cfg)
 

@@ -78,6 +78,31 @@ def test_test_views_are_deterministic(cfg):
     )
 
 
+def test_jitter_shifts_and_scales_the_clips_of_a_test_video_alike(cfg):
+    plain = {split: video_folder(cfg, split) for split in ("test", "gallery")}
+    cfg.defrost()
+    cfg.TEST.SPATIAL_JITTER = 0.5
+    jittered = {split: video_folder(cfg, split) for split in plain}
+    gallery = (folders["gallery"][0, 1]["video"] for folders in (plain, jittered))
+    np.testing.assert_array_equal(*gallery)
+    test = jittered["test"]
+    boxes = set()
+    for video in range(3):
+        chunks = [2 * video, 2 * video + 1]  # two chunks of each video
+        shown = [test._shown(np.zeros((1, 40, 60, 3), np.uint8), test.row(n)).shape for n in chunks]
+        assert shown[0] == shown[1]
+        boxes.add(shown[0])
+        for number in chunks:
+            got, expected = test[0, number], plain["test"][0, number]
+            assert got["video"].shape == expected["video"].shape
+            assert not np.array_equal(got["video"], expected["video"])
+            np.testing.assert_array_equal(got["audio"], expected["audio"])
+            np.testing.assert_array_equal(test[7, number]["video"], got["video"])
+    assert len(boxes) == 3
+    cfg.RNG_SEED += 1
+    assert not np.array_equal(video_folder(cfg, "test")[0, 1]["video"], test[0, 1]["video"])
+
+
 def windowed(cfg, **change):
     """The train split with every row changed."""
     manifest = video_folder(cfg, "train").manifest

@@ -29,7 +29,7 @@ def test_every_protocol(results):
         *("class_retrieval_r1", "class_retrieval_r5", "linear_probe_top1", "linear_probe_top5"),
         *("few_shot_1", "few_shot_3", "video_to_audio_r1", "video_to_audio_r5", "av_sync"),
         *("audio_to_video_r1", "audio_to_video_r5", "baseline_mean_color"),
-        *("baseline_frame_difference", "baseline_mel_statistics"),
+        *("baseline_frame_difference", "baseline_gray_frames", "baseline_mel_statistics"),
     }
     for name in ("linear_probe_top1", "few_shot_3", "linear_svm_top1", "baseline_mean_color"):
         assert results[name].value > 2 * results[name].result.chance, name

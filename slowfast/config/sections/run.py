@@ -160,6 +160,10 @@ def _add_test(cfg: CfgNode) -> None:
     cfg.TEST.NUM_ENSEMBLE_VIEWS = 10
     # Spatial crops of each clip: 1 (center) or 3 (along the longer side).
     cfg.TEST.NUM_SPATIAL_CROPS = 3
+    # Shift and scale test clips, to measure how invariant a model is: they show a part of the frame
+    # whose sides are 1 - SPATIAL_JITTER to 1 of the frame's, at a random position, the same in all
+    # clips of a video. Training clips and the gallery stay as they are. 0: off.
+    cfg.TEST.SPATIAL_JITTER = 0.0
     # Views of one video that are batched together; fewer need less memory in the loader.
     cfg.TEST.VIEWS_PER_CHUNK = 6
     # What to measure: classification, class_retrieval, knn, linear_probe, few_shot, linear_svm,

@@ -15,7 +15,14 @@ import numpy as np
 
 from slowfast.config.problems import ParameterError
 
-__all__ = ["Box", "CropSampler", "RandomResizedCrop", "ShortSideCrop", "check_range"]
+__all__ = [
+    "Box",
+    "CropSampler",
+    "RandomResizedCrop",
+    "ShiftAndScale",
+    "ShortSideCrop",
+    "check_range",
+]
 
 _TRIES = 10
 
@@ -126,6 +133,41 @@ class ShortSideCrop:
         scale = 1 / rng.uniform(1 / high, 1 / low) if self.inverse else rng.uniform(low, high)
         side = round(self.size * min(height, width) / max(round(scale), self.size))
         return _place(max(side, 1), max(side, 1), height, width, rng)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftAndScale:
+    """A box with the shape of the frame, of random size, at a random position.
+
+    Attributes:
+        strength: The sides are uniform in [1 - strength, 1] of the frame's, 0 <= strength < 1.
+
+    Raises:
+        ValueError: If the strength is out of range.
+    """
+
+    strength: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength < 1:
+            raise ParameterError(
+                "strength", f"got {self.strength}; expected a number >= 0 and < 1."
+            )
+
+    def sample(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        """Sample a box inside a frame.
+
+        Args:
+            height: Height of the frame, in pixels.
+            width: Width of the frame, in pixels.
+            rng: The video's random generator.
+
+        Returns:
+            The box.
+        """
+        side = rng.uniform(1 - self.strength, 1)
+        box_h, box_w = (max(1, round(side * length)) for length in (height, width))
+        return _place(box_h, box_w, height, width, rng)
 
 
 def check_range(name: str, values: Sequence[float], *, highest: float = math.inf) -> None:

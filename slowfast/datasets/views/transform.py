@@ -10,6 +10,7 @@ Legend: T frames, H W height and width, S side of the square crop, K spatial cro
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ from slowfast.datasets.views.crop import (
     Box,
     CropSampler,
     RandomResizedCrop,
+    ShiftAndScale,
     ShortSideCrop,
     check_range,
 )
@@ -40,6 +42,7 @@ __all__ = [
     "EvalTransform",
     "SpatialTransform",
     "TrainTransform",
+    "build_test_jitter",
     "build_test_transform",
     "build_train_transform",
     "build_val_transform",
@@ -302,6 +305,23 @@ def build_test_transform(cfg: CfgNode) -> EvalTransform:
         return EvalTransform(short_side=short_side, size=size, num_crops=num_crops)
 
 
+def build_test_jitter(cfg: CfgNode) -> ShiftAndScale | None:
+    """Build the sampler of the part of the frame that test clips show.
+
+    Args:
+        cfg: The configuration.
+
+    Returns:
+        The sampler; None without ``TEST.SPATIAL_JITTER``.
+
+    Raises:
+        ValueError: If ``TEST.SPATIAL_JITTER`` is out of range.
+    """
+    with keys(strength="TEST.SPATIAL_JITTER"):
+        jitter = ShiftAndScale(strength=cfg.TEST.SPATIAL_JITTER)
+    return jitter if jitter.strength else None
+
+
 @register_check
 def check_views(cfg: CfgNode) -> list[Problem]:
     """Find settings of the transforms that are out of range.
@@ -315,7 +335,8 @@ def check_views(cfg: CfgNode) -> list[Problem]:
     problems = []
     # A run that only tests may keep any setting of training.
     train = [build_train_transform] if cfg.TRAIN.ENABLE else []
-    for build in (*train, build_val_transform, build_test_transform):
+    build: Callable[[CfgNode], object]
+    for build in (*train, build_val_transform, build_test_transform, build_test_jitter):
         try:
             build(cfg)
         except ConfigValueError as error:

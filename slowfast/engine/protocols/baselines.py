@@ -1,4 +1,4 @@
-"""Trivial baselines: classification from color, frame differences and loudness alone.
+"""Trivial baselines: classification from color, frame differences, pixels and loudness alone.
 
 Each has a few numbers per clip and a linear classifier fitted on the train split. Learned features
 should be better than these.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from slowfast.config import CfgNode
 from slowfast.engine.features import FeatureTable, average_views, gather_rows, sum_views
@@ -19,7 +20,16 @@ from slowfast.engine.protocols.linear_probe import log_selected
 from slowfast.engine.protocols.probe import need_labels, remap_labels
 from slowfast.utils.metrics import topk_accuracy
 
-__all__ = ["baselines", "mean_color", "mean_frame_difference", "mel_moments", "mel_statistics"]
+__all__ = [
+    "baselines",
+    "gray_frames",
+    "mean_color",
+    "mean_frame_difference",
+    "mel_moments",
+    "mel_statistics",
+]
+
+_GRAY_FRAMES, _GRAY_SIDE = 8, 12
 
 
 def mean_color(video: Tensor) -> Tensor:
@@ -37,6 +47,18 @@ def mean_frame_difference(video: Tensor) -> Tensor:
     """
     frames = video.float()
     return (frames[:, :, 1:] - frames[:, :, :-1]).abs().mean(dim=(3, 4, 5))
+
+
+def gray_frames(video: Tensor) -> Tensor:
+    """Scale up to 8 frames, at equal distances, to 12 x 12 gray pixels.
+
+    video: uint8 (B, V, T, H, W, 3) -> float32 (B, V, min(T, 8) * 144), in pixel values (0 to 255).
+    """
+    num_frames = min(video.shape[2], _GRAY_FRAMES)
+    picked = torch.linspace(0, video.shape[2] - 1, num_frames).round().long()
+    gray = video[:, :, picked].float().mean(dim=-1)  # (B, V, T, H, W)
+    small = functional.adaptive_avg_pool2d(gray.flatten(0, 1), _GRAY_SIDE)
+    return small.unflatten(0, video.shape[:2]).flatten(2)
 
 
 def mel_moments(spectrogram: Tensor) -> Tensor:
@@ -73,8 +95,8 @@ def baselines(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
         cfg: PROBE.WEIGHT_DECAY_GRID, VALIDATION_FOLDS.
 
     Returns:
-        With video ``baseline_mean_color`` and ``baseline_frame_difference``, with audio
-        ``baseline_mel_statistics``: accuracy on the test split. The chance level is 1 / classes.
+        With video ``baseline_mean_color``, ``baseline_frame_difference`` and
+        ``baseline_gray_frames``, with audio ``baseline_mel_statistics``: accuracy on the test split. The chance level is 1 / classes.
 
     Raises:
         UserError: If a video has no label.
@@ -107,6 +129,7 @@ def _describe(provider: FeatureProvider, split: str) -> FeatureTable:
             described["mean_color"] = mean_color(batch["raw_video"])
             if batch["raw_video"].shape[2] > 1:
                 described["frame_difference"] = mean_frame_difference(batch["raw_video"])
+            described["gray_frames"] = gray_frames(batch["raw_video"])
         if "audio" in batch:
             described["mel_moments"] = mel_moments(batch["audio"])
         rows.append(sum_views(described, batch))

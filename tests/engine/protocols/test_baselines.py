@@ -7,12 +7,15 @@ from helpers.probes import probe_cfg
 from slowfast.config import UserError
 from slowfast.engine.protocols.baselines import (
     baselines,
+    gray_frames,
     mean_color,
     mean_frame_difference,
     mel_moments,
     mel_statistics,
 )
 from slowfast.engine.protocols.build import PROTOCOL_REGISTRY, Result
+
+VIDEO = ("baseline_mean_color", "baseline_frame_difference", "baseline_gray_frames")
 
 
 def test_descriptions_by_hand():
@@ -23,6 +26,18 @@ def test_descriptions_by_hand():
     mel = torch.tensor([[1.0, 3.0], [2.0, 2.0]]).view(1, 1, 1, 2, 2)
     assert mel_moments(mel).tolist() == [[[2.0, 2.0, 5.0, 4.0]]]
     assert mel_statistics(mel_moments(mel)[0]).tolist() == [[2.0, 2.0, 1.0, 0.0]]
+
+
+def test_gray_frames_by_hand():
+    video = torch.zeros(1, 2, 15, 24, 36, 3, dtype=torch.uint8)
+    video[0, 1, 14, 2:4, 3:6] = 90  # the second row and column of pixels, gray 90, in the last frame
+    video[0, 1, 13] = 255  # not one of frames 0, 2, ..., 14
+    first, second = gray_frames(video).view(2, 8, 12, 12)
+    assert not first.any()
+    assert not second[:7].any()
+    assert second[7].nonzero().tolist() == [[1, 1]]
+    assert second[7, 1, 1] == 90
+    assert gray_frames(video[:, :, :3]).shape == (1, 2, 3 * 144)
 
 
 def test_clips_of_a_file_are_described_as_one():
@@ -62,9 +77,7 @@ def test_the_protocol():
     results = baselines(FeatureProvider(), probe_cfg())
     assert results["baseline_mean_color"] == Result(1.0, 0.5, count=20)
     assert results["baseline_mel_statistics"].value < 0.9
-    assert set(results) == {
-        *("baseline_mean_color", "baseline_frame_difference", "baseline_mel_statistics")
-    }
+    assert list(results) == [*VIDEO, "baseline_mel_statistics"]
     assert baselines(FeatureProvider(), probe_cfg()) == results
     assert not PROTOCOL_REGISTRY.capability("baselines", "needs_model")
 
@@ -74,13 +87,13 @@ def test_only_what_there_is_is_described():
     audio = baselines(FeatureProvider(keep=["audio"]), probe_cfg())
     video = baselines(FeatureProvider(keep=["raw_video"]), probe_cfg())
     assert list(audio) == ["baseline_mel_statistics"]
-    assert list(video) == ["baseline_mean_color", "baseline_frame_difference"]
+    assert tuple(video) == VIDEO
     assert both == video | audio
 
 
 def test_a_single_frame_has_no_difference():
     results = baselines(FeatureProvider(keep=["raw_video"], frames=1), probe_cfg())
-    assert list(results) == ["baseline_mean_color"]
+    assert list(results) == ["baseline_mean_color", "baseline_gray_frames"]
 
 
 def test_labels_are_needed():
