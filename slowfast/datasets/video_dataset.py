@@ -29,9 +29,7 @@ from slowfast.datasets.views.clip_sampling import (
     VideoSpan,
     build_clip_sampling,
 )
-from slowfast.datasets.views.crop import CropSampler
 from slowfast.datasets.views.decoding_size import decoding_short_side
-from slowfast.datasets.views.functional import Frames
 from slowfast.datasets.views.sample_views import (
     AUDIO,
     SampleViews,
@@ -43,7 +41,6 @@ from slowfast.datasets.views.sample_views import (
 )
 from slowfast.datasets.views.transform import (
     SpatialTransform,
-    build_test_jitter,
     build_test_transform,
     build_val_transform,
 )
@@ -323,7 +320,7 @@ class VideoEvalDataset(EvalDataset):
     Args:
         manifest: The files.
         settings: How clips are read.
-        seed: RNG_SEED; only ``aug_seed`` and ``jitter`` depend on it.
+        seed: RNG_SEED; ``aug_seed`` and TEST.SPATIAL_JITTER depend on it.
         transform: Returns the spatial crops of a clip.
         num_clips: Clips per video; ``settings.sampling`` says where they start.
         views_per_chunk: Largest number of views in a sample; a sample has all spatial crops of at
@@ -331,7 +328,6 @@ class VideoEvalDataset(EvalDataset):
         shift_sec: Offset of the audio relative to the video, in seconds; the audio stream is
             looped.
         centered: A single clip is in the middle of the video, whatever the sampling.
-        jitter: Samples the part of the frame that all clips of a video show; None: all of it.
     """
 
     def __init__(
@@ -345,7 +341,6 @@ class VideoEvalDataset(EvalDataset):
         views_per_chunk: int,
         shift_sec: float = 0.0,
         centered: bool = False,
-        jitter: CropSampler | None = None,
     ) -> None:
         super().__init__(
             manifest,
@@ -355,7 +350,7 @@ class VideoEvalDataset(EvalDataset):
             views_per_chunk=views_per_chunk,
         )
         self.settings, self.transform, self._num_clips = settings, transform, num_clips
-        self._shift_sec, self._centered, self._jitter = shift_sec, centered, jitter
+        self._shift_sec, self._centered = shift_sec, centered
 
     def open(self, row: VideoRecord) -> ClipReader:
         """Open the file of a row; the caller closes it."""
@@ -376,7 +371,8 @@ class VideoEvalDataset(EvalDataset):
             views = []
             for start in starts:
                 frames = self.settings.read_frames(reader, start)
-                views.append(self.transform.all_crops(self._shown(frames, index)))
+                rng = sample_rng(self.seed, 0, index, STREAM_TEST_JITTER)  # the same for all clips
+                views.append(self.transform.all_crops(frames, rng))
             audio = self.settings.load_audio_clip(reader, starts, self._shift_sec)
         crops = self.transform.num_crops
         ends = [min(start + self.settings.sampling.duration_sec, span.end_sec) for start in starts]
@@ -391,14 +387,6 @@ class VideoEvalDataset(EvalDataset):
             "view": np.arange(clips.start * crops, clips.stop * crops),
             "aug_seed": int(sample_rng(self.seed, 0, index, STREAM_AUG_SEED).integers(2**62)),
         }
-
-    def _shown(self, frames: Frames, index: int) -> Frames:
-        """Return the part of (T, H, W, 3) that the clips of a video show."""
-        if self._jitter is None:
-            return frames
-        rng = sample_rng(self.seed, 0, index, STREAM_TEST_JITTER)
-        top, left, height, width = self._jitter.sample(*frames.shape[1:3], rng)
-        return frames[:, top : top + height, left : left + width]
 
 
 def build_video_dataset(
@@ -430,12 +418,11 @@ def build_video_dataset(
         manifest,
         ClipSettings.from_cfg(cfg, split, sampling=sampling),
         seed=cfg.RNG_SEED,
-        transform=build_val_transform(cfg) if is_val else build_test_transform(cfg),
+        transform=build_val_transform(cfg) if is_val else build_test_transform(cfg, split),
         num_clips=1 if is_val else cfg.TEST.NUM_ENSEMBLE_VIEWS,
         views_per_chunk=cfg.TEST.VIEWS_PER_CHUNK,
         shift_sec=cfg.AUDIO.EVAL_OFFSET_SEC,
         centered=is_val,
-        jitter=build_test_jitter(cfg) if split == "test" else None,
     )
 
 

@@ -147,6 +147,7 @@ class ClipBatches:
         """Build the dataset of files; without ``chunks``, each file is one sample."""
         cfg = self._cfg.clone()
         cfg.defrost()
+        cfg.TEST.SPATIAL_JITTER = 0.0  # it is for measuring a model
         if num_clips is not None:
             cfg.TEST.NUM_ENSEMBLE_VIEWS = num_clips
         if not chunks:

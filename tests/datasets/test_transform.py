@@ -3,11 +3,10 @@ import pytest
 from reference import augment as oracle
 
 from slowfast.config import get_cfg
-from slowfast.datasets.views.crop import RandomResizedCrop, ShortSideCrop
+from slowfast.datasets.views.crop import RandomResizedCrop, ShiftAndScale, ShortSideCrop
 from slowfast.datasets.views.transform import (
     EvalTransform,
     TrainTransform,
-    build_test_jitter,
     build_test_transform,
     build_train_transform,
     build_val_transform,
@@ -132,6 +131,16 @@ def test_what_the_configuration_says_is_built(pretrain_cfg):
 
 
 @pytest.mark.parametrize("upright", [False, True])
+def test_jitter_crops_a_random_part_of_the_frames():
+    sizes = {"short_side": 16, "size": 12, "num_crops": 3}
+    frames, jitter = make_frames(40, 60), ShiftAndScale(strength=0.5)
+    top, left, height, width = jitter.sample(40, 60, np.random.default_rng(3))
+    part = frames[:, top : top + height, left : left + width]
+    assert part.shape[1] < 40
+    got = EvalTransform(**sizes, jitter=jitter).all_crops(frames, np.random.default_rng(3))
+    np.testing.assert_array_equal(got, EvalTransform(**sizes).all_crops(part))
+
+
 def test_three_crops_are_left_center_right(upright):
     shape = (60, 20) if upright else (20, 60)
     transform = EvalTransform(short_side=20, size=20, num_crops=3)
@@ -255,8 +264,7 @@ def test_the_check_reports_the_key_and_the_builder_agrees(pretrain_cfg, key, val
     pretrain_cfg.merge_from_list([key, value])
     problems = check_views(pretrain_cfg)
     assert [problem.key for problem in problems][:1] == [key]
-    build = build_test_transform if key == "TEST.NUM_SPATIAL_CROPS" else build_train_transform
-    build = build_test_jitter if key == "TEST.SPATIAL_JITTER" else build
+    build = build_test_transform if key.startswith("TEST") else build_train_transform
     with pytest.raises(ValueError, match=f"{key}: .*{message}"):
         build(pretrain_cfg)
 

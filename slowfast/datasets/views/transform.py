@@ -10,7 +10,6 @@ Legend: T frames, H W height and width, S side of the square crop, K spatial cro
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -42,7 +41,6 @@ __all__ = [
     "EvalTransform",
     "SpatialTransform",
     "TrainTransform",
-    "build_test_jitter",
     "build_test_transform",
     "build_train_transform",
     "build_val_transform",
@@ -51,13 +49,13 @@ __all__ = [
 
 
 class SpatialTransform(Protocol):
-    """Resizes the frames of a clip and crops them, without randomness."""
+    """Resizes the frames of a clip and crops them."""
 
     @property
     def num_crops(self) -> int:
         """K."""
 
-    def all_crops(self, frames: Frames) -> Frames:
+    def all_crops(self, frames: Frames, rng: np.random.Generator) -> Frames:
         """Return all crops of uint8 (T, H, W, 3): uint8 (K, T, H', W', 3)."""
 
 
@@ -141,7 +139,7 @@ class TrainTransform:
 
 
 class EvalTransform:
-    """Resizes the short side and crops squares at fixed positions, without randomness.
+    """Resizes the short side and crops squares at fixed positions.
 
     The long side is rounded down, as in PySlowFast. Crop 0 is at the left (for portrait frames at
     the top), crop 1 in the center, crop 2 at the right (bottom).
@@ -151,19 +149,23 @@ class EvalTransform:
             is smaller.
         size: Side S of a crop, in pixels.
         num_crops: 1 (center crop) or 3.
+        jitter: Samples the part of the frames to which ``all_crops`` is applied; None: all of it.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, *, short_side: int, size: int, num_crops: int = 1) -> None:
+    def __init__(
+        self, *, short_side: int, size: int, num_crops: int = 1, jitter: CropSampler | None = None
+    ) -> None:
         _check_positive("size", size)
         _check_positive("short_side", short_side)
         if num_crops not in (1, 3):
             raise ParameterError(
                 "num_crops", f"got {num_crops}; expected 1 (center) or 3 (left, center, right)."
             )
-        self.short_side, self.size, self.num_crops = max(short_side, size), size, num_crops
+        self.short_side, self.size = max(short_side, size), size
+        self.num_crops, self._jitter = num_crops, jitter
 
     def __call__(
         self, frames: Frames, rng: np.random.Generator | None = None, *, spatial_crop: int = 1
@@ -183,11 +185,12 @@ class EvalTransform:
         """
         return self._cut(frames, [spatial_crop])[0]
 
-    def all_crops(self, frames: Frames) -> Frames:
+    def all_crops(self, frames: Frames, rng: np.random.Generator | None = None) -> Frames:
         """Return all crops of the evaluation; the frames are resized only once.
 
         Args:
             frames: uint8 (T, H, W, 3), RGB.
+            rng: The video's random generator, for ``jitter``.
 
         Returns:
             uint8 (K, T, S, S, 3), K = ``num_crops``: center, or left, center and right.
@@ -195,6 +198,10 @@ class EvalTransform:
         Raises:
             ValueError: If ``frames`` has another dtype or shape.
         """
+        if self._jitter is not None and rng is not None:
+            check_frames(frames)
+            top, left, height, width = self._jitter.sample(frames.shape[1], frames.shape[2], rng)
+            frames = frames[:, top : top + height, left : left + width]
         return self._cut(frames, [1] if self.num_crops == 1 else [0, 1, 2])
 
     def _cut(self, frames: Frames, crops: list[int]) -> Frames:
@@ -284,7 +291,7 @@ def build_val_transform(cfg: CfgNode) -> EvalTransform:
         return EvalTransform(short_side=_smallest_scale(cfg), size=cfg.DATA.TRAIN_CROP_SIZE)
 
 
-def build_test_transform(cfg: CfgNode) -> EvalTransform:
+def build_test_transform(cfg: CfgNode, split: str = "test") -> EvalTransform:
     """Build the transform of testing, with the crops of PySlowFast.
 
     Three crops: the short side is resized to ``DATA.TEST_CROP_SIZE``. One crop: the short side is
@@ -292,6 +299,7 @@ def build_test_transform(cfg: CfgNode) -> EvalTransform:
 
     Args:
         cfg: The configuration.
+        split: "test", to which ``TEST.SPATIAL_JITTER`` applies, or "gallery".
 
     Returns:
         A transform; ``transform.all_crops(frames)`` gives all spatial crops of a clip.
@@ -301,25 +309,18 @@ def build_test_transform(cfg: CfgNode) -> EvalTransform:
     """
     size, num_crops = cfg.DATA.TEST_CROP_SIZE, cfg.TEST.NUM_SPATIAL_CROPS
     short_side = _smallest_scale(cfg) if num_crops == 1 else size
-    with keys(size="DATA.TEST_CROP_SIZE", num_crops="TEST.NUM_SPATIAL_CROPS"):
-        return EvalTransform(short_side=short_side, size=size, num_crops=num_crops)
-
-
-def build_test_jitter(cfg: CfgNode) -> ShiftAndScale | None:
-    """Build the sampler of the part of the frame that test clips show.
-
-    Args:
-        cfg: The configuration.
-
-    Returns:
-        The sampler; None without ``TEST.SPATIAL_JITTER``.
-
-    Raises:
-        ValueError: If ``TEST.SPATIAL_JITTER`` is out of range.
-    """
-    with keys(strength="TEST.SPATIAL_JITTER"):
-        jitter = ShiftAndScale(strength=cfg.TEST.SPATIAL_JITTER)
-    return jitter if jitter.strength else None
+    with keys(
+        size="DATA.TEST_CROP_SIZE",
+        num_crops="TEST.NUM_SPATIAL_CROPS",
+        strength="TEST.SPATIAL_JITTER",
+    ):
+        jitter = ShiftAndScale(strength=cfg.TEST.SPATIAL_JITTER) if split == "test" else None
+        return EvalTransform(
+            short_side=short_side,
+            size=size,
+            num_crops=num_crops,
+            jitter=jitter if cfg.TEST.SPATIAL_JITTER else None,
+        )
 
 
 @register_check
@@ -335,8 +336,7 @@ def check_views(cfg: CfgNode) -> list[Problem]:
     problems = []
     # A run that only tests may keep any setting of training.
     train = [build_train_transform] if cfg.TRAIN.ENABLE else []
-    build: Callable[[CfgNode], object]
-    for build in (*train, build_val_transform, build_test_transform, build_test_jitter):
+    for build in (*train, build_val_transform, build_test_transform):
         try:
             build(cfg)
         except ConfigValueError as error:

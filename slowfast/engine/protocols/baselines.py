@@ -96,7 +96,8 @@ def baselines(provider: FeatureProvider, cfg: CfgNode) -> dict[str, Result]:
 
     Returns:
         With video ``baseline_mean_color``, ``baseline_frame_difference`` and
-        ``baseline_gray_frames``, with audio ``baseline_mel_statistics``: accuracy on the test split. The chance level is 1 / classes.
+        ``baseline_gray_frames``, with audio ``baseline_mel_statistics``: accuracy on the test
+        split. The chance level is 1 / classes.
 
     Raises:
         UserError: If a video has no label.

@@ -51,11 +51,14 @@ class FrameTransform:
             raise ValueError("crop: got None, and no size; frames would differ in size.")
         return size
 
-    def all_crops(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def all_crops(
+        self, frames: NDArray[np.uint8], rng: np.random.Generator | None = None
+    ) -> NDArray[np.uint8]:
         """Transform the frames of a clip.
 
         Args:
             frames: uint8 (T, H, W, 3), RGB.
+            rng: Ignored; it exists for the same signature as ``EvalTransform``.
 
         Returns:
             uint8 (1, T, H', W', 3).

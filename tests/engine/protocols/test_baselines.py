@@ -30,7 +30,7 @@ def test_descriptions_by_hand():
 
 def test_gray_frames_by_hand():
     video = torch.zeros(1, 2, 15, 24, 36, 3, dtype=torch.uint8)
-    video[0, 1, 14, 2:4, 3:6] = 90  # the second row and column of pixels, gray 90, in the last frame
+    video[0, 1, 14, 2:4, 3:6] = 90  # the second row and column of pixels, in the last frame
     video[0, 1, 13] = 255  # not one of frames 0, 2, ..., 14
     first, second = gray_frames(video).view(2, 8, 12, 12)
     assert not first.any()
