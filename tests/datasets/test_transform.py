@@ -130,7 +130,6 @@ def test_what_the_configuration_says_is_built(pretrain_cfg):
 # -- evaluation ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("upright", [False, True])
 def test_jitter_crops_a_random_part_of_the_frames():
     sizes = {"short_side": 16, "size": 12, "num_crops": 3}
     frames, jitter = make_frames(40, 60), ShiftAndScale(strength=0.5)
@@ -141,6 +140,7 @@ def test_jitter_crops_a_random_part_of_the_frames():
     np.testing.assert_array_equal(got, EvalTransform(**sizes).all_crops(part))
 
 
+@pytest.mark.parametrize("upright", [False, True])
 def test_three_crops_are_left_center_right(upright):
     shape = (60, 20) if upright else (20, 60)
     transform = EvalTransform(short_side=20, size=20, num_crops=3)
