@@ -35,6 +35,27 @@ def test_the_report_is_made_of_the_results(out, sweeps, tmp_path, monkeypatch, c
     assert (EVIDENCE / f"{out}.md").read_text(encoding="utf-8") == capsys.readouterr().out
 
 
+def test_the_page_begins_with_all_differences(tmp_path, monkeypatch, capsys):
+    report = load("report_summary")
+    monkeypatch.setattr(sys, "argv", ["report", "--out", str(tmp_path / "summary")])
+    report.main()
+    text = capsys.readouterr().out
+    assert (EVIDENCE / "summary.md").read_text(encoding="utf-8") == text
+    assert tables(text)[0] in RESULTS.split("## Published")[0]
+    assert text.count("|\n") > 10
+
+
+def test_the_answer_cites_the_differences():
+    answer = RESULTS.split("## Published")[0]
+    told = (EVIDENCE / "summary.md").read_text(encoding="utf-8").replace("+", "")
+    told += (EVIDENCE / "when.md").read_text(encoding="utf-8").replace("+", "")
+    cited = re.findall(r"\+?(\d+\.\d) points\s+(?:better )?\((\d+\.\d) to\s(\d+\.\d)\)", answer)
+    assert len(cited) >= 3
+    for mean, low, high in cited:
+        rows = f"| {mean} | {low} to {high} |", f"| -{mean} | -{high} to -{low} |"
+        assert any(row in told for row in rows), mean
+
+
 def test_the_factors_are_tabulated():
     measured = json.loads((EVIDENCE / "demo_factors.json").read_text(encoding="utf-8"))
     text = (EVIDENCE / "demo_factors.md").read_text(encoding="utf-8")

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""When do crops and attention help? All paired differences measured, in one table and figure.
+
+    python projects/stica/report_summary.py --out docs/evidence/summary
+
+Reads the results of the sweeps in docs/evidence/. A row is a contrast: a weighted sum of variants
+for each seed, with its mean over seeds and 95 % Student t interval. A row whose sweep is missing or
+unfinished is left out, and listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from report_ablation import contrast
+
+from slowfast.config.renamed import translate_sweep
+from slowfast.utils.statistics import mean_interval
+
+EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
+CROPS = "Feature crops (in space and time), against none"
+VIEWS = "Feature crops (space, time, both), against full views in the same loss"
+ATTENTION = "Attention over time, against the average"
+
+
+class Row(NamedTuple):
+    """A difference.
+
+    Attributes:
+        question: What is compared.
+        where: Data and setting.
+        sweep: Stem of its file in docs/evidence.
+        metric: Of its results.
+        gains: (variant with the component, variant without it); the mean over them counts.
+    """
+
+    question: str
+    where: str
+    sweep: str
+    metric: str
+    gains: tuple[tuple[str, str], ...]
+
+    def differences(self, folder: Path) -> list[float]:
+        """Compute the difference for each seed that all variants have; empty without results."""
+        path = folder / f"{self.sweep}.json"
+        if not path.is_file():
+            return []
+        weights: dict[str, float] = defaultdict(float)
+        for pair in self.gains:
+            for variant, sign in zip(pair, (1.0, -1.0), strict=True):
+                weights[variant] += sign / len(self.gains)
+        return contrast(read_variants(path, self.metric), weights)
+
+
+_CROPS = (("avg+both", "avg"), ("transformer+both", "transformer"))
+_KINDS = ("+space", "+time", "+both")
+_VIEWS = tuple((p + c, f"{p}+view") for p in ("avg", "transformer") for c in _KINDS)
+_ATTENTION = tuple((f"transformer{c}", f"avg{c}") for c in ("", *_KINDS))
+_WITH_VIEWS = (*_ATTENTION, ("transformer+view", "avg+view"))
+_PROBE = "linear_probe_top1"
+_SETS = {
+    "when_neither": "demo set, classes differ in neither audio nor order alone",
+    "when_order": "demo set, pairs of classes differ in order",
+    "when_shared_audio": "demo set, pairs of classes share audio",
+    "when_both": "demo set, both kinds of pairs",
+}
+ROWS = (
+    Row(CROPS, "demo set of the ablation, pairs differ in order", "demo_ablation", _PROBE, _CROPS),
+    *(Row(CROPS, where, sweep, _PROBE, _CROPS) for sweep, where in _SETS.items()),
+    Row(
+        CROPS, "GRID sentences: audio in sync", "grid_ablation", "av_sync",
+        (("avg+both", "avg+none"), ("transformer+both", "transformer+none")),
+    ),
+    Row(
+        CROPS, "GRID words, weight 0.5 from the start", "words_crops", _PROBE,
+        (("weight_0.5", "cross_modal_only"),),
+    ),
+    Row(
+        CROPS, "GRID words, weight 0.1 from epoch 8", "words_crops", _PROBE,
+        (("weight_0.1_from_epoch_8", "cross_modal_only"),),
+    ),
+    *(Row(VIEWS, where, sweep, _PROBE, _VIEWS) for sweep, where in _SETS.items()),
+    Row(ATTENTION, "demo set of the ablation, pairs differ in order", "demo_ablation", _PROBE, _ATTENTION),
+    Row(
+        ATTENTION, "the same without such pairs, with crops", "demo_controls", _PROBE,
+        (("no_order-transformer+both", "no_order-avg+both"),),
+    ),
+    *(Row(ATTENTION, where, sweep, _PROBE, _WITH_VIEWS) for sweep, where in _SETS.items()),
+    Row(
+        ATTENTION, "GRID sentences: audio in sync", "grid_ablation", "av_sync",
+        (("transformer+none", "avg+none"), ("transformer+both", "avg+both")),
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Read, compute, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--evidence", type=Path, default=EVIDENCE, help="default: %(default)s")
+    parser.add_argument("--out", type=Path, required=True, help="written: OUT.md and OUT.png")
+    args = parser.parse_args()
+    measured = [(row, row.differences(args.evidence)) for row in ROWS]
+    shown = [(row, mean_interval(found), len(found)) for row, found in measured if len(found) > 1]
+    if not shown:
+        parser.error(
+            f"--evidence {args.evidence}: no results of "
+            f"{', '.join(sorted({row.sweep for row in ROWS}))}.json; expected the sweep.json files "
+            "that tools/sweep_net.py writes, copied under these names."
+        )
+    left_out = sorted({row.sweep for row, found in measured if len(found) < 2})
+    text = tabulate(shown)
+    if left_out:
+        text += f"\nNot measured: {', '.join(left_out)}.\n"
+    args.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    plot(shown, args.out.with_suffix(".png"))
+    sys.stdout.write(text)
+
+
+def read_variants(path: Path, metric: str) -> dict[str, dict[int, float]]:
+    """Read one metric of the finished runs of a sweep: variant (values joined by +) -> seed."""
+    content = translate_sweep(json.loads(path.read_text(encoding="utf-8")))
+    values: dict[str, dict[int, float]] = defaultdict(dict)
+    for run in content["runs"]:
+        if metric in run["metrics"]:
+            value = run["metrics"][metric]
+            variant = "+".join(run["variant"].values())
+            values[variant][run["seed"]] = value["value"] if isinstance(value, Mapping) else value
+    return values
+
+
+Measured = tuple[Row, tuple[float, float, float], int]
+"""A row, (mean, lower end, upper end) as fractions, seeds."""
+
+
+def tabulate(shown: Sequence[Measured]) -> str:
+    """Tabulate the differences, in Markdown."""
+    lines = [
+        "| question | where | metric | difference (points) | 95 % interval | seeds | found |",
+        "|---|---|---|--:|--:|--:|---|",
+    ]
+    for row, interval, seeds in shown:
+        mean, low, high = (100 * value for value in interval)
+        lines.append(
+            f"| {row.question} | {row.where} | `{row.metric}` | {mean:+.1f} "
+            f"| {low:+.1f} to {high:+.1f} | {seeds} | {verdict(low, high)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def verdict(low: float, high: float) -> str:
+    """Say what an interval shows."""
+    return "helps" if low > 0 else "hurts" if high < 0 else "interval includes 0"
+
+
+def plot(shown: Sequence[Measured], path: Path) -> None:
+    """Plot the differences with their intervals, one panel for each question."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    colors = {"helps": "#009e73", "hurts": "#d55e00", "interval includes 0": "#8c8c8c"}
+    questions = list(dict.fromkeys(row.question for row, _, _ in shown))
+    heights = [sum(row.question == question for row, _, _ in shown) for question in questions]
+    figure, axes = plt.subplots(
+        len(questions), 1, figsize=(9.0, 0.8 * len(questions) + 0.42 * len(shown)), sharex=True,
+        height_ratios=[height + 0.5 for height in heights], constrained_layout=True, squeeze=False,
+    )  # fmt: skip
+    for panel, question in zip(axes[:, 0], questions, strict=True):
+        rows = [found for found in shown if found[0].question == question]
+        for place, (_, interval, _) in enumerate(rows):
+            mean, low, high = (100 * value for value in interval)
+            panel.errorbar(
+                mean, place, xerr=[[mean - low], [high - mean]], fmt="o", capsize=4,
+                color=colors[verdict(low, high)],
+            )  # fmt: skip
+        panel.axvline(0, color="black", linewidth=0.8)
+        panel.set_yticks(
+            range(len(rows)), [f"{row.where} ({seeds} seeds)" for row, _, seeds in rows], fontsize=9
+        )
+        panel.set_ylim(len(rows) - 0.5, -0.5)
+        panel.set_title(question, fontsize=10, loc="left")
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(axis="x", alpha=0.25)
+    axes[-1, 0].set_xscale("symlog", linthresh=10)
+    ticks = [-50, -20, -10, -5, 0, 5, 10, 20, 50]
+    axes[-1, 0].set_xticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks])
+    figure.supxlabel(
+        f"difference over the same seeds in points of {_PROBE} (in sync: av_sync), 95 % interval; "
+        "logarithmic beyond 10",
+        fontsize=9,
+    )
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    main()
