@@ -64,6 +64,7 @@ _VIEWS = tuple((p + c, f"{p}+view") for p in ("avg", "transformer") for c in _KI
 _ATTENTION = tuple((f"transformer{c}", f"avg{c}") for c in ("", *_KINDS))
 _WITH_VIEWS = (*_ATTENTION, ("transformer+view", "avg+view"))
 _PROBE = "linear_probe_top1"
+_ABLATION = "demo set of the ablation, pairs differ in order"
 _SETS = {
     "when_neither": "demo set, classes differ in neither audio nor order alone",
     "when_order": "demo set, pairs of classes differ in order",
@@ -71,7 +72,7 @@ _SETS = {
     "when_both": "demo set, both kinds of pairs",
 }
 ROWS = (
-    Row(CROPS, "demo set of the ablation, pairs differ in order", "demo_ablation", _PROBE, _CROPS),
+    Row(CROPS, _ABLATION, "demo_ablation", _PROBE, _CROPS),
     *(Row(CROPS, where, sweep, _PROBE, _CROPS) for sweep, where in _SETS.items()),
     Row(
         CROPS, "GRID sentences: audio in sync", "grid_ablation", "av_sync",
@@ -86,7 +87,7 @@ ROWS = (
         (("weight_0.1_from_epoch_8", "cross_modal_only"),),
     ),
     *(Row(VIEWS, where, sweep, _PROBE, _VIEWS) for sweep, where in _SETS.items()),
-    Row(ATTENTION, "demo set of the ablation, pairs differ in order", "demo_ablation", _PROBE, _ATTENTION),
+    Row(ATTENTION, _ABLATION, "demo_ablation", _PROBE, _ATTENTION),
     Row(
         ATTENTION, "the same without such pairs, with crops", "demo_controls", _PROBE,
         (("no_order-transformer+both", "no_order-avg+both"),),
