@@ -24,7 +24,7 @@ class AudioClassifier(Classifier):
     """An audio backbone, a pooling over time and a head.
 
     A feature map of audio is treated as one of video of height F' and width 1, so that all
-    poolings and feature crops can be used. Arguments are those of Classifier.
+    poolings can be used, and feature crops in time. Arguments are those of Classifier.
     """
 
     modality = "audio"
