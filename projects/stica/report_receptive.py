@@ -6,8 +6,10 @@ r"""How much of a feature crop depends on pixels outside it, for each backbone.
 The gradient of a crop's average feature, along a random direction, is taken with respect to the
 clip, at the sizes of the backbone's pretraining YAML and on clips of the demo set. Reported are
 the share of its squared norm on pixels outside the crop, and the share of outside pixels where it
-is not zero. An input crop has 0 in both. Weights are random: this is what the architecture allows;
-trained weights may use less or more of it. Written are OUT.json, OUT.md and OUT.png.
+is not zero. An input crop has 0 in both. Weights are random, others for each clip: this is what the
+architecture allows; trained weights may use less or more of it. All families get the same kind of
+weights, since some start with zeros in the last norms of their blocks, or with identities in time,
+and would seem to see less. Written are OUT.json, OUT.md and OUT.png.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from slowfast.config import load_config
 from slowfast.datasets.loader import construct_eval_loader
@@ -94,8 +97,7 @@ def measure(yaml: str, words: Sequence[str], clips: int) -> dict[str, Any]:
     demo += ["DEMO_SET.NUM_TRAIN_PER_CLASS", "1", "DEMO_SET.NUM_TEST_PER_CLASS", "1"]
     own = ["NUM_GPUS", "0", "DATA_LOADER.NUM_WORKERS", "0", "TEST.BATCH_SIZE", "1"]
     cfg = load_config(f"configs/StiCA/{yaml}", [*ones, *demo, *own, *words]).cfg
-    torch.manual_seed(SEED)
-    backbone = BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg).eval()
+    backbone = BACKBONE_REGISTRY.get(cfg.MODEL.ARCH)(cfg)
     prepare = build_preprocess(cfg, train=False)
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     size: list[int] = []
@@ -104,9 +106,30 @@ def measure(yaml: str, words: Sequence[str], clips: int) -> dict[str, Any]:
             break
         video = prepare(batch)["video"].flatten(0, 1)[:1]
         size = list(video.shape[2:])
+        randomize(backbone, video, SEED + index)
         for kind, shares in outside_shares(cfg, backbone, video, index).items():
             found[kind].append(shares)
     return {"size": size, "crops": found}
+
+
+def randomize(backbone: nn.Module, video: Tensor, seed: int) -> None:
+    """Sample convolutions from He et al.'s normal distribution; norms normalize, and no more.
+
+    Args:
+        backbone: Modified in place; left in evaluation mode.
+        video: float (B, 3, T, H, W), the clips whose statistics the norms use.
+        seed: Of the weights.
+    """
+    torch.manual_seed(seed)
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        elif isinstance(module, _BatchNorm):
+            module.reset_parameters()
+            module.momentum = 1.0
+    with torch.no_grad():
+        backbone.train()(video)
+    backbone.eval()
 
 
 def outside_shares(
@@ -182,7 +205,7 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 1 + 0.5 * len(results)), constrained_layout=True)
+    figure, axes = plt.subplots(figsize=(8, 1 + 0.6 * len(results)), constrained_layout=True)
     for number, (kind, title) in enumerate(KINDS.items()):
         rows = [row + 0.18 * (number - 1.5) for row in range(len(results))]
         intervals = [
@@ -191,13 +214,20 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
         ]
         means = [interval.mean for interval in intervals]
         half = [interval.high - interval.mean for interval in intervals]
-        axes.errorbar(means, rows, xerr=half, fmt="o", capsize=3, label=title)
+        (marker, *_) = axes.errorbar(means, rows, xerr=half, fmt="o", capsize=3, label=title)
+        areas = [
+            100 * sum(shares["area"] for shares in found["crops"][kind]) / len(found["crops"][kind])
+            for found in results.values()
+        ]
+        axes.plot(areas, rows, "|", markersize=11, markeredgewidth=2, color=marker.get_color())
+    axes.plot([], [], "|", color="gray", label="share of pixels outside")
     axes.set_yticks(range(len(results)), list(results))
     axes.invert_yaxis()
-    axes.set_xlim(0, 100)
+    axes.set_xlim(left=0)
+    axes.grid(axis="x", alpha=0.25)
     axes.set_xlabel("squared gradient on pixels outside the crop, %, with 95 % interval")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 

@@ -54,6 +54,31 @@ def test_wider_positions_see_a_border_in_space_and_nothing_in_time(report, cfg):
     assert found["time_small"]["energy"] == found["time_large"]["reach"] == 0.0
 
 
+def test_zeros_and_identities_at_the_start_do_not_hide_what_is_seen(report, cfg):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.time, self.space = nn.Conv3d(3, 3, 3, padding=1), nn.Conv3d(3, 4, 3, padding=1)
+            self.norm = nn.BatchNorm3d(4)
+            nn.init.dirac_(self.time.weight)
+            nn.init.zeros_(self.norm.weight)
+
+        def forward(self, video):
+            return BackboneOutput([self.norm(self.space(self.time(video)))])
+
+    video, seen = torch.randn(1, 3, 4, 14, 14), []
+    for seed in (0, 1):
+        net = Net()
+        report.randomize(net, video, seed)
+        out = net(video).maps[0]
+        torch.testing.assert_close(out.mean(dim=(0, 2, 3, 4)), torch.zeros(4), atol=1e-5, rtol=0)
+        torch.testing.assert_close(out.var(dim=(0, 2, 3, 4)), torch.ones(4), atol=1e-2, rtol=0)
+        seen.append(report.outside_shares(cfg, net, video, seed=0)["time_small"])
+    # Two frames outside, and both are within two of the crop.
+    assert [shares["reach"] for shares in seen] == [1.0, 1.0]
+    assert seen[0]["energy"] != seen[1]["energy"]
+
+
 def test_table_and_figure_have_a_row_for_each_backbone_and_kind(report, tmp_path):
     shares = [{"area": 0.5, "energy": e, "reach": 1.0} for e in (0.2, 0.4)]
     results = {"Net": {"size": [4, 14, 14], "crops": dict.fromkeys(report.KINDS, shares)}}
