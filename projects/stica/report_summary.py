@@ -26,6 +26,8 @@ from slowfast.utils.statistics import mean_interval
 EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
 CROPS = "Feature crops (in space and time), against none"
 VIEWS = "Feature crops (space, time, both), against full views in the same loss"
+TIME = "Feature crops in time alone, against none"
+FULL = "Full views in the loss within the video, against none"
 ATTENTION = "Attention over time, against the average"
 
 
@@ -58,8 +60,10 @@ class Row(NamedTuple):
         return contrast(read_variants(path, self.metric), weights)
 
 
-_CROPS = (("avg+both", "avg"), ("transformer+both", "transformer"))
 _KINDS = ("+space", "+time", "+both")
+_CROPS, _TIME, _FULL = (
+    tuple((p + c, p) for p in ("avg", "transformer")) for c in ("+both", "+time", "+view")
+)
 _VIEWS = tuple((p + c, f"{p}+view") for p in ("avg", "transformer") for c in _KINDS)
 _ATTENTION = tuple((f"transformer{c}", f"avg{c}") for c in ("", *_KINDS))
 _WITH_VIEWS = (*_ATTENTION, ("transformer+view", "avg+view"))
@@ -86,6 +90,9 @@ ROWS = (
         CROPS, "GRID words, weight 0.1 from epoch 8", "words_crops", _PROBE,
         (("weight_0.1_from_epoch_8", "cross_modal_only"),),
     ),
+    Row(TIME, _ABLATION, "demo_ablation", _PROBE, _TIME),
+    *(Row(TIME, where, sweep, _PROBE, _TIME) for sweep, where in _SETS.items()),
+    *(Row(FULL, where, sweep, _PROBE, _FULL) for sweep, where in _SETS.items()),
     *(Row(VIEWS, where, sweep, _PROBE, _VIEWS) for sweep, where in _SETS.items()),
     Row(ATTENTION, _ABLATION, "demo_ablation", _PROBE, _ATTENTION),
     Row(

@@ -1,4 +1,4 @@
-"""The ablation's tables in RESULTS.md are those that the scripts make of the results on file."""
+"""The numbers of RESULTS.md and when_to_use_crops.md are those of the results on file."""
 
 import importlib.util
 import json
@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 EVIDENCE = ROOT / "docs" / "evidence"
 RESULTS = (ROOT / "projects/stica/RESULTS.md").read_text(encoding="utf-8")
+CROPS_PAGE = (ROOT / "docs/when_to_use_crops.md").read_text(encoding="utf-8")
 _NOT_SHARES = {"arm", "seed", "epochs", "loss_cross"}
 SWEEPS = ("demo_ablation", "demo_controls", "demo_released")
 
@@ -115,3 +116,41 @@ def test_the_page_has_the_rows_of_the_spoken_words():
 def test_the_page_has_the_runs_without_color_jitter():
     for row in json.loads((EVIDENCE / "words_jitter.json").read_text(encoding="utf-8")):
         assert f"{100 * row['class_retrieval_r1']:.1f} %" in RESULTS
+
+
+def test_the_page_has_the_table_of_what_crops_see():
+    results = json.loads((EVIDENCE / "receptive.json").read_text(encoding="utf-8"))["results"]
+    table = load("report_receptive").table(results)
+    assert (EVIDENCE / "receptive.md").read_text(encoding="utf-8") == table
+    assert table in RESULTS
+
+
+def _cost(found):
+    rows = {r["source"]: r for r in reversed(found["rows"]) if r["crops"] == 16}  # small ones win
+    ratios = [rows[s][k] for s in ("feature", "input") for k in ("time_ratio", "memory_ratio")]
+    return f"| {found['title']} | {' | '.join(f'×{ratio:.2f}' for ratio in ratios)} |"
+
+
+def _crops_page_facts():
+    """Lines of reports and sentences that the page on crops may have."""
+    costs = json.loads((ROOT / "benchmarks/results/crop_cost.json").read_text(encoding="utf-8"))
+    losses = json.loads((EVIDENCE / "grid_loss.json").read_text(encoding="utf-8"))
+    reports = ("summary", "words_crops", "receptive")
+    return [
+        *(line for r in reports for line in (EVIDENCE / f"{r}.md").read_text("utf-8").split("\n")),
+        *(_cost(found) for found in costs["results"].values()),
+        f"ln 16 = {losses[0]['plateau']:.2f}",
+    ]
+
+
+def test_the_page_on_crops_quotes_the_reports():
+    facts = _crops_page_facts()
+    rows = [line for line in CROPS_PAGE.split("\n") if re.match(r"\|.*[+×]\d.* \|$", line)]
+    rows = [line for line in rows if "`MODEL." not in line]  # keys to set, with a reason
+    assert len(rows) > 10
+    assert [row for row in rows if row not in facts] == []
+    assert facts[-1] in CROPS_PAGE
+    number = re.compile(r"(?<![\w.])[-+×]?\d+\.\d+(?![\w.])")
+    known = {n.lstrip("+-×") for fact in facts for n in number.findall(fact)}
+    prose = re.sub(r"`[^`]*`", "", CROPS_PAGE)
+    assert {n.lstrip("+-×") for n in number.findall(prose)} - known - {"0.5", "0.1"} == set()
