@@ -39,6 +39,17 @@ def test_class_folders_share_labels_over_splits(root):
     assert listed(test) == [(str(root / "test/c/3.mkv"), 2)]
 
 
+def test_a_split_without_class_folders_has_no_labels(root):
+    """Kinetics' test split is published without labels, as a plain folder."""
+    for name in ("train/b/1.mp4", "train/a/2.mp4", "val/b/3.mp4", "test/4.mp4", "test/5.mp4"):
+        touch(root / name)
+    assert [label for _, label in listed(load_manifest(root, "train"))] == [0, 1]
+    assert listed(load_manifest(root, "val")) == [(str(root / "val/b/3.mp4"), 1)]
+    test = load_manifest(root, "test")
+    assert listed(test) == [(str(root / f"test/{number}.mp4"), -1) for number in (4, 5)]
+    assert test.class_names == ["a", "b"]
+
+
 def test_test_falls_back_to_val_but_val_does_not(root):
     for name in ("train/a/1.mp4", "val/a/2.mp4"):
         touch(root / name)

@@ -94,6 +94,16 @@ def test_folders_of_splits_are_kept(tmp_path):
     assert any("no random split" in remark for remark in index.remarks)
 
 
+def test_a_split_without_class_folders_has_no_labels(tmp_path):
+    """Kinetics: the test split is published without labels."""
+    names = ["train/b/1.mp4", "train/a/2.mp4", "val/b/3.mp4", "test/4.mp4"]
+    index = make_index(tmp_path, reports_of(tmp_path, *names), [], IndexSettings())
+    assert index.class_names == ["a", "b"]
+    labels = {split: [label for _, label in rows] for split, rows in index.rows.items()}
+    assert labels == {"train": [1, 0], "val": [1], "test": [-1]}
+    assert "No labels in test: files there are in no class folder." in index.remarks
+
+
 def test_splits_further_down_are_refused(tmp_path):
     there = ["k400/train/b/1.mp4", "k400/val/b/2.mp4"]
     with pytest.raises(UserError, match="they would be mixed"):

@@ -122,11 +122,14 @@ def messages():
     return "\n".join(map(str, found))
 
 
-def test_messages_of_the_troubleshooting_page_are_printed():
+@pytest.mark.parametrize(
+    ("name", "count"), [("docs/troubleshooting.md", 20), ("docs/full_scale.md", 3)]
+)
+def test_messages_that_a_page_explains_are_printed(name, count):
     known = messages()
-    page = read("docs/troubleshooting.md")
+    page = read(name)
     shown = re.findall(r"^(?:\| |\*? ?\**)?`([^`]{20,})`(?! \(from)", page, re.MULTILINE)
-    assert len(shown) > 20
+    assert len(shown) >= count
     unknown = []
     for message in shown:
         told = re.sub(r"^[A-Z_.]+: ", "", message)  # the key is data, and put before it

@@ -11,7 +11,8 @@ gathering, Q query crops, P key crops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -21,11 +22,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from slowfast.config.problems import ConfigValueError
+from slowfast.models.losses.chance import LossWithChance
 from slowfast.utils import distributed
 from stica.model import STiCAOutputs
 
 __all__ = [
     "build_loss",
+    "chance_level",
     "cross_modal_loss",
     "multi_crop_info_nce",
     "stica_loss",
@@ -264,13 +267,30 @@ def stica_loss(
     return {"loss": total, **{name: loss.detach() for name, loss in losses.items()}}
 
 
-def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
+def chance_level(outputs: STiCAOutputs, within_weight: float) -> float:
+    """Return ``stica_loss`` when all embeddings are equal: the logarithm of the candidates.
+
+    Candidates are the clips of all processes, in the cross-modal loss also those of the queue.
+
+    Args:
+        outputs: Embeddings of the model, of which only the shapes are read.
+        within_weight: w, 0 to 1.
+    """
+    candidates = outputs.space_large.shape[2] * distributed.world_size()
+    if outputs.queue_audio is None:
+        return math.log(candidates)
+    has_crops = outputs.space_large.shape[1] + outputs.time_large.shape[1] > 0
+    share_cross = 1 - within_weight if has_crops else 1.0
+    return math.log(candidates) + share_cross * math.log1p(len(outputs.queue_audio) / candidates)
+
+
+def build_loss(cfg: CfgNode) -> LossWithChance:
     """Build the loss from STICA.TEMPERATURE_*, WITHIN_WEIGHT, PAIRS and CROP_KEYS.
 
     Returns:
         ``(outputs, batch) -> losses``.
     """
-    return partial(
+    loss = partial(
         stica_loss,
         temperature_cross=cfg.STICA.TEMPERATURE_CROSS,
         temperature_within=cfg.STICA.TEMPERATURE_WITHIN,
@@ -278,3 +298,4 @@ def build_loss(cfg: CfgNode) -> Callable[..., dict[str, Tensor]]:
         pairs=cfg.STICA.PAIRS,
         crop_keys=cfg.STICA.CROP_KEYS,
     )
+    return LossWithChance(loss, partial(chance_level, within_weight=cfg.STICA.WITHIN_WEIGHT))

@@ -188,19 +188,22 @@ def folder_classes(names: Iterable[str], splits: Collection[str]) -> dict[str, s
 
     Returns:
         By path, the name of the folder below the split's, or of the topmost folder without splits.
-        Files next to the folders of the splits have no class. Empty if another file is in no such
-        folder.
+        Files next to the folders of the splits have no class, nor have those of a split with a file
+        in no such folder (the test split of Kinetics).
     """
     depth = 1 if splits else 0
-    classes = {}
+    found: dict[str, tuple[str, ...]] = {}
+    unlabeled: set[tuple[str, ...]] = set()
     for name in names:
-        parts = Path(name).parts
-        if splits and parts[0] not in splits:
+        folders = Path(name).parent.parts
+        if splits and not set(folders[:1]) & set(splits):
             continue
-        if len(parts) < depth + 2:
-            return {}
-        classes[name] = parts[depth]
-    return classes
+        if len(folders) > depth:
+            found[name] = folders
+        else:
+            unlabeled.add(folders[:depth])
+    kept = (name for name, folders in found.items() if folders[:depth] not in unlabeled)
+    return {name: found[name][depth] for name in kept}
 
 
 def split_of(name: str) -> str | None:

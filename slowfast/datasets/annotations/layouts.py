@@ -303,7 +303,7 @@ def _class_names(layout: Layout, suffixes: frozenset[str]) -> list[str]:
 def _class_folder_rows(
     folder: Path, class_names: list[str], suffixes: frozenset[str]
 ) -> Iterator[VideoRecord]:
-    if not class_names:
+    if not class_names or not class_folders(folder, suffixes)[0]:  # the test split of Kinetics
         yield from (
             VideoRecord(path, NO_LABEL) for path in media_files(folder, suffixes, frames=True)
         )

@@ -202,6 +202,8 @@ def _remarks(
         yield "The splits are the folders train, val and test; no random split was made."
     if not class_names:
         yield "No labels: some files are in no class folder, or --no-labels is set."
+    elif unlabeled := sorted({file.split or "" for file in files if file.label == NO_LABEL}):
+        yield f"No labels in {', '.join(unlabeled)}: files there are in no class folder."
     groups = _by_group(files)
     torn = [same for same in groups if len({file.split for file in same}) > 1]
     if torn:
@@ -209,7 +211,7 @@ def _remarks(
             f"Duplicates are in several splits ({len(torn)}), {_named(torn[0])} for "
             "example: results on training files are too high. See --drop-duplicates."
         )
-    mixed = [same for same in groups if len({file.label for file in same}) > 1]
+    mixed = [same for same in groups if len({file.label for file in same} - {NO_LABEL}) > 1]
     if mixed:
         example = _named(mixed[0])
         yield f"Duplicates have several labels ({len(mixed)}), {example} for example."

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from reference import stica as oracle
@@ -164,6 +166,25 @@ def test_half_precision_embeddings_are_compared_in_float32(loss):
     assert all(loss.dtype == torch.float32 for loss in losses.values())
     wide = loss(STiCAOutputs(*(x.double() for x in half[:6])), {})
     torch.testing.assert_close(losses["loss"].double(), wide["loss"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("counts", [(2, 3, 2, 1), (0, 0, 2, 0), (0, 0, 0, 0)])
+@pytest.mark.parametrize("queue", [0, 7])
+@pytest.mark.parametrize("audio", [True, False])
+def test_chance_is_the_loss_of_equal_embeddings(cfg, counts, queue, audio):
+    cfg.STICA.WITHIN_WEIGHT = 0.3
+    loss, outputs = LOSS_REGISTRY.get("stica")(cfg), _outputs(counts, audio=audio)
+    if not audio and sum(counts) == 0:
+        return  # nothing to compare
+    if audio and queue:
+        outputs = outputs._replace(queue_video=_unit(queue), queue_audio=_unit(queue))
+    equal = STiCAOutputs(*(x if x is None else torch.ones_like(x) / D**0.5 for x in outputs))
+    assert loss.chance_level(outputs) == pytest.approx(float(loss(equal, {})["loss"]))
+
+
+def test_candidates_are_the_clips_of_all_processes(loss, monkeypatch):
+    monkeypatch.setattr("slowfast.utils.distributed.world_size", lambda: 64)
+    assert loss.chance_level(_outputs()) == pytest.approx(math.log(64 * B))
 
 
 def test_nothing_to_compare(loss):
