@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from slowfast.inference.model_card import INTENDED_USE
 from slowfast.models.zoo.packaged import RowFacts
 
 __all__ = ["render_page"]
@@ -45,9 +46,11 @@ def render_page(
     sections = [
         f"# {name}\n",
         "<!-- Written by tools/export_weights.py from the files next to it. Do not edit. -->\n",
-        f"{', '.join(words)}. Trained on {facts.data}. License of the weights: {facts.license}.\n",
-        *(f"{text}\n" for text in (facts.attribution, facts.note) if text),
-        _FILES.format(name=name),
+        f"{', '.join(words)}.{f' {facts.note}' if facts.note else ''}\n",
+        f"## Training data\n\nTrained on {facts.data}. {facts.attribution}".rstrip() + "\n",
+        f"## License\n\nLicense of the weights: {facts.license}.\n",
+        f"## Intended use and limits\n\n{INTENDED_USE}\n",
+        f"## Files\n\n{_FILES.format(name=name)}",
         _commands("Training", list(facts.commands)),
         _use(folder, cfg),
         f"## Results\n\n{results_table(results)}" if results else "Not evaluated yet.\n",

@@ -25,6 +25,7 @@ DATASET_REGISTRY = Registry(
     splits=None,
     has_folds=False,
     audio_only=False,
+    any_files=False,
 )
 DATASET_REGISTRY.__doc__ = """
 ``(cfg, split) -> Dataset``: a map-style dataset; ``dataset[(epoch, index)]`` is one sample, a dict
@@ -47,7 +48,8 @@ DATASET_REGISTRY.__doc__ = """
 A dataset with the attribute ``num_sample`` > 1 (AUG.NUM_SAMPLE) returns a list of as many samples.
 It raises MediaError for a file that cannot be decoded. Names ignore case.
 Capabilities: ``splits``, ``(cfg) -> set of the names of existing splits``; ``has_folds``, True if
-the dataset reads DATA.FOLD; ``audio_only``, True if its samples have no video. A dataset has
+the dataset reads DATA.FOLD; ``audio_only``, True if its samples have no video; ``any_files``, True
+if it reads files of any origin, so that its name does not say what they are. A dataset has
 ``path(index)``, the file of a sample. If several samples come from one file, it also has
 ``manifest``, the list of the files, and ``row(index)``, the row of a sample's file. Base classes
 are in ``catalog.dataset``. For multigrid training it has ``variants``: a dict from ``ClipShape`` to

@@ -9,14 +9,21 @@ from typing import Any, NamedTuple
 import yaml
 
 from slowfast.config import CfgNode
+from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.utils.pretrained_folder import LIBRARY_NAME
 
-__all__ = ["CardFacts", "render_card"]
+__all__ = ["INTENDED_USE", "CardFacts", "render_card"]
 
 _LICENSES = re.compile(
     r"apache-2\.0|mit|bsd-[23]-clause|cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[34]\.0|[al]?gpl-[23]\.[01]"
 )
 _UNKNOWN = "unknown"
+INTENDED_USE = (
+    "Features for retrieval, probes and fine-tuning; they reflect the training data and carry its "
+    "biases. Measure on your own data before relying on them. The model was not tested for "
+    "decisions about people."
+)
+"""What every card says about the use of weights and its limits."""
 
 
 class CardFacts(NamedTuple):
@@ -66,7 +73,7 @@ def render_card(
     task = f"{modalities[0]}-classification" if is_classifier else "feature-extraction"
     front = yaml.safe_dump(_front_matter(name, cfg, facts, task, modalities), sort_keys=False)
     does = "classifies" if is_classifier else "computes features of"
-    trained = facts.data or f"the dataset {cfg.TRAIN.DATASET}"
+    trained = facts.data or _data_name(cfg.TRAIN.DATASET, article="the dataset ")
     sections = [
         f"---\n{front}---\n\n# {name}",
         f"{cfg.MODEL.MODEL_NAME}, {_arch(cfg, modalities)}, {parameters / 1e6:.2f} M parameters. "
@@ -78,13 +85,11 @@ def render_card(
         "\n".join(f"- {line}" for line in _inputs(cfg, modalities)),
         "## Training data",
         f"Trained on {trained}. {facts.attribution}".strip(),
-        _classes(class_names),
+        _classes(class_names) if is_classifier else "",
         "## License",
         _license_text(facts),
         "## Intended use and limits",
-        "Features for retrieval, probes and fine-tuning; they reflect the training data and carry "
-        "its biases. Measure on your own data before relying on them. The model was not tested "
-        "for decisions about people.",
+        INTENDED_USE,
         _results(facts.records),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -102,8 +107,9 @@ def _front_matter(
         front = {"license": "other", "license_name": facts.license}
     tags = [*modalities, "slowfast", cfg.MODEL.MODEL_NAME, _arch(cfg, modalities)]
     front |= {"library_name": LIBRARY_NAME, "pipeline_tag": task, "tags": tags}
-    if not facts.data and re.fullmatch(r"[\w.-]+", cfg.TRAIN.DATASET):
-        front["datasets"] = [cfg.TRAIN.DATASET.lower()]
+    name_of_data = _data_name(cfg.TRAIN.DATASET).lower()
+    if not facts.data and re.fullmatch(r"[\w.-]+", name_of_data):
+        front["datasets"] = [name_of_data]
     if facts.records:
         front["metrics"] = list(dict.fromkeys(record["metric"] for record in facts.records))
         front["model-index"] = [{"name": name, "results": _model_index(facts.records, task)}]
@@ -115,15 +121,23 @@ def _model_index(records: Sequence[dict[str, Any]], task: str) -> list[dict[str,
     results: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for record in records:
         metric = {"type": record["metric"], "value": record["value"]}
-        results.setdefault((record["dataset"], record["split"]), []).append(metric)
+        results.setdefault((_data_name(record["dataset"]), record["split"]), []).append(metric)
     return [
         {
             "task": {"type": task},
-            "dataset": {"name": name, "type": name, "split": split},
+            "dataset": {"name": name, "type": name.replace(" ", "_"), "split": split},
             "metrics": metrics,
         }
         for (name, split), metrics in results.items()
     ]
+
+
+def _data_name(name: str, article: str = "") -> str:
+    """Return what a card calls a dataset: "kinetics" reads any folder of videos."""
+    if name not in DATASET_REGISTRY or not DATASET_REGISTRY.capability(name, "any_files"):
+        return article + name
+    audio_only = DATASET_REGISTRY.capability(name, "audio_only")
+    return f"a folder of {'audio files' if audio_only else 'videos'}"
 
 
 def _arch(cfg: CfgNode, modalities: Sequence[str]) -> str:
@@ -180,7 +194,7 @@ def _results(records: Sequence[dict[str, Any]]) -> str:
         chance = "" if record["chance"] is None else f"{record['chance']:.4f}"
         count = "" if record["count"] is None else str(record["count"])
         lines.append(
-            f"| `{record['metric']}` | {record['value']:.4f} | {chance} | {record['dataset']}, "
-            f"{record['split']} | {count} |"
+            f"| `{record['metric']}` | {record['value']:.4f} | {chance} | "
+            f"{_data_name(record['dataset'])}, {record['split']} | {count} |"
         )
     return "\n".join(lines)

@@ -221,12 +221,42 @@ def test_the_card_is_valid_for_the_hub(classifier, tmp_path):
     assert card.data.license == "apache-2.0"
     assert card.data.library_name == "slowfast-stica"
     assert card.data.pipeline_tag == "video-classification"
-    assert card.data.datasets == ["kinetics"]
     (result,) = card.data.eval_results
     assert (result.metric_type, result.metric_value) == ("top1_acc", 0.5)
     assert result.dataset_name == "mine"
     for text in ("Note: a & b.", "3 classes: dog, cat, tabby, <b>.", "8 frames of 32 x 32", "MIT"):
         assert (text in card.text) is (text != "MIT")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shown", "listed"),
+    [
+        ("ucf101", "the dataset ucf101", ["ucf101"]),
+        (
+            "kinetics",
+            "a folder of videos",
+            None,
+        ),  # reads any folder: nobody said that it is Kinetics
+        ("audio_folder", "a folder of audio files", None),
+    ],
+)
+def test_a_card_claims_no_dataset_that_is_not_known(dataset, shown, listed, method):
+    cfg = method.cfg.clone()
+    cfg.defrost()
+    cfg.TRAIN.DATASET = dataset
+    options = {"modalities": ["video"], "class_names": ["run"], "parameters": 1}
+    facts = CardFacts(records=[RECORD | {"dataset": dataset}])
+    card = render_card("a", cfg, facts, is_classifier=False, **options)
+    _, front, body = card.split("---\n", 2)
+    data = yaml.safe_load(front)
+    name = shown.removeprefix("the dataset ")
+    assert data.get("datasets") == listed
+    assert data["model-index"][0]["results"][0]["dataset"] == {
+        "name": name, "type": name.replace(" ", "_"), "split": "test",
+    }  # fmt: skip
+    assert f"Trained on {shown}.\n" in body
+    assert f"| {name}, test | 7 |" in body
+    assert "1 classes" not in body  # of the files, not of the model
 
 
 @pytest.mark.parametrize(

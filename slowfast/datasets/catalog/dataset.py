@@ -30,11 +30,13 @@ class CatalogDataset(ABC):
     Attributes:
         has_folds: Whether it reads DATA.FOLD.
         audio_only: Whether its samples have no video.
+        any_files: Whether it reads files of any origin.
         sampling: Its own value for DATA.SAMPLING auto.
     """
 
     has_folds: ClassVar[bool] = False
     audio_only: ClassVar[bool] = False
+    any_files: ClassVar[bool] = False
     sampling: ClassVar[str] = TIME_BINS
 
     @classmethod
@@ -42,7 +44,11 @@ class CatalogDataset(ABC):
         """Register a dataset of this class in DATASET_REGISTRY under lower-case names."""
         dataset = cls()
         DATASET_REGISTRY.register_as(
-            *names, splits=dataset.splits, has_folds=cls.has_folds, audio_only=cls.audio_only
+            *names,
+            splits=dataset.splits,
+            has_folds=cls.has_folds,
+            audio_only=cls.audio_only,
+            any_files=cls.any_files,
         )(dataset)
         return dataset
 

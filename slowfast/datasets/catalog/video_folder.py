@@ -88,6 +88,8 @@ def splits_from_cfg(cfg: CfgNode) -> set[str]:
 class _VideoFolder(CatalogDataset):
     """A folder of videos, or a list of them."""
 
+    any_files = True
+
     def splits(self, cfg: CfgNode) -> set[str]:
         """Return the splits that DATA.PATH_TO_DATA_DIR holds."""
         return splits_from_cfg(cfg)

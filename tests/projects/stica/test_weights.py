@@ -1,11 +1,13 @@
 """The small weights that come with the project: complete, small, and as good as they say."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 import slowfast.engine.registrations  # noqa: F401
+from slowfast.cli.export_page import render_page
 from slowfast.cli.export_weights import main
 from slowfast.config import load_config
 from slowfast.config.paths import package_folder
@@ -42,8 +44,12 @@ def test_everything_is_there(row, monkeypatch):
     assert not {value.dtype for value in content["model_state"].values()} & {torch.float64}
     page = (weights.parent / "README.md").read_text(encoding="utf-8")
     facts = read_facts(weights.parent)
+    assert page == render_page(
+        Path("projects/stica/weights", row.name), facts, content, read_package_results(row)
+    )
+    for title in ("Training data", "License", "Intended use and limits", "Training", "Results"):
+        assert f"\n## {title}\n" in page
     assert facts.data in page
-    assert facts.license in page
     assert facts.commands
     assert (weights.parent / "json_stats.log").stat().st_size > 0
     assert (weights.parent / "config.yaml").read_text(encoding="utf-8") == content["cfg"]
