@@ -29,7 +29,7 @@ __all__ = ["Recorder", "is_validated"]
 logger = logging.getLogger(__name__)
 
 _LEARNING_STEPS = 200
-"""Steps after which a loss should be below its chance level."""
+"""Steps after which a loss should be below its chance level, if the warm-up is over."""
 _CLOSE_TO_CHANCE = 0.98
 _SILENT_CLIPS = 64
 """Clips without audio in a row, from the start, that are worth a warning."""
@@ -56,7 +56,7 @@ class Recorder:
         self._output_dir = Path(cfg.OUTPUT_DIR)
         self._period, self._device = cfg.LOG_PERIOD, device
         self._steps_before = self._steps = 0
-        self._max_epoch = cfg.SOLVER.MAX_EPOCH
+        self._max_epoch, self._warmup = cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.WARMUP_EPOCHS
         self._max_steps = cfg.TRAIN.MAX_STEPS or max_steps
         self._explosion = cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR
         self._meter = LossMeter(cfg.LOG_PERIOD)
@@ -138,7 +138,7 @@ class Recorder:
         if iteration != self._steps or not distributed.is_main_process():
             return
         dims = getattr(unwrap_model(model), "output_batch_dims", {})
-        may_warn = self._steps_before + iteration >= _LEARNING_STEPS
+        may_warn = self._should_have_learned(self._steps_before + iteration)
         self._spread = self._collapse.look(outputs, dims, batch_size, may_warn=may_warn)
 
     def watch_audio(self, batch: Mapping[str, Tensor]) -> None:
@@ -233,8 +233,8 @@ class Recorder:
         }
         log_json_stats(means, self._output_dir)
         logger.info("epoch %s done: mean loss %.4f", epoch, means.get("loss", math.nan))
-        if self._chance is not None and step >= _LEARNING_STEPS:
-            self._chance.check(float(means.get("loss", math.nan)))
+        if self._chance is not None and self._should_have_learned(step):
+            self._chance.check(float(means.get("loss", math.nan)), step)
 
     def end_validation(self, epochs_done: int, step: int, measurements: dict[str, float]) -> None:
         """Report metrics that were measured after an epoch.
@@ -277,6 +277,10 @@ class Recorder:
         """Flush and close TensorBoard."""
         if self._board is not None:
             self._board.close()
+
+    def _should_have_learned(self, step: int) -> bool:
+        """Whether a plateau at the start of training should be over."""
+        return step >= max(_LEARNING_STEPS, self._warmup * self._steps)
 
     def _flush(self, epoch: int, iteration: int) -> None:
         """Average the pending losses over ranks and check them."""
@@ -331,21 +335,22 @@ class ChanceLevel:
         if math.isfinite(self.level):
             logger.info("chance level of the loss: %.4g (all embeddings are equal)", self.level)
 
-    def check(self, loss: float) -> None:
+    def check(self, loss: float, step: int) -> None:
         """Warn if a loss is at the chance level.
 
         Args:
             loss: Mean loss of an epoch.
+            step: Steps until its end.
         """
         if self._has_warned or not loss > self.level * _CLOSE_TO_CHANCE:
             return
         self._has_warned = True
         logger.warning(
-            "the loss is %.4g after %d steps and more, its chance level is %.4g: nothing is "
-            "learned yet. Change SOLVER.BASE_LR, or the temperature or the batch size of the "
+            "the loss is %.4g after %d steps, its chance level is %.4g: nothing is learned yet. "
+            "Change SOLVER.BASE_LR, or the temperature or the batch size of the "
             "method; softer augmentation helps on small datasets.",
             loss,
-            _LEARNING_STEPS,
+            step,
             self.level,
         )
 

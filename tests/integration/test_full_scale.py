@@ -46,7 +46,8 @@ SHRINK = {
 
 def commands():
     """The words of each command of the page."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    text = PAGE.replace("\\\n", " ")
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return [shlex.split(line) for block in blocks for line in block.splitlines()]
 
 
@@ -247,15 +248,15 @@ def test_the_commands_run_in_order(tmp_path):
 
 def is_stopped_and_resumed(chain, words):
     """SIGTERM in the first epoch; the same command continues at the next step."""
-    process = chain.start(words)
     text = ""
-    for line in process.stdout:
-        text += line
-        if " iter 1/2 " in line:
-            process.send_signal(signal.SIGTERM)
-            break
-    text += process.stdout.read()
-    assert process.wait() == 75, text
+    with chain.start(words) as process:
+        for line in process.stdout:
+            text += line
+            if " iter 1/2 " in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        text += process.stdout.read()
+    assert process.returncode == 75, text
     resumed = chain.run(words)
     assert "chance level of the loss: 1.099" in text  # ln 3
     assert "resuming from" in resumed

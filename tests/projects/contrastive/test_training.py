@@ -150,13 +150,16 @@ def test_mistakes_are_named(tmp_path, method, words, key):
     assert key in {problem.key for problem in caught.value.problems}
 
 
-def test_a_loss_at_its_chance_level_is_reported(tmp_path, caplog, monkeypatch):
+@pytest.mark.parametrize(("warmup", "step"), [(0.0, 3), (2.0, 6)])
+def test_a_loss_at_its_chance_level_is_reported(tmp_path, caplog, monkeypatch, warmup, step):
     monkeypatch.setattr("slowfast.engine.recorder._LEARNING_STEPS", 3)
     caplog.set_level("INFO", logger="slowfast")
-    run(tmp_path, *words_of("SimCLR"), "SOLVER.BASE_LR", 1e-12, "SIMCLR.TEMPERATURE", 1000.0)
+    words = ["SOLVER.BASE_LR", 1e-12, "SOLVER.WARMUP_START_LR", 0.0, "SIMCLR.TEMPERATURE", 1000.0]
+    run(tmp_path, *words_of("SimCLR"), *words, "SOLVER.WARMUP_EPOCHS", warmup)
     text = caplog.text
     assert "chance level of the loss: 1.946" in text  # ln(2 * 4 - 1)
     assert text.count("nothing is learned yet") == 1
+    assert f"the loss is 1.946 after {step} steps" in text  # once the warm-up is over
 
 
 @pytest.mark.parametrize(
