@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
@@ -16,6 +17,7 @@ __all__ = [
     "choose_device",
     "choose_dtype",
     "describe_environment",
+    "full_precision",
     "has_fast_bf16",
     "num_local_processes",
     "setup_environment",
@@ -94,6 +96,17 @@ def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Switch mixed precision off for a block, which is ``torch.autocast`` with ``enabled=False``.
+
+    Args:
+        device: Of the tensors; the meta device has no mixed precision.
+    """
+    if device.type == "meta":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def uses_channels_last(cfg: CfgNode) -> bool:

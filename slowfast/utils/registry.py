@@ -1,4 +1,4 @@
-"""fvcore's registry with capabilities of entries and helpful error messages."""
+"""Registries: names of builders, with capabilities of entries and helpful error messages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import difflib
 import importlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
-
-from fvcore.common.registry import Registry as _FvcoreRegistry
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
@@ -33,7 +31,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names) or 'none'}.{hint}"
 
 
-class Registry(_FvcoreRegistry):
+class Registry:
     """A named registry of builders, filled by decorators when modules are imported.
 
     Example:
@@ -62,10 +60,10 @@ class Registry(_FvcoreRegistry):
         filled_by: str = "",
         **capabilities: Any,
     ) -> None:
-        super().__init__(name)
-        self.config_key = config_key
+        self._name, self.config_key = name, config_key
         self._ignore_case, self._filled_by = ignore_case, filled_by
         self._defaults = capabilities
+        self._obj_map: dict[str, Any] = {}
         self._capabilities: dict[str, dict[str, Any]] = {}
 
     def register(self, obj: Any = None, **capabilities: Any) -> Any:
@@ -94,6 +92,7 @@ class Registry(_FvcoreRegistry):
 
         Raises:
             TypeError: If the registry knows no such capability.
+            ValueError: At the decorated builder, if a name is taken.
         """
         unknown = capabilities.keys() - self._defaults.keys()
         if unknown:
@@ -104,7 +103,9 @@ class Registry(_FvcoreRegistry):
 
         def register(builder: Builder) -> Builder:
             for name in map(self._key, names):
-                self._do_register(name, builder)
+                if name in self._obj_map:
+                    raise ValueError(f"{self._name} registry: '{name}' is registered twice.")
+                self._obj_map[name] = builder
                 self._capabilities[name] = {**self._defaults, **capabilities}
             return builder
 
@@ -142,15 +143,15 @@ class Registry(_FvcoreRegistry):
         """
         if name not in self:
             raise KeyError(f"{self.config_key}: {self.describe_unknown(name)}")
-        return super().get(self._key(name))
+        return self._obj_map[self._key(name)]
 
     def __contains__(self, name: str) -> bool:
         self._fill()
-        return super().__contains__(self._key(name))
+        return self._key(name) in self._obj_map
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         self._fill()
-        return super().__iter__()
+        return iter(self._obj_map.items())
 
     def _fill(self) -> None:
         module, self._filled_by = self._filled_by, ""

@@ -56,3 +56,10 @@ def test_a_registration_says_what_its_entry_can_do():
         colors.capability("black", "is_dark")
     with pytest.raises(TypeError, match=r"unknown capability 'dark'. Known: is_dark"):
         colors.register(dark=True)(lambda: None)
+
+
+def test_a_name_is_registered_once():
+    colors = Registry("color", "MODEL.COLOR")
+    colors.register_as("red")(lambda: None)
+    with pytest.raises(ValueError, match="color registry: 'red' is registered twice"):
+        colors.register_as("red")(lambda: None)

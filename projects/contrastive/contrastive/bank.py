@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from slowfast.models.losses.nce import nce_loss
 from slowfast.utils.distributed import global_mean
+from slowfast.utils.env import full_precision
 
 __all__ = [
     "BankOptions",
@@ -97,7 +98,7 @@ def compare(query: Tensor, rows: Tensor, temperature: float, *, positives: int =
     Returns:
         The scores, float32 (float64 for float64 queries).
     """
-    with torch.autocast(query.device.type, enabled=False):
+    with full_precision(query.device):
         wide = torch.promote_types(query.dtype, torch.float32)
         scores = query.to(wide) @ rows.to(wide).transpose(1, 2) / temperature  # (B, Q, E + K)
     return Scores(scores[..., :positives], scores[..., positives:])

@@ -32,6 +32,7 @@ from slowfast.models.contrastive.partition import PartitionConstant
 from slowfast.models.losses.chance import LossWithChance
 from slowfast.models.method import DatasetInfo, Progress
 from slowfast.utils.constants import vector_on
+from slowfast.utils.env import full_precision
 
 __all__ = ["CMC", "CMCOutputs", "build_cmc", "build_cmc_loss", "rgb_to_lab"]
 
@@ -159,7 +160,7 @@ class CMC(ContrastiveMethod):
             float (..., 3, T, H, W) twice: L in three equal channels, and a, b and a zero channel;
             both about from -1 to 1.
         """
-        with torch.autocast(video.device.type, enabled=False):
+        with full_precision(video.device):
             mean, std = (
                 vector_on(video.device, x, video.dtype).view(3, 1, 1, 1).float()
                 for x in self.pixels

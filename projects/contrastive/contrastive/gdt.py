@@ -30,6 +30,7 @@ from contrastive.encoder import (
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from slowfast.models.losses.chance import LossWithChance
 from slowfast.utils.distributed import gather_no_gradient, global_mean, rank, world_size
+from slowfast.utils.env import full_precision
 
 __all__ = ["GDT", "GDTOutputs", "Pair", "build_gdt", "build_gdt_loss", "gdt_loss", "pairs"]
 
@@ -182,7 +183,7 @@ def gdt_loss(
     Returns:
         Scalar. Keys have no gradient.
     """
-    with torch.autocast(outputs.video.device.type, enabled=False):
+    with full_precision(outputs.video.device):
         keys = _Keys(outputs, temperature, valid)
         return torch.stack([keys.compare(pair, released=released) for pair in comparisons]).mean()
 

@@ -36,6 +36,7 @@ from slowfast.utils.distributed import (
     rank,
     world_size,
 )
+from slowfast.utils.env import full_precision
 
 __all__ = ["MMV", "MMVOutputs", "TextEncoder", "build_mmv", "build_mmv_loss", "mil_nce"]
 
@@ -193,7 +194,7 @@ def mil_nce(
     rows = len(other)
     if valid is None:
         valid = torch.ones(rows, dtype=torch.bool, device=video.device)
-    with torch.autocast(video.device.type, enabled=False):
+    with full_precision(video.device):
         wide = torch.promote_types(video.dtype, torch.float32)
         absent = ~valid[:, None, None]
         video, other = (x.to(wide).masked_fill(absent, 0.0) for x in (video, other))

@@ -31,6 +31,7 @@ from slowfast.models.losses.chance import LossWithChance
 from slowfast.models.method import DatasetInfo, Progress
 from slowfast.utils.constants import vector_on
 from slowfast.utils.distributed import global_mean, rank, world_size
+from slowfast.utils.env import full_precision
 
 __all__ = [
     "Assignment",
@@ -152,7 +153,7 @@ class SwAV(ContrastiveMethod):
             small = encoder.pooled(batch["video_small"])[:, :, 0]  # (B, S, C)
             pooled = torch.cat([pooled, small], dim=1)
         embedding = encoder.project(pooled)  # (B, Q, D), one call of the head
-        with torch.autocast(embedding.device.type, enabled=False):
+        with full_precision(embedding.device):
             wide = torch.promote_types(embedding.dtype, torch.float32)
             embedding = embedding.to(wide)
             scores = self.prototypes(embedding)

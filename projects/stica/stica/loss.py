@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from slowfast.config.problems import ConfigValueError
 from slowfast.models.losses.chance import LossWithChance
 from slowfast.utils import distributed
+from slowfast.utils.env import full_precision
 from stica.model import STiCAOutputs
 
 __all__ = [
@@ -68,7 +69,7 @@ def multi_crop_info_nce(
     row = torch.arange(batch, device=query.device)
     target = row + (distributed.rank() * batch if joint else 0)
     # Half precision has about 3 digits: too few for logits of +-1/t.
-    with torch.autocast(query.device.type, enabled=False):
+    with full_precision(query.device):
         wide = torch.promote_types(query.dtype, torch.float32)
         logits = torch.einsum("qbd,npd->bnqp", query.to(wide), keys.to(wide)) / temperature
         if valid is not None:

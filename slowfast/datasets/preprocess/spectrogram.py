@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from slowfast.config.problems import ParameterError, keys
 from slowfast.datasets.decoding.audio_clip import sec_to_num_samples
+from slowfast.utils.env import full_precision
 
 __all__ = [
     "LOG_FLOOR",
@@ -108,7 +109,7 @@ class Spectrogram(nn.Module):
                 "float64 (B, N)."
             )
         # No mixed precision here: energies span ten orders of magnitude.
-        with torch.autocast(audio.device.type, enabled=False):
+        with full_precision(audio.device):
             energies = self._power(self.filter(audio)) @ self.filterbank.to(audio.dtype).T
             return self.compress(energies).transpose(1, 2).unsqueeze(1)  # (B, 1, F, S)
 

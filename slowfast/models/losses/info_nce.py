@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from slowfast.config import ConfigValueError
 from slowfast.utils import distributed
+from slowfast.utils.env import full_precision
 
 __all__ = ["info_nce", "nt_xent"]
 
@@ -72,7 +73,7 @@ def info_nce(
         key_valid = distributed.gather_no_gradient(valid)  # (N,)
         offset = distributed.rank() * query.shape[0]
     # Half precision holds about 3 digits: too few for logits of +-1/t, and exp overflows.
-    with torch.autocast(query.device.type, enabled=False):
+    with full_precision(query.device):
         wide = torch.promote_types(query.dtype, torch.float32)
         query, keys = query.to(wide), keys.to(wide)
         other = None if negatives is None else _similarities(query, negatives) / temperature

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from slowfast.utils import distributed
+from slowfast.utils.env import full_precision
 
 __all__ = ["nce_loss"]
 
@@ -59,7 +60,7 @@ def nce_loss(
             f"nce_loss: got valid {valid.dtype} {tuple(valid.shape)}, expected bool ({rows[0]},)."
         )
     positive = positive[:, None] if positive.dim() == 1 else positive
-    with torch.autocast(positive.device.type, enabled=False):
+    with full_precision(positive.device):
         wide = torch.promote_types(positive.dtype, torch.float32)
         # Set to zero, not only masked: NaN times a gradient of zero is NaN.
         s, noise = (x.to(wide).masked_fill(~valid[:, None], 0.0) for x in (positive, negatives))
