@@ -4,22 +4,20 @@ Both make the two views of a sample (decoded frames in, crops out) from the same
 in one process, on one thread, interleaved, so that the ratio holds even where the machine's speed
 wanders. Measured as process time; a few seconds in all. Writes ``results/augment.json``.
 
-    python benchmarks/bench_augment.py [--repeats 15] [--out FILE]
+    python benchmarks/bench_augment.py [--repeats 15]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
+import itertools
 import statistics
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
+import harness
 import numpy as np
 import torch
 from peers.float_views import float_view
@@ -39,59 +37,49 @@ from slowfast.datasets.views.functional import (
 )
 from slowfast.datasets.views.transform import TrainTransform
 
-OUT = Path(__file__).parent / "results" / "augment.json"
+OUT = harness.RESULTS / "augment.json"
 NUM_FRAMES, HEIGHT, WIDTH, SIZE, VIEWS = 30, 144, 192, 112, 2
+MOST_DIFFERENT = 2.0  # gray levels; the resizers differ by about 1
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
+    harness.add_arguments(parser)
+    args = parser.parse_args(words)
     use_one_thread()
     torch.set_num_threads(1)
+    repeats = 2 if args.tiny else args.repeats
     frames = make_frames()
-    samples = [sample_views(seed) for seed in range(args.repeats)]
-    result = {
-        "environment": environment(),
-        "setting": {
-            "frames": [NUM_FRAMES, HEIGHT, WIDTH, 3],
-            "views": VIEWS,
-            "crop": SIZE,
-            "repeats": args.repeats,
-            "unit": "process ms per sample (both views)",
-        },
-        "pipelines": compare_pipelines(frames, samples),
-        "steps": measure_steps(frames, args.repeats),
-        "interpolation": compare_interpolations(frames, args.repeats),
-    }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
-
-
-def environment() -> dict[str, str | int]:
-    """Describe the machine and the libraries."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": platform.machine(),
-        "processor": cpu_name(),
-        "cpus": os.cpu_count() or 0,
+    samples = [sample_views(seed) for seed in range(repeats)]
+    times, difference = compare_pipelines(frames, samples)
+    ms, sharp = harness.medians(times), f"{difference:.2f} gray levels apart on average"
+    what = f"both views of {NUM_FRAMES} frames, {WIDTH}x{HEIGHT} to {SIZE}"
+    peer = {"peer": ms["float_torch"], "peer_name": "float torch, step by step"}
+    rows = [
+        harness.row(f"{what}, uint8 as sent", ms["uint8"], unit="CPU ms", why=sharp, **peer),
+        harness.row(
+            f"{what}, normalized", ms["uint8_and_normalize"], unit="CPU ms", why=sharp, **peer
+        ),
+    ]
+    setting = {
+        "frames": [NUM_FRAMES, HEIGHT, WIDTH, 3],
+        "views": VIEWS,
+        "crop": SIZE,
+        "repeats": repeats,
         "threads": 1,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "torch": torch.__version__,
+        "unit": "process ms per sample (both views)",
     }
-
-
-def cpu_name() -> str:
-    """Read the processor's name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    return harness.write_result(
+        args.out or (None if args.tiny else OUT),
+        setting,
+        rows,
+        pipelines={name: summary(values) for name, values in times.items()},
+        mean_difference_in_gray_levels=difference,
+        steps=measure_steps(frames, repeats),
+        interpolation=compare_interpolations(frames, repeats),
+    )
 
 
 def make_frames() -> np.ndarray:
@@ -122,8 +110,15 @@ def sample_views(seed: int) -> list[ViewParams]:
 
 def compare_pipelines(
     frames: np.ndarray, samples: list[list[ViewParams]]
-) -> dict[str, dict[str, float] | float]:
-    """Time whole samples, side by side, and say how far apart the pixels are."""
+) -> tuple[dict[str, list[float]], float]:
+    """Time whole samples, side by side, having compared their pixels.
+
+    Returns:
+        CPU ms of each way, and the mean difference of the pixels in gray levels.
+
+    Raises:
+        AssertionError: If the pixels differ by more than resizing and rounding.
+    """
     to_float = VideoPreprocess(mean=[0.45] * 3, std=[0.225] * 3)
 
     def ours(sample: list[ViewParams]) -> np.ndarray:
@@ -135,24 +130,14 @@ def compare_pipelines(
     def naive(sample: list[ViewParams]) -> Tensor:
         return torch.stack([float_view(frames, params, SIZE) for params in sample])
 
-    calls = {"uint8": ours, "uint8_and_normalize": ours_normalized, "float_torch": naive}
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    errors = []
-    for number, sample in enumerate([samples[0], *samples]):
-        for name, call in calls.items():
-            elapsed = cpu_ms(lambda call=call, sample=sample: call(sample))
-            if number:  # the first round warms up
-                times[name].append(elapsed)
-        difference = (ours_normalized(sample) - naive(sample)).abs().mean().item()
-        errors.append(difference * 0.225 * 255)
-    table: dict[str, dict[str, float] | float] = {k: summary(v) for k, v in times.items()}
-    total = {name: sum(values) for name, values in times.items()}
-    table["float_torch / uint8"] = round(total["float_torch"] / total["uint8"], 2)
-    table["float_torch / uint8_and_normalize"] = round(
-        total["float_torch"] / total["uint8_and_normalize"], 2
-    )
-    table["mean_difference_in_gray_levels"] = round(statistics.mean(errors), 3)
-    return table
+    errors = [(ours_normalized(s) - naive(s)).abs().mean().item() for s in samples]
+    difference = round(statistics.mean(errors) * 0.225 * 255, 3)
+    if difference > MOST_DIFFERENT:
+        raise AssertionError(f"pixels differ by {difference} gray levels on average")
+    ways = {"uint8": ours, "uint8_and_normalize": ours_normalized, "float_torch": naive}
+    turns = {name: itertools.cycle(samples) for name in ways}
+    calls = {name: lambda name=name: ways[name](next(turns[name])) for name in ways}
+    return harness.interleave(calls, len(samples)), difference
 
 
 def measure_steps(frames: np.ndarray, repeats: int) -> dict[str, dict[str, float]]:

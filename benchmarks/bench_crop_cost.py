@@ -9,53 +9,93 @@ reduced so that all of it takes a few minutes on two cores; ``--full`` takes tho
     python benchmarks/bench_crop_cost.py [--device cuda --full] [KEY VALUE ...]
 
 Writes ``results/crop_cost.json``, and next to it the same as ``.png`` and ``.md``.
+``--report-only`` makes rows, image and table again, from the measurements of that file.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
+import harness
+import torch
 from crop_cost.cases import BACKBONES, COUNTS, Backbone, Setting, Step, list_ways
 from crop_cost.measure import MEMORY_METHOD, compare
 from crop_cost.report import plot, write_table
 from crop_cost.shares import measure_shares
+from harness import Row
 from stica.config import CROP_KINDS
 
 from slowfast.config import load_config
-from slowfast.utils.env import describe_environment
 
-OUT = Path(__file__).parent / "results" / "crop_cost.json"
-QUICK_OUT = Path("output") / "bench" / "crop_cost.json"
-QUICK_SIDE, QUICK_COUNTS = 64, (1, 2)
-QUICK_OVERRIDES = ("RESNET.WIDTH_PER_GROUP", "8")
+OUT = harness.RESULTS / "crop_cost.json"
+TINY_SIDE, TINY_COUNTS = 64, (1, 2)
+TINY_OVERRIDES = ("RESNET.WIDTH_PER_GROUP", "8")
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     """Measure, print, write."""
-    args = parse_arguments()
-    counts = QUICK_COUNTS if args.quick else tuple(COUNTS)
-    results, setting = {}, None
-    for name in args.backbones.split(","):
-        setting = make_setting(BACKBONES[name], args)
-        results[name] = measure(BACKBONES[name].title, setting, counts, args.repeats)
-    content = {
-        "environment": describe_environment() | {"date": datetime.now(UTC).isoformat()},
-        "setting": describe(setting, args),
-        "results": results,
-    }
-    out = args.out or (QUICK_OUT if args.quick else OUT)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    plot(content, out.with_suffix(".png"))
-    write_table(content, out.with_suffix(".md"))
-    print(out.with_suffix(".md").read_text(encoding="utf-8"))
+    args = parse_arguments(words)
+    out = args.out or (None if args.tiny else OUT)
+    if args.report_only:
+        content = json.loads((out or OUT).read_text(encoding="utf-8"))
+    else:
+        counts = TINY_COUNTS if args.tiny else tuple(COUNTS)
+        results, setting = {}, None
+        for name in args.backbones.split(","):
+            setting = make_setting(BACKBONES[name], args)
+            results[name] = measure(BACKBONES[name].title, setting, counts, args.repeats)
+        content = {
+            "environment": harness.describe_machine(),
+            "setting": describe(setting, args),
+            "results": results,
+        }
+    rows = [row for result in content["results"].values() for row in make_rows(result)]
+    content = harness.write_result(out, **{**content, "rows": rows})
+    if out is not None:
+        plot(content, out.with_suffix(".png"))
+        write_table(content, out.with_suffix(".md"))
+    return content
 
 
-def parse_arguments() -> argparse.Namespace:
+def make_rows(result: dict[str, Any]) -> list[Row]:
+    """Compare the most crops that both ways made, in time and in memory.
+
+    Args:
+        result: What ``measure`` returns.
+    """
+    base, *measured = result["rows"]
+    feature = {row["crops"]: row for row in measured if row["source"] == "feature"}
+    rows = []
+    for side in sorted({row["side"] for row in measured if row["source"] == "input"}):
+        same = [row for row in measured if row["source"] == "input" and row["side"] == side]
+        peer = max(same, key=lambda row: row["crops"])
+        ours = feature[peer["crops"]]
+        what = (
+            f"step with {peer['crops']} feature crops, {result['title']}, {result['frames']} "
+            f"frames of {result['side']} px"
+        )
+        for name, key, ratio, unit in (
+            ("time", "ms_median", "time_ratio", "wall ms"),
+            ("memory", "memory_mib", "memory_ratio", "MiB"),
+        ):
+            rows.append(
+                harness.row(
+                    f"{what}: {name}",
+                    ours[key],
+                    unit=unit,
+                    peer=peer[key],
+                    peer_name=f"input crops of {side} px",
+                    why=f"{ours[ratio]:.2f} and {peer[ratio]:.2f} times the step without crops, "
+                    f"{base[key]:.0f} {unit}",
+                )
+            )
+    return rows
+
+
+def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -66,10 +106,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="clips as large as in the configs")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="seconds: tiny models, few crops")
-    parser.add_argument("--out", type=Path, help="the JSON; .png and .md are written next to it")
+    parser.add_argument("--report-only", action="store_true", help="measure nothing")
+    harness.add_arguments(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="of the configs")
-    args = parser.parse_intermixed_args()
+    args = parser.parse_intermixed_args(words)
     unknown = set(args.backbones.split(",")) - set(BACKBONES)
     if unknown:
         parser.error(f"--backbones: unknown {', '.join(unknown)}; known: {', '.join(BACKBONES)}")
@@ -81,8 +121,8 @@ def parse_arguments() -> argparse.Namespace:
 def make_setting(backbone: Backbone, args: argparse.Namespace) -> Setting:
     """Decide on the size of the clips."""
     frames, side, overrides = backbone.frames, backbone.side, tuple(args.overrides)
-    if args.quick:
-        side, overrides = QUICK_SIDE, (*QUICK_OVERRIDES, *overrides)
+    if args.tiny:
+        side, overrides = TINY_SIDE, (*TINY_OVERRIDES, *overrides)
     if args.full:
         data = load_config(backbone.config, ["DATA.DEMO_CFG", ""]).cfg.DATA
         frames, side = data.NUM_FRAMES, data.TRAIN_CROP_SIZE
@@ -116,6 +156,7 @@ def describe(setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
     cfg = load_config(setting.config, ["DATA.DEMO_CFG", "", *setting.overrides]).cfg
     return {
         "device": setting.device,
+        "gpu": torch.cuda.get_device_name() if setting.device == "cuda" else None,
         "threads": setting.threads,
         "batch": setting.batch,
         "views": cfg.DATA.TRAIN_CROP_NUM_SPATIAL,
@@ -130,7 +171,6 @@ def describe(setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
         "Input crops are cut before the step.",
         "memory": MEMORY_METHOD[setting.device],
         "repeats": args.repeats,
-        "quick": args.quick,
     }
 
 

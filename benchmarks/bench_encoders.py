@@ -3,30 +3,35 @@
     python benchmarks/bench_encoders.py                      # all
     python benchmarks/bench_encoders.py videomae-base gdt    # some
 
-The weights are random, the sizes are those of the published models. The cost of an hour of video
-follows from the seconds per clip: by default a video of ten seconds has the clips that the last
-column names, and with ``--every 1`` each second is one clip. Decoding is not measured. Results are
-written to ``benchmarks/results/encoders.json``; encoders that were not run keep theirs.
+The weights are random, the sizes are those of the published models; there is no peer, as the
+networks are the published ones. The cost of an hour of video follows from the seconds per clip: by
+default a video of ten seconds has the clips that the row names, and with ``--every 1`` each second
+is one clip. Decoding is not measured. Writes ``results/encoders.json``; encoders that were not run
+keep their results there.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import platform
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import harness
 import torch
+from harness import Row
 from torch import Tensor, nn
 
-RESULTS = Path(__file__).parent / "results" / "encoders.json"
+OUT = harness.RESULTS / "encoders.json"
 VIDEO_SEC = 10.0
-HOUR = 3600
+
+Result = dict[str, Any]
 
 
-def gdt() -> tuple[nn.Module, dict[str, Tensor], int]:
+def gdt(
+    frames: int = 30, side: int = 112, words: Sequence[str] = ()
+) -> tuple[nn.Module, dict[str, Tensor], int]:
     """R(2+1)D-18 and ResNet-9 of GDT: 30 frames of 112 x 112 and a second of audio."""
     import stica  # noqa: F401
 
@@ -35,9 +40,10 @@ def gdt() -> tuple[nn.Module, dict[str, Tensor], int]:
     from slowfast.models.zoo.rows import find_row
 
     row = find_row("gdt_k400")
-    words = [*row.embed_words, "NUM_GPUS", "0", "DATA.DEMO_CFG", ""]
+    words = [*row.embed_words, "NUM_GPUS", "0", "DATA.DEMO_CFG", "", *words]
     cfg = load_config(row.embed_config, words, validate=False).cfg
-    batch = {"video": torch.randn(1, 1, 3, 30, 112, 112), "audio": torch.randn(1, 1, 1, 257, 99)}
+    video = torch.randn(1, 1, 3, frames, side, side)
+    batch = {"video": video, "audio": torch.randn(1, 1, 1, 257, 99)}
     return construct_model(cfg), batch, cfg.TEST.NUM_ENSEMBLE_VIEWS
 
 
@@ -72,6 +78,11 @@ def _vjepa2(frames: int) -> tuple[nn.Module, dict[str, Tensor], int]:
     return encoder, {"video": torch.randn(1, 1, 3, frames, 256, 256)}, 1
 
 
+def tiny() -> tuple[nn.Module, dict[str, Tensor], int]:
+    """GDT of eight channels on small clips, for the tests."""
+    return gdt(frames=8, side=32, words=("RESNET.WIDTH_PER_GROUP", "8", "AUDIO.WIDTH", "8"))
+
+
 ENCODERS: dict[str, Callable[[], tuple[nn.Module, dict[str, Tensor], int]]] = {
     "gdt": gdt,
     "videomae-base": videomae_base,
@@ -80,10 +91,13 @@ ENCODERS: dict[str, Callable[[], tuple[nn.Module, dict[str, Tensor], int]]] = {
 }
 
 
+TINY = {"tiny": tiny}
+
+
 @torch.no_grad()
-def measure(name: str, repeats: int) -> dict[str, float]:
+def measure(build: Callable[[], tuple[nn.Module, dict[str, Tensor], int]], repeats: int) -> Result:
     """Time one clip; the least of the repeats, in seconds of this process's own CPU time."""
-    model, batch, clips = ENCODERS[name]()
+    model, batch, clips = build()
     model.eval()
     times = []
     for _ in range(repeats):
@@ -94,32 +108,44 @@ def measure(name: str, repeats: int) -> dict[str, float]:
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     return {
         "parameters_millions": round(parameters, 1),
-        "cpu_seconds_per_clip": round(seconds, 2),
+        "cpu_seconds_per_clip": round(seconds, 3),
         "clips_per_video": clips,
         "cpu_hours_per_hour_of_10_second_videos": round(seconds * clips / VIDEO_SEC, 2),
         "cpu_hours_per_hour_with_every_1": round(seconds, 2),
         "repeats": repeats,
+        "date": harness.describe_machine()["date"],
     }
 
 
-def main(names: list[str]) -> None:
-    """Measure, and write the results."""
+def make_row(name: str, found: Result) -> Row:
+    """Make the row of an encoder."""
+    return harness.row(
+        f"{name}, {found['parameters_millions']:g} M parameters, a clip, 1 thread",
+        found["cpu_seconds_per_clip"],
+        unit="CPU s",
+        why=f"{found['clips_per_video']} clips of a video: "
+        f"{found['cpu_hours_per_hour_of_10_second_videos']:g} core-hours for an hour of videos of "
+        f"10 s; measured {found['date']}",
+    )
+
+
+def main(words: Sequence[str] | None = None) -> dict[str, Any]:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ENCODERS)}")
+    harness.add_arguments(parser)
+    args = parser.parse_args(words)
+    if unknown := set(args.names) - set(ENCODERS):
+        parser.error(f"unknown {', '.join(unknown)}; known: {', '.join(ENCODERS)}")
     torch.set_num_threads(1)
-    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    encoders = known.get("encoders", {})
-    for name in names or ENCODERS:
-        encoders[name] = measure(name, 1 if name.startswith("vjepa2") else 3)
-        print(name, encoders[name])
-        facts = {"torch": torch.__version__, "threads": 1, "processor": _processor()}
-        content = {**facts, "gpu": "not measured", "encoders": encoders}
-        RESULTS.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    out = args.out or (None if args.tiny else OUT)
+    encoders = {} if out is None or not out.exists() else json.loads(out.read_text())["encoders"]
+    chosen = TINY if args.tiny else {name: ENCODERS[name] for name in args.names or ENCODERS}
+    for name, build in chosen.items():
+        encoders[name] = measure(build, 1 if name.startswith("vjepa2") else 3)
+    rows = [make_row(name, found) for name, found in encoders.items()]
+    return harness.write_result(out, {"threads": 1, "gpu": "not measured"}, rows, encoders=encoders)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

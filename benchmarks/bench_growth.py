@@ -6,12 +6,16 @@ queries in vectors of 512 numbers in blocks, with what it adds to the peak memor
 ``results/growth.json``, ``.md`` and ``.png``; about 15 minutes and 2 GB of disk for a while.
 
     python benchmarks/bench_growth.py [--repeats 5] [--only batch crops] [--folder DIR]
+
+Axes that are not run keep their results.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import os
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
@@ -33,6 +37,7 @@ from slowfast.models.data_parallel import distribute
 OUT = harness.RESULTS / "growth.json"
 Curve = list[tuple[int, float]]
 MAX_SEARCH_MIB = 512.0
+WITHOUT = " alone"  # behind the name of an axis: its curve without what is blamed
 
 
 class Axis(NamedTuple):
@@ -45,6 +50,7 @@ class Axis(NamedTuple):
         measure: (sizes, repeats) -> CPU ms of each.
         limit: Largest exponent that we accept.
         why: Of the exponent.
+        without: The same without what ``why`` blames, to be named there; None: nothing.
     """
 
     title: str
@@ -53,6 +59,7 @@ class Axis(NamedTuple):
     measure: Callable[[Sequence[int], int], Curve]
     limit: float
     why: str
+    without: Callable[[Sequence[int], int], Curve] | None = None
 
 
 def main(words: list[str] | None = None) -> dict[str, Any]:
@@ -63,25 +70,31 @@ def main(words: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--only", nargs="+", choices=[*AXES, "search"], default=[*AXES, "search"])
     parser.add_argument("--folder", help="where stores are written (default: temporary)")
     args = parser.parse_args(words)
-    curves: dict[str, Curve] = {}
-    rows: list[Row] = []
+    out = args.out or (None if args.tiny else OUT)
+    old = json.loads(out.read_text()) if out is not None and out.exists() else {"curves": {}}
+    curves: dict[str, Curve] = old["curves"]
+    memory = [row for row in old.get("rows", []) if row["unit"] == "MiB"]
     for name in args.only:
         if name == "search":
             curves[name], row = measure_search(args.tiny, args.folder)
-            rows.append(row)
-            axis = SEARCH
-        else:
-            axis = AXES[name]
-            sizes, repeats = (axis.tiny, 1) if args.tiny else (axis.sizes, args.repeats)
-            with num_threads(1):
-                curves[name] = axis.measure(sizes, repeats)
-        rows.append(exponent_row(axis, curves[name]))
-    out = args.out or (None if args.tiny else OUT)
+            memory = [row]
+            continue
+        axis = AXES[name]
+        sizes, repeats = (axis.tiny, 1) if args.tiny else (axis.sizes, args.repeats)
+        with num_threads(1):
+            curves[name] = axis.measure(sizes, repeats)
+            if axis.without:
+                curves[name + WITHOUT] = axis.without(sizes, repeats)
+    rows = [
+        exponent_row(axis, curves[name], curves.get(name + WITHOUT))
+        for name, axis in {**AXES, "search": SEARCH}.items()
+        if name in curves
+    ]
     if out is not None:
         out.with_suffix(".md").write_text(table(curves), encoding="utf-8")
         plot(curves, out.with_suffix(".png"))
     setting = {"repeats": args.repeats, "threads": 1}
-    return harness.write_result(out, setting, rows, curves=curves)
+    return harness.write_result(out, setting, [*rows, *memory], curves=curves)
 
 
 def fit_exponent(curve: Curve) -> float:
@@ -90,16 +103,23 @@ def fit_exponent(curve: Curve) -> float:
     return statistics.linear_regression(x, y).slope
 
 
-def exponent_row(axis: Axis, curve: Curve) -> Row:
-    """Make the row of an exponent."""
+def exponent_row(axis: Axis, curve: Curve, without: Curve | None = None) -> Row:
+    """Make the row of an exponent; ``without`` is the curve of ``Axis.without``."""
     low, high = curve[0], curve[-1]
+    why = axis.why.format(cpus=os.cpu_count())
+    if without:
+        why += f", {fit_exponent(without):.2f} ({_ends(without)})"
     return harness.row(
         f"growth with {axis.title}, {low[0]} to {high[0]}",
         fit_exponent(curve),
         unit="exponent",
         target=f"<= {axis.limit}",
-        why=f"{axis.why}; {low[1]:.4g} to {high[1]:.4g} CPU ms",
+        why=f"{why}; {_ends(curve)}",
     )
+
+
+def _ends(curve: Curve) -> str:
+    return f"{curve[0][1]:.4g} to {curve[-1][1]:.4g} CPU ms"
 
 
 def time_steps(
@@ -148,25 +168,26 @@ def time_negatives(sizes: Sequence[int], repeats: int) -> Curve:
     return [(int(size), time) for size, time in times.items()]
 
 
-def time_ranks(sizes: Sequence[int], repeats: int) -> Curve:
+def time_ranks(sizes: Sequence[int], repeats: int, *, exchange: bool = True) -> Curve:
     """Time the steps of a process among others: its own samples against those of all."""
     curve = []
     for ranks in sizes:
         with tempfile.TemporaryDirectory() as folder:
-            arguments = (ranks, repeats, folder)
+            arguments = (ranks, repeats, folder, exchange)
             multiprocessing.spawn(_rank, arguments, nprocs=ranks)
             found = [float(file.read_text()) for file in Path(folder).glob("*.time")]
         curve.append((ranks, statistics.median(found)))
     return curve
 
 
-def _rank(rank: int, ranks: int, repeats: int, folder: str) -> None:
+def _rank(rank: int, ranks: int, repeats: int, folder: str, exchange: bool) -> None:
     torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=ranks
-    )
     steps = Steps(batch=8, rows_seed=rank)
-    steps.model = distribute(steps.model, torch.device("cpu"))
+    if exchange:
+        distributed.init_process_group(
+            "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=ranks
+        )
+        steps.model = distribute(steps.model, torch.device("cpu"))
     step = steps.take(steps.ours)
     step()
     times = []
@@ -174,7 +195,8 @@ def _rank(rank: int, ranks: int, repeats: int, folder: str) -> None:
         cpu, _ = harness.measure(step)
         times.append(cpu)
     (Path(folder) / f"{rank}.time").write_text(str(statistics.median(times)))
-    distributed.destroy_process_group()
+    if exchange:
+        distributed.destroy_process_group()
 
 
 def measure_search(tiny: bool, folder: str | None) -> tuple[Curve, Row]:
@@ -227,7 +249,9 @@ AXES = {
         (1, 2),
         time_ranks,
         0.3,
-        "negatives of all processes enter the loss alone; gloo's copies come on top",
+        "negatives of all processes and the exchange of gradients; processes that exchange "
+        "nothing grow as well, on these {cpus} cores",
+        partial(time_ranks, exchange=False),
     ),
 }
 SEARCH = Axis(
@@ -244,9 +268,10 @@ def table(curves: dict[str, Curve]) -> str:
     """Put the curves into a Markdown table."""
     lines = ["| growing | size: CPU ms | exponent |", "|---|---|--:|"]
     for name, curve in curves.items():
-        axis = SEARCH if name == "search" else AXES[name]
+        axis = SEARCH if name == "search" else AXES[name.removesuffix(WITHOUT)]
+        title = axis.title + (", no exchange" if name.endswith(WITHOUT) else "")
         points = ", ".join(f"{size}: {time:.4g}" for size, time in curve)
-        lines.append(f"| {axis.title} | {points} | {fit_exponent(curve):.2f} |")
+        lines.append(f"| {title} | {points} | {fit_exponent(curve):.2f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -5,35 +5,35 @@ backward of R(2+1)D-18 on random clips, with and without the exchange of gradien
 alone; a gather of embeddings. The model of 8, 64 and 512 GPUs is arithmetic with the inputs that
 the result file lists. Writes ``results/ranks.json``.
 
-    python benchmarks/bench_ranks.py [--steps 15] [--tiny] [--out FILE]
+    python benchmarks/bench_ranks.py [--steps 15]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import harness
 import torch
+from harness import Row
 from torch import nn
 
 from slowfast.config import load_config
 from slowfast.models.build import construct_model
 from slowfast.models.data_parallel import distribute
 from slowfast.utils import distributed
-from slowfast.utils.env import describe_environment
 from slowfast.utils.launch import launch
 
-OUT = Path(__file__).parent / "results" / "ranks.json"
+OUT = harness.RESULTS / "ranks.json"
 YAML = Path(__file__).parents[1] / "configs" / "Kinetics" / "R2PLUS1D_18_30f.yaml"
 BATCH, FRAMES, SIDE, DIM = 2, 4, 40, 512
-QUICK_SIDE = 24
+TINY_SIDE = 24
 # Inputs of the model; none is measured here.
 MODEL = {
     "clips_per_gpu": 8,
@@ -49,7 +49,7 @@ MODEL = {
 }
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -58,25 +58,59 @@ def main() -> None:
         default=15,
         help="of each kind; the fastest counts, as others only add time",
     )
-    parser.add_argument("--tiny", action="store_true", help="seconds: small frames, few steps")
-    parser.add_argument("--out", type=Path, help=f"default: {OUT.name}, unless --tiny")
-    args = parser.parse_args()
-    steps, side = (3, QUICK_SIDE) if args.tiny else (args.steps, SIDE)
+    harness.add_arguments(parser)
+    args = parser.parse_args(words)
+    steps, side = (3, TINY_SIDE) if args.tiny else (args.steps, SIDE)
     measured = [measure(ranks, steps, side) for ranks in (1, 2)]
-    result = {
+    setting = {
         "what": f"R(2+1)D-18, {BATCH} clips of {FRAMES} frames of {side} pixels per rank, CPU, "
-        "gloo, one thread per rank; seconds of the fastest of the steps",
-        "load_average": os.getloadavg()[0],
-        "environment": describe_environment(),
-        "measured": measured,
-        "model_inputs": MODEL,
-        "model": [model(gpus, measured[0]) for gpus in (1, 8, 64, 512)],
+        "gloo, one thread per rank; wall seconds of the fastest of the steps",
+        "steps": steps,
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    out = args.out or (None if args.tiny else OUT)
-    if out is not None:
-        out.write_text(f"{text}\n", encoding="utf-8")
+    return harness.write_result(
+        args.out or (None if args.tiny else OUT),
+        setting,
+        make_rows(*(found["seconds"] for found in measured), side),
+        measured=measured,
+        model_inputs=MODEL,
+        model=[model(gpus, measured[0]) for gpus in (1, 8, 64, 512)],
+    )
+
+
+def make_rows(one: dict[str, float], two: dict[str, float], side: int) -> list[Row]:
+    """Compare steps of two processes with a plain exchange, and with one process.
+
+    Args:
+        one: Seconds with one process.
+        two: Seconds with two.
+        side: Of the clips, in pixels.
+    """
+    what = f"step of 2 processes, {BATCH} x {FRAMES} x {side}^2 each"
+    step, bare = two["forward_backward_exchange"], two["forward_backward"]
+    return [
+        harness.row(
+            f"{what}, gradients exchanged",
+            step,
+            unit="wall s",
+            peer=bare + two["exchange_alone"],
+            peer_name="exchanged after backward",
+            why=f"{bare:.3f} s without an exchange, which alone takes {two['exchange_alone']:.3f} "
+            "s; both processes and the exchange share two cores",
+        ),
+        harness.row(
+            f"{what}, against 1 process",
+            step,
+            unit="wall s",
+            peer=one["forward_backward_exchange"],
+            peer_name="1 process, half the clips",
+            why="equal times would be perfect scaling",
+        ),
+        harness.row(
+            f"gather of {BATCH} embeddings of {DIM} from 2 processes",
+            1000 * two["gather_embeddings"],
+            unit="wall ms",
+        ),
+    ]
 
 
 def measure(ranks: int, steps: int, side: int) -> dict[str, Any]:

@@ -1,25 +1,27 @@
 """Cost of MViT's recipe next to plain augmentation: RandAugment, random erasing, mixup.
 
 Per clip in a data worker, from the same decoded frames: crop and flip alone, color jitter and blur
-of contrastive learning, and the recipe; then each operation of RandAugment. Per batch on the
-device: normalization, and mixup after it. One process, one thread, interleaved, so that ratios
-hold where the machine's speed varies. Measured as process time. Writes ``results/recipe.json``.
+of contrastive learning, and the recipe; then each operation of RandAugment against Pillow, whose
+results are compared first. Per batch on the device: normalization, and mixup after it. One process,
+one thread, interleaved. Measured as process time. Writes ``results/recipe.json``.
 
-    python benchmarks/bench_recipe.py [--repeats 30] [--quick] [--out FILE]
+    python benchmarks/bench_recipe.py [--repeats 30]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-from collections.abc import Callable
-from pathlib import Path
+import functools
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import harness
 import numpy as np
 import torch
-from bench_augment import cpu_ms, environment, summary, time_call
+from bench_augment import summary
+from harness import Row
+from peers import pillow_operations
 
 from slowfast.config import CfgNode, get_cfg
 from slowfast.datasets.preprocess.batch import build_preprocess
@@ -27,9 +29,9 @@ from slowfast.datasets.views.clip_operations import OPERATIONS, ClipOperation, a
 from slowfast.datasets.views.functional import use_one_thread
 from slowfast.datasets.views.transform import TrainTransform, build_train_transform
 
-OUT = Path(__file__).parent / "results" / "recipe.json"
+OUT = harness.RESULTS / "recipe.json"
 CLIP, SIZE = (16, 256, 340, 3), 224
-QUICK_CLIP, QUICK_SIZE = (4, 64, 84, 3), 56
+TINY_CLIP, TINY_SIZE = (4, 64, 84, 3), 56
 BATCH = 4
 MVIT = {
     "DATA.TRAIN_JITTER_SCALES_RELATIVE": [0.08, 1.0],
@@ -49,38 +51,87 @@ SETTINGS: dict[str, dict[str, Any]] = {
 # A parameter of each operation that takes all of its code.
 PARAMETERS = {"Posterize": 3, "Solarize": 128, "SolarizeAdd": 50, "Rotate": 15.0}
 OTHER_PARAMETER = 0.3
+GEOMETRIC = ("Rotate", "Shear", "Translate")
+MOST_DIFFERENT = 3  # gray levels: OpenCV's cubic kernel is not Pillow's
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--quick", action="store_true", help="seconds: small frames, few repeats")
-    parser.add_argument("--out", type=Path, help=f"default: {OUT.name}, unless --quick")
-    args = parser.parse_args()
+    harness.add_arguments(parser)
+    args = parser.parse_args(words)
     use_one_thread()
     torch.set_num_threads(1)
-    shape, size = (QUICK_CLIP, QUICK_SIZE) if args.quick else (CLIP, SIZE)
-    repeats = min(args.repeats, 3) if args.quick else args.repeats
+    shape, size = (TINY_CLIP, TINY_SIZE) if args.tiny else (CLIP, SIZE)
+    repeats = 3 if args.tiny else args.repeats
     frames = make_frames(shape)
-    result = {
-        "environment": environment(),
-        "setting": {
-            "frames": list(shape),
-            "crop": size,
-            "batch": BATCH,
-            "repeats": repeats,
-            "unit": "process ms per clip in a worker, per batch on the device",
-        },
-        "worker": compare_transforms(frames, size, repeats),
-        "operations": measure_operations(frames, repeats),
-        "device": compare_batches(shape[0], size, repeats),
+    worker = compare_transforms(frames, size, repeats)
+    operations = compare_operations(frames, repeats)
+    device = compare_batches(shape[0], size, repeats)
+    clip = f"{shape[0]} frames of {shape[2]}x{shape[1]} to {size}"
+    batch = f"{BATCH} clips of {shape[0]} frames of {size}"
+    setting = {
+        "frames": list(shape),
+        "crop": size,
+        "batch": BATCH,
+        "repeats": repeats,
+        "threads": 1,
+        "unit": "process ms per clip in a worker, per batch on the device",
     }
-    out = args.out or (None if args.quick else OUT)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+    return harness.write_result(
+        args.out or (None if args.tiny else OUT),
+        setting,
+        [
+            *cost_rows(worker, clip, ("recipe", "recipe_bilinear")),
+            *operation_rows(operations, shape),
+            *cost_rows(device, f"preparing {batch}", ("mixup", "cutmix")),
+        ],
+        worker={name: summary(values) for name, values in worker.items()},
+        operations={
+            name: {way: summary(values) for way, values in ways.items()}
+            for name, ways in operations.items()
+        },
+        device={name: summary(values) for name, values in device.items()},
+    )
+
+
+def cost_rows(times: dict[str, list[float]], what: str, names: Sequence[str]) -> list[Row]:
+    """Make rows of mean times, as operations are random, next to that of the first."""
+    means = {name: float(np.mean(values)) for name, values in times.items()}
+    base = next(iter(times))
+    return [
+        harness.row(
+            f"{what}, {name.replace('_', ' ')}",
+            means[name],
+            unit="CPU ms",
+            why=f"{means[base]:.2f} ms with {base.replace('_', ' ')} alone",
+        )
+        for name in names
+    ]
+
+
+def operation_rows(
+    times: dict[str, dict[str, list[float]]], shape: tuple[int, int, int, int]
+) -> list[Row]:
+    """Add up the operations that move pixels, and those that do not."""
+    rows = []
+    for moves, title in ((False, "change colors"), (True, "move pixels")):
+        chosen = [name for name in times if name.startswith(GEOMETRIC) == moves]
+        ours, pillow = (
+            sum(harness.medians(times[name])[way] for name in chosen) for way in ("ours", "pillow")
+        )
+        rows.append(
+            harness.row(
+                f"the {len(chosen)} operations of RandAugment that {title}, "
+                f"{shape[0]} frames of {shape[2]}x{shape[1]}",
+                ours,
+                unit="CPU ms",
+                peer=pillow,
+                peer_name="Pillow, image by image",
+            )
+        )
+    return rows
 
 
 def make_frames(shape: tuple[int, ...]) -> np.ndarray:
@@ -107,30 +158,19 @@ def configure(settings: dict[str, Any]) -> CfgNode:
     return cfg
 
 
-def interleaved(calls: dict[str, Callable[[int], object]], repeats: int) -> dict[str, Any]:
-    """Time calls in turn, after a warm-up; each gets the number of the round.
-
-    Returns:
-        The times of each, and the ratio of its mean to that of the first.
-    """
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(-1, repeats):
-        for name, call in calls.items():
-            elapsed = cpu_ms(lambda call=call, number=number: call(max(number, 0)))
-            if number >= 0:
-                times[name].append(elapsed)
-    first = statistics.mean(next(iter(times.values())))
-    base = next(iter(times))
-    return {
-        name: {**summary(values), f"ratio_to_{base}": round(statistics.mean(values) / first, 2)}
-        for name, values in times.items()
+def interleave(calls: dict[str, Callable[[int], object]], repeats: int) -> dict[str, list[float]]:
+    """Time calls in turn; each gets a number that all calls get equally often."""
+    turns = {name: itertools.cycle(range(repeats)) for name in calls}
+    numbered = {
+        name: lambda name=name, call=call: call(next(turns[name])) for name, call in calls.items()
     }
+    return harness.interleave(numbered, repeats)
 
 
-def compare_transforms(frames: np.ndarray, size: int, repeats: int) -> dict[str, Any]:
+def compare_transforms(frames: np.ndarray, size: int, repeats: int) -> dict[str, list[float]]:
     """Time whole transforms of one clip."""
     transforms = {name: transform_of(size, settings) for name, settings in SETTINGS.items()}
-    return interleaved(
+    return interleave(
         {
             name: lambda number, transform=transform: transform(
                 frames, np.random.default_rng(number)
@@ -141,21 +181,28 @@ def compare_transforms(frames: np.ndarray, size: int, repeats: int) -> dict[str,
     )
 
 
-def measure_operations(frames: np.ndarray, repeats: int) -> dict[str, dict[str, float]]:
-    """Time each operation of RandAugment on one clip, geometric ones with cubic interpolation."""
-    return {
-        name: time_call(
-            lambda name=name: apply_operations(
-                frames,
-                (ClipOperation(name, PARAMETERS.get(name, OTHER_PARAMETER), True),),
-            ),
-            repeats,
-        )
-        for name in OPERATIONS
-    }
+def compare_operations(frames: np.ndarray, repeats: int) -> dict[str, dict[str, list[float]]]:
+    """Time each operation on one clip, ours and Pillow's.
+
+    Raises:
+        AssertionError: If results differ by more than the kernels of cubic interpolation do.
+    """
+    found = {}
+    for name in OPERATIONS:
+        value = PARAMETERS.get(name, OTHER_PARAMETER)
+        operations = (ClipOperation(name, value, True),)
+        calls: dict[str, Callable[[], np.ndarray]] = {
+            "ours": functools.partial(apply_operations, frames, operations),
+            "pillow": functools.partial(pillow_operations.apply_operation, frames, name, value),
+        }
+        difference = np.abs(calls["ours"]().astype(int) - calls["pillow"]()).mean()
+        if difference > MOST_DIFFERENT * name.startswith(GEOMETRIC) + 0.01:
+            raise AssertionError(f"{name}: results differ by {difference:.2f} gray levels")
+        found[name] = harness.interleave(calls, repeats)
+    return found
 
 
-def compare_batches(num_frames: int, size: int, repeats: int) -> dict[str, Any]:
+def compare_batches(num_frames: int, size: int, repeats: int) -> dict[str, list[float]]:
     """Time the preprocessing of a batch on the CPU, without and with mixup and cutmix."""
     rng = np.random.default_rng(0)
     video = rng.integers(0, 256, (BATCH, 1, num_frames, size, size, 3), dtype=np.uint8)
@@ -166,7 +213,7 @@ def compare_batches(num_frames: int, size: int, repeats: int) -> dict[str, Any]:
         "mixup": build_preprocess(configure({**mix, "MIXUP.CUTMIX_ALPHA": 0.0}), True, mix=True),
         "cutmix": build_preprocess(configure({**mix, "MIXUP.ALPHA": 0.0}), True, mix=True),
     }
-    return interleaved(
+    return interleave(
         {
             name: lambda number, prepare=prepare: prepare(
                 {**batch, "aug_seed": torch.arange(BATCH) + number}

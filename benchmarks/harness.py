@@ -132,7 +132,7 @@ def write_result(
         path: The JSON; None: nothing is written.
         setting: What was run: sizes, repeats, threads.
         rows: Made by ``row``.
-        details: Further entries of the file.
+        details: Further entries of the file; ``environment`` where what was measured is older.
 
     Returns:
         What was written.
@@ -151,6 +151,22 @@ def write_result(
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         temporary.replace(path)
     return content
+
+
+def replace_rows(path: Path | None, rows: Sequence[Row]) -> list[Row]:
+    """Put new rows in the place of those of a result file, of which a part was measured again.
+
+    Args:
+        path: The JSON; None or missing: there is nothing to keep.
+        rows: The new rows.
+
+    Returns:
+        All rows; those with the same ``what`` and peer as a new one are left out.
+    """
+    old = json.loads(path.read_text(encoding="utf-8"))["rows"] if path and path.exists() else []
+    new = {(row["what"], row["peer_name"]): row for row in rows}
+    kept = [new.pop((row["what"], row["peer_name"]), row) for row in old]
+    return [*kept, *new.values()]
 
 
 def describe_row(entry: Row) -> str:

@@ -96,10 +96,10 @@ def write_table(content: dict[str, Any], path: Path) -> None:
 
 
 def _machine(content: dict[str, Any]) -> str:
-    environment = content["environment"]
-    if content["setting"]["device"] == "cuda":
-        return str(environment["gpus"][0])
-    threads = content["setting"]["threads"]
+    setting = content["setting"]
+    if setting["device"] == "cuda":
+        return str(setting["gpu"])
+    threads = setting["threads"]
     return f"{threads} CPU thread{'s' if threads > 1 else ''}"
 
 

@@ -34,6 +34,24 @@ def test_what_misses_its_target_or_is_not_measured_says_why(ours, peer):
     assert row("a", ours, peer=peer, unit="ms", target=">= 3", why="no GPU")["why"] == "no GPU"
 
 
+def test_a_part_that_is_measured_again_replaces_its_rows(tmp_path):
+    from harness import replace_rows, row, write_result
+
+    def rows(ours, *names):
+        return [row(name, ours, peer=8.0, peer_name=peer, unit="ms") for name, peer in names]
+
+    file = tmp_path / "mine.json"
+    names = [("a", "x"), ("a", "y"), ("b", "x")]
+    write_result(file, {}, replace_rows(file, rows(1.0, *names)))
+    found = replace_rows(file, rows(2.0, ("a", "y"), ("c", "x")))
+    assert [(r["what"], r["peer_name"], r["ours"]) for r in found] == [
+        ("a", "x", 1.0),
+        ("a", "y", 2.0),
+        ("b", "x", 1.0),
+        ("c", "x", 2.0),
+    ]
+
+
 def test_cpu_time_counts_child_processes_and_not_sleep():
     import subprocess
 

@@ -83,3 +83,28 @@ def test_what_torch_refuses_is_told_with_the_sizes(monkeypatch):
     assert "Kernel size" in problem.message
     assert "DATA.NUM_FRAMES (8)" in problem.message
     assert rehearse(cfg, 4, sample_shapes(cfg), only_named=True) == []
+
+
+@pytest.mark.parametrize("name", [SMALL, "StiCA/R2plus1D_pretrain.yaml", "Kinetics/C3D.yaml"])
+def test_the_meta_device_suffices_for_what_works(name, monkeypatch):
+    monkeypatch.setattr(rehearsal, "FakeTensorMode", lambda **_: pytest.fail("tried again"))
+    cfg = load(name)
+    assert rehearse(cfg, 2, sample_shapes(cfg)) == []
+
+
+class NotOnMeta(torch.nn.Module):
+    def forward(self, batch):
+        video = batch["video"]
+        if video.device.type == "meta":
+            raise RuntimeError("no such device")
+        return video.mean()
+
+    embed = forward
+
+
+def test_what_only_the_meta_device_refuses_is_not_reported(monkeypatch):
+    monkeypatch.setattr(rehearsal, "construct_model", lambda cfg: NotOnMeta())
+    monkeypatch.setattr(rehearsal, "construct_optimizer", lambda *_: None)
+    monkeypatch.setattr(rehearsal.LOSS_REGISTRY, "get", lambda _: lambda cfg: lambda *_: None)
+    cfg = load("Kinetics/C3D.yaml")
+    assert rehearse(cfg, 2, sample_shapes(cfg)) == []
