@@ -87,6 +87,7 @@ def make_rows(one: dict[str, float], two: dict[str, float], side: int) -> list[R
     """
     what = f"step of 2 processes, {BATCH} x {FRAMES} x {side}^2 each"
     step, bare = two["forward_backward_exchange"], two["forward_backward"]
+    alone = min(one["forward_backward"], one["forward_backward_exchange"])  # the same work
     return [
         harness.row(
             f"{what}, gradients exchanged",
@@ -101,7 +102,7 @@ def make_rows(one: dict[str, float], two: dict[str, float], side: int) -> list[R
             f"{what}, against 1 process",
             step,
             unit="wall s",
-            peer=one["forward_backward_exchange"],
+            peer=alone,
             peer_name="1 process, half the clips",
             why="equal times would be perfect scaling",
         ),

@@ -8,7 +8,7 @@ from slowfast.config import load_config
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.precision import Precision
 from slowfast.models.build import construct_model
-from slowfast.utils.env import has_fast_bf16
+from slowfast.utils.env import full_precision, has_fast_bf16
 from slowfast.utils.logging import json_stats
 from slowfast.utils.meters import LossMeter
 
@@ -117,3 +117,13 @@ def test_the_memory_format_follows_the_precision(switch, mixed, expected):
     batch = build_preprocess(cfg, train=False)({"video": torch.zeros(2, 1, 4, 8, 8, 3).byte()})
     for tensor in (weight, batch["video"][:, 0]):
         assert tensor.is_contiguous(memory_format=torch.channels_last_3d) is expected
+
+
+def test_full_precision_within_autocast_and_without_values():
+    x = torch.ones(2, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (x @ x).dtype == torch.bfloat16
+        with full_precision(x.device):
+            assert (x @ x).dtype == torch.float32
+    with full_precision(torch.device("meta")):
+        assert (x.to("meta") @ x.to("meta")).dtype == torch.float32
