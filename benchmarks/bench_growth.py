@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
@@ -37,7 +36,7 @@ from slowfast.models.data_parallel import distribute
 OUT = harness.RESULTS / "growth.json"
 Curve = list[tuple[int, float]]
 MAX_SEARCH_MIB = 512.0
-WITHOUT = " alone"  # behind the name of an axis: its curve without what is blamed
+WITHOUT = " without"  # behind the name of an axis: its curve without what is blamed
 
 
 class Axis(NamedTuple):
@@ -50,7 +49,7 @@ class Axis(NamedTuple):
         measure: (sizes, repeats) -> CPU ms of each.
         limit: Largest exponent that we accept.
         why: Of the exponent.
-        without: The same without what ``why`` blames, to be named there; None: nothing.
+        without: The same without what ``why`` blames, whose exponent ends it; None: nothing.
     """
 
     title: str
@@ -106,9 +105,9 @@ def fit_exponent(curve: Curve) -> float:
 def exponent_row(axis: Axis, curve: Curve, without: Curve | None = None) -> Row:
     """Make the row of an exponent; ``without`` is the curve of ``Axis.without``."""
     low, high = curve[0], curve[-1]
-    why = axis.why.format(cpus=os.cpu_count())
+    why = axis.why
     if without:
-        why += f", {fit_exponent(without):.2f} ({_ends(without)})"
+        why += f" {fit_exponent(without):.2f} ({_ends(without)})"
     return harness.row(
         f"growth with {axis.title}, {low[0]} to {high[0]}",
         fit_exponent(curve),
@@ -168,26 +167,25 @@ def time_negatives(sizes: Sequence[int], repeats: int) -> Curve:
     return [(int(size), time) for size, time in times.items()]
 
 
-def time_ranks(sizes: Sequence[int], repeats: int, *, exchange: bool = True) -> Curve:
+def time_ranks(sizes: Sequence[int], repeats: int, *, words: Sequence[str] = ()) -> Curve:
     """Time the steps of a process among others: its own samples against those of all."""
     curve = []
     for ranks in sizes:
         with tempfile.TemporaryDirectory() as folder:
-            arguments = (ranks, repeats, folder, exchange)
+            arguments = (ranks, repeats, folder, words)
             multiprocessing.spawn(_rank, arguments, nprocs=ranks)
             found = [float(file.read_text()) for file in Path(folder).glob("*.time")]
         curve.append((ranks, statistics.median(found)))
     return curve
 
 
-def _rank(rank: int, ranks: int, repeats: int, folder: str, exchange: bool) -> None:
+def _rank(rank: int, ranks: int, repeats: int, folder: str, words: Sequence[str]) -> None:
     torch.set_num_threads(1)
-    steps = Steps(batch=8, rows_seed=rank)
-    if exchange:
-        distributed.init_process_group(
-            "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=ranks
-        )
-        steps.model = distribute(steps.model, torch.device("cpu"))
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=ranks
+    )
+    steps = Steps(*words, batch=8, rows_seed=rank)
+    steps.model = distribute(steps.model, torch.device("cpu"))
     step = steps.take(steps.ours)
     step()
     times = []
@@ -195,8 +193,7 @@ def _rank(rank: int, ranks: int, repeats: int, folder: str, exchange: bool) -> N
         cpu, _ = harness.measure(step)
         times.append(cpu)
     (Path(folder) / f"{rank}.time").write_text(str(statistics.median(times)))
-    if exchange:
-        distributed.destroy_process_group()
+    distributed.destroy_process_group()
 
 
 def measure_search(tiny: bool, folder: str | None) -> tuple[Curve, Row]:
@@ -249,9 +246,9 @@ AXES = {
         (1, 2),
         time_ranks,
         0.3,
-        "negatives of all processes and the exchange of gradients; processes that exchange "
-        "nothing grow as well, on these {cpus} cores",
-        partial(time_ranks, exchange=False),
+        "each layer of the synchronized batch norm exchanges statistics and is computed without "
+        "torch's kernel; with those of each process",
+        partial(time_ranks, words=("BN.NORM_TYPE", "batchnorm")),
     ),
 }
 SEARCH = Axis(
@@ -269,7 +266,7 @@ def table(curves: dict[str, Curve]) -> str:
     lines = ["| growing | size: CPU ms | exponent |", "|---|---|--:|"]
     for name, curve in curves.items():
         axis = SEARCH if name == "search" else AXES[name.removesuffix(WITHOUT)]
-        title = axis.title + (", no exchange" if name.endswith(WITHOUT) else "")
+        title = axis.title + (", batch norm of each process" if name.endswith(WITHOUT) else "")
         points = ", ".join(f"{size}: {time:.4g}" for size, time in curve)
         lines.append(f"| {title} | {points} | {fit_exponent(curve):.2f} |")
     return "\n".join(lines) + "\n"
