@@ -37,6 +37,7 @@ def test_the_report_is_made_of_the_results(out, sweeps, tmp_path, monkeypatch, c
 
 
 def test_the_page_begins_with_all_differences(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "projects/stica"))  # it imports report_ablation
     report = load("report_summary")
     monkeypatch.setattr(sys, "argv", ["report", "--out", str(tmp_path / "summary")])
     report.main()
