@@ -146,15 +146,13 @@ class _PartTimer(Recorder):
     def compare_with_chance(self, criterion: Any, outputs: Any) -> None:
         """Do nothing."""
 
-    def watch_embeddings(
-        self, outputs: Any, model: nn.Module, batch_size: int, iteration: int
-    ) -> None:
+    def watch_embeddings(self, outputs: Any, model: nn.Module, batch_size: int, step: int) -> None:
         """Do nothing."""
 
     def watch_audio(self, batch: Mapping[str, Tensor]) -> None:
         """Do nothing."""
 
-    def write_weights(self, model: nn.Module, iteration: int) -> None:
+    def write_weights(self, model: nn.Module, step: int) -> None:
         """Do nothing."""
 
     def end_iteration(
@@ -188,6 +186,7 @@ class _MeasuredTrainer(Trainer):
     def __init__(self, cfg: CfgNode, device: torch.device) -> None:
         super().__init__(cfg, device)
         self.recorder: _PartTimer = _PartTimer(self.cfg, cfg.TRAIN.MAX_STEPS, device)
+        self.step.recorder = self.recorder
 
     def save(self, path: Path | None = None, *, wait: bool = False, **extra: Any) -> None:
         """Do nothing."""

@@ -107,7 +107,7 @@ class Precision:
         """Divide gradients by the loss scale, before they are clipped or logged."""
         self.scaler.unscale_(optimizer)
 
-    def step(self, optimizer: torch.optim.Optimizer, is_finite: Tensor) -> bool:
+    def step(self, optimizer: torch.optim.Optimizer, is_finite: Tensor) -> bool | Tensor:
         """Step, unless the gradient is not finite.
 
         Args:
@@ -115,24 +115,22 @@ class Precision:
             is_finite: bool, a scalar: whether all gradients are.
 
         Returns:
-            Whether the step was taken. On a GPU True: nothing is read from it. There a fused
-            optimizer skips by itself; another one steps with gradients of zero.
+            Whether the step was taken. On a GPU without loss scaling ``is_finite``: nothing is read
+            from it. There a fused optimizer skips by itself; another one steps with gradients of
+            zero.
         """
-        if not self.scaler.is_enabled():
-            if self.device.type != "cuda":
-                if not is_finite:
-                    return False
-            elif all(group.get("fused") for group in optimizer.param_groups):
+        if self.device.type == "cuda" and not self.scaler.is_enabled():
+            if all(group.get("fused") for group in optimizer.param_groups):
                 optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
             else:
                 clear_gradients_unless(is_finite, optimizer)
             optimizer.step()
-            return True
-        before = self.scaler.get_scale()
-        self.scaler.step(optimizer)
+            return is_finite
+        stepped = bool(is_finite)
+        if stepped:
+            self.scaler.step(optimizer)
         self.scaler.update()
-        stepped = self.scaler.get_scale() >= before
-        if not stepped:
+        if not stepped and self.scaler.is_enabled():
             logger.info(
                 "a gradient overflowed float16: the step was skipped, the new loss scale is %g",
                 self.scaler.get_scale(),

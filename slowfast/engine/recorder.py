@@ -124,21 +124,19 @@ class Recorder:
             if distributed.is_main_process():
                 self._chance.announce()
 
-    def watch_embeddings(
-        self, outputs: Any, model: nn.Module, batch_size: int, iteration: int
-    ) -> None:
+    def watch_embeddings(self, outputs: Any, model: nn.Module, batch_size: int, step: int) -> None:
         """Measure the spread of embeddings in the last step of an epoch, and warn of a collapse.
 
         Args:
             outputs: Outputs of the model for a batch of this process, detached.
             model: The model, wrapped or not.
             batch_size: Samples of the batch.
-            iteration: This iteration of the epoch, from 1.
+            step: Iterations of the run up to and including this one.
         """
-        if iteration != self._steps or not distributed.is_main_process():
+        if not self._is_last(step) or not distributed.is_main_process():
             return
         dims = getattr(unwrap_model(model), "output_batch_dims", {})
-        may_warn = self._should_have_learned(self._steps_before + iteration)
+        may_warn = self._should_have_learned(step)
         self._spread = self._collapse.look(outputs, dims, batch_size, may_warn=may_warn)
 
     def watch_audio(self, batch: Mapping[str, Tensor]) -> None:
@@ -256,22 +254,25 @@ class Recorder:
             logger.info("validation after epoch %s: %s", epoch, text)
             self._write_board("Val", {**measurements, **errors}, step)
 
-    def write_weights(self, model: nn.Module, iteration: int) -> None:
+    def write_weights(self, model: nn.Module, step: int) -> None:
         """Write histograms of weights and gradients, after the last backward pass of an epoch.
 
         Args:
             model: The model, wrapped or not, with its gradients.
-            iteration: This iteration of the epoch, from 1.
+            step: Iterations of the run up to and including this one.
         """
-        if self._board is None or not self._writes_weights or iteration != self._steps:
+        if self._board is None or not self._writes_weights or not self._is_last(step):
             return
-        step = self._steps_before + iteration
         for name, parameter in unwrap_model(model).named_parameters():
             tensors = {"Weights": parameter.detach(), "Gradients": parameter.grad}
             for group, values in tensors.items():
                 if values is not None and values.numel() and values.isfinite().all():
                     tag = f"{group}/{name.replace('.', '/')}"
                     self._board.writer.add_histogram(tag, values.float(), step)
+
+    def _is_last(self, step: int) -> bool:
+        """Return whether this step of the run is the last one of its epoch."""
+        return step == self._steps_before + self._steps
 
     def close(self) -> None:
         """Flush and close TensorBoard."""

@@ -31,10 +31,19 @@ logger = logging.getLogger(__name__)
 
 
 class Restart(NamedTuple):
-    """Where a run continues: completed epochs, and completed iterations of the next one."""
+    """Where a run continues.
 
-    epoch: int
-    iteration: int
+    Attributes:
+        epoch: Completed epochs.
+        iteration: Completed iterations of the next epoch.
+        awaits_validation: Whether the validation after the last epoch is not done.
+        is_own: Whether this is from a checkpoint of the run itself.
+    """
+
+    epoch: int = 0
+    iteration: int = 0
+    awaits_validation: bool = False
+    is_own: bool = False
 
     def with_samples_per_step(
         self, before: int | None, now: int, *, is_constant: bool = True

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 LOG_NAME = "skipped_steps.log"
 STATE_NAME = "skipped_steps_state.pyth"
-_STATISTICS = ("running_mean", "running_var")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _SHOWN_ROWS = 8
 
 
@@ -42,35 +42,38 @@ class NotFiniteError(UserError):
 
 
 class RunningStatistics:
-    """Keeps the running statistics of batch norm, which a forward pass changes, during a step.
+    """Keeps the running statistics of batch norm, all that a forward pass changes, during a step.
+
+    They are small. Banks and queues may be large, and change only after a step.
 
     Args:
         model: The model, with momentum encoders inside.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._live = [
-            buffer for name, buffer in model.named_buffers() if name.endswith(_STATISTICS)
-        ]
-        self._kept = [buffer.clone() for buffer in self._live]
+        by_dtype: dict[torch.dtype, list[Tensor]] = {}
+        for name, buffer in model.named_buffers():
+            if name.endswith(_STATISTICS):
+                by_dtype.setdefault(buffer.dtype, []).append(buffer.view(-1))
+        self._live = list(by_dtype.values())
+        self._kept = [torch.cat(live) for live in self._live]  # few operations on a GPU
 
     def keep(self) -> None:
         """Copy the statistics, before a step."""
-        if self._live:
-            torch._foreach_copy_(self._kept, self._live)
+        for live, kept in zip(self._live, self._kept, strict=True):
+            torch.cat(live, out=kept)
 
-    def restore_unless(self, is_finite: Tensor) -> None:
+    def restore_unless(self, stepped: bool | Tensor) -> None:
         """Undo what happened since ``keep`` if a step is skipped.
 
         Args:
-            is_finite: bool, a scalar on the device of the model.
+            stepped: Whether it was taken; bool, a scalar, on a GPU, where it is not read.
         """
-        if is_finite.device.type == "cpu":  # reading it costs nothing
-            if self._live and not is_finite:
-                torch._foreach_copy_(self._live, self._kept)
+        if stepped is True:
             return
         for live, kept in zip(self._live, self._kept, strict=True):
-            live.copy_(torch.where(is_finite, live, kept))
+            value = kept if stepped is False else torch.where(stepped, torch.cat(live), kept)
+            torch._foreach_copy_(live, value.split([len(part) for part in live]))
 
 
 class StepRecord(NamedTuple):

@@ -7,13 +7,30 @@ newest checkpoint of TASK "ssl" in the same OUTPUT_DIR. Else weights are random.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
-from slowfast.config import CfgNode, Problem
-from slowfast.models.weights import RANDOM_WEIGHTS
-from slowfast.utils.checkpoint import find_last_checkpoint
+import torch
+from torch import nn
 
-__all__ = ["find_missing_weights", "find_pretrained"]
+from slowfast.config import CfgNode, ConfigValueError, Problem
+from slowfast.engine.precision import Precision
+from slowfast.engine.recorder import is_validated
+from slowfast.engine.restart import Restart, load_own_weights, load_progress, load_rank_states
+from slowfast.models.weights import (
+    RANDOM_WEIGHTS,
+    can_resume,
+    check_resumable,
+    load_weights,
+    read_checkpoint,
+)
+from slowfast.utils import distributed
+from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file, remove_drafts
+
+__all__ = ["find_missing_weights", "find_pretrained", "start_training"]
+
+logger = logging.getLogger(__name__)
 
 _PRETRAINING = "ssl"
 _EVALUATION = "ssl_eval"
@@ -61,3 +78,77 @@ def find_missing_weights(cfg: CfgNode) -> list[Problem]:
         f"{where}. Name a checkpoint, or 'random' to probe an untrained one."
     )
     return [Problem("TRAIN.CHECKPOINT_FILE_PATH", message)]
+
+
+def start_training(
+    cfg: CfgNode,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: Precision,
+    loader: Any,
+    *,
+    samples_per_step: int,
+    is_constant: bool,
+) -> Restart:
+    """Load the weights that a training starts from, and with them what else it continues.
+
+    Args:
+        cfg: Read: TASK, OUTPUT_DIR, TRAIN.AUTO_RESUME, TRAIN.CHECKPOINT_*.
+        model: The model to load, not wrapped.
+        optimizer: Its optimizer.
+        precision: Its scaler is loaded.
+        loader: The training loader.
+        samples_per_step: Samples of an optimizer step, over all processes.
+        is_constant: Whether all steps have that size.
+
+    Returns:
+        Where the training continues; at the beginning with new weights.
+
+    Raises:
+        UserError: If weights are missing or do not fit, or the run has changed.
+    """
+    train, output_dir = cfg.TRAIN, Path(cfg.OUTPUT_DIR)
+
+    def resume(content: dict[str, Any], path: str) -> Restart:
+        restart = load_progress(content, path, optimizer, precision, loader)
+        if restart.iteration:
+            before = content.get("samples_per_step")
+            restart = restart.with_samples_per_step(
+                before, samples_per_step, is_constant=is_constant
+            )
+        logger.info(
+            "resuming from %s: epoch %d, iteration %d", path, restart.epoch, restart.iteration
+        )
+        awaits = bool(content.get("awaits_validation"))
+        awaits = awaits and not is_validated(output_dir, restart.epoch)
+        return restart._replace(awaits_validation=awaits)
+
+    if distributed.is_main_process():
+        remove_drafts(output_dir)
+    last = find_last_checkpoint(output_dir, cfg.TASK)
+    if train.AUTO_RESUME and last is not None:
+        content = read_checkpoint_file(last)
+        check_resumable(content, last)
+        load_own_weights(model, content, str(last))
+        restart = resume(content, str(last))
+        load_rank_states(model, content, str(last))
+        return restart._replace(is_own=True)
+    for problem in find_missing_weights(cfg):
+        raise ConfigValueError(problem.key, problem.message)
+    path = find_pretrained(cfg)
+    if not path:
+        logger.info("starting from random weights")
+        return Restart()
+    content = read_checkpoint(path)
+    load_weights(
+        model,
+        path,
+        checkpoint_type=train.CHECKPOINT_TYPE,
+        clear_patterns=tuple(train.CHECKPOINT_CLEAR_NAME_PATTERN),
+        inflate_2d=train.CHECKPOINT_INFLATE,
+        content=content,
+    )
+    is_of_task = path == train.CHECKPOINT_FILE_PATH
+    if is_of_task and not train.CHECKPOINT_EPOCH_RESET and can_resume(content):
+        return resume(content, path)
+    return Restart()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from slowfast.config import CfgNode, ConfigValueError, UserError
+from slowfast.config import CfgNode, UserError
 from slowfast.datasets.annotations.labels import check_labels
 from slowfast.datasets.loader import (
     construct_train_loader,
@@ -27,36 +27,19 @@ from slowfast.engine.agreement import require_same_restart
 from slowfast.engine.best import BestCheckpoint
 from slowfast.engine.checkpointer import Checkpointer
 from slowfast.engine.class_weights import with_class_weights
-from slowfast.engine.grad_cache import backward_in_chunks
 from slowfast.engine.precise_bn import update_bn_stats
 from slowfast.engine.precision import Precision
-from slowfast.engine.recorder import Recorder, is_validated
-from slowfast.engine.restart import (
-    Restart,
-    describe_data,
-    load_own_weights,
-    load_progress,
-    load_rank_states,
-)
-from slowfast.engine.skipped_steps import STATE_NAME, NotFiniteError, RunningStatistics
-from slowfast.engine.start import find_missing_weights, find_pretrained
+from slowfast.engine.recorder import Recorder
+from slowfast.engine.restart import describe_data
+from slowfast.engine.skipped_steps import STATE_NAME, NotFiniteError
+from slowfast.engine.start import start_training
+from slowfast.engine.step import TrainingStep
 from slowfast.models.batch_norm import share_statistics
 from slowfast.models.build import LOSS_REGISTRY, construct_model
 from slowfast.models.complexity import log_model_info
-from slowfast.models.data_parallel import distribute, synchronized
-from slowfast.models.method import DatasetInfo, Progress, call_hook, detached, without_media
-from slowfast.models.optimizer import (
-    clip_gradients,
-    construct_optimizer,
-    get_epoch_lr,
-    set_lr,
-)
-from slowfast.models.weights import (
-    can_resume,
-    check_resumable,
-    load_weights,
-    read_checkpoint,
-)
+from slowfast.models.data_parallel import distribute
+from slowfast.models.method import DatasetInfo, Progress, call_hook
+from slowfast.models.optimizer import construct_optimizer, get_epoch_lr, set_lr
 from slowfast.utils import checkpoint as cu
 from slowfast.utils import distributed
 from slowfast.utils.multigrid import MultigridSchedule
@@ -107,8 +90,7 @@ class Trainer:
         self.loader = self._construct_loader()
         self.accumulate = cfg.SOLVER.ACCUMULATE_STEPS
         self.epoch = self.iteration = 0
-        self.awaits_validation = False
-        self.prepare = build_preprocess(cfg, train=True, mix=True).to(device)
+        prepare = build_preprocess(cfg, train=True, mix=True).to(device)
         model = construct_model(cfg)
         call_hook(model, "setup", self._describe_dataset())
         model = model.to(device)
@@ -116,25 +98,42 @@ class Trainer:
         if cfg.LOG_MODEL_INFO and distributed.is_main_process():
             log_model_info(model, cfg)
         weighted = with_class_weights(cfg, self.loader.manifest)
-        self.criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(weighted)
+        criterion = LOSS_REGISTRY.get(cfg.MODEL.LOSS_FUNC)(weighted)
         self.optimizer = construct_optimizer(model, cfg)
-        self._statistics = RunningStatistics(model)
         self._noted = NotedSignals()
         self._best = BestCheckpoint.from_cfg(cfg)
         self.checkpoints = Checkpointer.from_cfg(cfg)
-        self._restore(model)
-        require_same_restart(Restart(self.epoch, self.iteration))
-        self._forward: Callable[..., tuple[Any, dict[str, Tensor]]] = self._outputs_and_losses
+        restart = start_training(
+            self.cfg,
+            model,
+            self.optimizer,
+            self.precision,
+            self.loader,
+            samples_per_step=self._samples_per_step(),
+            is_constant=not self.schedule.is_on,
+        )
+        require_same_restart(restart)
+        self.epoch, self.iteration = restart.epoch, restart.iteration
+        self.awaits_validation = restart.awaits_validation
+        if self._best is not None and restart.is_own:
+            self._best.resume()
         if cfg.DEVICE.COMPILE:
-            # In place, so that the names in the state dict stay.
-            model.compile()
-            self._forward = torch.compile(self._outputs_and_losses)
+            model.compile()  # in place, so that the names in the state dict stay
         self.model = distribute(model, device)
         max_steps = self.loader.batches.steps_before(self.cfg.SOLVER.MAX_EPOCH)
         has_scaler = self.precision.scaler.is_enabled()
         self.recorder = Recorder(self.cfg, max_steps, device, has_scaler=has_scaler)
         if self.steps_done:
             self.recorder.resume(self.steps_done)
+        self.step = TrainingStep(
+            self.cfg,
+            model=self.model,
+            criterion=criterion,
+            optimizer=self.optimizer,
+            precision=self.precision,
+            prepare=prepare,
+            recorder=self.recorder,
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -205,9 +204,12 @@ class Trainer:
         with bar:
             while self.iteration < steps and not self.is_finished:
                 self.recorder.start_iteration()
+                if self.iteration == 0:
+                    with torch.no_grad():
+                        call_hook(cu.unwrap_model(self.model), "before_epoch", self.progress())
                 lr = self._learning_rate()
                 set_lr(self.optimizer, lr)
-                losses, rows = self._step(batches)
+                losses, rows = self.step.take(batches, self.progress())
                 self.iteration += 1
                 self._record(losses, rows, lr)
                 bar.update()
@@ -248,91 +250,8 @@ class Trainer:
             self.save(self.output_dir / STATE_NAME, wait=True)
             raise
 
-    def _step(self, batches: Iterator[dict[str, Tensor]]) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Take one optimizer step; gradients of its batches are averaged (models/method.py).
-
-        Returns:
-            The losses and ``grad_norm``, means over the batches; the rows of the manifest of each.
-        """
-        # 1. The method prepares the epoch and the step.
-        progress = self._progress()
-        if self.iteration == 0:
-            self._call("before_epoch", progress)
-        self._call("before_step", progress)
-        self._statistics.keep()
-        # 2. Each batch: preprocess, forward, loss, backward.
-        total: dict[str, Tensor] = {}
-        kept: list[tuple[Any, dict[str, Tensor]]] = []
-        for micro in range(self.accumulate):
-            with self.recorder.part("wait"):
-                loaded = next(batches)
-            self.recorder.watch_audio(loaded)
-            with self.recorder.part("copy"):
-                batch = self.prepare(loaded)
-            if micro == 0:
-                self.recorder.data_ready()
-            outputs, losses = self._forward_backward(batch, is_last=micro == self.accumulate - 1)
-            kept.append((detached(outputs), without_media(batch)))
-            self.recorder.compare_with_chance(self.criterion, outputs)
-            for name, value in losses.items():
-                total[name] = total.get(name, 0.0) + value.detach() / self.accumulate
-        # 3. Gradients: unscale, let the method change them, clip.
-        with self.recorder.part("optimizer"):
-            self.precision.unscale(self.optimizer)
-        self._call("after_backward", progress)
-        self.recorder.write_weights(self.model, self.iteration + 1)
-        outputs, batch = kept[-1]
-        self.recorder.watch_embeddings(outputs, self.model, len(batch["index"]), self.iteration + 1)
-        solver = self.cfg.SOLVER
-        with self.recorder.part("optimizer"):
-            grad_norm = clip_gradients(
-                self.model, clip_value=solver.CLIP_GRAD_VAL, clip_norm=solver.CLIP_GRAD_L2NORM
-            )
-            # 4. The optimizer steps, unless the gradient is not finite.
-            is_finite = grad_norm.isfinite()
-            stepped = self.precision.step(self.optimizer, is_finite)
-            self._statistics.restore_unless(is_finite)
-            self.optimizer.zero_grad(set_to_none=True)
-        progress = progress._replace(stepped=stepped)
-        # 5. The method updates banks and queues, then moving averages.
-        for outputs, batch in kept:
-            self._call("after_batch", outputs, batch, progress)
-        self._call("after_step", progress)
-        return {**total, "grad_norm": grad_norm}, [batch["index"] for _, batch in kept]
-
-    def _forward_backward(
-        self, batch: dict[str, Tensor], *, is_last: bool
-    ) -> tuple[Any, dict[str, Tensor]]:
-        """Add the gradient of a batch; the last one of a step synchronizes across processes."""
-
-        def scale(loss: Tensor) -> Tensor:
-            # A loss that is not finite makes the gradients so, in all processes.
-            mark = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
-            return self.precision.scaler.scale(loss * mark / self.accumulate)
-
-        if 0 < self.cfg.SOLVER.GRAD_CACHE_CHUNK < len(batch["index"]):
-            with self.recorder.part("forward and backward"):
-                return backward_in_chunks(
-                    self.model,
-                    self.criterion,
-                    batch,
-                    chunk=self.cfg.SOLVER.GRAD_CACHE_CHUNK,
-                    precision=self.precision,
-                    scale=scale,
-                    is_last=is_last,
-                )
-        with synchronized(self.model, is_last):
-            with self.recorder.part("forward"), self.precision.autocast():
-                outputs, losses = self._forward(batch)
-            with self.recorder.part("backward"):
-                scale(losses["loss"]).backward()
-        return outputs, losses
-
-    def _outputs_and_losses(self, batch: dict[str, Tensor]) -> tuple[Any, dict[str, Tensor]]:
-        outputs = self.model(batch)
-        return outputs, self.criterion(outputs, batch)
-
-    def _progress(self) -> Progress:
+    def progress(self) -> Progress:
+        """Return where the training is, for the hooks of the method."""
         return Progress(
             step=self.steps_done,
             epoch=self.epoch,
@@ -340,11 +259,6 @@ class Trainer:
             max_epoch=self.cfg.SOLVER.MAX_EPOCH,
             steps_per_epoch=self.steps_per_epoch,
         )
-
-    def _call(self, hook: str, *args: Any) -> None:
-        """Call a hook of the method, without gradients."""
-        with torch.no_grad():
-            call_hook(cu.unwrap_model(self.model), hook, *args)
 
     def _finish_epoch(self, after_epoch: Callable[[int], dict[str, float]]) -> None:
         saves = self.is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD)
@@ -462,53 +376,6 @@ class Trainer:
     def _samples_per_step(self) -> int:
         """Samples of an optimizer step, over all processes and accumulated batches."""
         return local_batch_size(self.cfg, "train") * distributed.world_size() * self.accumulate
-
-    def _restore(self, model: nn.Module) -> None:
-        train = self.cfg.TRAIN
-        if distributed.is_main_process():
-            cu.remove_drafts(self.output_dir)
-        last = cu.find_last_checkpoint(self.output_dir, self.cfg.TASK)
-        if train.AUTO_RESUME and last is not None:
-            content = cu.read_checkpoint_file(last)
-            check_resumable(content, last)
-            load_own_weights(model, content, str(last))
-            self._resume_progress(content, str(last))
-            load_rank_states(model, content, str(last))
-            if self._best is not None:
-                self._best.resume()
-            return
-        for problem in find_missing_weights(self.cfg):
-            raise ConfigValueError(problem.key, problem.message)
-        path = find_pretrained(self.cfg)
-        if not path:
-            logger.info("starting from random weights")
-            return
-        content = read_checkpoint(path)
-        load_weights(
-            model,
-            path,
-            checkpoint_type=train.CHECKPOINT_TYPE,
-            clear_patterns=tuple(train.CHECKPOINT_CLEAR_NAME_PATTERN),
-            inflate_2d=train.CHECKPOINT_INFLATE,
-            content=content,
-        )
-        own = path == train.CHECKPOINT_FILE_PATH  # else it is of another TASK
-        if own and not train.CHECKPOINT_EPOCH_RESET and can_resume(content):
-            self._resume_progress(content, path)
-
-    def _resume_progress(self, content: dict[str, Any], path: str) -> None:
-        progress = load_progress(content, path, self.optimizer, self.precision, self.loader)
-        if progress.iteration:
-            progress = progress.with_samples_per_step(
-                content.get("samples_per_step"),
-                self._samples_per_step(),
-                is_constant=not self.schedule.is_on,
-            )
-        self.epoch, self.iteration = progress
-        self.awaits_validation = bool(content.get("awaits_validation")) and not is_validated(
-            self.output_dir, self.epoch
-        )
-        logger.info("resuming from %s: epoch %d, iteration %d", path, *progress)
 
     def _is_stopped_or_late(self) -> tuple[int, bool]:
         """Return the signal that arrived, or 0, and whether TRAIN.CHECKPOINT_PERIOD_MIN is over.

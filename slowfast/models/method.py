@@ -12,6 +12,10 @@ this order:
     after_batch(outputs, batch, progress)  for each batch, in order
     after_step(progress)                   last
 
+A step whose loss or gradient is not finite is skipped, without the last two hooks: it leaves no
+trace in buffers. A GPU skips it without telling the host. There both are called, with NaN for all
+outputs and with ``progress.stepped`` on the device.
+
 All state is in buffers, so that it is in checkpoints and a stopped run resumes bit for bit. A plain
 ``nn.Module`` with ``forward`` and ``embed`` is a method, too: missing hooks are not called.
 """
@@ -21,8 +25,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 __all__ = [
     "DatasetInfo",
@@ -30,6 +36,7 @@ __all__ = [
     "Progress",
     "call_hook",
     "detached",
+    "not_a_number_unless",
     "replicated_buffers",
     "without_media",
 ]
@@ -63,7 +70,8 @@ class Progress(NamedTuple):
         epoch_float: The same, with the fraction of the current epoch.
         max_epoch: SOLVER.MAX_EPOCH.
         steps_per_epoch: Optimizer steps per epoch.
-        stepped: After the step: whether it was taken, i.e. its gradients did not overflow float16.
+        stepped: After the step: True; or, on a GPU, bool, a scalar: whether it was taken. To read
+            it, the host has to wait.
     """
 
     step: int
@@ -71,7 +79,7 @@ class Progress(NamedTuple):
     epoch_float: float
     max_epoch: int
     steps_per_epoch: int
-    stepped: bool = False
+    stepped: bool | Tensor = False
 
 
 class Method(nn.Module):
@@ -158,14 +166,14 @@ class Method(nn.Module):
             outputs: Outputs of ``forward``, detached.
             batch: The batch without frames and spectrograms. Rows whose audio is not valid, or
                 whose outputs are not finite, must not be written.
-            progress: Training progress; ``stepped`` is known.
+            progress: Training progress, with ``stepped``.
         """
 
     def after_step(self, progress: Progress) -> None:
         """Update moving averages, without gradients; the last hook of a step.
 
         Args:
-            progress: Training progress; ``stepped`` is known.
+            progress: Training progress, with ``stepped``.
         """
 
     def rank_state(self) -> dict[str, Tensor]:
@@ -209,15 +217,26 @@ def detached(outputs: Any) -> Any:
     Returns:
         The same structure.
     """
-    if isinstance(outputs, Tensor):
-        return outputs.detach()
-    if isinstance(outputs, dict):
-        return {name: detached(value) for name, value in outputs.items()}
-    if isinstance(outputs, tuple) and hasattr(outputs, "_fields"):
-        return type(outputs)(*map(detached, outputs))
-    if isinstance(outputs, list | tuple):
-        return type(outputs)(map(detached, outputs))
-    return outputs
+    return pytree.tree_map_only(Tensor, Tensor.detach, outputs)
+
+
+def not_a_number_unless(stepped: bool | Tensor, outputs: Any) -> Any:
+    """Replace outputs by NaN after a skipped step, so that no bank and no queue takes them.
+
+    Args:
+        stepped: As in ``Progress``.
+        outputs: As in ``detached``.
+
+    Returns:
+        The same structure.
+    """
+    if isinstance(stepped, bool):
+        return outputs
+
+    def mark(x: Tensor) -> Tensor:
+        return torch.where(stepped, x, torch.nan) if x.is_floating_point() else x
+
+    return pytree.tree_map_only(Tensor, mark, outputs)
 
 
 def replicated_buffers(model: nn.Module) -> list[str]:

@@ -27,6 +27,7 @@ __all__ = [
     "clip_gradients",
     "construct_optimizer",
     "get_epoch_lr",
+    "gradient_norm",
     "load_optimizer_state",
     "parameter_groups",
     "set_lr",
@@ -313,10 +314,18 @@ def clip_gradients(
     Returns:
         The global L2 norm of the gradient before clipping, a scalar.
     """
+    norm = gradient_norm(model)
     parameters = [p for p in model.parameters() if p.grad is not None]
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if clip_norm is not None:
         nn.utils.clip_grads_with_norm_(parameters, clip_norm, norm)
     if clip_value is not None:
         nn.utils.clip_grad_value_(parameters, clip_value)
     return norm
+
+
+def gradient_norm(model: nn.Module) -> Tensor:
+    """Return the global L2 norm of the gradient of a model, a scalar; 0 if there is none."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    if gradients:
+        return nn.utils.get_total_norm(gradients)
+    return torch.zeros((), device=next(model.parameters()).device)

@@ -125,7 +125,7 @@ def dry_run(name: str, watch: Watch, words: tuple[Any, ...] = (), ranks: int = 1
         cfg = load_config(name, [str(word) for word in words], validate=False).cfg
         trainer = Trainer(cfg, device)
         trainer.model.forward = watched(watch, trainer.model.forward)
-        trainer.criterion = watched(watch, trainer.criterion)
+        trainer.step.criterion = watched(watch, trainer.step.criterion)
         trainer.model.train()
         trainer.recorder.start_epoch(0, trainer.steps_per_epoch)
         batches = iter(trainer.loader)
@@ -134,9 +134,9 @@ def dry_run(name: str, watch: Watch, words: tuple[Any, ...] = (), ranks: int = 1
             watch.launched.clear()
             trainer.recorder.start_iteration()
             with watch:
-                losses, norm = trainer._step(batches)
+                losses, rows = trainer.step.take(batches, trainer.progress())
                 trainer.iteration += 1
-                trainer.recorder.end_iteration(0, trainer.iteration, losses, 0.1, norm)
+                trainer.recorder.end_iteration(0, trainer.iteration, losses, 0.1, rows)
     return {
         "name": name,
         "events": [[*event, count] for event, count in sorted(watch.events.items())],

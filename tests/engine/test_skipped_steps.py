@@ -1,10 +1,12 @@
 """Steps whose loss or gradient is not finite change nothing, and many of them end a run."""
 
+import copy
 import json
 
 import pytest
 import torch
 from engine.test_trainer import CPU, assert_same_weights, run
+from helpers.broken_steps import broken, differing
 from helpers.synthetic import synthetic_cfg
 
 from slowfast.config import UserError
@@ -18,22 +20,11 @@ VALUES = [float("nan"), float("inf"), float("-inf")]
 
 
 @pytest.fixture
-def broken_steps(monkeypatch):
+def broken_steps():
     """Steps, from 0, whose frames are replaced by a value that is not finite."""
     steps = {}
-    forward_backward = Trainer._forward_backward
-
-    def with_broken_frames(self, batch, *, is_last):
-        if self.steps_done in steps:
-            batch = {**batch, "video": batch["video"] * steps[self.steps_done]}
-        return forward_backward(self, batch, is_last=is_last)
-
-    monkeypatch.setattr(Trainer, "_forward_backward", with_broken_frames)
-    return steps
-
-
-def state_after(folder, steps):
-    return run(folder, until=steps).model.state_dict()
+    with broken(steps):
+        yield steps
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -45,12 +36,8 @@ def test_a_broken_step_changes_neither_weights_nor_statistics(
     before = run(tmp_path / "before", *words, until=2)
     broken_steps[2] = value
     after = run(tmp_path / "after", *words, until=3)
-    named = dict(after.model.named_buffers())
-    assert any(name.endswith("running_mean") for name in named)
-    counts = {name for name in named if name.endswith("num_batches_tracked")}
-    states = [trainer.model.state_dict() for trainer in (before, after)]
-    for name in states[0].keys() - counts:
-        assert torch.equal(states[0][name], states[1][name]), name
+    assert any(name.endswith("running_mean") for name, _ in after.model.named_buffers())
+    assert differing(before.model.state_dict(), after.model.state_dict()) == []
     assert "step 3 is skipped, as loss is nan, grad_norm is nan (1 in a row" in caplog.text
     (line,) = (tmp_path / "after" / "skipped_steps.log").read_text().splitlines()
     assert json.loads(line)["step"] == 3
@@ -72,7 +59,8 @@ def test_training_continues_after_a_broken_step(tmp_path, broken_steps):
 def test_a_resumed_run_skips_the_same_step(tmp_path, broken_steps):
     broken_steps[3] = float("nan")
     whole = run(tmp_path / "whole")
-    run(tmp_path / "parts", until=2)
+    for steps in (2, 4):  # before and after the broken one
+        run(tmp_path / "parts", until=steps)
     assert_same_weights(run(tmp_path / "parts"), whole)
 
 
@@ -98,14 +86,16 @@ def test_an_epoch_without_a_finite_step_stops_the_run(tmp_path, broken_steps):
 
 
 def test_statistics_are_restored_on_the_device_of_the_model():
-    norm = torch.nn.BatchNorm1d(2).train()
-    statistics = RunningStatistics(norm)
-    for is_finite in (True, False):
+    norms = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)).train()
+    statistics = RunningStatistics(norms)
+    for stepped in (True, False, torch.tensor(True), torch.tensor(False)):
         statistics.keep()
-        before = norm.running_mean.clone()
-        norm(torch.rand(4, 2) + 1)
-        statistics.restore_unless(torch.tensor(is_finite))
-        assert torch.equal(norm.running_mean, before) is not is_finite
+        before = copy.deepcopy(norms.state_dict())
+        norms(torch.rand(4, 2) + 1)
+        now = copy.deepcopy(norms.state_dict())
+        statistics.restore_unless(stepped)
+        assert differing(now if stepped else before, norms.state_dict()) == []
+        assert len(differing(now, before)) == 6
 
 
 @pytest.mark.parametrize("is_finite", [True, False])

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from slowfast.config import UserError
 from slowfast.engine import trainer as trainer_module
 from slowfast.engine.recorder import Recorder
+from slowfast.engine.step import TrainingStep
 from slowfast.engine.trainer import Trainer, TrainingStoppedError
 from slowfast.utils.checkpoint import (
     best_checkpoint_path,
@@ -215,18 +216,18 @@ def test_accumulation_averages_gradients(tmp_path):
 
 def test_a_signal_stops_cleanly_and_the_run_goes_on(tmp_path, monkeypatch):
     straight = run(tmp_path / "straight")
-    step = Trainer._step
+    take = TrainingStep.take
 
-    def interrupted(self, batches):
-        result = step(self, batches)
-        if self.steps_done == 1:
+    def interrupted(self, batches, progress):
+        result = take(self, batches, progress)
+        if progress.step == 1:
             for process in (os.getpid(), *(w.pid for w in multiprocessing.active_children())):
                 os.kill(process, signal.SIGTERM)  # as a scheduler does: the whole group
         return result
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", interrupted)
+        patch.setattr(TrainingStep, "take", interrupted)
         with pytest.raises(TrainingStoppedError, match="after 2 steps; a checkpoint is") as stopped:
             run(tmp_path / "stopped", "DATA_LOADER.NUM_WORKERS", 2)
     assert stopped.value.number == signal.SIGTERM

@@ -99,17 +99,20 @@ class EmaEncoder(nn.Module):
 
     @torch.no_grad()
     def after_step(self, encoder: nn.Module, progress: Progress) -> None:
-        """Update the parameters: ``p <- m p + (1 - m) p_encoder``; not after a skipped step.
+        """Update the parameters: ``p <- m p + (1 - m) p_encoder``; not for a skipped step.
 
         The next step then encodes its keys with the average of the weights up to this step, as if
         the average were taken at its beginning (He et al.).
         """
-        if not progress.stepped:
-            return
         momentum = self.momentum
         if self.schedule == "cosine":
             momentum = cosine_momentum(momentum, progress.epoch_float, progress.max_epoch)
         own: list[Tensor] = list(self.encoder.parameters())
         other: list[Tensor] = list(encoder.parameters())
-        torch._foreach_mul_(own, momentum)
-        torch._foreach_add_(own, other, alpha=1.0 - momentum)
+        if isinstance(progress.stepped, Tensor):  # not read, so that the host does not wait
+            share = torch.where(progress.stepped, 1.0 - momentum, 0.0)
+            torch._foreach_mul_(own, torch.where(progress.stepped, momentum, 1.0))
+            torch._foreach_add_(own, torch._foreach_mul(other, share))
+        else:
+            torch._foreach_mul_(own, momentum)
+            torch._foreach_add_(own, other, alpha=1.0 - momentum)

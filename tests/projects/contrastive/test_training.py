@@ -100,9 +100,9 @@ def test_chunks_with_cached_gradients_equal_the_undivided_batch(tmp_path, method
         for module in trainer.model.modules():
             if isinstance(module, PartitionConstant):
                 module.log_mean.fill_(0.5)
-        batch = trainer.prepare(next(iter(trainer.loader)))
-        trainer._call("before_step", trainer._progress())
-        trainer._forward_backward(batch, is_last=True)
+        batch = trainer.step.prepare(next(iter(trainer.loader)))
+        trainer.model.before_step(trainer.progress())
+        trainer.step.forward_backward(batch, is_last=True)
         gradients.append(
             {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
         )
