@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import sys
@@ -18,7 +17,7 @@ from slowfast.inference.gallery import QueryResults, write_gallery
 from slowfast.inference.load import load
 from slowfast.inference.search import Match, search
 from slowfast.inference.store import VectorStore, absolute_path
-from slowfast.utils.io import printable, spreadsheet_text
+from slowfast.utils.io import printable, write_csv_rows
 from slowfast.utils.logging import setup_logging
 
 __all__ = ["run_command"]
@@ -120,12 +119,7 @@ def _print(names: list[str], found: list[list[Match]], form: str) -> None:
         entries = [dict(zip(_HEADER, row, strict=True)) for row in rows]
         sys.stdout.write(json.dumps(entries, indent=1) + "\n")
     elif form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(_HEADER)
-        writer.writerows(
-            [spreadsheet_text(value) if isinstance(value, str) else value for value in row]
-            for row in rows
-        )
+        write_csv_rows(sys.stdout, [_HEADER, *rows], line_end="\n")
     else:
         for name, matches in zip(names, found, strict=True):
             sys.stdout.write(f"{printable(name)}\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slowfast.config import ConfigValueError
 from slowfast.datasets.annotations.quarantine import file_stamp
-from slowfast.utils.io import append_csv_row, printable
+from slowfast.utils.io import append_csv_row, printable, spreadsheet_text
 
 __all__ = ["BadMedia", "BadMediaLog", "record_missing"]
 
@@ -106,10 +106,11 @@ class BadMediaLog:
             for split, row, path, size, modified, *_ in _complete_rows(lines):
                 if split != self._split or int(row) >= self._num_files:
                     continue
-                if path_of(int(row)) == path and file_stamp(path) == (int(size), int(modified)):
+                own = path_of(int(row))
+                if spreadsheet_text(own) == path and file_stamp(own) == (int(size), int(modified)):
                     rows.add(int(row))
                     self._seen.add(int(row))
-                    self._paths.add(path)
+                    self._paths.add(own)
         if rows:
             logger.warning(
                 "%s split: leaving out %d files that hung or killed a worker of this run before; "
@@ -154,5 +155,5 @@ def record_missing(folder: Path, split: str, missing: Iterable[tuple[str, str]])
         with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
             known = {(row["split"], row["path"]) for row in csv.DictReader(lines)}
     for path, reason in missing:
-        if (split, path) not in known:
+        if (split, spreadsheet_text(path)) not in known:
             append_csv_row(file, _HEADER, [split, path, reason])

@@ -24,7 +24,7 @@ from slowfast.inference.store import FileState, VectorStore, VideoKey, absolute_
 from slowfast.utils import distributed
 from slowfast.utils.agreement import code_facts, require_same
 from slowfast.utils.env import choose_device
-from slowfast.utils.io import spreadsheet_text, write_csv
+from slowfast.utils.io import write_csv
 from slowfast.utils.progress import progress
 from slowfast.utils.run_lock import locked_output_dir
 from slowfast.utils.stop_signals import StopSignal, noted_signals
@@ -317,8 +317,7 @@ def _finish(store: VectorStore, bad: list[BadMedia], job: EmbedJob) -> str:
     path.unlink(missing_ok=True)
     if bad:
         named = {store.key_of(entry.path).path: entry.reason for entry in bad}
-        rows = [(spreadsheet_text(name), spreadsheet_text(named[name])) for name in sorted(named)]
-        write_csv(path, ["path", "reason"], rows)
+        write_csv(path, ["path", "reason"], sorted(named.items()))
         logger.warning("%d files could not be decoded: %s", len(named), path)
     total = len(store.known_files())
     if not total:

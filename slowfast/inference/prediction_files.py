@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import IO, Any, Protocol
 from slowfast.datasets.bad_media import BadMedia
 from slowfast.inference.embeddings import Prediction
 from slowfast.inference.timeline import Segment, merge_windows
-from slowfast.utils.io import printable, spreadsheet_text
+from slowfast.utils.io import printable, write_csv_rows
 
 __all__ = [
     "CsvWriter",
@@ -101,35 +100,28 @@ class CsvWriter:
     """
 
     def __init__(self, file: IO[str], run: PredictionRun) -> None:
-        self._csv, self._run = csv.writer(file), run
-        self._csv.writerow(_COLUMNS)
+        self._file, self._run = file, run
+        write_csv_rows(file, [_COLUMNS])
 
     def add(self, prediction: Prediction) -> None:
         """Write the rows of a file."""
-        self._csv.writerows(self._rows("video", prediction))
+        write_csv_rows(self._file, self._rows("video", prediction))
         for window in prediction.windows:
-            self._csv.writerows(self._rows("window", window))
-        for label, score, start, end in self._run.timeline(prediction):
-            times = (round(start, 3), round(end, 3))
-            self._csv.writerow(
-                [
-                    spreadsheet_text(prediction.path),
-                    "segment",
-                    *times,
-                    1,
-                    spreadsheet_text(label),
-                    round(score, _DIGITS),
-                ]
-            )
+            write_csv_rows(self._file, self._rows("window", window))
+        segments = (
+            [prediction.path, "segment", round(a, 3), round(b, 3), 1, label, round(score, _DIGITS)]
+            for label, score, a, b in self._run.timeline(prediction)
+        )
+        write_csv_rows(self._file, segments)
 
     def close(self, bad: Sequence[BadMedia]) -> None:
         """Do nothing: bad files are listed by the command."""
 
     def _rows(self, kind: str, prediction: Prediction) -> Iterator[list[Any]]:
         start, end = round(prediction.start_sec, 3), round(prediction.end_sec, 3)
-        first = [spreadsheet_text(prediction.path), kind, start, end]
+        first = [prediction.path, kind, start, end]
         for rank, (name, score) in enumerate(prediction.classes, start=1):
-            yield [*first, rank, spreadsheet_text(name), round(score, _DIGITS)]
+            yield [*first, rank, name, round(score, _DIGITS)]
         if not prediction.classes:
             yield [*first, "", "", ""]
 

@@ -7,10 +7,12 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Number
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from slowfast.config.problems import UserError
 
@@ -28,12 +30,15 @@ __all__ = [
     "spreadsheet_text",
     "text_encoding",
     "write_csv",
+    "write_csv_rows",
     "write_json",
 ]
 
 logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "SLOWFAST_CACHE"
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def cache_dir(override: str = "") -> Path:
@@ -201,9 +206,24 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) 
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text,
     ):
-        writer = csv.writer(text)
-        writer.writerow(header)
-        writer.writerows(rows)
+        write_csv_rows(text, [header])
+        write_csv_rows(text, rows)
+
+
+def write_csv_rows(file: IO[str], rows: Iterable[Iterable[Any]], *, line_end: str = "\r\n") -> None:
+    """Write rows of csv: numbers and None as they are, text by ``spreadsheet_text``.
+
+    Args:
+        file: Open for writing, with ``newline=""``.
+        rows: One value per column each; None is an empty field.
+        line_end: End of each row.
+    """
+    writer = csv.writer(file, lineterminator=line_end)
+    for row in rows:
+        writer.writerow(
+            value if value is None or isinstance(value, Number) else spreadsheet_text(str(value))
+            for value in row
+        )
 
 
 def printable(text: str) -> str:
@@ -230,10 +250,11 @@ def spreadsheet_text(text: str) -> str:
 
     Returns:
         The text with control characters escaped, and with an apostrophe in front if a spreadsheet
-        would take it for a formula.
+        would take it for a formula. A number stays, such as "-0.5".
     """
     text = printable(text)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    is_formula = text.startswith(("=", "+", "-", "@")) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if is_formula else text
 
 
 def append_csv_row(path: Path, header: list[str], row: list[Any]) -> None:
@@ -247,7 +268,4 @@ def append_csv_row(path: Path, header: list[str], row: list[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.exists()
     with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        if is_new:
-            writer.writerow(header)
-        writer.writerow(row)
+        write_csv_rows(file, [header, row] if is_new else [row])

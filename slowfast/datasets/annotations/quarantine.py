@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.config import ConfigValueError, UserError
-from slowfast.utils.io import cache_dir, read_json, spreadsheet_text, write_csv, write_json
+from slowfast.utils.io import cache_dir, read_json, write_csv, write_json
 
 __all__ = [
     "QUARANTINE",
@@ -87,10 +87,7 @@ def write_quarantine(file: Path, folder: Path, files: Iterable[QuarantinedFile])
         folder: The checked folder or file. The list replaces earlier ones of the same folder.
         files: The files, with absolute paths.
     """
-    rows = (
-        (_escape(f.path), f.size_bytes, f.modified_ns, f.code, spreadsheet_text(f.reason))
-        for f in files
-    )
+    rows = ((_escape(f.path), f.size_bytes, f.modified_ns, f.code, f.reason) for f in files)
     write_csv(file, _COLUMNS, rows)
     checked = RealPaths()(str(folder))
     name = hashlib.blake2b(os.fsencode(checked), digest_size=8).hexdigest()

@@ -40,7 +40,7 @@ from slowfast.datasets.prepare.thumbnails import (
     read_thumbnails,
 )
 from slowfast.datasets.prepare.workers import TaskResult, run_tasks
-from slowfast.utils.io import atomic_path, spreadsheet_text, write_csv
+from slowfast.utils.io import atomic_path, write_csv
 from slowfast.utils.progress import ProgressMeter
 
 __all__ = [
@@ -305,8 +305,8 @@ def write_table(file: Path, folder: Path, reports: Iterable[MediaReport]) -> Non
 
 def _row(report: MediaReport, folder: Path) -> list[Any]:
     reasons = (
-        spreadsheet_text("; ".join(p.reason for p in report.problems if p.severity == severity))
+        "; ".join(p.reason for p in report.problems if p.severity == severity)
         for severity in SEVERITIES
     )
     values = (value(report) for value in _COLUMNS.values())
-    return [spreadsheet_text(report.name_in(folder)), *values, *reasons]
+    return [report.name_in(folder), *values, *reasons]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import fnmatch
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from slowfast.config.renamed import translate_results
 from slowfast.engine.sweep.expand import SweepRun
 from slowfast.engine.sweep.run_state import RunState, State
 from slowfast.engine.sweep.schema import Sweep, variant_name
-from slowfast.utils.io import atomic_path, read_json, write_json
+from slowfast.utils.io import atomic_path, read_json, write_csv_rows, write_json
 from slowfast.utils.statistics import mean_interval
 
 __all__ = ["collect", "estimate", "format_markdown", "write_report"]
@@ -228,12 +227,12 @@ def _format_csv(content: Row) -> str:
     """Format a line for each stage, metric and variant, numbers as fractions in full precision."""
     results = [result for result in content["results"] if result["shown"]]
     axes = list(dict.fromkeys(axis for result in results for axis in result["variant"]))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["stage", "metric", *axes, *_ESTIMATE, *_DIFFERENCE_COLUMNS])
+    rows = [["stage", "metric", *axes, *_ESTIMATE, *_DIFFERENCE_COLUMNS]]
     for result in results:
         difference = result["difference"] or {}
         labels = [result["variant"].get(axis, "") for axis in axes]
         numbers = [result[name] for name in _ESTIMATE] + [difference.get(n) for n in _DIFFERENCE]
-        writer.writerow([result["stage"], result["metric"], *labels, *numbers])
+        rows.append([result["stage"], result["metric"], *labels, *numbers])
+    text = io.StringIO()
+    write_csv_rows(text, rows, line_end="\n")
     return text.getvalue()
