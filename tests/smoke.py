@@ -151,7 +151,7 @@ def wheel(folder: Path) -> None:
     assert where.count(str(folder / "site" / "stica_weights")) == 1 + shipped, where
     words = [*DEMO, *TINY, "TRAIN.MAX_STEPS", "2", "TEST.ENABLE", "False"]
     words += ["TRAIN.EVAL_BEFORE", "False", "OUTPUT_DIR", str(folder / "wheel")]
-    command = [sys.executable, "-m", "slowfast.cli.run_net", "--cfg", PRETRAIN[len("configs/") :]]
+    command = [sys.executable, "-m", "slowfast", "train", "--cfg", PRETRAIN[len("configs/") :]]
     assert "saved" in run([*command, *words], cwd=folder, env=env)
     installed_commands(folder, str(folder / "site" / "bin" / "slowfast"), env)
 

@@ -62,7 +62,3 @@ def main(words: list[str] | None = None, program: str = "slowfast check") -> int
         The exit status, as ``prepare_data.main``.
     """
     return run_parsed(parse_arguments(sys.argv[1:] if words is None else words, program))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

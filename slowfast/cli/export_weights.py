@@ -133,7 +133,3 @@ def main(words: list[str] | None = None, program: str = "export_weights.py") -> 
     from slowfast.cli.export_job import run_command
 
     return exit_with(lambda: run_command(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -91,7 +91,3 @@ def _help() -> str:
         lines += ["", f"{title}:"]
         lines += [f"  {name.ljust(width)}  {command.help}" for name, command in commands.items()]
     return "\n".join([*lines, "", "slowfast COMMAND --help has options and examples.", ""])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -101,7 +101,3 @@ def main(words: list[str] | None = None, program: str = "slowfast predict") -> i
         return predict_files(PredictSettings(**vars(arguments)))
 
     return exit_with(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -234,7 +234,3 @@ def run_parsed(arguments: argparse.Namespace) -> int:
         lambda: run_command(arguments),
         interrupted="interrupted; run the same command again to resume",
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

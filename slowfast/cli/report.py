@@ -63,7 +63,3 @@ def _run(arguments: argparse.Namespace) -> int:
     path, size = run_command(arguments)
     sys.stdout.write(f"{path} ({size / 1e6:.1f} MB): open it in a browser\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

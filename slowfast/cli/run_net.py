@@ -45,7 +45,3 @@ def main(words: list[str] | None = None, program: str = "run_net.py") -> int:
             return 0
 
         return exit_with(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -30,7 +30,7 @@ from slowfast.visualization.sweep_plot import plot_sweep
 
 __all__ = ["load_configs", "main", "parse_sweep_arguments"]
 
-RUN_COMMAND = (sys.executable, "-m", "slowfast.cli.run_net")
+RUN_COMMAND = (sys.executable, "-m", "slowfast", "train")
 
 _EPILOG = """examples:
   %(prog)s --sweep sweeps/ablation.yaml --dry-run
@@ -248,7 +248,3 @@ def _conclude(sweep: Sweep, states: Sequence[RunState], stopped_by: int) -> int:
     if stopped_by:
         return stop_status(stopped_by)
     return EXIT_FAILED if failed or left else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

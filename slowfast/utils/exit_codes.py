@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from slowfast.utils.stop_signals import (
     EXIT_INTERRUPTED,
@@ -43,6 +44,7 @@ def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -
     """
     from slowfast.config import UserError  # imported late to keep --help fast
 
+    _shut_out_working_folder()
     try:
         with raising_on_signals():
             return command()
@@ -61,6 +63,16 @@ def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -
         if not error.filename:  # not about a file
             raise
         return print_error(f"error: {error.filename}: {error.strerror or error}", EXIT_USER_ERROR)
+
+
+def _shut_out_working_folder() -> None:
+    """Keep the processes that a command starts from importing files of the working folder.
+
+    Python searches it first with ``-m`` and ``-c``, which starts those of multiprocessing: a
+    ``random.py`` there would be imported. A checkout is searched if it is the working folder.
+    """
+    if not Path().samefile(Path(__file__).parents[2]):
+        os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def print_error(message: str, status: int) -> int:

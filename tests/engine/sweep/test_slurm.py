@@ -16,6 +16,7 @@ from helpers.sweeps import make_state, runner
 from helpers.synthetic import OVERRIDES
 
 from slowfast.cli.run_net import main as run_net
+from slowfast.cli.sweep_net import RUN_COMMAND
 from slowfast.config import UserError
 from slowfast.engine.sweep.scheduler import Scheduler
 from slowfast.engine.sweep.slurm import Command, SlurmLauncher
@@ -216,7 +217,7 @@ def test_a_job_that_is_put_back_into_the_queue_resumes(tmp_path, monkeypatch):
     state = make_state(tmp_path, "job", **dict(zip(words[::2], words[1::2], strict=True)))
     state.run.folder.mkdir()
     settings = {"cluster": "local", "timeout_min": 20}
-    run_command = [sys.executable, "-m", "slowfast.cli.run_net", *command]
+    run_command = [*RUN_COMMAND, *command]
     (process,) = SlurmLauncher(run_command, tmp_path, settings).start([state])
     log = state.run.folder / "run.log"
     while not (log.exists() and " iter 2/" in log.read_text(encoding="utf-8")):
