@@ -20,7 +20,6 @@ from slowfast.datasets.checks import check_quarantine
 from slowfast.datasets.decoding.error_codes import problem
 from slowfast.datasets.inspect.report import MediaReport
 from slowfast.datasets.prepare.check import quarantine_unusable
-from slowfast.utils.io import spreadsheet_text
 
 KEY = "DATA.QUARANTINE_FILE_PATH"
 
@@ -208,12 +207,3 @@ def test_a_cache_folder_that_cannot_be_written_is_no_error(folder, monkeypatch, 
     assert f"runs will not find {file}" in caplog.text
     assert kept(folder) == ALL
     assert kept(folder, KEY, file) == ALL[1:]
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [("a b.mp4", "a b.mp4"), ("=1", "'=1"), ("@x", "'@x"), ("-2", "'-2"), ("+3", "'+3"),
-     ("a\tb\n", r"a\tb\n"), ("\x1b[2J", r"\x1b[2J"), ("caf\udce9", "caf\udce9"), ("ü", "ü")],
-)  # fmt: skip
-def test_text_for_spreadsheets(text, shown):
-    assert spreadsheet_text(text) == shown
