@@ -224,8 +224,8 @@ def not_a_number_unless(stepped: bool | Tensor, outputs: Any) -> Any:
     """Replace outputs by NaN after a skipped step, so that no bank and no queue takes them.
 
     Args:
-        stepped: As in ``Progress``.
-        outputs: As in ``detached``.
+        stepped: As in ``Progress``: a bool, or a scalar tensor.
+        outputs: As in ``detached``, of any shape.
 
     Returns:
         The same structure.
