@@ -5,16 +5,24 @@ Legend: N videos, C channels of pooled features, D embedding in the joint space,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slowfast.config import UserError
 from slowfast.datasets.bad_media import BadMedia
 
-__all__ = ["FEATURES", "ClipEmbedding", "Embeddings", "Prediction", "VideoEmbedding"]
+__all__ = [
+    "FEATURES",
+    "ClipEmbedding",
+    "Embeddings",
+    "Prediction",
+    "VideoEmbedding",
+    "best_classes",
+]
 
 Vector = NDArray[np.float32]
 
@@ -180,3 +188,57 @@ class Prediction(NamedTuple):
     def label(self) -> str:
         """Name of the best class, "" if no score reaches the threshold."""
         return self.classes[0][0] if self.classes else ""
+
+    @classmethod
+    def of(
+        cls,
+        video: VideoEmbedding,
+        best: Callable[[Vector], list[tuple[str, float]]],
+        *,
+        windows: bool = False,
+    ) -> Prediction:
+        """Predict the classes of a video from its scores.
+
+        Args:
+            video: With scores.
+            best: Names the best classes of float32 (M,), such as ``best_classes``.
+            windows: Also of each of its clips.
+
+        Returns:
+            The prediction.
+
+        Raises:
+            UserError: If the video has no scores.
+        """
+        if video.scores is None:
+            raise UserError(f"{video.path} has no audio, so its classes cannot be predicted.")
+        start = video.clips[0].start_sec if video.clips else 0.0
+        end = video.clips[-1].end_sec if video.clips else 0.0
+        parts = tuple(
+            cls(video.path, best(clip.scores), clip.start_sec, clip.end_sec)
+            for clip in (video.clips if windows else [])
+            if clip.scores is not None
+        )
+        return cls(video.path, best(video.scores), start, end, parts)
+
+
+def best_classes(
+    scores: Vector, *, names: Sequence[str], top_k: int, threshold: float | None = None
+) -> list[tuple[str, float]]:
+    """Name the classes with the highest scores.
+
+    Args:
+        scores: float32 (M,).
+        names: Names of the classes; a class without one is named by its number.
+        top_k: Largest number of classes.
+        threshold: Lowest score of a class; None: any.
+
+    Returns:
+        Name and score of each, the highest score first.
+    """
+    lowest = -np.inf if threshold is None else threshold
+    return [
+        (names[i] if i < len(names) else str(i), float(scores[i]))
+        for i in (-scores).argsort(kind="stable")[:top_k].tolist()
+        if scores[i] >= lowest
+    ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,13 @@ from slowfast.datasets.bad_media import BadMedia
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.features import embed_batch
 from slowfast.engine.precision import Precision
-from slowfast.inference.embeddings import Embeddings, Prediction, VideoEmbedding
-from slowfast.inference.inputs import ClipBatches, OwnInputs
+from slowfast.inference.embeddings import (
+    Embeddings,
+    Prediction,
+    VideoEmbedding,
+    best_classes,
+)
+from slowfast.inference.inputs import ClipBatches, OwnInputs, without_audio
 from slowfast.inference.listing import Source, list_files, split_into_windows
 from slowfast.inference.memory import one_row
 from slowfast.inference.pretrained import PretrainedMixin
@@ -39,7 +44,6 @@ __all__ = ["FrozenModel"]
 
 logger = logging.getLogger(__name__)
 
-_MOST_WORKERS = 8
 _FILES_AT_ONCE = 1000
 """Files whose windows are listed at once: their durations are read before the first is decoded."""
 
@@ -90,7 +94,7 @@ class FrozenModel(PretrainedMixin):
         self._precision = Precision.from_cfg(cfg, self.device)
         self._joint, self.inputs = has_joint_space, inputs
         self._reader = ClipBatches(cfg, None if inputs is None else inputs.transform)
-        prepared = cfg if inputs is None else _without_audio(cfg)
+        prepared = cfg if inputs is None else without_audio(cfg)
         self.prepare = build_preprocess(prepared, train=False).to(self.device)
 
     def __repr__(self) -> str:
@@ -252,32 +256,8 @@ class FrozenModel(PretrainedMixin):
         Returns:
             The prediction.
         """
-        if "scores" not in video.features:
-            raise UserError(f"{video.path} has no audio, so its classes cannot be predicted.")
-        start = video.clips[0].start_sec if video.clips else 0.0
-        end = video.clips[-1].end_sec if video.clips else 0.0
-
-        def best(features: Mapping[str, NDArray[Any]]) -> list[tuple[str, float]]:
-            return self._best(features["scores"], top_k, threshold)
-
-        parts = tuple(
-            Prediction(video.path, best(clip.features), clip.start_sec, clip.end_sec)
-            for clip in (video.clips if windows else [])
-            if "scores" in clip.features
-        )
-        return Prediction(video.path, best(video.features), start, end, parts)
-
-    def _best(
-        self, scores: NDArray[Any], top_k: int, threshold: float | None
-    ) -> list[tuple[str, float]]:
-        order = (-scores).argsort(kind="stable")[:top_k].tolist()
-        lowest = -np.inf if threshold is None else threshold
-        names = self.class_names
-        return [
-            (names[i] if i < len(names) else str(i), float(scores[i]))
-            for i in order
-            if scores[i] >= lowest
-        ]
+        best = partial(best_classes, names=self.class_names, top_k=top_k, threshold=threshold)
+        return Prediction.of(video, best, windows=windows)
 
     def preprocess(
         self,
@@ -344,21 +324,18 @@ class FrozenModel(PretrainedMixin):
         Yields:
             The vectors of each file; ``self.bad`` lists the files that could not be decoded.
         """
-        manifest = (
-            files
-            if isinstance(files, Manifest)
-            else list_files(files, audio_only=self.is_audio_only)
-        )
+        if not isinstance(files, Manifest):
+            files = list_files(files, audio_only=self.is_audio_only)
         self.bad = []
         if every_sec is None:
-            batches, bad = self._reader.batches(manifest, num_workers, self.device)
+            batches, bad = self._reader.batches(files, num_workers, self.device)
             for index, row in self._rows(batches):
-                yield self._video(manifest, index, row)
+                yield self._video(files, index, row)
             self.bad = list(bad.found.values())
             return
-        for first in range(0, len(manifest), _FILES_AT_ONCE):
-            rows = range(first, min(len(manifest), first + _FILES_AT_ONCE))
-            block, found = manifest.take(rows), list[BadMedia]()
+        for first in range(0, len(files), _FILES_AT_ONCE):
+            rows = range(first, min(len(files), first + _FILES_AT_ONCE))
+            block, found = files.take(rows), list[BadMedia]()
             yield from self._iterate_windows(block, every_sec, num_workers, found)
             self.bad += [replace(entry, row=first + entry.row) for entry in found]
 
@@ -420,11 +397,3 @@ class FrozenModel(PretrainedMixin):
         label = names[record.label] if 0 <= record.label < len(names) else ""
         window = (record.start_sec, record.end_sec) if record.has_window else None
         return VideoEmbedding(features, record.name, label, row.clips, window)
-
-
-def _without_audio(cfg: CfgNode) -> CfgNode:
-    changed = cfg.clone()
-    changed.defrost()
-    changed.AUDIO.ENABLE = False
-    changed.freeze()
-    return changed

@@ -19,12 +19,12 @@ from slowfast.datasets.fault_tolerant import FaultTolerantDataset
 from slowfast.datasets.resilient_loader import LoaderSettings, ResilientLoader
 from slowfast.datasets.sampler import EvaluationBatches
 from slowfast.datasets.video_dataset import VideoEvalDataset, build_video_dataset
-from slowfast.datasets.views.transform import SpatialTransform
+from slowfast.datasets.views.eval_transform import SpatialTransform
 from slowfast.inference.listing import Source, list_files
 from slowfast.inference.memory import ArrayReader, one_row, read_from
 from slowfast.utils.cores import usable_cores
 
-__all__ = ["BadFiles", "ClipBatches", "OwnInputs"]
+__all__ = ["BadFiles", "ClipBatches", "OwnInputs", "without_audio"]
 
 _MOST_WORKERS = 8
 
@@ -167,3 +167,12 @@ def _single_batch(dataset: Dataset) -> dict[str, Tensor]:
         bad = loaded.bad[0]
         raise UserError(f"{bad.path} cannot be used: {bad.reason}.")
     return loaded.batch
+
+
+def without_audio(cfg: CfgNode) -> CfgNode:
+    """Return the configuration with AUDIO.ENABLE False."""
+    changed = cfg.clone()
+    changed.defrost()
+    changed.AUDIO.ENABLE = False
+    changed.freeze()
+    return changed

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from slowfast.config import ParameterError
 from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest, VideoRecord
 from slowfast.datasets.audio_dataset import AudioEvalDataset
-from slowfast.datasets.decoding.audio import resample
 from slowfast.datasets.decoding.audio_clip import sec_to_num_samples
 from slowfast.datasets.decoding.clip_reader import ClipReader
+from slowfast.datasets.decoding.mono import resample
 from slowfast.datasets.decoding.reader import MediaError
 from slowfast.datasets.video_dataset import VideoEvalDataset
 from slowfast.utils.io import Closing

@@ -6,7 +6,7 @@ from helpers.data_files import data_cfg
 import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import Problem
 from slowfast.datasets.checks import check_audio_only, check_data, check_demo, check_names
-from slowfast.datasets.video_dataset import ClipSettings
+from slowfast.datasets.clip_settings import ClipSettings
 from slowfast.utils.checkpoint import checkpoint_path, write_checkpoint_file
 
 

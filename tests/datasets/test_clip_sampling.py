@@ -13,8 +13,9 @@ from reference import pyslowfast_sampling as ref
 from slowfast.config.sections import get_cfg
 from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 from slowfast.datasets.catalog.ssv2 import ssv2
+from slowfast.datasets.clip_settings import ClipSettings
 from slowfast.datasets.decoding.reader import open_media
-from slowfast.datasets.video_dataset import ClipSettings, build_video_dataset
+from slowfast.datasets.video_dataset import build_video_dataset
 from slowfast.datasets.views.clip_sampling import (
     PySlowFastClips,
     Segments,

@@ -6,7 +6,8 @@ from helpers.synthetic import synthetic_cfg
 
 from slowfast.cli.run_net import main
 from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
-from slowfast.datasets.video_dataset import ClipSettings, build_video_dataset
+from slowfast.datasets.clip_settings import ClipSettings
+from slowfast.datasets.video_dataset import build_video_dataset
 from slowfast.datasets.views.decoding_size import decoding_short_side, describe_raised_size
 
 KINETICS = "TRAIN.DATASET kinetics TEST.DATASET kinetics "

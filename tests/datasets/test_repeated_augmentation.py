@@ -7,9 +7,9 @@ from helpers.synthetic import synthetic_cfg
 
 from slowfast.config import ConfigError, ConfigValueError
 from slowfast.datasets.build import build_dataset
+from slowfast.datasets.clip_settings import ClipSettings
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_train_loader
-from slowfast.datasets.video_dataset import ClipSettings
 from slowfast.datasets.views import (
     RandomResizedCrop,
     SampleViews,

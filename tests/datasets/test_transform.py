@@ -4,14 +4,12 @@ from reference import augment as oracle
 
 from slowfast.config import get_cfg
 from slowfast.datasets.views.crop import RandomResizedCrop, ShiftAndScale, ShortSideCrop
-from slowfast.datasets.views.transform import (
+from slowfast.datasets.views.eval_transform import (
     EvalTransform,
-    TrainTransform,
     build_test_transform,
-    build_train_transform,
     build_val_transform,
-    check_views,
 )
+from slowfast.datasets.views.transform import TrainTransform, build_train_transform, check_views
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from helpers.synthetic import synthetic_cfg
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.build import build_dataset, has_split
 from slowfast.datasets.catalog.video_folder import video_folder
+from slowfast.datasets.clip_settings import ClipSettings
 from slowfast.datasets.decoding.reader import MediaError, open_media
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_eval_loader, construct_train_loader
-from slowfast.datasets.video_dataset import ClipSettings, build_video_dataset
+from slowfast.datasets.video_dataset import build_video_dataset
 
 
 @pytest.fixture(scope="module")

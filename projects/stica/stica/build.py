@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from slowfast.models.build import LOSS_REGISTRY, MODEL_REGISTRY
 from stica.loss import build_loss
 from stica.model import build_model
-from stica.released import COMPAT, build_released_loss, build_released_model
+from stica.released import COMPAT, build_released_model
+from stica.released_loss import build_released_loss
 
 __all__ = ["build_stica_loss", "build_stica_model"]
 

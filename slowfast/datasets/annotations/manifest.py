@@ -309,25 +309,18 @@ class Manifest:
     @classmethod
     def open(cls, folder: Path) -> Manifest:
         """Map the arrays of a saved manifest into memory."""
-        text, ends, labels = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("text", "ends", "labels")
-        )
-        windows, slices = (
-            np.load(file, mmap_mode="r") if (file := folder / f"{name}.npy").exists() else None
-            for name in ("windows", "slices")
-        )
+
+        def load(name: str) -> np.ndarray:
+            return np.load(folder / f"{name}.npy", mmap_mode="r")
+
+        stored = {file.stem for file in folder.glob("*.npy")}
         names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
-        fields = {
-            file.stem.removeprefix(_FIELD): np.load(file, mmap_mode="r")
-            for file in sorted(folder.glob(f"{_FIELD}*.npy"))
-        }
-        lists = tuple(
-            np.load(file, mmap_mode="r")
-            for name in _LISTS
-            if (file := folder / f"{name}.npy").exists()
-        )
-        both = (lists[0], lists[1]) if lists else None
-        manifest = cls(text, ends, labels, names, windows, slices, fields, both)
+        windows, slices = (load(n) if n in stored else None for n in ("windows", "slices"))
+        fields = sorted(name for name in stored if name.startswith(_FIELD))
+        by_name = {name.removeprefix(_FIELD): load(name) for name in fields}
+        lists = (load(_LISTS[0]), load(_LISTS[1])) if stored & set(_LISTS) else None
+        rows = (load("text"), load("ends"), load("labels"))
+        manifest = cls(*rows, names, windows, slices, by_name, lists)
         manifest.folder = folder
         return manifest
 

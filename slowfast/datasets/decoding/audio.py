@@ -4,7 +4,7 @@ A window is decoded with enough audio before it that it equals the same section 
 track decoded and resampled from its start: bit for bit where codec and container keep exact time,
 see ``AudioTrack``.
 
-Legend: N samples that come out, n samples that go in, C channels.
+Legend: N samples that come out, n samples that go in.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from slowfast.datasets.decoding.file import MediaError, Span, is_plausible_rate
 from slowfast.datasets.decoding.formats import COUNTED_AUDIO
+from slowfast.datasets.decoding.mono import FloatArray, downmix, resample
 from slowfast.datasets.decoding.packets import PacketSource
-from slowfast.utils.media_libraries import READ_ERRORS, av
+from slowfast.utils.media_libraries import READ_ERRORS
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.packet import Packet
 
-__all__ = ["AudioTrack", "downmix", "resample"]
+__all__ = ["AudioTrack"]
 
 _PRE_ROLL_SEC = 0.25
 """Decoded before a window and dropped: overlapping blocks, bit reservoirs, predictors settle."""
@@ -40,14 +41,6 @@ _STATEFUL_DECODERS = frozenset({"comfortnoise", "dfpwm", "g722", "g726", "g726le
 _FILTER_SAMPLES = 48
 """Reach of the resampler's filter to either side, in samples of the lower rate."""
 
-_FRONT_GAIN, _SURROUND_GAIN = math.sqrt(0.5), 0.5
-_GAINS = {
-    **dict.fromkeys(("FC",), 1.0),
-    **dict.fromkeys(("FL", "FR", "DL", "DR", "FLC", "FRC", "WL", "WR"), _FRONT_GAIN),
-    **dict.fromkeys(("LFE", "LFE2"), 0.0),
-}
-"""Share of a channel in the mono mix, before the shares are scaled to sum to one; others count as
-surround (the mono downmix of ITU-R BS.775)."""
 
 _EXACT_TICK = 1.5
 """If container ticks are longer, in samples, the first sample of a frame is ambiguous."""
@@ -55,21 +48,6 @@ _EXACT_TICK = 1.5
 _PAST_END_SEC = 1.0
 """Containers may end tracks too early by that much; further behind, nothing is looked for."""
 
-_OVERSHOOT = 4.0
-"""Lossy codecs pass full scale by far less."""
-
-_FULL_SCALE = {
-    "u8": (128.0, 2.0**7),
-    "s16": (0.0, 2.0**15),
-    "s32": (0.0, 2.0**31),
-    "flt": (0.0, 1.0),
-    "dbl": (0.0, 1.0),
-}
-"""Zero and full scale of the sample formats, packed or planar (the same name with a p)."""
-
-_MAX_PLANES = 7
-"""Of planar samples of more channels PyAV (18.1) counts too many planes, and reads memory that is
-not the frame's: FFmpeg's list of planes has no end mark then."""
 
 _COUNTED_SEC = 60.0
 """So long from the start of an Ogg file Vorbis is decoded from there, to count samples: FFmpeg's
@@ -77,8 +55,6 @@ times of its packets may be wrong by a block (up to 10 ms)."""
 
 _VORBIS_GRID = 64
 """Vorbis frames have several lengths; all are multiples of this at the usual block sizes."""
-
-FloatArray = NDArray[np.float32]
 
 
 class _Piece(NamedTuple):
@@ -355,57 +331,6 @@ class AudioTrack:
         if frame.pts is not None:
             return (frame.pts - self.span.start) / self.span.per_sec * self._rate
         return before[-1].end if before else None
-
-
-def downmix(frames: list[AudioFrame]) -> FloatArray:
-    """Join frames and mix their channels to one, by name; two channels become their mean.
-
-    Args:
-        frames: Decoded frames of one sample format and layout, whichever; at least one.
-
-    Returns:
-        float32 (n,), finite, in [-1, 1] unless the codec overshoots.
-    """
-    channels, sample_format = frames[0].layout.channels, frames[0].format
-    packed = sample_format.name.removesuffix("p")
-    is_readable = not sample_format.is_planar or len(channels) <= _MAX_PLANES
-    if packed not in _FULL_SCALE or not is_readable:
-        packed = packed if packed in _FULL_SCALE else "flt"
-        frames = [av.AudioResampler(format=packed).resample(frame)[0] for frame in frames]
-    offset, scale = _FULL_SCALE[packed]
-    values = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
-    if not frames[0].format.is_planar:
-        values = values.reshape(-1, len(channels)).T  # (C, n)
-    gains = np.array([_GAINS.get(channel.name, _SURROUND_GAIN) for channel in channels])
-    if not gains.any():
-        gains[:] = 1.0
-    gains = (gains / gains.sum() / scale).astype(np.float32)
-    with np.errstate(all="ignore"):
-        mixed = gains @ (values.astype(np.float32) - np.float32(offset))  # (n,)
-    # Float samples of a damaged file may be anything.
-    return np.nan_to_num(mixed, copy=False, nan=0.0).clip(-_OVERSHOOT, _OVERSHOOT)
-
-
-def resample(wave: FloatArray, rate: int, out_rate: int) -> FloatArray:
-    """Resample mono audio; the first output sample has the time of the first input sample.
-
-    Args:
-        wave: float32 (N,).
-        rate: Its sample rate, in Hz.
-        out_rate: Sample rate of the output, in Hz.
-
-    Returns:
-        float32, ``out_rate / rate`` times as long.
-    """
-    if rate == out_rate:
-        return wave
-    frame = av.AudioFrame.from_ndarray(wave[np.newaxis], format="fltp", layout="mono")
-    frame.sample_rate = rate
-    resampler = av.AudioResampler(format="fltp", layout="mono", rate=out_rate)
-    parts = [
-        part.to_ndarray()[0] for part in [*resampler.resample(frame), *resampler.resample(None)]
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
 def _ends_before(packet: Packet, ticks: int) -> bool:

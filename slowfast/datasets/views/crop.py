@@ -188,6 +188,12 @@ def check_range(name: str, values: Sequence[float], *, highest: float = math.inf
         )
 
 
+def check_positive(name: str, size: int) -> None:
+    """Check a size in pixels; see ``check_range``."""
+    if size < 1:
+        raise ParameterError(name, f"got {size}; expected a size in pixels >= 1.")
+
+
 def _place(box_h: int, box_w: int, height: int, width: int, rng: np.random.Generator) -> Box:
     """Place a box at a random position; all positions are equally likely."""
     top, left = rng.integers(height - box_h + 1), rng.integers(width - box_w + 1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from slowfast.config import CfgNode
 from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.views.eval_transform import build_test_transform, build_val_transform
 from slowfast.datasets.views.sample_views import build_views
-from slowfast.datasets.views.transform import build_test_transform, build_val_transform
 
 __all__ = ["decoding_short_side", "describe_raised_size"]
 

@@ -5,7 +5,7 @@ import torch
 from reference import stica as oracle
 from stica.loss import within_modal_loss
 from stica.model import STiCAOutputs
-from stica.released import released_loss
+from stica.released_loss import released_loss
 
 from slowfast.models.build import LOSS_REGISTRY
 

@@ -20,10 +20,10 @@ from stica.released import (
     RELEASED_SETTINGS,
     ReleasedBoxes,
     check_released,
-    released_loss,
     sample_boxes,
     windows,
 )
+from stica.released_loss import released_loss
 
 from slowfast.models.build import LOSS_REGISTRY, build_model
 
