@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from fvcore.common.config import CfgNode
 from slowfast.config.checks import register_check
 from slowfast.config.problems import Problem
 
-__all__ = ["check_probabilities", "flatten", "has_impossible_numbers"]
+__all__ = ["check_probabilities", "flatten", "has_impossible_numbers", "is_positive"]
 
 _PROBABILITY = re.compile(
     r"(?<!TIME_DIFF_)(PROB|FRACTION|GRAYSCALE|DROPOUT|DROP\w+_RATE|LABEL_SMOOTH\w*)$"
@@ -44,6 +45,11 @@ def has_impossible_numbers(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(has_impossible_numbers, value))
     return bool(value != value or (isinstance(value, int) and not -_LIMIT <= value < _LIMIT))
+
+
+def is_positive(value: Any) -> bool:
+    """Return whether a value is a finite number above 0."""
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0
 
 
 @register_check

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 from slowfast.config import CfgNode, ConfigValueError, Problem, register_check
+from slowfast.config.values import is_positive
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.views.sample_views import build_views
 from slowfast.utils.multigrid import BatchShape, MultigridSchedule, at_shape
@@ -51,10 +51,10 @@ def _wrong_values(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     for name in ("BN_BASE_SIZE", "EVAL_FREQ"):
         if multigrid[name] < 1:
             yield f"MULTIGRID.{name}", f"got {multigrid[name]}, expected at least 1."
-    if not _is_positive(multigrid.EPOCH_FACTOR):
+    if not is_positive(multigrid.EPOCH_FACTOR):
         yield "MULTIGRID.EPOCH_FACTOR", f"got {multigrid.EPOCH_FACTOR}, expected more than 0."
     short = multigrid.SHORT_CYCLE_FACTORS
-    if multigrid.SHORT_CYCLE and not (_is_list(short) and all(map(_is_positive, short))):
+    if multigrid.SHORT_CYCLE and not (_is_list(short) and all(map(is_positive, short))):
         message = f"got {short}, expected factors on DATA.TRAIN_CROP_SIZE above 0, such as [0.5]."
         yield "MULTIGRID.SHORT_CYCLE_FACTORS", message
     if not multigrid.LONG_CYCLE:
@@ -66,7 +66,7 @@ def _wrong_values(cfg: CfgNode) -> Iterator[tuple[str, str]]:
             "DATA.TRAIN_CROP_SIZE above 0, such as [[0.5, 0.5], [1, 1]]."
         )
         yield "MULTIGRID.LONG_CYCLE_FACTORS", message
-    if not _is_positive(solver.GAMMA):
+    if not is_positive(solver.GAMMA):
         yield "SOLVER.GAMMA", f"got {solver.GAMMA}, expected more than 0."
     if solver.LR_POLICY != "steps_with_relative_lrs":
         message = (
@@ -145,8 +145,4 @@ def _is_list(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    return _is_list(value) and len(value) == 2 and all(map(_is_positive, value))
-
-
-def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+    return _is_list(value) and len(value) == 2 and all(map(is_positive, value))

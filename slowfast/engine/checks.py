@@ -8,6 +8,7 @@ from typing import Any
 
 from slowfast.config import CfgNode, Problem, register_check
 from slowfast.config.projects import find_missing
+from slowfast.config.values import is_positive
 from slowfast.engine.protocols import PROTOCOL_REGISTRY
 from slowfast.engine.protocols.linear_svm import INSTALL_HINT, has_scikit_learn
 from slowfast.utils.registry import nearest
@@ -122,12 +123,12 @@ def _wrong_numbers(probe: CfgNode) -> list[tuple[str, str]]:
         if not _all(probe[key], lambda k: isinstance(k, int) and k >= 1):
             found.append((key, "expected a list of integers >= 1"))
     for key in ("WEIGHT_DECAY_GRID", "SVM_COSTS"):
-        if not _all(probe[key], _is_positive):
+        if not _all(probe[key], is_positive):
             found.append((key, "expected a list of numbers > 0"))
     for key, least in (("KNN_K", 1), ("VALIDATION_FOLDS", 2), ("FEW_SHOT_EPISODES", 2)):
         if probe[key] < least:
             found.append((key, f"expected at least {least}"))
-    if not _is_positive(probe.KNN_TEMPERATURE):
+    if not is_positive(probe.KNN_TEMPERATURE):
         found.append(("KNN_TEMPERATURE", "expected a number > 0"))
     if not probe.SYNC_OFFSET_SEC or not math.isfinite(probe.SYNC_OFFSET_SEC):
         found.append(("SYNC_OFFSET_SEC", "expected a number other than 0, in seconds"))
@@ -136,7 +137,3 @@ def _wrong_numbers(probe: CfgNode) -> list[tuple[str, str]]:
 
 def _all(values: Any, is_right: Any) -> bool:
     return bool(values) and all(map(is_right, values))
-
-
-def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value > 0
