@@ -55,7 +55,7 @@ def table(column):
     """The rows of the table that has this column: a dict of texts each."""
     lines = PAGE[PAGE.index(column) :].split("\n\n")[0].splitlines()
     header = PAGE[: PAGE.index(column)].rpartition("\n")[2] + lines[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, *lines[2:])]
+    rows = [[text.strip() for text in line.strip("|").split("|")] for line in (header, *lines[2:])]
     return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
 
 
