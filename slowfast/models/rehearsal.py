@@ -2,8 +2,8 @@
 
 A configuration may have valid keys and still fail: too few frames for a kernel or temporal crops,
 one sample for batch statistics. Tensors without values reveal this: a step of any size takes less
-than a second and no memory. First those of the meta device; what fails there is judged by torch's
-fake tensors, which know the device as well, but take two to four times as long.
+than a second and no memory. First those of the meta device; what fails there is tried again with
+torch's fake tensors, which know the device as well, but take two to four times as long.
 
 Legend: B batch, V views, T frames, F mel bins, S time frames.
 """
