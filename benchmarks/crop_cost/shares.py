@@ -90,7 +90,7 @@ def _calls(step: Step) -> dict[str, Callable[[], object]]:
     full, end = end_of_model(None), end_of_model(step.own_crops)
     with torch.no_grad(), step.precision.autocast():
         outputs = end(batch)
-    leaves = type(outputs)(*(x.detach().requires_grad_() for x in outputs))
+    leaves = type(outputs)(*(x if x is None else x.detach().requires_grad_() for x in outputs))
     forward = {
         "backbone": lambda: model.backbone(video).maps,
         "audio": lambda: model.audio_backbone(audio).maps,
@@ -107,7 +107,7 @@ def _with_backward(step: Step, forward: Callable[[], Sequence[Tensor]]) -> Calla
     def run() -> None:
         step.model.zero_grad(set_to_none=True)
         with step.precision.autocast():
-            outputs = [x for x in forward() if x.requires_grad]
+            outputs = [x for x in forward() if x is not None and x.requires_grad]
         torch.autograd.backward(outputs, [torch.ones_like(x) for x in outputs])
 
     return run
