@@ -5,6 +5,7 @@ import torch
 from helpers.browser import chromium, open_page  # noqa: F401
 
 from slowfast.models import build
+from slowfast.utils import exit_codes
 
 torch.set_num_threads(1)
 
@@ -15,5 +16,7 @@ def _own_cache(tmp_path_factory):
     patch.setenv("SLOWFAST_CACHE", str(tmp_path_factory.mktemp("cache")))
     # Tests make batches on the CPU: build_model leaves models there, also on machines with a GPU.
     patch.setattr(build, "_device", lambda cfg, gpu_id: torch.device("cpu"))
+    # Commands called in the process of the tests leave its environment as it is.
+    patch.setattr(exit_codes, "_shut_out_working_folder", lambda: None)
     yield
     patch.undo()

@@ -80,8 +80,8 @@ def test_growth_of_every_axis(tmp_path):
 
     file = tmp_path / "growth.json"
     content = bench_growth.main(["--tiny", "--out", str(file)])
-    assert set(content["curves"]) == {*bench_growth.AXES, "search"}
-    assert len(content["rows"]) == len(content["curves"]) + 1  # and the memory of the search
+    assert set(content["curves"]) == {*bench_growth.AXES, "search", "ranks without"}
+    assert len(content["rows"]) == len(bench_growth.AXES) + 2  # the search: time and memory
     for suffix in (".json", ".md", ".png"):
         assert file.with_suffix(suffix).exists()
 

@@ -91,6 +91,7 @@ DEMO_ROWS = {
     "audio-to-video retrieval, R@1": "audio_to_video_r1",
     "baseline: mean color of each frame": "baseline_mean_color",
     "baseline: mean difference between frames": "baseline_frame_difference",
+    "baseline: 8 gray frames of 12 x 12 pixels": "baseline_gray_frames",
     "baseline: mean and standard deviation of mel bins (audio)": "baseline_mel_statistics",
 }
 
