@@ -70,6 +70,7 @@ def test_every_stage_in_miniature(tmp_path):
     assert "video_to_audio_r1" in found["train"]["metrics"]
 
 
+@pytest.mark.slow
 def test_a_stage_that_hangs_or_fails_loses_only_itself(tmp_path, monkeypatch, run_module, capsys):
     (tmp_path / "check.py").write_text("import time\ntime.sleep(600)\n")
     (tmp_path / "data.py").write_text("import sys\nsys.exit(3)\n")

@@ -55,6 +55,7 @@ def read_results(folder):
     return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_from_a_run_to_verified_weights(run, folder, tmp_path, capsys):
     assert export(run, folder) == 0
     text = capsys.readouterr().out

@@ -259,6 +259,7 @@ def test_a_worker_that_blocks_outside_of_decoding_is_replaced(tmp_path, monkeypa
     assert not (tmp_path / "bad_media.csv").exists()
 
 
+@pytest.mark.slow
 def test_workers_that_are_stopped_again_and_again_end_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(loader_module, "_DEATHS_IN_A_ROW", 2)
     monkeypatch.setattr(loader_module, "collate", lambda results: time.sleep(60))
@@ -421,6 +422,7 @@ os.wait()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parent", ["alive", "alone"])
 def test_a_worker_that_loses_its_parent_prints_no_traceback(parent):
     done = subprocess.run([sys.executable, "-c", ORPHAN, parent], capture_output=True, check=True)

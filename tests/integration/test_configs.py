@@ -142,6 +142,7 @@ def test_it_builds_on_the_demo_set(name, tmp_path):
     assert all(0 < abs(value) < 50 for value in values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mark_repeated(n for n in configs() if not n.startswith("StiCA/")))
 def test_transformer_and_crops_by_two_keys(name, tmp_path):
     """What the project exists for, on every supervised YAML; without the keys nothing changes."""

@@ -67,6 +67,7 @@ def losses(folder):
     return {s["step"]: s["loss"] for s in stats}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_stopped_run_resumes_bit_for_bit(tmp_path, method):
     words = words_of(method)
