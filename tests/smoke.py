@@ -52,7 +52,7 @@ def demo(folder: Path) -> None:
     results = json.loads((out / "results.json").read_text())
     for name in ("class_retrieval_r1", "video_to_audio_r1", "audio_to_video_r1"):
         assert set(results[name]) == {"before", "after", "chance"}, results
-    assert sum(name.startswith("baseline") for name in results) == 3, results
+    assert sum(name.startswith("baseline") for name in results) == 4, results
     for name in ("json_stats.log", "curves.png", "runs-demo", "checkpoints"):
         assert (out / name).exists(), name
 
