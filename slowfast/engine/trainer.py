@@ -37,7 +37,7 @@ from slowfast.engine.step import TrainingStep
 from slowfast.models.batch_norm import share_statistics
 from slowfast.models.build import LOSS_REGISTRY, construct_model
 from slowfast.models.complexity import log_model_info
-from slowfast.models.data_parallel import distribute
+from slowfast.models.data_parallel import distribute, share_buffers
 from slowfast.models.method import DatasetInfo, Progress, call_hook
 from slowfast.models.optimizer import construct_optimizer, get_epoch_lr, set_lr
 from slowfast.utils import checkpoint as cu
@@ -264,6 +264,7 @@ class Trainer:
         saves = self.is_due(self.cfg.TRAIN.CHECKPOINT_PERIOD)
         if saves or self.is_due(self.cfg.TRAIN.EVAL_PERIOD):
             self._update_bn_stats(self.epoch - 1)
+            share_buffers(self.model)
         self.recorder.end_epoch(self.epoch)
         # With a best checkpoint the validation comes first: a run that is killed in it resumes from
         # the checkpoint before and validates this epoch again.

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from slowfast.models.method import replicated_buffers
 from slowfast.utils import distributed
 
-__all__ = ["distribute", "synchronized"]
+__all__ = ["distribute", "share_buffers", "synchronized"]
 
 
 def distribute(model: nn.Module, device: torch.device) -> nn.Module:
@@ -27,6 +27,21 @@ def distribute(model: nn.Module, device: torch.device) -> nn.Module:
         model, replicated_buffers(model)
     )
     return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every process the buffers of rank 0, as the next forward pass in training does.
+
+    A checkpoint has the running statistics of rank 0. What is measured on other ranks right after a
+    step has to be measured with these, too, or it changes when a run resumes.
+
+    Args:
+        model: The result of ``distribute``. Its ``replicated_buffers`` are left as they are.
+    """
+    if isinstance(model, DistributedDataParallel):
+        own = set(replicated_buffers(model.module))
+        named = model.module.named_buffers()
+        distributed.broadcast_from_main(buffer for name, buffer in named if name not in own)
 
 
 def synchronized(model: nn.Module, is_last: bool) -> contextlib.AbstractContextManager[None]:

@@ -7,7 +7,7 @@ Legend: B rows of one process, W world size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +22,7 @@ __all__ = [
     "all_reduce",
     "all_reduce_sum",
     "barrier",
+    "broadcast_from_main",
     "copy_from_main",
     "gather_no_gradient",
     "gather_objects",
@@ -105,9 +106,16 @@ def copy_from_main(module: nn.Module) -> None:
     Args:
         module: The same on every rank, on the device of the process.
     """
-    if world_size() == 1:
-        return
-    for value in (*module.parameters(), *module.buffers()):
+    broadcast_from_main((*module.parameters(), *module.buffers()))
+
+
+def broadcast_from_main(tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors of every process with those of rank 0.
+
+    Args:
+        tensors: Of the same shapes and in the same order on every rank.
+    """
+    for value in tensors if world_size() > 1 else ():
         wire = _on_backend_device(value.detach()).contiguous()
         dist.broadcast(wire, src=0)
         value.detach().copy_(wire)

@@ -62,6 +62,11 @@ def test_closing_early_lets_tasks_clean_up(tmp_path):
     assert (tmp_path / "cleaned").exists()
 
 
+def test_a_worker_that_is_told_twice_to_end_prints_no_traceback(capfd):
+    run([("stop at exit", 0)], num_processes=1)
+    assert capfd.readouterr().err == ""
+
+
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     code = (
         "from helpers.worker_targets import work\n"

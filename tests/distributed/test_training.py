@@ -4,10 +4,12 @@ import json
 
 import pytest
 import torch
-from helpers.synthetic import OVERRIDES
+from helpers.synthetic import OVERRIDES, synthetic_cfg
 
 from slowfast.cli.run_net import main
-from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
+from slowfast.engine.trainer import Trainer
+from slowfast.utils import distributed
+from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file, unwrap_model
 from slowfast.utils.logging import read_stats
 
 pytestmark = pytest.mark.distributed
@@ -66,6 +68,32 @@ def test_a_stopped_run_of_two_processes_goes_on_bit_for_bit(tmp_path):
     resumed = run(tmp_path, "resumed", 2, *words)
     for name, value in model_state(straight).items():
         assert torch.equal(value, model_state(resumed)[name]), name
+
+
+def _buffers_to_validate_with(folder, words):
+    words = (*words, "NUM_CPU_PROCESSES", 2, "TRAIN.EVAL_PERIOD", 1, "SOLVER.MAX_EPOCH", 1)
+    trainer, seen = Trainer(synthetic_cfg(folder, *words), torch.device("cpu")), []
+
+    def after_epoch(epoch):
+        named = unwrap_model(trainer.model).named_buffers()
+        seen.append({name: buffer.clone() for name, buffer in named})
+        return {}
+
+    trainer.train(after_epoch)
+    return distributed.gather_objects(seen[-1])
+
+
+@pytest.mark.parametrize("precise", [False, True])
+def test_all_processes_validate_with_the_statistics_of_the_checkpoint(two_ranks, tmp_path, precise):
+    """Else a validation that is done after a resumption differs."""
+    words = ("BN.USE_PRECISE_STATS", precise, "BN.NUM_BATCHES_PRECISE", 2)
+    of_ranks = two_ranks.run(_buffers_to_validate_with, tmp_path, words)[0]
+    saved = model_state(tmp_path)
+    names = [name for name in saved if name.endswith("running_mean")]
+    assert names
+    for name in names:
+        assert torch.equal(of_ranks[0][name], saved[name]), name
+        assert torch.equal(of_ranks[1][name], saved[name]), name
 
 
 def test_a_users_mistake_on_several_processes_is_one_message(tmp_path, capsys):

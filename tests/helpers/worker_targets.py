@@ -1,5 +1,6 @@
 """What tests of the preparation let worker processes do: they import it by name."""
 
+import atexit
 import os
 import signal
 import time
@@ -31,6 +32,8 @@ def work(task, beat):
         for _ in range(argument):
             time.sleep(0.3)
             beat()
+    if kind == "stop at exit":
+        atexit.register(os.kill, os.getpid(), signal.SIGTERM)
     if kind == "clean":
         _clean_up(Path(argument))
     return os.getpid() if kind == "pid" else argument

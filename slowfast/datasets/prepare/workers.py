@@ -177,8 +177,21 @@ class _Worker:
 def _serve(connection: Connection, function: Callable[[Any, Beat], Any]) -> None:
     """Work on tasks until the pipe is closed. The process's main function."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _exit_once)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _answer_tasks(connection, function)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending: no traceback of the exit
+
+
+def _exit_once(number: int, _: Any) -> None:
+    """Leave as after an exception, so that temporary files are removed; other signals are late."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _answer_tasks(connection: Connection, function: Callable[[Any, Beat], Any]) -> None:
     last = time.monotonic()
 
     def beat() -> None:
