@@ -5,6 +5,7 @@ Legend: A windows of a file, N audio samples.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ from slowfast.datasets.views.sampling import even_clip_starts, random_clip_start
 from slowfast.utils.random import STREAM_AUG_SEED, STREAM_CLIP, sample_rng
 
 __all__ = ["AudioEvalDataset", "AudioSettings", "AudioTrainDataset", "build_audio_dataset"]
+
+logger = logging.getLogger(__name__)
 
 
 class AudioSettings(NamedTuple):
@@ -164,6 +167,9 @@ def build_audio_dataset(
             seed=cfg.RNG_SEED,
             clips_per_video=cfg.DATA.TRAIN_CLIPS_PER_VIDEO,
         )
+    if split == "test" and cfg.TEST.SPATIAL_JITTER:
+        strength = cfg.TEST.SPATIAL_JITTER
+        logger.warning("TEST.SPATIAL_JITTER %g has no effect: the dataset is audio only", strength)
     return AudioEvalDataset(
         manifest,
         settings,

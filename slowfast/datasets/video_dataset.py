@@ -5,6 +5,7 @@ Legend: V views, A temporal clips, T frames, N audio samples.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ from slowfast.utils.random import (
 )
 
 __all__ = ["VideoEvalDataset", "VideoTrainDataset", "build_video_dataset"]
+
+logger = logging.getLogger(__name__)
 
 
 class VideoTrainDataset(TrainDataset):
@@ -288,6 +291,9 @@ def build_video_dataset(
         }
         return dataset
     is_val = split == "val"
+    if split == "test" and cfg.TEST.SPATIAL_JITTER:
+        strength = cfg.TEST.SPATIAL_JITTER
+        logger.info("test clips are shifted and scaled (TEST.SPATIAL_JITTER %g)", strength)
     return VideoEvalDataset(
         manifest,
         ClipSettings.from_cfg(cfg, split, sampling=sampling),

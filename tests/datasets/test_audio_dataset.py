@@ -100,6 +100,15 @@ def test_the_gallery_is_the_train_split_and_val_one_window_in_the_center(cfg, ro
     assert one[0, 0]["clip_start_sec"] == pytest.approx([0.6], abs=1e-3)
 
 
+def test_jitter_of_frames_is_said_to_have_no_effect(cfg, caplog):
+    cfg.defrost()
+    cfg.TEST.SPATIAL_JITTER = 0.5
+    for split in ("train", "gallery", "test"):
+        assert not caplog.text
+        audio_folder(cfg, split)
+    assert "TEST.SPATIAL_JITTER 0.5 has no effect" in caplog.text
+
+
 def test_a_short_file_is_followed_by_silence_and_counts(cfg):
     sample = audio_folder(cfg, "test")[0, 2]
     assert sample["clip_start_sec"].tolist() == [0, 0]

@@ -79,11 +79,13 @@ def test_test_views_are_deterministic(cfg):
     )
 
 
-def test_jitter_shifts_and_scales_the_clips_of_a_test_video_alike(cfg):
+def test_jitter_shifts_and_scales_the_clips_of_a_test_video_alike(cfg, caplog):
+    caplog.set_level("INFO")
     plain = {split: video_folder(cfg, split) for split in ("test", "gallery")}
     cfg.defrost()
     cfg.TEST.SPATIAL_JITTER = 0.5
     jittered = {split: video_folder(cfg, split) for split in plain}
+    assert caplog.text.count("test clips are shifted and scaled (TEST.SPATIAL_JITTER 0.5)") == 1
     gallery = (folders["gallery"][0, 1]["video"] for folders in (plain, jittered))
     np.testing.assert_array_equal(*gallery)
     test = jittered["test"]
