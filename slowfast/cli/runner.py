@@ -34,6 +34,7 @@ from slowfast.utils.device_settings import DeviceSettings
 from slowfast.utils.env import choose_device, num_local_processes
 from slowfast.utils.logging import setup_logging
 from slowfast.utils.multigrid import MultigridSchedule, at_shape
+from slowfast.utils.out_of_memory import telling_out_of_memory
 from slowfast.utils.placement import local_world_size
 from slowfast.utils.random import seed_everything
 from slowfast.utils.run_lock import locked_output_dir
@@ -167,10 +168,17 @@ def _train_and_test(job: RunArgs, device: torch.device) -> None:
             cfg, note = with_protocols_of_data(cfg, getattr(dataset, "manifest", None))
             if note:
                 logger.warning("%s", note)
-        with record.stage("train"):
+        with (
+            record.stage("train"),
+            telling_out_of_memory(f"in training, on {device}", _smaller(cfg)),
+        ):
             run_training(cfg, device)
     if cfg.TEST.ENABLE:
-        with record.stage("test"):
+        remedy = (
+            f"Lower TEST.BATCH_SIZE (got {cfg.TEST.BATCH_SIZE}) or TEST.VIEWS_PER_CHUNK (got "
+            f"{cfg.TEST.VIEWS_PER_CHUNK})."
+        )
+        with record.stage("test"), telling_out_of_memory(f"in the test, on {device}", remedy):
             try:
                 run_test(cfg, device)
             except StopSignal as stop:
@@ -179,6 +187,18 @@ def _train_and_test(job: RunArgs, device: torch.device) -> None:
                     f"{stop} in the test, which starts again with the same command, or with "
                     f"slowfast test {cfg.OUTPUT_DIR}.",
                 ) from stop
+
+
+def _smaller(cfg: CfgNode) -> str:
+    """Say what makes a training step smaller."""
+    switches = ["TRAIN.MIXED_PRECISION", "MODEL.ACT_CHECKPOINT"]
+    off = [key for key in switches if getattr(cfg[key.split(".")[0]], key.split(".")[1]) is False]
+    turn_on = f", or set {' or '.join(f'{key} True' for key in off)}" if off else ""
+    return (
+        f"Lower TRAIN.BATCH_SIZE (got {cfg.TRAIN.BATCH_SIZE}), with SOLVER.ACCUMULATE_STEPS for as "
+        f"many samples in an optimizer step{turn_on}. A run that has a checkpoint resumes from it. "
+        "More: docs/troubleshooting.md."
+    )
 
 
 def _announce(job: RunArgs, device: torch.device) -> None:

@@ -38,11 +38,13 @@ def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -
         interrupted: Message after a signal that asks the command to end.
 
     Returns:
-        The command's status; 2 (or that of the error) after a user's mistake or a file that cannot
-        be read or written, with one message; 130 after Ctrl-C, or if its output pipe was closed; 75
-        after another signal that asks it to end (``slowfast.utils.stop_signals``).
+        The command's status; 2 (or that of the error) after a user's mistake, a file that cannot be
+        read or written, or if memory ran out, with one message; 130 after Ctrl-C, or if its output
+        pipe was closed; 75 after another signal that asks it to end
+        (``slowfast.utils.stop_signals``).
     """
     from slowfast.config import UserError  # imported late to keep --help fast
+    from slowfast.utils.out_of_memory import is_out_of_memory
 
     _shut_out_working_folder()
     try:
@@ -59,8 +61,10 @@ def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INTERRUPTED
-    except OSError as error:
-        if not error.filename:  # not about a file
+    except (OSError, MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            return print_error(f"error: memory ran out: {error}", EXIT_USER_ERROR)
+        if not isinstance(error, OSError) or not error.filename:  # not about a file
             raise
         return print_error(f"error: {error.filename}: {error.strerror or error}", EXIT_USER_ERROR)
 

@@ -163,6 +163,21 @@ def test_random_weights_are_tested_when_they_are_asked_for(config, tmp_path, sec
     assert {record["checkpoint"] for record in results["records"]} == {"random"}
 
 
+@pytest.mark.parametrize(
+    ("stage", "key"),
+    [("run_training", "TRAIN.BATCH_SIZE (got 4)"), ("run_test", "TEST.BATCH_SIZE")],
+)
+def test_memory_that_runs_out_is_one_message(config, tmp_path, capsys, monkeypatch, stage, key):
+    monkeypatch.setattr(f"slowfast.cli.runner.{stage}", lambda *_: torch.empty(1 << 50))
+    words = command(config, tmp_path, "TRAIN.ENABLE", str(stage == "run_training"))
+    assert main([*words, "TEST.CHECKPOINT_FILE_PATH", "random"]) == 2
+    error = capsys.readouterr().err
+    assert "error: memory ran out in t" in error
+    assert f"can't allocate memory: you tried to allocate {4 << 50} bytes" in error
+    assert f"Lower {key}" in error
+    assert "Traceback" not in error
+
+
 def test_a_trained_model_is_tested_though_it_started_from_random_weights(config, tmp_path):
     words = ("TRAIN.CHECKPOINT_FILE_PATH", "random")
     assert main(command(config, tmp_path, *words, "TEST.ENABLE", False)) == 0

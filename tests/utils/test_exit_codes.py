@@ -1,12 +1,16 @@
 """How commands end."""
 
+import errno
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 from slowfast.config import UserError
 from slowfast.utils.exit_codes import exit_with
+from slowfast.utils.out_of_memory import telling_out_of_memory
 
 
 def ends_with(error):
@@ -28,6 +32,34 @@ def ends_with(error):
 def test_what_a_user_can_fix_is_one_message(capsys, error, status, message):
     assert exit_with(ends_with(error), interrupted="stopped here") == status
     assert capsys.readouterr() == ("", message)
+
+
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        lambda: torch.empty(1 << 50),
+        lambda: np.empty(1 << 58),
+        lambda: ends_with(OSError(errno.ENOMEM, "Cannot allocate memory"))(),
+        lambda: ends_with(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."))(),
+    ],
+)
+def test_memory_that_runs_out_is_one_message(capsys, allocate):
+    assert exit_with(allocate) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: memory ran out: ")
+    assert "llocate" in error
+    with pytest.raises(UserError, match=r"memory ran out in a test: .*llocate(.|\n)*Buy more\."):
+        _tell(allocate)
+
+
+def _tell(allocate):
+    with telling_out_of_memory("in a test", "Buy more."):
+        allocate()
+
+
+def test_another_error_is_not_taken_for_memory():
+    with pytest.raises(RuntimeError, match="shapes"), telling_out_of_memory("here", ""):
+        raise RuntimeError("shapes differ")
 
 
 def test_a_status_is_passed_on(capsys):
