@@ -41,6 +41,7 @@ _POSITIVE = (
     *("AUDIO.CLIP_SEC", "LOG_PERIOD", "NUM_SHARDS", "NUM_CPU_PROCESSES"),
 )
 _MOST_THREADS = 4096
+_MOST_CLIPS = 10_000  # of a video in a test; far more than any protocol has
 _NOT_NEGATIVE = ("DATA.FOLD", "DATA.TRAIN_VIDEOS_PER_CLASS")
 _RESERVED = ("label", "index", "valid", "view", "clip_start_sec", "clip_end_sec", "aug_seed")
 _ENSEMBLES = ("sum", "max")
@@ -98,6 +99,13 @@ def check_data(cfg: CfgNode) -> list[Problem]:
     for key in _NOT_NEGATIVE:
         if _value(cfg, key) < 0:
             problems.append(Problem(key, f"got {_value(cfg, key)}, expected 0 or more."))
+    audio = cfg.AUDIO
+    if audio.ENABLE and 0 < audio.CLIP_SEC * audio.SAMPLE_RATE < 1:
+        message = (
+            f"got {audio.CLIP_SEC} s, less than one sample of audio at AUDIO.SAMPLE_RATE "
+            f"{audio.SAMPLE_RATE}; it is mostly as long as a clip of frames."
+        )
+        problems.append(Problem("AUDIO.CLIP_SEC", message))
     problems += _check_processes(cfg)
     for name in cfg.DATA.ROW_FIELDS:
         if name in _RESERVED or name.startswith(("video", "audio")):
@@ -218,12 +226,12 @@ def check_clips(cfg: CfgNode) -> list[Problem]:
     """Find invalid numbers of clips per video of TEST."""
     problems = []
     views = cfg.TEST.NUM_ENSEMBLE_VIEWS
-    if views < 1 and views != -1:
-        message = f"got {views}, expected 1 or more, or -1 for 1, 3, 5, 7 and 10 in turn."
+    if not 1 <= views <= _MOST_CLIPS and views != -1:
+        message = f"got {views}, expected 1 to {_MOST_CLIPS}, or -1 for 1, 3, 5, 7 and 10 in turn."
         problems.append(Problem("TEST.NUM_ENSEMBLE_VIEWS", message))
     counts = list(cfg.TEST.NUM_TEMPORAL_CLIPS)
-    if not all(type(count) is int and count >= 1 for count in counts):
-        message = f"got {counts}, expected a list of numbers of clips per video, each 1 or more."
+    if not all(type(count) is int and 1 <= count <= _MOST_CLIPS for count in counts):
+        message = f"got {counts}, expected numbers of clips per video, each 1 to {_MOST_CLIPS}."
         problems.append(Problem("TEST.NUM_TEMPORAL_CLIPS", message))
     return problems
 

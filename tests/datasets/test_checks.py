@@ -5,7 +5,13 @@ from helpers.data_files import data_cfg
 
 import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import Problem
-from slowfast.datasets.checks import check_audio_only, check_data, check_demo, check_names
+from slowfast.datasets.checks import (
+    check_audio_only,
+    check_clips,
+    check_data,
+    check_demo,
+    check_names,
+)
 from slowfast.datasets.clip_settings import ClipSettings
 from slowfast.utils.checkpoint import checkpoint_path, write_checkpoint_file
 
@@ -33,6 +39,30 @@ from slowfast.utils.checkpoint import checkpoint_path, write_checkpoint_file
 def test_numbers(tmp_path, key, value, message):
     assert check_data(data_cfg(tmp_path)) == []
     assert check_data(data_cfg(tmp_path, key, value)) == [Problem(key, message)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("TEST.NUM_ENSEMBLE_VIEWS", 0, "got 0, expected 1 to 10000, or -1"),
+        ("TEST.NUM_ENSEMBLE_VIEWS", 10**9, "got 1000000000, expected 1 to 10000"),
+        ("TEST.NUM_TEMPORAL_CLIPS", [3, 10**9], "each 1 to 10000"),
+    ],
+)
+def test_numbers_of_clips(tmp_path, key, value, message):
+    assert check_clips(data_cfg(tmp_path)) == []
+    (problem,) = check_clips(data_cfg(tmp_path, key, value))
+    assert problem.key == key
+    assert message in problem.message
+
+
+def test_an_audio_clip_has_a_sample(tmp_path):
+    words = ("AUDIO.ENABLE", True, "AUDIO.SAMPLE_RATE", 16000, "AUDIO.CLIP_SEC")
+    assert check_data(data_cfg(tmp_path, *words, 1 / 16000)) == []
+    (problem,) = check_data(data_cfg(tmp_path, *words, 1e-30))
+    assert problem.key == "AUDIO.CLIP_SEC"
+    assert "less than one sample of audio at AUDIO.SAMPLE_RATE 16000" in problem.message
+    assert check_data(data_cfg(tmp_path, "AUDIO.ENABLE", False, "AUDIO.CLIP_SEC", 1e-30)) == []
 
 
 def test_the_loop_filter_is_skipped_in_training_alone_and_not_in_the_cache(tmp_path):
