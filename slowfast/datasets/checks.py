@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ _POSITIVE = (
     *("DATA.TRAIN_CLIPS_PER_VIDEO", "DATA.FRAME_FOLDER_FPS", "AUG.NUM_SAMPLE"),
     *("AUDIO.CLIP_SEC", "LOG_PERIOD", "NUM_SHARDS", "NUM_CPU_PROCESSES"),
 )
+_MOST = {
+    "AUDIO.CLIP_SEC": 86_400,  # a day
+    "AUG.NUM_SAMPLE": 1000,
+}
 _MOST_THREADS = 4096
 _MOST_CLIPS = 10_000  # of a video in a test; far more than any protocol has
 _NOT_NEGATIVE = ("DATA.FOLD", "DATA.TRAIN_VIDEOS_PER_CLASS")
@@ -93,9 +98,10 @@ def check_data(cfg: CfgNode) -> list[Problem]:
     """Find values of DATA, AUDIO and TEST that are out of range."""
     problems = []
     for key in _POSITIVE:
-        value = _value(cfg, key)
-        if value <= 0:
-            problems.append(Problem(key, f"got {value}, expected more than 0."))
+        value, most = _value(cfg, key), _MOST.get(key, math.inf)
+        if not 0 < value <= most:
+            limit = f", at most {most}" if value > most else ""
+            problems.append(Problem(key, f"got {value}, expected more than 0{limit}."))
     for key in _NOT_NEGATIVE:
         if _value(cfg, key) < 0:
             problems.append(Problem(key, f"got {_value(cfg, key)}, expected 0 or more."))

@@ -55,7 +55,7 @@ class Recorder:
     ) -> None:
         self._output_dir = Path(cfg.OUTPUT_DIR)
         self._period, self._device = cfg.LOG_PERIOD, device
-        self._steps_before = self._steps = 0
+        self._steps_before = self._steps = self._unseen = 0
         self._max_epoch, self._warmup = cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.WARMUP_EPOCHS
         self._max_steps = cfg.TRAIN.MAX_STEPS or max_steps
         self._explosion = cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR
@@ -76,14 +76,15 @@ class Recorder:
         keys = cfg.TENSORBOARD.MODEL_VIS
         self._writes_weights = keys.ENABLE and keys.MODEL_WEIGHTS
 
-    def start_epoch(self, steps_before: int, steps: int) -> None:
+    def start_epoch(self, steps_before: int, steps: int, *, done: int = 0) -> None:
         """Reset the means of the last epoch.
 
         Args:
             steps_before: Iterations of all epochs before.
             steps: Iterations of this epoch.
+            done: Of these, iterations before the run was resumed; they are not in the means.
         """
-        self._steps_before, self._steps = steps_before, steps
+        self._steps_before, self._steps, self._unseen = steps_before, steps, done
         self._meter.reset()
         self._skipped.start_epoch()
 
@@ -230,9 +231,15 @@ class Recorder:
             **memory(self._device),
         }
         log_json_stats(means, self._output_dir)
-        logger.info("epoch %s done: mean loss %.4f", epoch, means.get("loss", math.nan))
-        if self._chance is not None and self._should_have_learned(step):
-            self._chance.check(float(means.get("loss", math.nan)), step)
+        logger.info("epoch %s done%s", epoch, self._describe_mean(means))
+        if self._chance is not None and "loss" in means and self._should_have_learned(step):
+            self._chance.check(float(means["loss"]), step)
+
+    def _describe_mean(self, means: Mapping[str, Any]) -> str:
+        if self._unseen == self._steps:
+            return " before the run was resumed"
+        of = f" of its last {self._steps - self._unseen} steps" if self._unseen else ""
+        return f": mean loss{of} {means.get('loss', math.nan):.4f}"
 
     def end_validation(self, epochs_done: int, step: int, measurements: dict[str, float]) -> None:
         """Report metrics that were measured after an epoch.

@@ -193,7 +193,8 @@ class Trainer:
         self._start_stage()
         self.model.train()
         steps = self.steps_per_epoch
-        self.recorder.start_epoch(self.loader.batches.steps_before(self.epoch), steps)
+        before = self.loader.batches.steps_before(self.epoch)
+        self.recorder.start_epoch(before, steps, done=self.iteration)
         bar = tqdm(
             total=steps,
             initial=self.iteration,

@@ -212,6 +212,18 @@ def check_class_weights(cfg: CfgNode) -> list[Problem]:
     return []
 
 
+def _wrong_limits(solver: CfgNode) -> list[Problem]:
+    """Find limits of the gradient that are not numbers: None, their default, has no type."""
+    problems = []
+    for name in ("CLIP_GRAD_VAL", "CLIP_GRAD_L2NORM"):
+        limit = solver[name]
+        is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
+        if limit is not None and not (is_number and limit >= 0):
+            message = f"got {limit!r}, expected a number, 0 or more; 0 or None: off."
+            problems.append(Problem(f"SOLVER.{name}", message))
+    return problems
+
+
 @register_check
 def check_solver(cfg: CfgNode) -> list[Problem]:
     """Find invalid and conflicting values of SOLVER.
@@ -231,6 +243,7 @@ def check_solver(cfg: CfgNode) -> list[Problem]:
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         message = f"got {betas}, expected two numbers in [0, 1)."
         problems.append(Problem("SOLVER.BETAS", message))
+    problems += _wrong_limits(solver)
     if not 0 < solver.LAYER_DECAY <= 1:
         got = solver.LAYER_DECAY
         problems.append(Problem("SOLVER.LAYER_DECAY", f"got {got}, expected a number in (0, 1]."))

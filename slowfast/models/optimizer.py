@@ -308,17 +308,17 @@ def clip_gradients(
 
     Args:
         model: The model with gradients.
-        clip_value: SOLVER.CLIP_GRAD_VAL.
-        clip_norm: SOLVER.CLIP_GRAD_L2NORM.
+        clip_value: SOLVER.CLIP_GRAD_VAL; 0 or None: off, as in PySlowFast.
+        clip_norm: SOLVER.CLIP_GRAD_L2NORM; 0 or None: off.
 
     Returns:
         The global L2 norm of the gradient before clipping, a scalar.
     """
     norm = gradient_norm(model)
     parameters = [p for p in model.parameters() if p.grad is not None]
-    if clip_norm is not None:
+    if clip_norm:
         nn.utils.clip_grads_with_norm_(parameters, clip_norm, norm)
-    if clip_value is not None:
+    if clip_value:
         nn.utils.clip_grad_value_(parameters, clip_value)
     return norm
 

@@ -33,6 +33,7 @@ from slowfast.utils.stop_signals import (
     ignore_signals,
     noted_signals,
     raising_on_signals,
+    start_resource_tracker,
     unblock_signals,
 )
 from slowfast.utils.watch import RankError, Watch
@@ -304,6 +305,7 @@ def launch(  # noqa: PLR0913 - what PySlowFast's launch_job is given, and how lo
     if num_processes == 1:
         _run_here(fn, args, first, settings)
         return
+    start_resource_tracker()
     failures = mp.get_context("spawn").SimpleQueue()
     try:
         job = (fn, args, first, settings, failures)

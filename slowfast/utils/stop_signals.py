@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from types import FrameType
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ignore_signals",
     "noted_signals",
     "raising_on_signals",
+    "start_resource_tracker",
     "stop_status",
     "unblock_signals",
 ]
@@ -192,6 +194,17 @@ def unblock_signals() -> None:
     """Receive the signals that ``blocked_signals`` of the parent process held back."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def start_resource_tracker() -> None:
+    """Start the process that removes what multiprocessing leaves behind, deaf to stop signals.
+
+    It ignores SIGINT and SIGTERM by itself. Another one that is sent to all processes of a job, as
+    SIGHUP when a terminal closes, would end it, and its end is told with warnings and tracebacks.
+    """
+    if hasattr(signal, "pthread_sigmask"):  # not Windows
+        with blocked_signals():  # it never unblocks them
+            resource_tracker.ensure_running()
 
 
 def ignore_signals() -> None:

@@ -38,7 +38,7 @@ def kill(run: Run, kind: str, rng: random.Random) -> bool:
             reached = run.wait_for_draft()
         delay_sec = rng.uniform(0, 0.03)
     elif kind == "evaluate":
-        reached = run.wait_for(" done: mean loss|weights from", rng.randint(1, 2))
+        reached = run.wait_for(r"epoch \d+/\d+ done|weights from", rng.randint(1, 2))
     else:
         reached = run.wait_for(" iter ", rng.randint(1, 4))
     victim = rng.choice([run.pid, *run.ranks()])

@@ -26,7 +26,7 @@ PHASES = {
     "start": "train and test ",
     "train": " iter ",
     "save": "",
-    "validate": " done: mean loss",
+    "validate": r"epoch \d+/\d+ done",
     "test": "weights from",
 }
 TARGETS = ("command", "command", "parent of two", "rank", "group of two")

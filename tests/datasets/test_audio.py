@@ -136,7 +136,9 @@ def test_too_small_an_fft_is_refused_with_one_that_works():
     [
         ({"fft_size": 256}, r"fft_size: got 256; expected 0 .* >= 480, the window"),
         ({"fft_size": 1025}, r"fft_size: got 1025; expected 0 \(automatic\) or an even"),
-        ({"num_mel": 0}, r"num_mel: got 0; expected at least 1"),
+        ({"num_mel": 0}, r"num_mel: got 0; expected 1 to 4096"),
+        ({"num_mel": 10**6}, r"num_mel: got 1000000; expected 1 to 4096"),
+        ({"fft_size": 10**12}, r"fft_size: got 1000000000000; expected .* at most 1048576"),
         ({"window_sec": 1e9}, r"window_sec: got .*; expected 3 to 262144"),
         ({"window_sec": 0.0001}, r"window_sec: got 0.0001 s, which is 2 samples at 24000"),
         ({"hop_sec": 0.0}, r"hop_sec: got 0.0 s, which is 0 samples"),

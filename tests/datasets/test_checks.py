@@ -23,6 +23,8 @@ from slowfast.utils.checkpoint import checkpoint_path, write_checkpoint_file
         ("DATA.TRAIN_VIDEOS_PER_CLASS", -1, "got -1, expected 0 or more."),
         ("DATA.FOLD", -2, "got -2, expected 0 or more."),
         ("AUDIO.CLIP_SEC", 0.0, "got 0.0, expected more than 0."),
+        ("AUDIO.CLIP_SEC", 1e30, "got 1e+30, expected more than 0, at most 86400."),
+        ("AUG.NUM_SAMPLE", 10**6, "got 1000000, expected more than 0, at most 1000."),
         (
             "DATA_LOADER.NUM_WORKERS",
             -2,

@@ -211,6 +211,8 @@ def test_views_that_do_not_fit_together(views, message):
     [
         (("DATA.TRAIN_VIEWS", "clip"), "DATA.TRAIN_VIEWS: unknown"),
         (("DATA.TRAIN_VIEWS", "clip"), "Did you mean 'clips'?"),
+        (("DATA.TRAIN_CROP_NUM_SPATIAL", "1000000"), "SPATIAL: got 1000000, expected 1 to 1000"),
+        (("DATA.TRAIN_CROP_NUM_TEMPORAL", "1000000"), "TEMPORAL: got 1000000, expected 1 to 1000"),
         (("DATA.TRAIN_CLIP_DISTANCE_SEC", "[2,1]"), "DATA.TRAIN_CLIP_DISTANCE_SEC: got [2, 1]"),
         (("DATA.TRAIN_CLIP_DISTANCE_SEC", "[2]"), "DATA.TRAIN_CLIP_DISTANCE_SEC: got [2]"),
         (("DATA.ROW_FIELDS", "['label']"), "DATA.ROW_FIELDS: got 'label', which a sample has"),
@@ -228,7 +230,7 @@ def test_views_that_do_not_fit_together(views, message):
 )
 def test_mistakes_of_a_configuration_name_their_key(make, words, message):
     views = [ViewSpec(transform=LARGE, num_frames=4), ViewSpec(field="audio")]
-    is_default = "clip" in words or "DATA.TRAIN_CLIP_DISTANCE_SEC" in words
+    is_default = "clip" in words or words[0].startswith(("DATA.TRAIN_CLIP", "DATA.TRAIN_CROP"))
     mine = () if is_default else ("DATA.TRAIN_VIEWS", "mine")
     make(views=SampleViews(views))
     with pytest.raises(ConfigError) as caught:

@@ -503,6 +503,23 @@ def test_what_is_logged(tmp_path):
     assert first["iter"] == "1/3"
 
 
+def test_the_mean_of_an_epoch_says_which_steps_it_is_of(tmp_path, caplog):
+    caplog.set_level("INFO")
+    recorder = Recorder(synthetic_cfg(tmp_path), 9, CPU)
+    for done in (0, 1, 3):
+        recorder.start_epoch(0, 3, done=done)
+        for iteration in range(done + 1, 4):
+            recorder.start_iteration()
+            recorder.end_iteration(0, iteration, {"loss": torch.tensor(0.5)}, 0.1)
+        recorder.end_epoch(1)
+    lines = [line for line in caplog.text.splitlines() if "epoch 1/2 done" in line]
+    assert [line.split("epoch 1/2 done")[1] for line in lines] == [
+        ": mean loss 0.5000",
+        ": mean loss of its last 2 steps 0.5000",
+        " before the run was resumed",
+    ]
+
+
 def test_the_audio_of_each_loaded_batch_is_watched(tmp_path, monkeypatch):
     watched = []
     monkeypatch.setattr(Recorder, "watch_audio", lambda self, batch: watched.append(batch))

@@ -7,6 +7,7 @@ from torch import nn
 
 from slowfast.config import get_cfg
 from slowfast.models.batch_norm import SyncBatchNorm1d
+from slowfast.models.checks import check_solver
 from slowfast.models.lars import LARS
 from slowfast.models.optimizer import (
     FusedSGD,
@@ -268,7 +269,7 @@ def test_a_run_resumes_with_the_other_form_of_its_optimizer(caplog, method, fuse
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("limit", [None, 0.1, 1e6])
+@pytest.mark.parametrize("limit", [None, 0, 0.1, 1e6])
 def test_clipping_is_that_of_torch_and_without_a_limit_gradients_stay(limit):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
@@ -281,8 +282,21 @@ def test_clipping_is_that_of_torch_and_without_a_limit_gradients_stay(limit):
     reference = [nn.Parameter(torch.zeros_like(g)) for g in gradients]
     for param, gradient in zip(reference, gradients, strict=True):
         param.grad = gradient.clone()
-    bound = float("inf") if limit is None else limit
+    bound = limit or float("inf")
     assert torch.equal(norm, nn.utils.clip_grad_norm_(reference, bound))
     for a, b in zip(held, reference, strict=True):
         assert torch.equal(a, b.grad)
-    assert ([g._version for g in held] == versions) == (limit is None)  # one pass, not two
+    assert ([g._version for g in held] == versions) == (not limit)  # one pass, not two
+
+
+@pytest.mark.parametrize("key", ["SOLVER.CLIP_GRAD_VAL", "SOLVER.CLIP_GRAD_L2NORM"])
+@pytest.mark.parametrize("value", ["abc", [0], -1.0, True])
+def test_a_limit_is_a_number_that_is_not_negative(key, value):
+    cfg = get_cfg()
+    section, name = key.split(".")
+    cfg[section][name] = value
+    (problem,) = check_solver(cfg)
+    assert (problem.key, problem.message.split(";")[0]) == (
+        key,
+        f"got {value!r}, expected a number, 0 or more",
+    )

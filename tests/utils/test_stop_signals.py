@@ -155,6 +155,21 @@ def start(code):
     return process, process.stdout.readline().split()
 
 
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_the_resource_tracker_outlives_a_signal_to_all(number):
+    code = (
+        "import os, time\n"
+        "from multiprocessing import resource_tracker\n"
+        "from slowfast.utils.stop_signals import start_resource_tracker\n"
+        "start_resource_tracker()\n"
+        f"os.kill(resource_tracker._resource_tracker._pid, {int(number)})\n"
+        "time.sleep(0.5)\n"
+        "assert resource_tracker._resource_tracker._check_alive()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_a_process_that_waits_in_native_code(number):
     process, _ = start(STUCK)

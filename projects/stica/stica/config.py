@@ -200,7 +200,7 @@ def _check_ranges(cfg: CfgNode) -> list[Problem]:
     }
     for section in CROP_KINDS.values():
         kind = cfg.FEATURE_CROP[section]
-        ranges[f"FEATURE_CROP.{section}.NUM"] = (kind.NUM >= 0, "0 or more")
+        ranges[f"FEATURE_CROP.{section}.NUM"] = (0 <= kind.NUM <= 1000, "0 to 1000")
         ranges[f"FEATURE_CROP.{section}.SCALE"] = (
             0 < kind.SCALE <= 1,
             "a fraction of the map, above 0 and at most 1 (the full feature map); NUM 0 disables "

@@ -55,7 +55,7 @@ def _add_solver(cfg: CfgNode) -> None:
     cfg.SOLVER.WEIGHT_DECAY = 1e-4
     # No weight decay on biases and other one-dimensional parameters.
     cfg.SOLVER.ZERO_WD_1D_PARAM = False
-    # Clip the gradient by value or by its global L2 norm. None: off.
+    # Clip the gradient by value or by its global L2 norm. None or 0: off.
     cfg.SOLVER.CLIP_GRAD_VAL = None
     cfg.SOLVER.CLIP_GRAD_L2NORM = None
     # Layer-wise adaptive rate scaling (LARS) for SGD.

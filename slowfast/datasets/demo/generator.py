@@ -33,6 +33,7 @@ from slowfast.datasets.demo.render_audio import SAMPLE_RATE_HZ, render_audio
 from slowfast.datasets.demo.render_video import FRAMES_PER_SEC, render_video
 from slowfast.datasets.demo.scene_spec import DemoSpec, class_events, plan_clip
 from slowfast.utils.registry import nearest
+from slowfast.utils.stop_signals import start_resource_tracker
 
 __all__ = [
     "DemoSpec",
@@ -236,6 +237,7 @@ def _map_processes(
 ) -> Iterator[None]:
     """Make files in worker processes; yields after each, in order."""
     # Spawned, not forked: a fork of a process with threads (torch, OpenCV) can hang.
+    start_resource_tracker()
     with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
         folders, specs = [folder] * len(jobs), [spec] * len(jobs)
         yield from pool.map(_make_file, folders, specs, jobs, chunksize=_CHUNK)

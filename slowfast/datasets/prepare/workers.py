@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from slowfast.datasets.decoding.error_codes import timeout_message, worker_crash_message
 from slowfast.datasets.decoding.file import Beat
 from slowfast.utils.cores import usable_cores
+from slowfast.utils.stop_signals import start_resource_tracker
 
 __all__ = ["TaskResult", "run_tasks"]
 
@@ -77,6 +78,7 @@ def run_tasks(
     count, pending, lock = num_processes or usable_cores(), iter(tasks), threading.Lock()
     workers: list[_Worker] = []
     busy: dict[Future[TaskResult], _Worker] = {}
+    start_resource_tracker()
     with ThreadPoolExecutor(count, initializer=_block_interrupts) as threads:
         try:
             for task in islice(pending, count):

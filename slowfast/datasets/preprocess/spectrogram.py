@@ -301,8 +301,8 @@ def _mel_corners_hz(num_mel: int, sample_rate_hz: int) -> Tensor:
 
     They reach from 0 to half the sample rate.
     """
-    if num_mel < 1:
-        raise ParameterError("num_mel", f"got {num_mel}; expected at least 1.")
+    if not 1 <= num_mel <= _MAX_MEL:
+        raise ParameterError("num_mel", f"got {num_mel}; expected 1 to {_MAX_MEL}.")
     top = 2595 * math.log10(1 + sample_rate_hz / 2 / 700)
     mel = torch.linspace(0, top, num_mel + 2, dtype=torch.float64)
     return 700 * (10 ** (mel / 2595) - 1)
@@ -317,6 +317,8 @@ def _smallest_fft(window: int, num_mel: int, sample_rate_hz: int) -> int:
 
 _MAX_WINDOW = 1 << 18
 """In samples: several seconds, far more than the usual windows of 10 to 50 ms."""
+_MAX_FFT = 1 << 20
+_MAX_MEL = 4096
 
 
 def _window_and_hop(window_sec: float, hop_sec: float, sample_rate_hz: int) -> tuple[int, int]:
@@ -338,11 +340,11 @@ def _window_and_hop(window_sec: float, hop_sec: float, sample_rate_hz: int) -> t
 
 
 def _check_fft(fft_size: int, window: int) -> None:
-    if fft_size < window or fft_size % 2:
+    if not window <= fft_size <= _MAX_FFT or fft_size % 2:
         raise ParameterError(
             "fft_size",
             f"got {fft_size}; expected 0 (automatic) or an even number >= {window}, "
-            "the window in samples.",
+            f"the window in samples, and at most {_MAX_FFT}.",
         )
 
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slowfast.config import CfgNode, ParameterError, keys
+from slowfast.config import CfgNode, ConfigValueError, ParameterError, keys
 from slowfast.datasets.views.sampling import random_clip_start
 from slowfast.datasets.views.transform import TrainTransform, build_train_transform
 from slowfast.utils.random import STREAM_CLIP, STREAM_TIME, STREAM_VIEW, sample_rng
@@ -42,6 +42,7 @@ with ``transform.build_train_transform(cfg)`` or ``TrainTransform(...)``.
 
 AUDIO = "audio"
 _TRIES = 100
+_MOST_VIEWS = 1000
 
 
 class TemporalTransform(Protocol):
@@ -347,6 +348,10 @@ def build_views(cfg: CfgNode) -> SampleViews:
         KeyError: If the name is not registered.
         ValueError: If a setting is out of range.
     """
+    for name in ("TRAIN_CROP_NUM_TEMPORAL", "TRAIN_CROP_NUM_SPATIAL"):
+        if cfg.DATA[name] > _MOST_VIEWS:
+            message = f"got {cfg.DATA[name]}, expected 1 to {_MOST_VIEWS}."
+            raise ConfigValueError(f"DATA.{name}", message)
     return VIEW_REGISTRY.get(cfg.DATA.TRAIN_VIEWS)(cfg)
 
 

@@ -42,7 +42,8 @@ def test_defaults_are_the_released_numbers_and_this_projects_decisions(cfg):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("FEATURE_CROP.SPACE_LARGE.NUM", -1, "got -1, expected 0 or more"),
+        ("FEATURE_CROP.SPACE_LARGE.NUM", -1, "got -1, expected 0 to 1000"),
+        ("FEATURE_CROP.TIME_SMALL.NUM", 10**6, "got 1000000, expected 0 to 1000"),
         ("FEATURE_CROP.SPACE_LARGE.SCALE", 1.1, "got 1.1, expected a fraction"),
         ("FEATURE_CROP.TIME_SMALL.SCALE", 0.0, "got 0.0, expected a fraction"),
         ("TEMPORAL_TRANSFORMER.LAYERS", 0, "set MODEL.POOLING avg"),
