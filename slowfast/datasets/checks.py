@@ -109,7 +109,7 @@ def check_data(cfg: CfgNode) -> list[Problem]:
     if audio.ENABLE and 0 < audio.CLIP_SEC * audio.SAMPLE_RATE < 1:
         message = (
             f"got {audio.CLIP_SEC} s, less than one sample of audio at AUDIO.SAMPLE_RATE "
-            f"{audio.SAMPLE_RATE}; it is mostly as long as a clip of frames."
+            f"{audio.SAMPLE_RATE}; use the length of a clip of frames, mostly 1 to 10 s."
         )
         problems.append(Problem("AUDIO.CLIP_SEC", message))
     problems += _check_processes(cfg)

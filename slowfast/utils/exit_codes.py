@@ -44,11 +44,11 @@ def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -
         (``slowfast.utils.stop_signals``).
     """
     from slowfast.config import UserError  # imported late to keep --help fast
-    from slowfast.utils.out_of_memory import is_out_of_memory
+    from slowfast.utils.out_of_memory import telling_out_of_memory
 
     _shut_out_working_folder()
     try:
-        with raising_on_signals():
+        with raising_on_signals(), telling_out_of_memory():
             return command()
     except UserError as error:
         return error.status if error.is_told else print_error(f"error: {error}", error.status)
@@ -61,10 +61,8 @@ def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INTERRUPTED
-    except (OSError, MemoryError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            return print_error(f"error: memory ran out: {error}", EXIT_USER_ERROR)
-        if not isinstance(error, OSError) or not error.filename:  # not about a file
+    except OSError as error:
+        if not error.filename:  # not about a file
             raise
         return print_error(f"error: {error.filename}: {error.strerror or error}", EXIT_USER_ERROR)
 

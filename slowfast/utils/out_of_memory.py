@@ -24,12 +24,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def telling_out_of_memory(where: str, remedy: str) -> Iterator[None]:
+def telling_out_of_memory(where: str = "", remedy: str = "") -> Iterator[None]:
     """Turn an error that says that memory ran out into one that a user can fix.
 
     Args:
-        where: What was done, on what device.
-        remedy: What to change, with config keys.
+        where: What was done, on what device; "": not known.
+        remedy: What to change, with config keys; "": not known.
 
     Raises:
         UserError: If memory ran out.
@@ -40,6 +40,5 @@ def telling_out_of_memory(where: str, remedy: str) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         reason = " ".join(str(error).rpartition("DefaultCPUAllocator: ")[2].split())[:300]
-        raise UserError(
-            f"memory ran out {where}{f': {reason}' if reason else '.'}\n{remedy}"
-        ) from error
+        place = f"memory ran out {where}".strip()
+        raise UserError(f"{place}: {reason or 'no reason given'}\n{remedy}".strip()) from error
