@@ -197,11 +197,15 @@ def plot(measured: Sequence[Found], path: Path) -> None:
     }
     if not panels:
         return
+    columns = min(len(panels), 2)
+    lines = -(-len(panels) // columns)
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(3.6 + 3.2 * len(panels), 3.6), sharex=True, sharey=True,
+        lines, columns, figsize=(3.6 + 3.2 * columns, 2.4 * lines + 0.6), sharex=True, sharey=True,
         constrained_layout=True, squeeze=False,
     )  # fmt: skip
-    for panel, (title, found) in zip(axes[0], panels.items(), strict=True):
+    for panel in axes.flat[len(panels) :]:
+        panel.set_axis_off()
+    for panel, (title, found) in zip(axes.flat, panels.items(), strict=False):
         bars = {}
         for each in found:
             if each.row.ours.metric == PROBE:

@@ -94,6 +94,21 @@ def test_the_page_has_the_tables_of_the_spoken_words():
         assert f"| {' | '.join(means)} |" in RESULTS
 
 
+def test_the_pages_have_what_pretraining_is_worth_on_words(tmp_path, monkeypatch, capsys):
+    files = [str(EVIDENCE / f"{name}.json") for name in ("words", "words_digits")]
+    monkeypatch.setattr(sys, "argv", ["report", *files, "--out", str(tmp_path / "words")])
+    load("report_words").main()
+    text = capsys.readouterr().out
+    assert (EVIDENCE / "words.md").read_text(encoding="utf-8") == text
+    for table in tables(text):
+        assert table in RESULTS
+    for page in ("README.md", "docs/reproducing.md"):
+        page_text = (ROOT / page).read_text(encoding="utf-8")
+        for number in ("78.9 %", "24.2 %", "73.6 %", "47.9 %"):
+            assert number in page_text
+            assert f"| {number} |" in text
+
+
 @pytest.mark.parametrize("name", [*SWEEPS, "grid_ablation", "words_crops"])
 def test_every_run_has_finished_and_none_names_a_machine(name):
     text = (EVIDENCE / f"{name}.json").read_text(encoding="utf-8")
