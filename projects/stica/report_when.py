@@ -342,32 +342,34 @@ def _show(values: Sequence[float]) -> str:
 
 
 def plot(sets: Mapping[str, Values], metric: str, path: Path) -> None:
-    """Plot each effect with its interval, one panel for each set."""
+    """Plot each effect that was measured with its interval, one panel for each set."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
+    effects = [
+        effect
+        for effect in ALL_HYPOTHESES
+        if any(len(effect.differences(values)) > 1 for values in sets.values())
+    ]
     figure, axes = plt.subplots(
-        1, max(len(sets), 1), figsize=(3.1 + 2.5 * len(sets), 4.2), sharex=True, sharey=True,
-        constrained_layout=True, squeeze=False,
+        1, max(len(sets), 1), figsize=(3.1 + 2.5 * len(sets), 1.0 + 0.46 * max(len(effects), 1)),
+        sharex=True, sharey=True, constrained_layout=True, squeeze=False,
     )  # fmt: skip
     for panel, (name, values) in zip(axes[0], sets.items(), strict=True):
-        _plot_effects(panel, values, name)
-    axes[0][0].set_yticks(
-        range(len(ALL_HYPOTHESES)),
-        [e.title.replace(", ", ",\n", 1) for e in ALL_HYPOTHESES],
-        fontsize=8,
-    )
-    axes[0][0].set_ylim(len(ALL_HYPOTHESES) - 0.5, -0.5)
+        _plot_effects(panel, effects, values, name)
+    titles = [effect.title.replace(", ", ",\n", 1) for effect in effects]
+    axes[0][0].set_yticks(range(len(effects)), titles, fontsize=8)
+    axes[0][0].set_ylim(max(len(effects), 1) - 0.5, -0.5)
     figure.supxlabel(
         f"difference in {metric}, points, with 95 % interval; ring: a gain was expected", fontsize=9
     )
     figure.savefig(path, dpi=130)
 
 
-def _plot_effects(axes: Axes, values: Values, name: str) -> None:
-    for row, effect in enumerate(ALL_HYPOTHESES):
+def _plot_effects(axes: Axes, effects: Sequence[Effect], values: Values, name: str) -> None:
+    for row, effect in enumerate(effects):
         differences = effect.differences(values)
         if len(differences) < 2:
             continue
