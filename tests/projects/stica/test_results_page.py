@@ -84,6 +84,7 @@ def test_the_page_has_the_faces_tables():
 
 def test_the_page_has_the_tables_of_the_spoken_words():
     assert tables((EVIDENCE / "words_crops.md").read_text(encoding="utf-8"))[0] in RESULTS
+    assert tables((EVIDENCE / "crop_controls.md").read_text(encoding="utf-8"))[0] in RESULTS
     rows = json.loads((EVIDENCE / "words_memorization.json").read_text(encoding="utf-8"))
     assert {row["seed"] for row in rows} == {101, 102, 103}
     for arm in {row["arm"] for row in rows}:
@@ -109,7 +110,9 @@ def test_the_pages_have_what_pretraining_is_worth_on_words(tmp_path, monkeypatch
             assert f"| {number} |" in text
 
 
-@pytest.mark.parametrize("name", [*SWEEPS, "grid_ablation", "words_crops"])
+@pytest.mark.parametrize(
+    "name", [*SWEEPS, "grid_ablation", "words_crops", "crop_controls", "when_both"]
+)
 def test_every_run_has_finished_and_none_names_a_machine(name):
     text = (EVIDENCE / f"{name}.json").read_text(encoding="utf-8")
     assert {run["state"] for run in json.loads(text)["runs"]} == {"finished"}
@@ -151,7 +154,7 @@ def _crops_page_facts():
     """Lines of reports and sentences that the page on crops may have."""
     costs = json.loads((ROOT / "benchmarks/results/crop_cost.json").read_text(encoding="utf-8"))
     losses = json.loads((EVIDENCE / "grid_loss.json").read_text(encoding="utf-8"))
-    reports = ("summary", "words_crops", "receptive")
+    reports = ("summary", "words_crops", "receptive", "crop_controls")
     return [
         *(line for r in reports for line in (EVIDENCE / f"{r}.md").read_text("utf-8").split("\n")),
         *(_cost(found) for found in costs["results"].values()),
