@@ -54,6 +54,11 @@ class Row(NamedTuple):
     ours: Side
     other: Side
 
+    @property
+    def is_against_pixels(self) -> bool:
+        """Whether a probe of features is compared with one of pixels, not with random weights."""
+        return self.ours.metric != self.other.metric
+
 
 PROBE = "linear_probe_top1"
 STAGES = {
@@ -167,7 +172,7 @@ def tabulate(measured: Sequence[Found]) -> str:
     for is_pixels, head in heads.items():
         lines = [head]
         for found in measured:
-            if (found.row.ours.metric != found.row.other.metric) == is_pixels:
+            if found.row.is_against_pixels == is_pixels:
                 name = "" if is_pixels else f" `{found.row.ours.metric}` |"
                 mean, low, high = found.interval
                 lines.append(
@@ -182,6 +187,10 @@ def _mean(shares: Sequence[float]) -> str:
     return f"{100 * sum(shares) / len(shares):.1f} %"
 
 
+def _is_probe_of(row: Row, place: tuple[str, str]) -> bool:
+    return (row.sweep, row.stage) == place and row.ours.metric == PROBE
+
+
 def plot(measured: Sequence[Found], path: Path) -> None:
     """Plot both weights and the pixels, one panel for each set of test clips."""
     import matplotlib as mpl
@@ -193,7 +202,7 @@ def plot(measured: Sequence[Found], path: Path) -> None:
         title: found
         for place, title in STAGES.items()
         if title.startswith("video")
-        and (found := [f for f in measured if (f.row.sweep, f.row.stage) == place])
+        and (found := [f for f in measured if _is_probe_of(f.row, place)])
     }
     if not panels:
         return
@@ -208,12 +217,11 @@ def plot(measured: Sequence[Found], path: Path) -> None:
     for panel, (title, found) in zip(axes.flat, panels.items(), strict=False):
         bars = {}
         for each in found:
-            if each.row.ours.metric == PROBE:
-                bars["linear probe, pretrained"] = (each.ours, "#0072b2")
-                name = "linear probe, random weights"
-                if each.row.other.metric != PROBE:
-                    name = f"pixels: {BASELINES[each.row.other.metric]}"
-                bars[name] = (each.other, "#8c8c8c" if "random" in name else "#e69f00")
+            bars["linear probe, pretrained"] = (each.ours, "#0072b2")
+            if each.row.is_against_pixels:
+                bars[f"pixels: {BASELINES[each.row.other.metric]}"] = (each.other, "#e69f00")
+            else:
+                bars["linear probe, random weights"] = (each.other, "#8c8c8c")
         for place, (shares, color) in enumerate(bars.values()):
             mean, low, high = mean_interval([100 * share for share in shares])
             low, high = max(low, 0.0), min(high, 100.0)

@@ -60,6 +60,14 @@ def test_runs_of_several_files_are_paired_by_seed(report, tmp_path, monkeypatch,
     assert (tmp_path / "words.png").stat().st_size > 10_000
 
 
+def test_runs_without_a_probe_have_a_table(report, tmp_path, monkeypatch, capsys):
+    file = write(tmp_path / "a.json", [1, 2], "frozen_video")
+    text = Path(file).read_text(encoding="utf-8").replace("linear_probe_top1", "knn_top1")
+    Path(file).write_text(text, encoding="utf-8")
+    text = run(report, monkeypatch, capsys, file, "--out", str(tmp_path / "words"))
+    assert "| video | `knn_top1` | 51.5 % | 11.5 % | +40.0 |" in text
+
+
 def test_digits_are_rows_of_their_own(report, tmp_path, monkeypatch, capsys):
     digits = "configs/StiCA/sweeps/words_digits.yaml"
     file = write(tmp_path / "d.json", [1, 2], "frozen_video", digits)
