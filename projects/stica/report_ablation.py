@@ -14,14 +14,12 @@ contrasts of their variants are reported, too.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from slowfast.config.renamed import translate_sweep
+from slowfast.engine.sweep.results import read_results
 from slowfast.utils.statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -104,7 +102,18 @@ CONTROLS = (
         "R(2+1)D: transformer (with crops)",
         {"r2plus1d-transformer+both": 1.0, "r2plus1d-avg+both": -1.0},
     ),
+    Contrast(
+        "R(2+1)D: transformer (without crops)", {"r2plus1d-transformer": 1.0, "r2plus1d-avg": -1.0}
+    ),
     Contrast("R(2+1)D: all of it", {"r2plus1d-transformer+both": 1.0, "r2plus1d-avg": -1.0}),
+    Contrast(
+        "R(2+1)D: fixed positions, not learned",
+        {"r2plus1d-transformer+both": 1.0, "r2plus1d-transformer_learned+both": -1.0},
+    ),
+    Contrast(
+        "R(2+1)D: a tenth of the learning rate for the transformer",
+        {"r2plus1d-transformer+both": 1.0, "r2plus1d-transformer_full_lr+both": -1.0},
+    ),
 )
 RELEASED = tuple(
     Contrast(decision, {_FULL: 1.0, f"released-{variant}": -1.0})
@@ -157,30 +166,24 @@ def read_values(paths: Sequence[Path], metric: str) -> tuple[dict[str, dict[int,
         ValueError: If no run measured it, a file is missing, or two sweeps have a variant of
             the same name.
     """
-    values: dict[str, dict[int, float]] = defaultdict(dict)
+    values: dict[str, dict[int, float]] = {}
     chance = None
     for path in paths:
-        if not path.is_file():
-            raise ValueError(f"{path}: there is no such file; tools/sweep_net.py ends with it.")
-        content = translate_sweep(json.loads(path.read_text(encoding="utf-8")))
-        before = set(values)
-        for run in content["runs"]:
-            if metric in run["metrics"]:
-                (variant, *_), value = run["variant"].values(), run["metrics"][metric]
-                if variant in before:
-                    raise ValueError(
-                        f"{path}: got another variant {variant!r}, expected each in one sweep "
-                        "only; name a sweep once."
-                    )
-                values[variant][run["seed"]] = value["value"] if isinstance(value, dict) else value
-        found = [r["chance"] for r in content["results"] if r["metric"] == metric]
-        chance = found[0] if chance is None and found else chance
+        results = read_results(path)
+        found = results.values(metric)
+        for variant in sorted(found.keys() & values.keys()):
+            raise ValueError(
+                f"{path}: got another variant {variant!r}, expected each in one sweep only; name a "
+                "sweep once."
+            )
+        values |= found
+        chance = results.chance.get(metric) if chance is None else chance
     if chance is None:
         raise ValueError(
             f"--metric {metric}: no run of {', '.join(map(str, paths))} measured it; the sweep's "
             "table.md says what was measured (TEST.PROTOCOLS)."
         )
-    return dict(values), chance
+    return values, chance
 
 
 def contrast(

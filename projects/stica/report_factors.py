@@ -27,12 +27,12 @@ from torch import nn
 import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import CfgNode, load_config
 from slowfast.config.projects import import_project
-from slowfast.config.renamed import translate_sweep
 from slowfast.datasets.demo.generator import class_names, spec_from_cfg
 from slowfast.datasets.demo.scene_spec import class_events, plan_clip
 from slowfast.engine.evaluator import Evaluation
 from slowfast.engine.features import FeatureTable
 from slowfast.engine.precision import Precision
+from slowfast.engine.sweep.results import read_results
 from slowfast.models.build import build_model
 from slowfast.models.weights import load_weights
 from slowfast.utils.checkpoint import find_last_checkpoint
@@ -77,18 +77,18 @@ def report(
     parser.add_argument("sweep", type=Path, help="folder of a sweep")
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json and OUT.md")
     args = parser.parse_args()
-    record = args.sweep / "sweep.json"
-    if not record.is_file():
-        parser.error(f"{record}: there is no such file; tools/sweep_net.py ends with it.")
-    content = translate_sweep(json.loads(record.read_text()))
-    runs = [run for run in content["runs"] if run["state"] == "finished"]
+    try:
+        results = read_results(args.sweep / "sweep.json")
+    except ValueError as error:
+        parser.error(str(error))
+    runs = [run for run in results.runs if run.is_finished]
     measured = []
     for number, run in enumerate(runs, start=1):
-        values = measure(args.sweep / run["name"])
-        variant = next(iter(run["variant"].values()))
-        measured.append({"variant": variant, "seed": run["seed"], **values})
+        values = measure(args.sweep / run.name)
+        variant = next(iter(run.variant.values()))
+        measured.append({"variant": variant, "seed": run.seed, **values})
         told = " ".join(f"{name} {value:.2f}" for name, value in values.items())
-        sys.stderr.write(f"{number} of {len(runs)}  {run['name']}: {told}\n")
+        sys.stderr.write(f"{number} of {len(runs)}  {run.name}: {told}\n")
     table = tabulate(measured, columns, shares)
     args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
     args.out.with_suffix(".md").write_text(table)

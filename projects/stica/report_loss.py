@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from slowfast.cli.options import OldName
-from slowfast.config.renamed import translate_sweep
+from slowfast.engine.sweep.results import read_results
 from slowfast.utils.logging import read_stats
 
 
@@ -30,19 +30,20 @@ def main() -> None:
     parser.add_argument("--term", action=OldName, new=loss)
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json and OUT.md")
     args = parser.parse_args()
-    record = args.sweep / "sweep.json"
-    if not record.is_file():
-        parser.error(f"{record}: there is no such file; tools/sweep_net.py ends with it.")
-    content = translate_sweep(json.loads(record.read_text()))
-    runs = [run for run in content["runs"] if run["state"] == "finished"]
+    try:
+        results = read_results(args.sweep / "sweep.json")
+    except ValueError as error:
+        parser.error(str(error))
     measured = []
-    for run in runs:
-        folder = args.sweep / run["name"]
+    for run in results.runs:
+        if not run.is_finished:
+            continue
+        folder = args.sweep / run.name
         batch = yaml.safe_load((folder / "config.yaml").read_text())["TRAIN"]["BATCH_SIZE"]
-        variant = ", ".join(f"{axis} {value}" for axis, value in run["variant"].items())
+        variant = ", ".join(f"{axis} {value}" for axis, value in run.variant.items())
         epochs = [stats for stats in read_stats(folder) if stats["_type"] == "train_epoch"]
         values = {args.loss: epochs[-1][args.loss], "plateau": math.log(batch)}
-        measured.append({"variant": variant, "seed": run["seed"], **values})
+        measured.append({"variant": variant, "seed": run.seed, **values})
     args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
     args.out.with_suffix(".md").write_text(tabulate(measured, args.loss))
     sys.stdout.write(tabulate(measured, args.loss))

@@ -11,16 +11,15 @@ unfinished is left out, and listed.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from report_ablation import contrast
 
-from slowfast.config.renamed import translate_sweep
+from slowfast.engine.sweep.results import read_results
 from slowfast.utils.statistics import mean_interval
 
 EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
@@ -57,7 +56,7 @@ class Row(NamedTuple):
         for pair in self.gains:
             for variant, sign in zip(pair, (1.0, -1.0), strict=True):
                 weights[variant] += sign / len(self.gains)
-        return contrast(read_variants(path, self.metric), weights)
+        return contrast(read_results(path).values(self.metric), weights)
 
 
 _KINDS = ("+space", "+time", "+both")
@@ -128,18 +127,6 @@ def main() -> None:
     args.out.with_suffix(".md").write_text(text, encoding="utf-8")
     plot(shown, args.out.with_suffix(".png"))
     sys.stdout.write(text)
-
-
-def read_variants(path: Path, metric: str) -> dict[str, dict[int, float]]:
-    """Read one metric of the finished runs of a sweep: variant (values joined by +) -> seed."""
-    content = translate_sweep(json.loads(path.read_text(encoding="utf-8")))
-    values: dict[str, dict[int, float]] = defaultdict(dict)
-    for run in content["runs"]:
-        if metric in run["metrics"]:
-            value = run["metrics"][metric]
-            variant = "+".join(run["variant"].values())
-            values[variant][run["seed"]] = value["value"] if isinstance(value, Mapping) else value
-    return values
 
 
 Measured = tuple[Row, tuple[float, float, float], int]

@@ -26,7 +26,6 @@ Runs on input crops (when_SET_input.yaml, when_SET_input_count.yaml) belong to t
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -35,6 +34,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from report_ablation import POOLINGS, contrast, read_values, share_interval
 
+from slowfast.engine.sweep.results import read_results
 from slowfast.utils.statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -212,12 +212,10 @@ def missing(files: Mapping[str, Sequence[Path]], metrics: Sequence[str]) -> str:
     lines = [f"- {SETS[name]}: no results (when_{name}.yaml)" for name in SETS if name not in files]
     for name, paths in files.items():
         for path in paths:
-            runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
             lacking: dict[str, list[int]] = defaultdict(list)
-            for run in runs:
-                if not set(metrics) <= set(run["metrics"]):
-                    (variant, *_) = run["variant"].values()
-                    lacking[variant].append(run["seed"])
+            for run in read_results(path).runs:
+                if not set(metrics) <= set(run.metrics):
+                    lacking[next(iter(run.variant.values()))].append(run.seed)
             lines += [
                 f"- {SETS[name]}: {variant}, seeds {', '.join(map(str, sorted(seeds)))}"
                 for variant, seeds in lacking.items()

@@ -16,14 +16,13 @@ been run are left out.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.config.renamed import translate_sweep
+from slowfast.engine.sweep.results import read_results
 from slowfast.utils.statistics import mean_interval
 
 Values = Mapping[tuple[str, str, str, str], Mapping[int, float]]
@@ -123,18 +122,15 @@ def read_values(paths: Sequence[Path]) -> Values:
     """Read all metrics of the finished runs.
 
     Raises:
-        ValueError: If a file is missing.
+        ValueError: If a file is missing or not of a sweep.
     """
     values: dict[tuple[str, str, str, str], dict[int, float]] = defaultdict(dict)
     for path in paths:
-        if not path.is_file():
-            raise ValueError(f"{path}: there is no such file; tools/sweep_net.py ends with it.")
-        content = translate_sweep(json.loads(path.read_text(encoding="utf-8")))
-        for run in content["runs"]:
-            for metric, value in run["metrics"].items():
-                key = (Path(content["sweep"]).stem, run["stage"], run["variant"].get("weights", ""))
-                share = value["value"] if isinstance(value, Mapping) else value
-                values[*key, metric][run["seed"]] = share
+        results = read_results(path)
+        for run in results.runs:
+            for metric, share in run.metrics.items():
+                key = (results.sweep, run.stage, run.variant.get("weights", ""), metric)
+                values[key][run.seed] = share
     return values
 
 

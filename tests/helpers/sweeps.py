@@ -73,6 +73,25 @@ def make_state(output_dir, name, needs=(), **overrides):
     return RunState(run, dict(overrides))
 
 
+def write_sweep_json(path, runs, chance=0.1, sweep="x.yaml"):
+    """Write a sweep.json: ``runs`` are (variant, seed, {metric: value}) or these and a stage."""
+    entries = [
+        {
+            "name": f"{'+'.join(variant.values())}/seed_{seed}",
+            "stage": "".join(stage),
+            "variant": variant,
+            "seed": seed,
+            "state": "finished",
+            "metrics": {k: {"value": value, "chance": chance} for k, value in metrics.items()},
+        }
+        for variant, seed, metrics, *stage in runs
+    ]
+    names = dict.fromkeys(name for _, _, metrics, *_ in runs for name in metrics)
+    results = [{"metric": name, "chance": chance} for name in names]
+    path.write_text(json.dumps({"sweep": sweep, "runs": entries, "results": results}))
+    return path
+
+
 def write_results(folder, **metrics):
     """Write a results.json as run_net does: values after training, chance a tenth."""
     content = {name: {"after": value, "chance": 0.1} for name, value in metrics.items()}

@@ -1,12 +1,12 @@
 """The ablation's report finds the effects that were put into made-up runs."""
 
 import importlib.util
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from helpers.sweeps import write_sweep_json
 
 METRIC = "class_retrieval_r1"
 SCRIPT = Path(__file__).parents[3] / "projects/stica/report_ablation.py"
@@ -27,18 +27,11 @@ def made_up(report, tmp_path):
     variants |= {"transformer_mean+both": 0.17, "transformer_first+both": 0.07}
     wobble = [0.001, -0.001, 0.002, 0.0, -0.002]
     runs = [
-        {
-            "variant": {"run": name},
-            "seed": seed,
-            "metrics": {METRIC: 0.2 + seed / 10 + gain + wobble[(seed + n) % 5]},
-        }
+        ({"run": name}, seed, {METRIC: 0.2 + seed / 10 + gain + wobble[(seed + n) % 5]})
         for n, (name, gain) in enumerate(variants.items())
         for seed in range(5)
     ]
-    path = tmp_path / "results.json"
-    results = [{"metric": METRIC, "chance": 0.1}]
-    path.write_text(json.dumps({"runs": runs, "results": results}))
-    return path
+    return write_sweep_json(tmp_path / "results.json", runs)
 
 
 def test_effects_are_found(report, tmp_path):
@@ -74,13 +67,11 @@ def test_command_line(report, tmp_path):
 
 def controls(report, tmp_path, variants):
     runs = [
-        {"variant": {"run": variant}, "seed": seed, "metrics": {METRIC: value + seed / 10}}
+        ({"run": variant}, seed, {METRIC: value + seed / 10})
         for variant, value in variants.items()
         for seed in range(5)
     ]
-    path = tmp_path / "controls.json"
-    path.write_text(json.dumps({"runs": runs, "results": [{"metric": METRIC, "chance": 0.1}]}))
-    return path
+    return write_sweep_json(tmp_path / "controls.json", runs)
 
 
 def test_controls_are_reported_with_the_ablation(report, tmp_path):

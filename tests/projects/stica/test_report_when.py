@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.sweeps import write_sweep_json
 
 from slowfast.engine.sweep.schema import load_sweep
 
@@ -23,19 +24,17 @@ def report(monkeypatch):
 def write_runs(report, path, gain_of):
     """Write a sweep.json with 0.3 + 0.05 per seed + the gain of a variant."""
     runs = [
-        {
-            "variant": {"run": pooling + crops},
-            "seed": seed,
-            "metrics": dict.fromkeys(METRICS, 0.3 + 0.05 * seed + gain_of(pooling, crops)),
-        }
+        (
+            {"run": pooling + crops},
+            seed,
+            dict.fromkeys(METRICS, 0.3 + 0.05 * seed + gain_of(pooling, crops)),
+        )
         for pooling in report.POOLINGS
         for crops in report.WITHIN
         for seed in range(5)
     ]
     path.parent.mkdir()
-    results = [{"metric": metric, "chance": 0.1} for metric in METRICS]
-    path.write_text(json.dumps({"runs": runs, "results": results}))
-    return str(path)
+    return str(write_sweep_json(path, runs))
 
 
 def test_effects_are_found_in_the_sets_that_have_them(report, tmp_path, monkeypatch, capsys):

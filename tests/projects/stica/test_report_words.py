@@ -1,11 +1,11 @@
 """The report on spoken words pairs the seeds of the runs and compares video with pixels."""
 
 import importlib.util
-import json
 import sys
 from pathlib import Path
 
 import pytest
+from helpers.sweeps import write_sweep_json
 
 ROOT = Path(__file__).parents[3]
 SWEEP = "configs/StiCA/sweeps/words.yaml"
@@ -23,20 +23,19 @@ def report():
 def write(path, seeds, stage="frozen_jitter", sweep=SWEEP):
     """Write a sweep.json: a probe of 0.5 + 0.01 x seed, random weights 0.4 below, pixels 0.1."""
     runs = [
-        {
-            "stage": stage,
-            "variant": {"weights": weights},
-            "seed": seed,
-            "metrics": {
-                "linear_probe_top1": {"value": 0.5 + seed / 100 - loss, "chance": 0.1},
-                "baseline_mean_color": {"value": 0.2 + seed / 100, "chance": 0.1},
+        (
+            {"weights": weights},
+            seed,
+            {
+                "linear_probe_top1": 0.5 + seed / 100 - loss,
+                "baseline_mean_color": 0.2 + seed / 100,
             },
-        }
+            stage,
+        )
         for seed in seeds
         for weights, loss in (("pretrained", 0.0), ("random", 0.4))
     ]
-    path.write_text(json.dumps({"sweep": sweep, "runs": runs, "results": []}), encoding="utf-8")
-    return str(path)
+    return str(write_sweep_json(path, runs, sweep=sweep))
 
 
 def run(report, monkeypatch, capsys, *words):
