@@ -189,9 +189,10 @@ def read_values(paths: Sequence[Path], metric: str) -> tuple[dict[str, dict[int,
 def contrast(
     values: Mapping[str, Mapping[int, float]], weights: Mapping[str, float]
 ) -> list[float]:
-    """Compute a contrast for each seed that all its variants have."""
+    """Compute a contrast for each seed that all its variants have; 0 where the runs are equal."""
     seeds = set.intersection(*(set(values.get(variant, {})) for variant in weights))
-    return [sum(w * values[name][seed] for name, w in weights.items()) for seed in sorted(seeds)]
+    sums = (sum(w * values[name][seed] for name, w in weights.items()) for seed in sorted(seeds))
+    return [round(found, 12) for found in sums]
 
 
 def variant_table(values: dict[str, dict[int, float]], chance: float) -> str:

@@ -27,6 +27,8 @@ CROPS = "Feature crops (in space and time), against none"
 VIEWS = "Feature crops (space, time, both), against full views in the same loss"
 TIME = "Feature crops in time alone, against none"
 FULL = "Full views in the loss within the video, against none"
+INPUT = "Feature crops, against crops of the input at equal cost"
+COUNT = "Feature crops, against as many crops of the input, at several times the cost"
 ATTENTION = "Attention over time, against the average"
 
 
@@ -39,6 +41,7 @@ class Row(NamedTuple):
         sweep: Stem of its file in docs/evidence.
         metric: Of its results.
         gains: (variant with the component, variant without it); the mean over them counts.
+        other: Stem of a second file that has some of the variants; "" if there is none.
     """
 
     question: str
@@ -46,17 +49,21 @@ class Row(NamedTuple):
     sweep: str
     metric: str
     gains: tuple[tuple[str, str], ...]
+    other: str = ""
 
     def differences(self, folder: Path) -> list[float]:
         """Compute the difference for each seed that all variants have; empty without results."""
-        path = folder / f"{self.sweep}.json"
-        if not path.is_file():
+        paths = [folder / f"{name}.json" for name in (self.sweep, self.other) if name]
+        if not all(path.is_file() for path in paths):
             return []
+        values: dict[str, dict[int, float]] = {}
+        for path in paths:
+            values |= read_results(path).values(self.metric)
         weights: dict[str, float] = defaultdict(float)
         for pair in self.gains:
             for variant, sign in zip(pair, (1.0, -1.0), strict=True):
                 weights[variant] += sign / len(self.gains)
-        return contrast(read_results(path).values(self.metric), weights)
+        return contrast(values, weights)
 
 
 _KINDS = ("+space", "+time", "+both")
@@ -66,6 +73,10 @@ _CROPS, _TIME, _FULL = (
 _VIEWS = tuple((p + c, f"{p}+view") for p in ("avg", "transformer") for c in _KINDS)
 _ATTENTION = tuple((f"transformer{c}", f"avg{c}") for c in ("", *_KINDS))
 _WITH_VIEWS = (*_ATTENTION, ("transformer+view", "avg+view"))
+_INPUT, _COUNT = (
+    tuple((f"{p}+both", f"{p}+input_{way}") for p in ("avg", "transformer"))
+    for way in ("cost", "count")
+)
 _PROBE = "linear_probe_top1"
 _ABLATION = "demo set of the ablation, pairs differ in order"
 _SETS = {
@@ -93,6 +104,11 @@ ROWS = (
     *(Row(TIME, where, sweep, _PROBE, _TIME) for sweep, where in _SETS.items()),
     *(Row(FULL, where, sweep, _PROBE, _FULL) for sweep, where in _SETS.items()),
     *(Row(VIEWS, where, sweep, _PROBE, _VIEWS) for sweep, where in _SETS.items()),
+    *(Row(INPUT, where, name, _PROBE, _INPUT, f"{name}_input") for name, where in _SETS.items()),
+    *(
+        Row(COUNT, where, name, _PROBE, _COUNT, f"{name}_input_count")
+        for name, where in _SETS.items()
+    ),
     Row(ATTENTION, _ABLATION, "demo_ablation", _PROBE, _ATTENTION),
     Row(
         ATTENTION, "the same without such pairs, with crops", "demo_controls", _PROBE,
@@ -120,7 +136,7 @@ def main() -> None:
             f"{', '.join(sorted({row.sweep for row in ROWS}))}.json; expected the sweep.json files "
             "that tools/sweep_net.py writes, copied under these names."
         )
-    left_out = sorted({row.sweep for row, found in measured if len(found) < 2})
+    left_out = sorted({row.other or row.sweep for row, found in measured if len(found) < 2})
     text = tabulate(shown)
     if left_out:
         text += f"\nNot measured: {', '.join(left_out)}.\n"

@@ -90,7 +90,7 @@ class Effect(NamedTuple):
         for pair in self.pairs:
             for variant, sign in zip(pair, (1.0, -1.0), strict=True):
                 weights[variant] = weights.get(variant, 0.0) + sign / len(self.pairs)
-        return [round(difference, 12) for difference in contrast(values, weights)]
+        return contrast(values, weights)
 
 
 HYPOTHESES = (
