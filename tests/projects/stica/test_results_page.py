@@ -58,6 +58,14 @@ def test_the_answer_cites_the_differences():
         assert any(row in told for row in rows), mean
 
 
+def test_the_page_has_what_was_tried_on_words():
+    rows = json.loads((EVIDENCE / "words_recipe.json").read_text(encoding="utf-8"))
+    text = (EVIDENCE / "words_recipe.md").read_text(encoding="utf-8")
+    assert load("report_tuning").tabulate(rows) == text
+    assert tables(text)[0] in RESULTS
+    assert {row["seed"] for row in rows} == {92}  # in no other table
+
+
 def test_the_factors_are_tabulated():
     measured = json.loads((EVIDENCE / "demo_factors.json").read_text(encoding="utf-8"))
     text = (EVIDENCE / "demo_factors.md").read_text(encoding="utf-8")
