@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-r"""Compare the methods of a sweep: accuracy before and after training, time per step and memory.
+r"""Compare the methods of a sweep: accuracy before and after training, and memory.
 
     python projects/contrastive/report.py output/sweeps/contrastive --out docs/evidence/contrastive
-    python projects/contrastive/report.py output/sweeps/contrastive --cross-modal --out table
 
-Writes OUT.json, OUT.md and OUT.png. Gains are paired: the same network with its random weights. All
-methods have the same seeds, those that each of them has finished; with --cross-modal, which only
-compares each method with its random weights, all of their seeds.
+Writes OUT.json, OUT.md and OUT.png. OUT.json of another machine may stand beside or in place of the
+folder. Gains are paired: the same network with its random weights. A method has the seeds that it
+has finished; each seed is another demo set. What a step costs: benchmarks/bench_methods.py.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fvcore.common.config import CfgNode
-
 from slowfast.utils.logging import read_stats
 from slowfast.utils.statistics import mean_interval
 
@@ -30,33 +27,18 @@ METRICS = {"class_retrieval_r1": "class retrieval R@1", "linear_probe_top1": "li
 def main() -> None:
     """Read all finished runs of a sweep, tabulate and plot them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sweep", type=Path, help="folder of a sweep")
-    parser.add_argument("--out", type=Path, required=True, help="written: OUT.json, .md, .png")
     parser.add_argument(
-        "--cross-modal",
-        action="store_true",
-        help="only methods that train with audio, with all of their seeds",
+        "results", type=Path, nargs="+", help="folder of a sweep, or OUT.json of another report"
     )
+    parser.add_argument("--out", type=Path, required=True, help="written: OUT.json, .md, .png")
     args = parser.parse_args()
-    found = [read_run(file.parent) for file in sorted(args.sweep.glob("*/seed_*/results.json"))]
-    # A run that is not finished has only the metrics of random weights.
-    finished = [
-        run
-        for run in found
-        if all("after" in run[name] for name in METRICS)
-        and (run["has_audio"] or not args.cross_modal)
-    ]
-    if not finished:
-        parser.error(f"{args.sweep}: there is no finished run; run tools/sweep_net.py first.")
-    seeds = {run["seed"] for run in finished} if args.cross_modal else common_seeds(finished)
-    if not seeds:
-        parser.error(f"{args.sweep}: no seed is finished for all methods; run tools/sweep_net.py.")
-    runs = [run for run in finished if run["seed"] in seeds]
-    if len(runs) < len(finished):
-        rest = ", ".join(
-            f"{run['method']} {run['seed']}" for run in finished if run["seed"] not in seeds
-        )
-        sys.stderr.write(f"left out, since other methods have not finished these seeds: {rest}\n")
+    try:
+        runs = read_runs(args.results)
+    except ValueError as error:
+        parser.error(str(error))
+    if not runs:
+        named = ", ".join(map(str, args.results))
+        parser.error(f"{named}: there is no finished run; run tools/sweep_net.py first.")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.with_suffix(".json").write_text(json.dumps(runs, indent=1) + "\n")
     table = tabulate(runs)
@@ -65,28 +47,44 @@ def main() -> None:
     sys.stdout.write(table)
 
 
+def read_runs(places: Sequence[Path]) -> list[dict[str, Any]]:
+    """Read the finished runs of folders and files, by method and seed.
+
+    Args:
+        places: Folders of sweeps, or files that this script has written.
+
+    Raises:
+        ValueError: If there is no such place, or a run is in two of them.
+    """
+    runs: dict[tuple[str, int], dict[str, Any]] = {}
+    for place in places:
+        if place.is_dir():
+            found = [read_run(file.parent) for file in place.glob("*/seed_*/results.json")]
+        elif place.is_file():
+            found = json.loads(place.read_text(encoding="utf-8"))
+        else:
+            raise ValueError(f"{place}: there is no such folder or file; run tools/sweep_net.py.")
+        # A run that is not finished has only the metrics of random weights.
+        for run in found:
+            key = (run["method"], run["seed"])
+            if all("after" in run[name] for name in METRICS):
+                if key in runs:
+                    raise ValueError(f"{place}: {key[0]}, seed {key[1]} is in two of the results.")
+                runs[key] = run
+    return [runs[key] for key in sorted(runs)]
+
+
 def read_run(folder: Path) -> dict[str, Any]:
-    """Read the metrics of a run, its median time per step, and its steps."""
+    """Read the metrics of a run, its steps and its memory."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    cfg = CfgNode.load_cfg((folder / "config.yaml").read_text(encoding="utf-8"))
     steps = [stats for stats in read_stats(folder) if stats["_type"] == "train_iter"]
     return {
         "method": folder.parent.name,
         "seed": int(folder.name.removeprefix("seed_")),
-        "sec_per_step": statistics.median(stats["dt_net"] for stats in steps),
         "steps": max(stats["step"] for stats in steps),
         "peak_memory_gib": _peak_memory(steps),
-        "has_audio": cfg.AUDIO.ENABLE,
         **{name: results[name] for name in METRICS},
     }
-
-
-def common_seeds(runs: Sequence[dict[str, Any]]) -> set[int]:
-    """Return the seeds that all methods have."""
-    of_methods: dict[str, set[int]] = {}
-    for run in runs:
-        of_methods.setdefault(run["method"], set()).add(run["seed"])
-    return set.intersection(*of_methods.values())
 
 
 def _peak_memory(steps: Sequence[dict[str, Any]]) -> float | None:
@@ -104,27 +102,22 @@ def tabulate(runs: Sequence[dict[str, Any]]) -> str:
     """Tabulate means over seeds, in percent, in Markdown, the best retrieval first."""
     heads = [f"{title} | gain over random weights" for title in METRICS.values()]
     lines = [
-        f"| method | seeds | {' | '.join(heads)} | seconds per step | peak memory, GiB |",
-        "|---|" + "--:|" * (2 * len(METRICS) + 3),
+        f"| method | seeds | {' | '.join(heads)} | peak memory, GiB |",
+        "|---|" + "--:|" * (2 * len(METRICS) + 2),
     ]
     for method in ranked(runs):
         own = [run for run in runs if run["method"] == method]
-        texts = [method, str(len(own))]
+        texts = [method, ", ".join(str(run["seed"]) for run in own)]
         for name in METRICS:
             after = [100 * run[name]["after"] for run in own]
             gains = [100 * (run[name]["after"] - run[name]["before"]) for run in own]
             texts += [f"{statistics.mean(after):.1f}", interval(gains)]
-        # Other work on the machine only adds time.
-        texts.append(f"{min(run['sec_per_step'] for run in own):.2f}")
         peaks = [run["peak_memory_gib"] for run in own if run["peak_memory_gib"] is not None]
         texts.append(f"{max(peaks):.2f}" if peaks else "")
         lines.append(f"| {' | '.join(texts)} |")
-    seeds = sorted({run["seed"] for run in runs})
-    named = ", ".join(map(str, seeds))
     note = (
-        f"Percent; seeds {named}. In parentheses, with several seeds, the 95 % interval. Time is "
-        "that of the fastest seed. Memory is that of the GPU, or on a CPU that of the training "
-        "process."
+        "Percent, means over the seeds; in parentheses the 95 % interval, with several seeds. "
+        "Memory is that of the GPU, or on a CPU that of the training process."
     )
     return "\n".join([*lines, "", note]) + "\n"
 

@@ -131,3 +131,14 @@ def test_learning_curves_of_three_steps(tmp_path):
     content = precision_curves.main(["--tiny", "--runs", str(tmp_path / "runs")])
     assert [run["precision"] for run in content["runs"]] == ["bfloat16", "float32"]
     assert all(len(run["loss"]) == 3 for run in content["runs"])
+
+
+@pytest.mark.slow
+def test_a_step_of_each_method_is_timed_next_to_stica():
+    import bench_methods
+
+    rows = bench_methods.main(["--tiny"])["rows"]
+    methods = {row["what"].removeprefix("training step of ").partition(",")[0] for row in rows}
+    assert methods >= {"SimCLR", "MoCo", "NPID", "CMC", "SwAV", "GDT", "AVID", "MMV", "StiCA"}
+    assert all(row["ours"] > 0 for row in rows)
+    assert [row["peer_name"] for row in rows].count("StiCA") == len(rows) - 1

@@ -1,0 +1,101 @@
+"""The sweeps behind the tables of RESULTS.md run in miniature: the format counts, not the outcome.
+
+demo_ablation.yaml is in tests/projects/stica/test_report_ablation.py, demo_protocols.yaml in
+tests/smoke.py, and the folds of UCF-101 and HMDB-51 in test_full_scale.py.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slowfast.config import load_config
+from slowfast.datasets.demo.generator import generate_demo, spec_from_cfg
+from slowfast.engine.sweep.schema import load_sweep
+
+ROOT = Path(__file__).parents[2]
+SHORT = ("SOLVER.WARMUP_EPOCHS", "0.0", "TRAIN.BATCH_SIZE", "10")
+ONE_EPOCH = ("SOLVER.MAX_EPOCH", "1")  # where it is not what varies; an epoch has two steps
+DEMO = ("DEMO_SET.NUM_TRAIN_PER_CLASS", "2", "DEMO_SET.NUM_TEST_PER_CLASS", "1")
+ON_THE_DEMO_SET = {
+    "StiCA/sweeps/when_both.yaml": "report_when.py",
+    "StiCA/sweeps/when_both_input.yaml": "",
+    "StiCA/sweeps/when_both_input_count.yaml": "",
+    "StiCA/sweeps/crop_controls.yaml": "",
+    "StiCA/sweeps/demo_controls.yaml": "report_ablation.py",
+    "StiCA/sweeps/demo_released.yaml": "",
+    "StiCA/sweeps/demo_r2plus1d.yaml": "",
+    "Contrastive/sweeps/compare.yaml": "../contrastive/report.py",
+}
+ON_A_FOLDER = {
+    "StiCA/sweeps/words.yaml": "f*[!5]/weights*",  # finetune_5 has 15 clips of a video in an epoch
+    "StiCA/sweeps/words_crops.yaml": "*",
+    "StiCA/sweeps/grid_ablation.yaml": "*",
+}
+MORE_EPOCHS = ("StiCA/sweeps/demo_controls.yaml", "StiCA/sweeps/words.yaml")
+FEW = ("PROBE.FEW_SHOT_K", "[1]", "PROBE.FEW_SHOT_EPISODES", "2", "MODEL.NUM_CLASSES", "10")
+
+
+def run_one_seed(yaml, out, *words, only="*"):
+    """Run the variants of the first seed, and check that all have numbers, a table and a figure."""
+    sweep = load_sweep(str(ROOT / "configs" / yaml))
+    seed = min(stage.seeds[0] for stage in sweep.stages if stage.seeds)
+    command = [sys.executable, "tools/sweep_net.py", "--sweep", f"configs/{yaml}", "--jobs", "2"]
+    command += ["--only", f"{only}seed_{seed}", "--output_dir", str(out), *SHORT, *words]
+    command += () if yaml in MORE_EPOCHS else ONE_EPOCH
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    content = json.loads((out / "sweep.json").read_text())
+    mine = [r for r in content["runs"] if r["seed"] == seed and r["stage"] != "finetune_5"]
+    assert {run["state"] for run in mine} == {"finished"}
+    for run in mine:
+        assert all(entry["value"] is not None for entry in run["metrics"].values())
+        assert run["metrics"] or run["stage"] == "pretrain"
+    table = (out / "table.md").read_text()
+    assert re.search(r"\| *\d+\.\d % *\|", table), table
+    assert (out / "sweep.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("yaml", "report"), ON_THE_DEMO_SET.items())
+def test_on_the_demo_set(yaml, report, tmp_path):
+    out = tmp_path / Path(yaml).stem
+    run_one_seed(yaml, out, *DEMO)
+    if report:
+        script = (ROOT / "projects" / "stica" / report).resolve()
+        results = out if script.name == "report.py" else out / "sweep.json"
+        command = [sys.executable, str(script), str(results), "--out", str(tmp_path / "report")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (tmp_path / "report.md").read_text() == done.stdout
+        assert (tmp_path / "report.png").stat().st_size > 5000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The videos of a demo set as anybody's: train/CLASS and test/CLASS."""
+    cfg = load_config(ROOT / "configs/StiCA/R2plus1D_pretrain.yaml", list(DEMO)).cfg
+    return generate_demo(tmp_path_factory.mktemp("videos"), spec_from_cfg(cfg))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("yaml", "only"), ON_A_FOLDER.items())
+def test_on_a_folder(yaml, only, folder, tmp_path):
+    words = ("DATA.PATH_TO_DATA_DIR", str(folder), *FEW)
+    run_one_seed(yaml, tmp_path / "out", *words, only=only)
+
+
+def test_every_sweep_of_a_table_is_tried_somewhere():
+    elsewhere = {"demo_ablation", "demo_protocols", "ucf101_folds", "hmdb51_folds"}
+    # The same runs on another set, or with fewer keys.
+    alike = {
+        "when_neither", "when_order", "when_shared_audio", "words_digits", "words_jitter",
+        "demo_precision", "esc10",
+    }  # fmt: skip
+    alike |= {f"{n}{end}" for n in alike if n[:5] == "when_" for end in ("_input", "_input_count")}
+    shipped = {path.stem for path in (ROOT / "configs").glob("*/sweeps/[!_]*.yaml")}
+    tried = {Path(yaml).stem for yaml in (*ON_THE_DEMO_SET, *ON_A_FOLDER)}
+    assert shipped == tried | elsewhere | alike
