@@ -3,10 +3,11 @@
 A step is forward, loss, backward, clipping and optimizer on a prepared batch. The peer uses the
 same modules, but plain layers and optimizer, the contiguous memory format, a backbone call for each
 view, and loops over crops and pairs (``peers/loops.py``). Before anything is timed, losses and
-gradients are compared. Also: the optimizer and the Tx1x1 convolution alone, and the time to the
-first step of the demo. Writes ``results/step.json``; about 25 minutes on two cores.
+gradients are compared. Also: the time to the first step of the demo. Writes
+``results/step.json``; about 25 minutes on two cores. Optimizer and convolution alone:
+``bench_layers.py``.
 
-    python benchmarks/bench_step.py [--repeats 7] [--full-repeats 3] [--only demo full optimizer]
+    python benchmarks/bench_step.py [--repeats 7] [--full-repeats 3] [--only demo full first]
 
 Rows of parts that are not run stay as they are.
 """
@@ -36,7 +37,6 @@ from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.precision import Precision
 from slowfast.models.build import LOSS_REGISTRY, construct_model
 from slowfast.models.optimizer import clip_gradients, construct_optimizer
-from slowfast.models.time_conv import TimeConv3d
 from slowfast.utils.env import has_fast_bf16
 
 OUT = harness.RESULTS / "step.json"
@@ -62,7 +62,6 @@ class Sizes(NamedTuple):
         threads: Of torch, for the full step.
         full: Overrides of the full step.
         batch: Samples of the full step.
-        conv: (B, C, D, T, S) of the convolution.
     """
 
     repeats: int
@@ -70,19 +69,16 @@ class Sizes(NamedTuple):
     threads: tuple[int, ...]
     full: tuple[str, ...]
     batch: int
-    conv: tuple[int, int, int, int, int]
 
 
-NORMAL = Sizes(7, 3, (1, 2), FULL, 2, (4, 144, 64, 8, 28))
+NORMAL = Sizes(7, 3, (1, 2), FULL, 2)
 SMALL = ("RESNET.WIDTH_PER_GROUP", "4", "AUDIO.WIDTH", "4", "DATA.TRAIN_CROP_SIZE", "32")
-TINY = Sizes(1, 1, (1,), (*FULL, *SMALL, "DATA.NUM_FRAMES", "16"), 2, (2, 4, 4, 4, 4))
+TINY = Sizes(1, 1, (1,), (*FULL, *SMALL, "DATA.NUM_FRAMES", "16"), 2)
 
 
 def main(words: list[str] | None = None) -> dict[str, Any]:
     """Measure, print, write."""
     parts: dict[str, Callable[[Sizes], list[Row]]] = {
-        "optimizer": compare_optimizers,
-        "conv": compare_convolutions,
         "demo": compare_demo,
         "full": compare_full,
         "first": measure_first_iteration,
@@ -315,67 +311,6 @@ def compare_full(sizes: Sizes) -> list[Row]:
             )
         )
     return rows
-
-
-def compare_optimizers(sizes: Sizes) -> list[Row]:
-    """Time the plain and the fused optimizer on the parameters of the demo and of the paper."""
-    rows = []
-    cases = [("adamw", (), "the demo's model")]
-    cases.append(("sgd", sizes.full, "R(2+1)D-18"))
-    for method, words, title in cases:
-        calls = {}
-        for fused in (False, True):
-            overrides = ("SOLVER.OPTIMIZING_METHOD", method, "SOLVER.FUSED", str(fused))
-            cfg = load_config(YAML, [*words, *SAME, *overrides], validate=False).cfg
-            torch.manual_seed(0)
-            model = construct_model(cfg)
-            for param in model.parameters():
-                param.grad = torch.randn_like(param)
-            calls[str(fused)] = construct_optimizer(model, cfg).step
-        with num_threads(1):
-            times = harness.medians(harness.interleave(calls, sizes.repeats))
-        rows.append(
-            harness.row(
-                f"{method} step on {title}, 1 thread",
-                times["True"],
-                unit="CPU ms",
-                peer=times["False"],
-                peer_name="plain",
-                target=">= 1.5",
-                why="one pass over the memory of each parameter instead of several",
-            )
-        )
-    return rows
-
-
-def compare_convolutions(sizes: Sizes) -> list[Row]:
-    """Time a 3x1x1 convolution in 2D and in 3D, forward and backward, with one thread."""
-    batch, dim_in, dim_out, frames, side = sizes.conv
-    torch.manual_seed(0)
-    x = torch.randn(batch, dim_in, frames, side, side, requires_grad=True)
-    convs = {}
-    for in_2d in (True, False):
-        torch.manual_seed(1)
-        conv = TimeConv3d(dim_in, dim_out, (3, 1, 1), padding=(1, 0, 0), bias=False)
-        conv.may_use_2d = in_2d
-        convs[in_2d] = conv
-    with num_threads(1):
-        torch.testing.assert_close(convs[True](x), convs[False](x), rtol=1e-3, atol=1e-3)
-        calls = {
-            str(key): lambda conv=conv: conv(x).sum().backward() for key, conv in convs.items()
-        }
-        times = harness.medians(harness.interleave(calls, sizes.repeats))
-    return [
-        harness.row(
-            f"3x1x1 convolution of {batch} x {dim_in} x {frames} x {side}^2, 1 thread",
-            times["True"],
-            unit="CPU ms",
-            peer=times["False"],
-            peer_name="torch's Conv3d",
-            target=">= 1.5",
-            why="with 16 clips or several threads both are the same oneDNN kernel",
-        )
-    ]
 
 
 _FIRST = """

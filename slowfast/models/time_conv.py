@@ -24,7 +24,7 @@ class TimeConv3d(nn.Conv3d):
 
     It is computed as a 2D convolution over (T, H * W) where that is faster: in float32 on the CPU,
     with one thread and fewer than 16 clips, 0.3 to 0.6 of the time; elsewhere both are the same
-    kernel (``benchmarks/bench_step.py``). Results differ by rounding.
+    kernel (``benchmarks/bench_layers.py``). Results differ by rounding.
 
     Args:
         args: As for ``nn.Conv3d``.

@@ -23,10 +23,10 @@ def check_rows(content, count):
 
 
 def test_optimizers_and_convolutions(tmp_path):
-    import bench_step
+    import bench_layers
 
-    file = tmp_path / "step.json"
-    content = bench_step.main(["--tiny", "--only", "optimizer", "conv", "--out", str(file)])
+    file = tmp_path / "layers.json"
+    content = bench_layers.main(["--tiny", "--out", str(file)])
     check_rows(content, 3)
     assert json.loads(file.read_text())["rows"] == content["rows"]
 
