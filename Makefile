@@ -64,19 +64,18 @@ gpu:  ## on a GPU, in 8 minutes: tests, step times, limits, data, StiCA on real 
 SWEEP  := $(BIN)/python tools/sweep_net.py --jobs 2 --sweep configs/StiCA/sweeps
 REPORT := $(BIN)/python projects/stica/report_ablation.py
 OF     := output/sweeps/demo
+CONTROLS := demo_controls demo_released demo_r2plus1d
 
 ablation: $(VENV)/.dev  ## which idea helps: table and figure of projects/stica/RESULTS.md (35 minutes)
 	$(SWEEP)/demo_ablation.yaml
 	$(REPORT) $(OF)_ablation/sweep.json --out docs/evidence/demo_ablation
 	cp $(OF)_ablation/sweep.json docs/evidence/demo_ablation.json
 
-controls: ablation  ## its controls, and the released code's decisions (another hour)
-	$(SWEEP)/demo_controls.yaml
-	$(SWEEP)/demo_released.yaml
-	$(REPORT) $(OF)_ablation/sweep.json $(OF)_controls/sweep.json $(OF)_released/sweep.json \
+controls: ablation  ## its controls, another backbone, the released code's decisions (another 1.5 hours)
+	for sweep in $(CONTROLS); do $(SWEEP)/$$sweep.yaml || exit 1; done
+	$(REPORT) $(OF)_ablation/sweep.json $(CONTROLS:%=output/sweeps/%/sweep.json) \
 	    --out docs/evidence/demo_controls
-	cp $(OF)_controls/sweep.json docs/evidence/demo_controls.json
-	cp $(OF)_released/sweep.json docs/evidence/demo_released.json
+	for sweep in $(CONTROLS); do cp output/sweeps/$$sweep/sweep.json docs/evidence/$$sweep.json; done
 	$(BIN)/python projects/stica/report_factors.py $(OF)_ablation --out docs/evidence/demo_factors
 
 campaigns: $(VENV)/.dev  ## a sample of each campaign of docs/reliability.md, and its table (90 minutes)

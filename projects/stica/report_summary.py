@@ -87,6 +87,10 @@ _SETS = {
 }
 ROWS = (
     Row(CROPS, _ABLATION, "demo_ablation", _PROBE, _CROPS),
+    Row(
+        CROPS, "the same with R(2+1)D, which encodes time itself", "demo_r2plus1d", _PROBE,
+        tuple((f"r2plus1d-{p}+both", f"r2plus1d-{p}") for p in ("avg", "transformer")),
+    ),
     *(Row(CROPS, where, sweep, _PROBE, _CROPS) for sweep, where in _SETS.items()),
     Row(
         CROPS, "GRID sentences: audio in sync", "grid_ablation", "av_sync",
@@ -110,6 +114,10 @@ ROWS = (
         for name, where in _SETS.items()
     ),
     Row(ATTENTION, _ABLATION, "demo_ablation", _PROBE, _ATTENTION),
+    Row(
+        ATTENTION, "the same with R(2+1)D, which encodes time itself", "demo_r2plus1d", _PROBE,
+        tuple((f"r2plus1d-transformer{c}", f"r2plus1d-avg{c}") for c in ("", "+both")),
+    ),
     Row(
         ATTENTION, "the same without such pairs, with crops", "demo_controls", _PROBE,
         (("no_order-transformer+both", "no_order-avg+both"),),

@@ -13,7 +13,7 @@ EVIDENCE = ROOT / "docs" / "evidence"
 RESULTS = (ROOT / "projects/stica/RESULTS.md").read_text(encoding="utf-8")
 CROPS_PAGE = (ROOT / "docs/when_to_use_crops.md").read_text(encoding="utf-8")
 _NOT_SHARES = {"arm", "seed", "epochs", "loss_cross"}
-SWEEPS = ("demo_ablation", "demo_controls", "demo_released")
+SWEEPS = ("demo_ablation", "demo_controls", "demo_released", "demo_r2plus1d")
 
 
 def load(name):
@@ -27,7 +27,7 @@ def tables(text):
     return [part for part in text.strip().split("\n\n") if part.startswith("|")]
 
 
-@pytest.mark.parametrize(("out", "sweeps"), [("demo_ablation", 1), ("demo_controls", 3)])
+@pytest.mark.parametrize(("out", "sweeps"), [("demo_ablation", 1), ("demo_controls", 4)])
 def test_the_report_is_made_of_the_results(out, sweeps, tmp_path, monkeypatch, capsys):
     report = load("report_ablation")
     paths = [str(EVIDENCE / f"{name}.json") for name in SWEEPS[:sweeps]]
