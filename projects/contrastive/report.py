@@ -3,8 +3,8 @@ r"""Compare the methods of a sweep: accuracy before and after training, and memo
 
     python projects/contrastive/report.py output/sweeps/contrastive --out docs/evidence/contrastive
 
-Writes OUT.json, OUT.md and OUT.png. OUT.json of another machine may stand beside or in place of the
-folder. Gains are paired: the same network with its random weights. A method has the seeds that it
+Writes OUT.json, OUT.md and OUT.png. OUT.json of another machine may be given next to the folder, or
+instead. Gains are paired: the same network with its random weights. A method has the seeds that it
 has finished; each seed is another demo set. What a step costs: benchmarks/bench_methods.py.
 """
 

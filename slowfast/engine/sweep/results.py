@@ -75,7 +75,7 @@ def read_results(path: Path) -> SweepResults:
             RunResult(
                 **{name: run[name] for name in ("name", "stage", "variant", "seed", "state")},
                 metrics={
-                    # Files of the first versions have no chance level beside the value.
+                    # Files of the first versions have no chance level next to the value.
                     name: value["value"] if isinstance(value, Mapping) else value
                     for name, value in run["metrics"].items()
                 },
