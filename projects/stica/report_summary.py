@@ -164,10 +164,10 @@ def tabulate(shown: Sequence[Measured]) -> str:
         "|---|---|---|--:|--:|--:|---|",
     ]
     for row, interval, seeds in shown:
-        mean, low, high = (100 * value for value in interval)
+        mean, low, high = (round(100 * value, 1) + 0.0 for value in interval)  # -0.0 becomes 0.0
         lines.append(
             f"| {row.question} | {row.where} | `{row.metric}` | {mean:+.1f} "
-            f"| {low:+.1f} to {high:+.1f} | {seeds} | {verdict(low, high)} |"
+            f"| {low:+.1f} to {high:+.1f} | {seeds} | {verdict(*interval[1:])} |"
         )
     return "\n".join(lines) + "\n"
 
