@@ -28,6 +28,7 @@ VIEWS = "Feature crops (space, time, both), against full views in the same loss"
 TIME = "Feature crops in time alone, against none"
 FULL = "Full views in the loss within the video, against none"
 INPUT = "Feature crops, against crops of the input at equal cost"
+PATCH = "A crop of the input at that cost, against no loss within the video"
 COUNT = "Feature crops, against as many crops of the input, at several times the cost"
 ATTENTION = "Attention over time, against the average"
 
@@ -77,6 +78,7 @@ _INPUT, _COUNT = (
     tuple((f"{p}+both", f"{p}+input_{way}") for p in ("avg", "transformer"))
     for way in ("cost", "count")
 )
+_PATCH = tuple((f"{p}+input_cost", p) for p in ("avg", "transformer"))
 _PROBE = "linear_probe_top1"
 _ABLATION = "demo set of the ablation, pairs differ in order"
 _SETS = {
@@ -109,6 +111,7 @@ ROWS = (
     *(Row(FULL, where, sweep, _PROBE, _FULL) for sweep, where in _SETS.items()),
     *(Row(VIEWS, where, sweep, _PROBE, _VIEWS) for sweep, where in _SETS.items()),
     *(Row(INPUT, where, name, _PROBE, _INPUT, f"{name}_input") for name, where in _SETS.items()),
+    *(Row(PATCH, where, name, _PROBE, _PATCH, f"{name}_input") for name, where in _SETS.items()),
     *(
         Row(COUNT, where, name, _PROBE, _COUNT, f"{name}_input_count")
         for name, where in _SETS.items()

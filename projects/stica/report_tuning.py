@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slowfast.config import CfgNode
+from slowfast.config import CfgNode, UserError
 from slowfast.config.machine_keys import is_machine_key, is_path_key
 from slowfast.config.values import flatten
 from slowfast.utils.checkpoint import read_checkpoint_file
@@ -35,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         runs = describe([read_run(folder) for folder in args.tests])
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError, UserError) as error:
         parser.error(
             f"{error}: expected folders of tests with results.json and config.yaml, and the "
             "checkpoints that they tested."

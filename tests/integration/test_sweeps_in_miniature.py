@@ -90,7 +90,7 @@ def test_on_a_folder(yaml, only, folder, tmp_path):
 
 def test_every_sweep_of_a_table_is_tried_somewhere():
     elsewhere = {"demo_ablation", "demo_protocols", "ucf101_folds", "hmdb51_folds"}
-    # The same runs on another set, or with fewer keys.
+    # Not tried: another set or a few other keys than in one that is.
     alike = {
         "when_neither", "when_order", "when_shared_audio", "words_digits", "words_jitter",
         "demo_precision", "esc10",

@@ -51,13 +51,29 @@ class SweepResults(NamedTuple):
     runs: list[RunResult]
     chance: Mapping[str, float]
 
-    def values(self, metric: str) -> dict[str, dict[int, float]]:
-        """Return a metric as variant -> seed -> value; values of a variant are joined by "+"."""
+    def values(self, metric: str, stage: str = "") -> dict[str, dict[int, float]]:
+        """Return a metric of the runs with a seed.
+
+        Args:
+            metric: Its name.
+            stage: "" in a sweep without stages.
+
+        Returns:
+            Variant -> seed -> value; the values of a variant are joined by "+".
+
+        Raises:
+            ValueError: If a seed has several runs of a variant, one per fold.
+        """
         found: dict[str, dict[int, float]] = {}
         for run in self.runs:
-            if metric in run.metrics and run.seed is not None:
-                variant = "+".join(run.variant.values())
-                found.setdefault(variant, {})[run.seed] = run.metrics[metric]
+            if run.stage == stage and metric in run.metrics and run.seed is not None:
+                of_seeds = found.setdefault("+".join(run.variant.values()), {})
+                if run.seed in of_seeds:
+                    raise ValueError(
+                        f"{self.sweep}: seed {run.seed} has several runs like {run.name}, expected "
+                        "one: with folds, average over `runs`."
+                    )
+                of_seeds[run.seed] = run.metrics[metric]
         return found
 
 

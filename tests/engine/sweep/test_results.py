@@ -17,12 +17,19 @@ def test_runs_values_and_chance(tmp_path):
         write_sweep_json(tmp_path / "sweep.json", runs, 0.25, "configs/sweeps/small.yaml")
     )
     assert found.sweep == "small"
-    assert found.values("top1") == {"avg+both": {1: 0.1, 2: 0.2}}
+    assert found.values("top1", "eval") == {"avg+both": {1: 0.1, 2: 0.2}}
+    assert found.values("top1") == {}
     assert found.values("knn") == {"avg+none": {1: 0.5}}
     assert found.values("other") == {}
     assert found.chance == {"top1": 0.25, "knn": 0.25}
     assert found.runs[0].stage == "eval"
     assert all(run.is_finished for run in found.runs)
+
+
+def test_folds_are_not_mixed(tmp_path):
+    runs = [({"run": "a"}, 1, {"top1": value}) for value in (0.5, 0.6)]
+    with pytest.raises(ValueError, match="seed 1 has several runs like a/seed_1"):
+        read_results(write_sweep_json(tmp_path / "sweep.json", runs)).values("top1")
 
 
 def test_a_file_of_the_first_versions(tmp_path):
