@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-r"""When do crops and attention help? Hypotheses for four demo sets, and what the runs say of them.
+r"""When do crops and attention help? Hypotheses for five sets of videos, and what the runs say.
 
     for set in neither order shared_audio both; do
         python tools/sweep_net.py --sweep configs/StiCA/sweeps/when_$set.yaml --jobs 2
     done
+    python tools/sweep_net.py --sweep configs/StiCA/sweeps/when_words.yaml --jobs 2 \
+        DATA.PATH_TO_DATA_DIR /data/words  # real video: made by make_grid_words.py
     python projects/stica/report_when.py output/sweeps/when_*/sweep.json --out docs/evidence/when
 
 The paper's argument: cross-modal learning keeps only what video and audio share, and it does not
 learn invariance within a modality. So the within-modal loss should help where classes have the same
 audio, attention where classes differ in the order of their events, both where a set has both kinds
-of class, and neither where it has none. ``HYPOTHESES`` was written before the first run. Seeds 81
-to 85 served for nothing else.
+of class, and neither where it has none. Spoken words differ in their audio, and in the order of lip
+shapes: attention should help. ``HYPOTHESES`` was written before the first runs. Seeds 81 to 85, and
+141 to 145 for words, served for nothing else.
 
 Effects are differences over the same seeds with 95 % Student t intervals, and probabilities of
 improvement: how often a run with the component exceeds one without it, over all pairs of seeds
@@ -45,6 +48,7 @@ SETS = {
     "order": "classes differ in order",
     "shared_audio": "classes share audio",
     "both": "both kinds of class",
+    "words": "spoken words",
 }
 WITHIN = {
     "": "cross-modal only",
@@ -107,7 +111,7 @@ HYPOTHESES = (
     Effect(
         "transformer, against average",
         tuple((f"transformer{c}", f"avg{c}") for c in WITHIN),
-        frozenset({"order", "both"}),
+        frozenset({"order", "both", "words"}),
     ),
     Effect(
         "both crops and transformer, against the transformer alone",
@@ -117,10 +121,10 @@ HYPOTHESES = (
     Effect(
         "both crops and transformer, against both crops alone",
         (("transformer+both", "avg+both"),),
-        frozenset({"order", "both"}),
+        frozenset({"order", "both", "words"}),
     ),
 )
-"""Written on 2026-11-29, before the first run."""
+"""Written on 2026-11-29, before the first run; for words later that day, before their first run."""
 
 INPUT_HYPOTHESES = (
     Effect(
