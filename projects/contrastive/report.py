@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-r"""Compare the methods of a sweep: accuracy before and after training, and memory.
+r"""Compare the methods on sets of videos: accuracy before and after training, and memory.
 
-    python projects/contrastive/report.py output/sweeps/contrastive --out docs/evidence/contrastive
+    python projects/contrastive/report.py --set "demo set" output/sweeps/contrastive \
+        --set "spoken words" output/sweeps/contrastive_words --out docs/evidence/contrastive
 
-Writes OUT.json, OUT.md and OUT.png. OUT.json of another machine may be given next to the folder, or
-instead. Gains are paired: the same network with its random weights. A method has the seeds that it
-has finished; each seed is another demo set. What a step costs: benchmarks/bench_methods.py.
+Writes OUT.json, OUT.md and OUT.png. OUT.json of another machine may be given next to a folder, or
+instead: what it has of the set is taken. Gains are paired: the same network with its random
+weights. A method has the seeds that it has finished. For what a step costs, see
+benchmarks/bench_methods.py.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +24,51 @@ from slowfast.utils.logging import read_stats
 from slowfast.utils.statistics import mean_interval
 
 METRICS = {"class_retrieval_r1": "class retrieval R@1", "linear_probe_top1": "linear probe"}
+NOTE = (
+    "Percent, means over the seeds; in parentheses the 95 % interval, with several seeds. "
+    "Memory is that of the GPU, or on a CPU that of the training process."
+)
+
+
+Runs = list[dict[str, Any]]
 
 
 def main() -> None:
-    """Read all finished runs of a sweep, tabulate and plot them."""
+    """Read all finished runs of the sweeps, tabulate and plot them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "results", type=Path, nargs="+", help="folder of a sweep, or OUT.json of another report"
-    )
+        "--set", dest="sets", nargs="+", action="append", required=True,
+        metavar=("TITLE", "RESULTS"),
+        help="a set of videos: its title, then folders of sweeps, or OUT.json of other reports",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json, .md, .png")
     args = parser.parse_args()
-    try:
-        runs = read_runs(args.results)
-    except ValueError as error:
-        parser.error(str(error))
-    if not runs:
-        named = ", ".join(map(str, args.results))
-        parser.error(f"{named}: there is no finished run; run tools/sweep_net.py first.")
+    measured: dict[str, Runs] = {}
+    for title, *places in args.sets:
+        try:
+            runs = read_runs(title, [Path(place) for place in places])
+        except ValueError as error:
+            parser.error(str(error))
+        if not runs:
+            named = ", ".join(places) or "no folder is named"
+            parser.error(
+                f"--set {title!r}: {named}: there is no finished run; run tools/sweep_net.py first."
+            )
+        measured[title] = runs
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.with_suffix(".json").write_text(json.dumps(runs, indent=1) + "\n")
-    table = tabulate(runs)
-    args.out.with_suffix(".md").write_text(table)
-    plot(runs, args.out.with_suffix(".png"))
-    sys.stdout.write(table)
+    args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
+    text = "\n".join(f"**{title}**\n\n{tabulate(runs)}" for title, runs in measured.items())
+    text += f"\n{NOTE}\n"
+    args.out.with_suffix(".md").write_text(text)
+    plot(measured, args.out.with_suffix(".png"))
+    sys.stdout.write(text)
 
 
-def read_runs(places: Sequence[Path]) -> list[dict[str, Any]]:
+def read_runs(title: str, places: Sequence[Path]) -> Runs:
     """Read the finished runs of folders and files, by method and seed.
 
     Args:
+        title: Of the set of videos; of a file those runs are read.
         places: Folders of sweeps, or files that this script has written.
 
     Raises:
@@ -61,7 +79,7 @@ def read_runs(places: Sequence[Path]) -> list[dict[str, Any]]:
         if place.is_dir():
             found = [read_run(file.parent) for file in place.glob("*/seed_*/results.json")]
         elif place.is_file():
-            found = json.loads(place.read_text(encoding="utf-8"))
+            found = json.loads(place.read_text(encoding="utf-8")).get(title, [])
         else:
             raise ValueError(f"{place}: there is no such folder or file; run tools/sweep_net.py.")
         # A run that is not finished has only the metrics of random weights.
@@ -98,7 +116,7 @@ def _peak_memory(steps: Sequence[dict[str, Any]]) -> float | None:
     return None
 
 
-def tabulate(runs: Sequence[dict[str, Any]]) -> str:
+def tabulate(runs: Runs) -> str:
     """Tabulate means over seeds, in percent, in Markdown, the best retrieval first."""
     heads = [f"{title} | gain over random weights" for title in METRICS.values()]
     lines = [
@@ -115,14 +133,10 @@ def tabulate(runs: Sequence[dict[str, Any]]) -> str:
         peaks = [run["peak_memory_gib"] for run in own if run["peak_memory_gib"] is not None]
         texts.append(f"{max(peaks):.2f}" if peaks else "")
         lines.append(f"| {' | '.join(texts)} |")
-    note = (
-        "Percent, means over the seeds; in parentheses the 95 % interval, with several seeds. "
-        "Memory is that of the GPU, or on a CPU that of the training process."
-    )
-    return "\n".join([*lines, "", note]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
-def ranked(runs: Sequence[dict[str, Any]]) -> list[str]:
+def ranked(runs: Runs) -> list[str]:
     """List the methods, the highest first metric first."""
     first = next(iter(METRICS))
 
@@ -141,26 +155,33 @@ def interval(values: Sequence[float]) -> str:
     return f"{mean:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
 
 
-def plot(runs: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw a point per seed and a bar per mean, before and after training."""
+def plot(measured: Mapping[str, Runs], path: Path) -> None:
+    """Draw a point per seed and a bar per mean, before and after training, a panel per metric.
+
+    Methods are in the order of the first set.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    methods = ranked(runs)[::-1]
+    found = [method for runs in measured.values() for method in ranked(runs)]
+    methods = list(dict.fromkeys(found))[::-1]
+    panels = [(title, runs, name) for title, runs in measured.items() for name in METRICS]
     figure, axes = plt.subplots(
-        1, len(METRICS), figsize=(9, 0.42 * len(methods) + 1.2), sharey=True
+        1, len(panels), figsize=(1.5 + 2.9 * len(panels), 0.38 * len(methods) + 1.2), sharey=True
     )
-    for axis, (name, title) in zip(axes, METRICS.items(), strict=True):
+    for axis, (title, runs, name) in zip(axes, panels, strict=True):
         for place, method in enumerate(methods):
             own = [run[name] for run in runs if run["method"] == method]
+            if not own:
+                continue
             before, after = ([100 * run[when] for run in own] for when in ("before", "after"))
             axis.barh(place, statistics.mean(after), height=0.6, color="#4c78a8")
             axis.plot(after, [place] * len(after), "o", color="#1b2a41", markersize=3)
             axis.plot([statistics.mean(before)] * 2, [place - 0.3, place + 0.3], color="#e45756")
         axis.axvline(100 * runs[0][name]["chance"], color="0.5", linestyle=":", linewidth=1)
-        axis.set_title(title, fontsize=10)
+        axis.set_title(f"{title}:\n{METRICS[name]}", fontsize=10)
         axis.set_xlabel("%")
         axis.set_xlim(0, 100)
         axis.spines[["top", "right"]].set_visible(False)
@@ -169,7 +190,7 @@ def plot(runs: Sequence[dict[str, Any]], path: Path) -> None:
         0.99, 0.01, "red: random weights; dotted: chance", ha="right", fontsize=8, color="0.3"
     )
     figure.tight_layout(rect=(0, 0.03, 1, 1))
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=130)
 
 
 if __name__ == "__main__":

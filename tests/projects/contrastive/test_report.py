@@ -56,42 +56,65 @@ def run(report, monkeypatch, *words):
 
 def test_each_method_has_its_finished_seeds(report, sweep, monkeypatch, capsys):
     out = sweep.parent / "out" / "all"
-    run(report, monkeypatch, sweep, "--out", out)
+    run(report, monkeypatch, "--set", "demo", sweep, "--out", out)
     printed = capsys.readouterr().out
     lines = printed.splitlines()
-    assert [line.split(" | ")[0] for line in lines[2:5]] == ["| GDT", "| AVID", "| NPID"]
+    assert [line.split(" | ")[0] for line in lines[4:7]] == ["| GDT", "| AVID", "| NPID"]
     assert "| GDT | 1, 2, 3 | 80.0 | +50.0 (+25.2 to +74.8) |" in printed  # 4.303 * 0.1 / sqrt(3)
     assert "| NPID | 1, 2 | 50.0 | +20.0 (-107.1 to +147.1) |" in printed  # t of one degree: 12.7
-    assert lines[2].endswith("| 3.00 |")
+    assert lines[4].endswith("| 3.00 |")
     assert out.with_suffix(".md").read_text() == printed
-    assert len(json.loads(out.with_suffix(".json").read_text())) == 8
+    assert len(json.loads(out.with_suffix(".json").read_text())["demo"]) == 8
     assert out.with_suffix(".png").stat().st_size > 1000
 
 
 def test_results_of_two_machines_are_joined(report, sweep, monkeypatch, capsys):
     first = sweep.parent / "first"
-    run(report, monkeypatch, sweep, "--out", first)
+    run(report, monkeypatch, "--set", "demo", sweep, "--out", first)
     make_run(sweep.parent / "other", "NPID", 4, 0.3, 0.5)
     capsys.readouterr()
     places = first.with_suffix(".json"), sweep.parent / "other"
-    run(report, monkeypatch, *places, "--out", sweep.parent / "joined")
+    run(report, monkeypatch, "--set", "demo", *places, "--out", sweep.parent / "joined")
     assert "| NPID | 1, 2, 4 | 50.0 | +20.0 (-4.8 to +44.8) |" in capsys.readouterr().out
+
+
+def test_sets_have_a_table_each_and_one_figure(report, sweep, monkeypatch, capsys):
+    make_run(sweep.parent / "other", "NPID", 4, 0.3, 0.5)
+    out = sweep.parent / "two"
+    run(
+        report, monkeypatch, "--set", "demo", sweep, "--set", "words", sweep.parent / "other",
+        "--out", out,
+    )  # fmt: skip
+    demo, words = capsys.readouterr().out.split("**words**")
+    assert demo.startswith("**demo**")
+    assert "| GDT | 1, 2, 3 |" in demo
+    assert "| NPID | 4 | 50.0 | +20.0 |" in words
+    assert "GDT" not in words
+    found = json.loads(out.with_suffix(".json").read_text())
+    assert {title: len(runs) for title, runs in found.items()} == {"demo": 8, "words": 1}
+    run(report, monkeypatch, "--set", "words", out.with_suffix(".json"), "--out", out)
+    assert "| NPID | 4 | 50.0 |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("places", "message"),
-    [(("none",), "there is no such folder or file"), (("sweep", "sweep"), "is in two of the")],
+    [
+        (("none",), "there is no such folder or file"),
+        (("sweep", "sweep"), "is in two of the"),
+        ((), "no folder is named"),
+    ],
 )
 def test_wrong_places_are_named(report, sweep, monkeypatch, capsys, places, message):
+    found = [sweep.parent / place for place in places]
     with pytest.raises(SystemExit):
-        run(report, monkeypatch, *(sweep.parent / place for place in places), "--out", "unused")
+        run(report, monkeypatch, "--set", "demo", *found, "--out", "unused")
     assert message in capsys.readouterr().err
 
 
 def test_without_a_finished_run_there_is_no_table(report, sweep, monkeypatch, capsys):
     make_run(sweep.parent / "other", "MMV", 9, 0.3, None)
     with pytest.raises(SystemExit):
-        run(report, monkeypatch, sweep.parent / "other", "--out", sweep.parent / "out")
+        run(report, monkeypatch, "--set", "demo", sweep.parent / "other", "--out", sweep / "out")
     assert "there is no finished run" in capsys.readouterr().err
 
 
@@ -100,11 +123,12 @@ def tables(text):
 
 
 def test_the_page_has_the_table_of_the_results(report):
-    runs = json.loads((EVIDENCE / "contrastive.json").read_text(encoding="utf-8"))
-    made = (EVIDENCE / "contrastive.md").read_text(encoding="utf-8")
-    assert report.tabulate(runs) == made
-    assert tables(made)[0] in (PROJECT / "RESULTS.md").read_text(encoding="utf-8")
-    assert not TUNED_ON & {run["seed"] for run in runs}
+    measured = json.loads((EVIDENCE / "contrastive.json").read_text(encoding="utf-8"))
+    made = tables((EVIDENCE / "contrastive.md").read_text(encoding="utf-8"))
+    assert [report.tabulate(runs).strip() for runs in measured.values()] == made
+    page = (PROJECT / "RESULTS.md").read_text(encoding="utf-8")
+    assert all(table in page for table in made)
+    assert not TUNED_ON & {run["seed"] for runs in measured.values() for run in runs}
     assert (EVIDENCE / "contrastive.png").is_file()
 
 
@@ -118,7 +142,7 @@ def test_the_page_has_the_table_of_the_results(report):
     ],
 )
 def test_the_numbers_in_the_text_are_those_of_the_runs(method, seed, metric, when):
-    runs = json.loads((EVIDENCE / "contrastive.json").read_text(encoding="utf-8"))
-    (run,) = (run for run in runs if (run["method"], run["seed"]) == (method, seed))
+    measured = json.loads((EVIDENCE / "contrastive.json").read_text(encoding="utf-8"))
+    (run,) = (run for run in measured["demo set"] if (run["method"], run["seed"]) == (method, seed))
     text = (PROJECT / "RESULTS.md").read_text(encoding="utf-8")
     assert f"{100 * run[metric][when]:.1f} %" in text.split("\n\n![")[-1]
