@@ -19,6 +19,7 @@ from torch.nn import functional as F
 import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.models.build import LOSS_REGISTRY
+from slowfast.models.complexity import count_complexity
 from slowfast.utils.logging import read_stats
 from slowfast.utils.lr_policy import get_lr_at_epoch
 
@@ -61,6 +62,18 @@ def table(column):
 
 def pretraining():
     return load_config(PRETRAIN, ["DATA.PATH_TO_DATA_DIR", "k400"], validate=False).cfg
+
+
+def test_the_multiply_adds_are_those_of_the_network():
+    views = [
+        2
+        * count_complexity(
+            load_config(yaml, ["DATA.PATH_TO_DATA_DIR", "k400"], validate=False).cfg
+        ).multiply_adds
+        for yaml in (PRETRAIN, PRETRAIN.replace("_pretrain", "_60f_pretrain"))
+    ]
+    short, long = (f"{found / 1e9:.0f} G" for found in views)
+    assert f"are {short} multiply-adds forward (60 frames: {long})" in PAGE
 
 
 def test_a_launcher_starts_the_same_command():

@@ -103,6 +103,19 @@ def test_another_stage_is_refused():
     assert "got 'middle', expected one of 'features', 'input'" in problem.message
 
 
+@pytest.mark.parametrize(("pooling", "ratio"), [("avg", 5.6), ("transformer", 4.8)])
+def test_the_cost_of_input_crops_in_equal_number_is_as_written(pooling, ratio):
+    features, inputs = (
+        load_sweep(ROOT / f"configs/StiCA/sweeps/when_order{s}.yaml").axes[0]
+        for s in ("", "_input_count")
+    )
+    ours = _step_flops(features.bundles[f"{pooling}+both"])
+    theirs = _step_flops(inputs.bundles[f"{pooling}+input_count"])
+    assert theirs / ours == pytest.approx(ratio, abs=0.05)
+    text = (ROOT / "configs/StiCA/sweeps/_when_input_count.yaml").read_text(encoding="utf-8")
+    assert "4.8 to 5.6 times the FLOPs" in text
+
+
 @pytest.mark.parametrize("pooling", ["avg", "transformer"])
 def test_arm_of_equal_cost_has_the_flops_of_feature_crops(pooling):
     (features,), (inputs,) = (
@@ -115,7 +128,7 @@ def test_arm_of_equal_cost_has_the_flops_of_feature_crops(pooling):
 def _step_flops(bundle):
     """Forward and backward of four clips, at the size of the sweep's runs."""
     (stage,) = load_sweep(ROOT / "configs/StiCA/sweeps/when_order.yaml").stages
-    keys = {**stage.overrides, **bundle, "DATA.DEMO_CFG": "configs/StiCA/demo.yaml"}
+    keys = {**stage.overrides, **bundle[""], "DATA.DEMO_CFG": "configs/StiCA/demo.yaml"}
     keys = {key: value for key, value in keys.items() if "{" not in str(value)}
     words = [str(word) for pair in keys.items() for word in pair]
     cfg = load_config(ROOT / "configs/StiCA/R2plus1D_pretrain.yaml", words).cfg
