@@ -75,13 +75,20 @@ def report(
     """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("sweep", type=Path, help="folder of a sweep")
+    parser.add_argument("--variants", nargs="+", help="only these; default: all")
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json and OUT.md")
     args = parser.parse_args()
     try:
         results = read_results(args.sweep / "sweep.json")
     except ValueError as error:
         parser.error(str(error))
-    runs = [run for run in results.runs if run.is_finished]
+    variants = {next(iter(run.variant.values())) for run in results.runs}
+    if unknown := set(args.variants or ()) - variants:
+        parser.error(
+            f"--variants {' '.join(sorted(unknown))}: expected some of {sorted(variants)}."
+        )
+    wanted = set(args.variants or variants)
+    runs = [r for r in results.runs if r.is_finished and wanted & set(r.variant.values())]
     measured = []
     for number, run in enumerate(runs, start=1):
         values = measure(args.sweep / run.name)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-r"""What frozen video features know of a clip apart from its class.
+r"""What frozen video features know of a clip apart from its class, and what was learned by heart.
 
-    python projects/stica/report_shortcuts.py output/sweeps/words_ablation \
+    python projects/stica/report_shortcuts.py output/sweeps/when_words \
         --out docs/evidence/words_shortcuts
 
 For every finished run of a sweep over SPLIT/CLASS/NAME.mp4, where clips of one NAME were cut out of
@@ -15,7 +15,9 @@ one recording:
   place that this script samples within the margin between DATA.DECODING_SHORT_SIZE and
   DATA.TEST_CROP_SIZE;
 * moved: the share of test clips whose nearest training clip is of the same class when both are
-  cropped at such places.
+  cropped at such places;
+* heard, unheard: the share of clips that find their own audio, among as many training clips as
+  there are test clips, and among the test clips. Far apart, pairs were learned by heart.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ from torch.nn import functional as F
 from slowfast.config import CfgNode
 from slowfast.datasets.loader import construct_eval_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
+from slowfast.engine.evaluator import Evaluation
+from slowfast.engine.precision import Precision
+from slowfast.utils.knn import recall_at_ranks
 
 COLUMNS = {
     "source": "nearest clip is of the same recording",
@@ -40,9 +45,11 @@ COLUMNS = {
     "across": "place, across (R2)",
     "down": "place, down (R2)",
     "moved": "class R@1, crops moved",
+    "heard": "audio R@1, training clips",
+    "unheard": "audio R@1, test clips",
 }
 """What is measured -> the column's title."""
-SHARES = ("source", "moved")
+SHARES = ("source", "moved", "heard", "unheard")
 SEED = 1
 """Of the places of moved crops."""
 
@@ -74,7 +81,29 @@ def measure(folder: Path) -> dict[str, float]:
         **dict(zip(("color", "light"), read("centered", "look"), strict=True)),
         **dict(zip(("across", "down"), read("moved", "place"), strict=True)),
         "moved": float(moved.double().mean()),
+        **remembered(cfg, model),
     }
+
+
+def remembered(cfg: CfgNode, model: nn.Module) -> dict[str, float]:
+    """Measure audio retrieval among training clips, evenly spaced, and among as many test clips.
+
+    Args:
+        cfg: Of the run.
+        model: An EmbeddingModel with a joint space.
+
+    Returns:
+        "heard" and "unheard", as the module says.
+    """
+    evaluation = Evaluation(cfg, model, Precision.from_cfg(cfg, torch.device("cpu")))
+    train, test = (evaluation.features(split).features for split in ("gallery", "test"))
+    count = min(len(test["video_embedding"]), len(train["video_embedding"]))
+    rows = torch.linspace(0, len(train["video_embedding"]) - 1, count).round().long()
+    found = {}
+    for name, features, keep in (("heard", train, rows), ("unheard", test, slice(count))):
+        video, audio = (features[f"{m}_embedding"][keep] for m in ("video", "audio"))
+        found[name] = recall_at_ranks(video, audio, torch.arange(count), [1])[1]
+    return found
 
 
 class Clips(NamedTuple):

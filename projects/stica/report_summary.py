@@ -87,29 +87,30 @@ _SETS = {
     "when_shared_audio": "demo set, pairs of classes share audio",
     "when_both": "demo set, both kinds of pairs",
 }
+_ALL_SETS = {**_SETS, "when_words": "GRID words, frame by frame, weight 0.5 from the start"}
 ROWS = (
     Row(CROPS, _ABLATION, "demo_ablation", _PROBE, _CROPS),
     Row(
         CROPS, "the same with R(2+1)D, which encodes time itself", "demo_r2plus1d", _PROBE,
         tuple((f"r2plus1d-{p}+both", f"r2plus1d-{p}") for p in ("avg", "transformer")),
     ),
-    *(Row(CROPS, where, sweep, _PROBE, _CROPS) for sweep, where in _SETS.items()),
+    *(Row(CROPS, where, sweep, _PROBE, _CROPS) for sweep, where in _ALL_SETS.items()),
     Row(
         CROPS, "GRID sentences: audio in sync", "grid_ablation", "av_sync",
         (("avg+both", "avg+none"), ("transformer+both", "transformer+none")),
     ),
     Row(
-        CROPS, "GRID words, weight 0.5 from the start", "words_crops", _PROBE,
+        CROPS, "GRID words, R(2+1)D, weight 0.5 from the start", "words_crops", _PROBE,
         (("weight_0.5", "cross_modal_only"),),
     ),
     Row(
-        CROPS, "GRID words, weight 0.1 from epoch 8", "words_crops", _PROBE,
+        CROPS, "GRID words, R(2+1)D, weight 0.1 from epoch 8", "words_crops", _PROBE,
         (("weight_0.1_from_epoch_8", "cross_modal_only"),),
     ),
     Row(TIME, _ABLATION, "demo_ablation", _PROBE, _TIME),
-    *(Row(TIME, where, sweep, _PROBE, _TIME) for sweep, where in _SETS.items()),
-    *(Row(FULL, where, sweep, _PROBE, _FULL) for sweep, where in _SETS.items()),
-    *(Row(VIEWS, where, sweep, _PROBE, _VIEWS) for sweep, where in _SETS.items()),
+    *(Row(TIME, where, sweep, _PROBE, _TIME) for sweep, where in _ALL_SETS.items()),
+    *(Row(FULL, where, sweep, _PROBE, _FULL) for sweep, where in _ALL_SETS.items()),
+    *(Row(VIEWS, where, sweep, _PROBE, _VIEWS) for sweep, where in _ALL_SETS.items()),
     *(Row(INPUT, where, name, _PROBE, _INPUT, f"{name}_input") for name, where in _SETS.items()),
     *(Row(PATCH, where, name, _PROBE, _PATCH, f"{name}_input") for name, where in _SETS.items()),
     *(
@@ -125,7 +126,7 @@ ROWS = (
         ATTENTION, "the same without such pairs, with crops", "demo_controls", _PROBE,
         (("no_order-transformer+both", "no_order-avg+both"),),
     ),
-    *(Row(ATTENTION, where, sweep, _PROBE, _WITH_VIEWS) for sweep, where in _SETS.items()),
+    *(Row(ATTENTION, where, sweep, _PROBE, _WITH_VIEWS) for sweep, where in _ALL_SETS.items()),
     Row(
         ATTENTION, "GRID sentences: audio in sync", "grid_ablation", "av_sync",
         (("transformer+none", "avg+none"), ("transformer+both", "avg+both")),

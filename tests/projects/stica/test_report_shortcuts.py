@@ -1,12 +1,15 @@
 """What is planted in features is what the script finds, and nothing else."""
 
 import importlib
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from helpers.media_files import Video, write_media
+from helpers.sweeps import write_sweep_json
 from torch import nn
 
 from slowfast.config import get_cfg
@@ -53,6 +56,13 @@ def cfg(tmp_path):
     return tree
 
 
+@pytest.fixture
+def no_audio(report, monkeypatch):
+    """The planted features have no joint space with audio."""
+    nothing = dict.fromkeys(("heard", "unheard"), 0.0)
+    monkeypatch.setattr(report, "remembered", lambda cfg, model: nothing)
+
+
 class _Means(nn.Module):
     """Features that know the mean of each channel, over the full clip."""
 
@@ -60,6 +70,7 @@ class _Means(nn.Module):
         return {"video": batch["video"].mean(dim=(3, 4, 5))}
 
 
+@pytest.mark.usefixtures("no_audio")
 def test_place_color_and_source_are_found(report, cfg, monkeypatch):
     monkeypatch.setattr(report, "load_run", lambda folder: (cfg, _Means()))
     found = report.measure(Path())
@@ -76,6 +87,7 @@ def test_place_color_and_source_are_found(report, cfg, monkeypatch):
     assert torch.equal(train.place, again.place)
 
 
+@pytest.mark.usefixtures("no_audio")
 def test_features_of_constants_know_nothing(report, cfg, monkeypatch):
     class Noise(nn.Module):
         def embed(self, batch):
@@ -88,6 +100,7 @@ def test_features_of_constants_know_nothing(report, cfg, monkeypatch):
         assert found[name] < 0.6, name
 
 
+@pytest.mark.usefixtures("no_audio")
 def test_clips_of_one_recording_are_recognized(report, monkeypatch):
     features = torch.eye(4, dtype=torch.float64)[[0, 1, 0, 1]] + 0.01
     clips = report.Clips(
@@ -100,3 +113,45 @@ def test_clips_of_one_recording_are_recognized(report, monkeypatch):
     monkeypatch.setattr(report, "load_run", lambda folder: (None, None))
     monkeypatch.setattr(report, "embed", lambda cfg, model, split: clips)
     assert report.measure(Path())["source"] == 0.5
+
+
+def test_pairs_that_were_learned_by_heart_are_found(report, cfg, monkeypatch):
+    """24 training clips, 12 test clips: all of the first and 3 of the second find their audio."""
+    known = torch.eye(24)
+    wrong = torch.eye(12)[[0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 3]]
+    planted = {
+        "gallery": {"video_embedding": known, "audio_embedding": known},
+        "test": {"video_embedding": torch.eye(12), "audio_embedding": wrong},
+    }
+
+    class Planted:
+        def __init__(self, *unused):
+            pass
+
+        def features(self, split):
+            return SimpleNamespace(features=planted[split])
+
+    monkeypatch.setattr(report, "Evaluation", Planted)
+    assert report.remembered(cfg, nn.Identity()) == {"heard": 1.0, "unheard": 0.25}
+
+
+def test_the_command_measures_the_variants_that_were_asked_for(
+    report, tmp_path, monkeypatch, capsys
+):
+    runs = [({"run": name}, seed, {"x": 0.5}) for name in ("avg", "avg+both") for seed in (1, 2)]
+    write_sweep_json(tmp_path / "sweep.json", runs)
+    known = dict.fromkeys(report.COLUMNS, 0.25)
+    measured = []
+    monkeypatch.setattr(report, "measure", lambda folder: measured.append(folder) or known)
+    words = ["report", str(tmp_path), "--out", str(tmp_path / "out"), "--variants"]
+    monkeypatch.setattr(sys, "argv", [*words, "avg+both"])
+    report.main()
+    table = capsys.readouterr().out
+    assert len(measured) == 2
+    assert "| avg+both | 25.0 % (25.0 to 25.0) | 0.25 (0.25 to 0.25) |" in table
+    assert "| avg |" not in table
+    assert (tmp_path / "out.md").read_text() == table
+    monkeypatch.setattr(sys, "argv", [*words, "max"])
+    with pytest.raises(SystemExit):
+        report.main()
+    assert "--variants max: expected some of ['avg', 'avg+both']" in capsys.readouterr().err
