@@ -91,7 +91,7 @@ def test_a_wrong_command_line(words, message, capsys):
 def test_a_source_that_does_not_exist(tmp_path, capsys):
     assert main(["export", str(tmp_path / "no"), "--format", "hf", "-o", "x"]) == 2
     error = capsys.readouterr().err
-    assert "no" in error
+    assert f"checkpoint not found: {tmp_path / 'no'}" in error
     assert "Traceback" not in error
 
 

@@ -24,6 +24,9 @@ from slowfast.datasets.views.clip_sampling import (
     build_clip_sampling,
     check_sampling,
 )
+from slowfast.datasets.views.crop import RandomResizedCrop
+from slowfast.datasets.views.sample_views import SampleViews, ViewSpec
+from slowfast.datasets.views.transform import TrainTransform
 
 # (views, view, offset) -> first frame of 8x8 in 300 frames at 30 fps, as PySlowFast's functions
 # gave it; the next ones follow at a distance of 9.
@@ -82,11 +85,16 @@ def check(frames, first, size, length):
 
 
 def test_random_starts_cover_all_positions():
-    # They are sampled by SampleViews, between the start and a clip before the end.
     sampling = PySlowFastClips(8, 8, 30.0)
     assert sampling.duration_sec == pytest.approx(64 / 30)
     span = VideoSpan(0.0, 10.0, 30.0)
     assert frames_of(sampling, span, 236 / 30) == [236 + 9 * i for i in range(8)]
+    transform = TrainTransform(RandomResizedCrop(scale=(1, 1)), size=8)
+    views = SampleViews([ViewSpec(transform=transform)])
+    starts = (
+        views.clip_starts((0.0, 10.0), sampling.duration_sec, (0, 0, i))[0] for i in range(4000)
+    )
+    assert {frames_of(sampling, span, start)[0] for start in starts} == set(range(236))
 
 
 def test_audio_that_is_longer_than_the_clip_stays_inside():

@@ -14,6 +14,7 @@ from slowfast.datasets.decoding.reader import MediaError
 from slowfast.datasets.demo.generator import generate_demo
 from slowfast.datasets.demo.scene_spec import DemoSpec
 from tests.helpers.media_files import Video, write_media
+from tests.helpers.media_kinds import make_kind
 
 RATE = 16000
 
@@ -84,9 +85,11 @@ def test_a_damaged_entry_is_made_again(tmp_path, clip):
     kept, row = files(tmp_path), VideoRecord(str(clip))
     kept.open(row).close()
     entry = next((tmp_path / "decoded").rglob("*.npz"))
+    size = entry.stat().st_size
     entry.write_bytes(entry.read_bytes()[:1000])
     with kept.open(row) as reader:
         assert reader.read_video(np.array([0.0]), short_side=40).shape == (1, 40, 40, 3)
+    assert entry.stat().st_size == size
 
 
 def test_settings_have_entries_of_their_own(tmp_path, clip):
@@ -125,6 +128,9 @@ def test_what_is_missing_damaged_or_large_is_not_kept(tmp_path, clip, monkeypatc
     monkeypatch.setattr("slowfast.datasets.decoding.decode_cache._LARGEST_BYTES", 10**9)
     monkeypatch.setattr("slowfast.datasets.decoding.decode_cache._LONGEST_SEC", 1.0)
     kept.open(VideoRecord(str(clip))).close()
+    monkeypatch.setattr("slowfast.datasets.decoding.decode_cache._LONGEST_SEC", 1000.0)
+    damaged = make_kind("corrupt_light.mp4", tmp_path / "made")
+    kept.open(VideoRecord(str(damaged))).close()
     assert not list((tmp_path / "decoded").rglob("*.npz"))
 
 

@@ -9,6 +9,7 @@ from helpers.media_files import X264, Audio, Video, write_media
 from helpers.media_kinds import KINDS, make_kind
 
 from slowfast.datasets.decoding.error_codes import problem
+from slowfast.datasets.decoding.frame_decoder import FrameDecoder
 from slowfast.datasets.inspect import LEVELS
 from slowfast.datasets.inspect.checker import SHOWN_SIDE, inspect_media
 from slowfast.datasets.inspect.report import MediaReport
@@ -70,8 +71,14 @@ def test_facts_of_a_clean_file(clean):
     assert report.audio_offset_sec == pytest.approx(0.0, abs=1e-3)
 
 
-def test_headers_alone_decode_nothing_and_know_less(clean):
+def test_headers_alone_decode_almost_nothing_and_know_less(clean, monkeypatch):
+    decoded = []
+    queue = FrameDecoder._queue
+    monkeypatch.setattr(
+        FrameDecoder, "_queue", lambda self, frame: decoded.append(frame) or queue(self, frame)
+    )
     report = inspect_media(clean, level="headers")
+    assert len(decoded) <= 1
     assert (report.video.width, report.video.end_sec) == (128, 2.0)
     assert report.video.num_frames is None
     assert report.audio.silent_share is None

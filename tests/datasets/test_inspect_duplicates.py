@@ -102,6 +102,11 @@ def test_bad_files_and_reports_without_prints_are_no_duplicates(tmp_path):
     shutil.copy(tmp_path / "c.mp4", tmp_path / "d.mp4")
     headers = [inspect_media(path, level="headers") for path in sorted(tmp_path.iterdir())]
     assert find_duplicates(headers) == []
+    assert groups(tmp_path) == [("bytes", ["c.mp4", "d.mp4"])]
+    good, problems = inspect_media(tmp_path / "c.mp4"), inspect_media(tmp_path / "a.mp4").problems
+    alike = [dataclasses.replace(good, path=name, file_hash=name) for name in ("x", "y")]
+    assert len(find_duplicates(alike)) == 1
+    assert find_duplicates([dataclasses.replace(one, problems=problems) for one in alike]) == []
 
 
 def test_the_order_of_reports_changes_nothing(tmp_path):

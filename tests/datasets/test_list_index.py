@@ -153,7 +153,7 @@ def test_what_is_damaged_is_made_again(tmp_path, cache, monkeypatch, settled, wh
 
 
 @pytest.mark.parametrize("content", ["[]", '"x"', "{}", "null"])
-def test_an_index_of_another_kind_is_made_again(tmp_path, cache, settled, content):
+def test_an_index_of_another_kind_is_made_again(tmp_path, cache, monkeypatch, settled, content):
     root = write(tmp_path / "data", "train.csv", PLAIN)
     load_manifest(root, "train")
     (file,) = cache.glob("lists/*.json")
@@ -161,6 +161,8 @@ def test_an_index_of_another_kind_is_made_again(tmp_path, cache, settled, conten
     index["content"] = json.loads(content)
     index["digest"] = list_index._digest(index["content"])
     file.write_text(json.dumps(index), encoding="utf-8")
+    assert len(load_manifest(root, "train")) == 50
+    monkeypatch.setattr(layouts, "read_csv", refuse)
     assert len(load_manifest(root, "train")) == 50
 
 

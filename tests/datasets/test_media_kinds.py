@@ -17,6 +17,7 @@ WITH_AUDIO = [name for name in WHOLE if KINDS[name].has_audio]
 NOISY = {"audio_ac3.mp4"}  # decoders add noise of their own
 GAPS = {"fragmented.mp4"}  # the container says that audio is missing
 LIFTED = {"audio_5p1.mp4"}  # another mix than the mean
+SHORT = {"audio_10ms.wav"}  # shorter than a window
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,7 @@ def test_windows_equal_plain_decoding(made, name):
 def test_audio_equals_plain_decoding(made, name):
     path = made(name)
     start, whole = decode_audio(path, RATE)
+    compared = 0
     with open_media(path) as reader:
         info = reader.info
         offset = np.floor((start - info.zero_sec) * RATE + 0.5).astype(int)
@@ -103,6 +105,8 @@ def test_audio_equals_plain_decoding(made, name):
             np.testing.assert_allclose(
                 audio[: len(expected)][inside], expected[inside], atol=tolerance
             )
+            compared += 1
+    assert compared or name in GAPS | LIFTED | SHORT
 
 
 @pytest.mark.parametrize("name", WITH_AUDIO)

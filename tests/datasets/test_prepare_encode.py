@@ -181,7 +181,8 @@ def test_whole_frames_of_a_damaged_file_are_kept(tmp_path):
     full = inspect_media(target, level="full")
     assert full.video.num_frames == copy.num_frames
     assert full.video.damaged_frames == 0
-    assert copy.num_frames + copy.num_damaged <= 61
+    assert copy.num_frames >= 45
+    assert 58 <= copy.num_frames + copy.num_damaged <= 61
 
 
 def test_a_file_that_is_cut_short_ends_where_it_is_cut(tmp_path):
@@ -281,7 +282,7 @@ def test_a_copy_that_is_not_whole_does_not_count(tmp_path, monkeypatch):
         ("joined_audio.ts", (AUDIO,)),
     ],
 )
-def test_joined_recordings_are_refused_with_advice_that_works(tmp_path, name, tracks):
+def test_joined_recordings_are_refused_with_advice(tmp_path, name, tracks):
     """Nothing of them is lost silently: only the first recording could be read."""
     part = write_media(tmp_path / f"part_{name}", *tracks)
     path = tmp_path / name

@@ -11,6 +11,7 @@ import pytest
 from helpers import worker_targets
 from helpers.worker_targets import work
 
+from slowfast.datasets.prepare import workers
 from slowfast.datasets.prepare.workers import run_tasks
 
 
@@ -30,7 +31,8 @@ def test_every_task_is_done_once_in_other_processes():
     assert all((entry.code, entry.reason) == ("", "") for entry in done.values())
 
 
-def test_no_tasks_start_no_process():
+def test_no_tasks_start_no_process(monkeypatch):
+    monkeypatch.setattr(workers._Worker, "_start", lambda self: pytest.fail("started"))
     assert run([], num_processes=4) == {}
 
 

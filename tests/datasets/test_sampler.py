@@ -81,13 +81,15 @@ def test_ranks_agree_on_shapes_and_share_the_joined_batch():
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_restart_anywhere_within_cycles_and_between_stages(accumulate):
     whole = list(shaped(accumulate=accumulate))
-    for epoch, batches in enumerate(shaped().steps_in(e) for e in (0, 1)):
-        for batch in range(batches // accumulate):
+    passed = 0
+    for epoch in (0, 1):
+        for batch in range(shaped(accumulate=accumulate).steps_in(epoch) * accumulate):
             rest = shaped(accumulate=accumulate)
             rest.start_at(epoch, batch)
-            left = list(rest)
-            assert left == whole[len(whole) - len(left) :]
-            assert left[0][0][0] == epoch
+            assert list(rest) == whole[passed:]
+            assert whole[passed][0][0] == epoch
+            passed += 1
+    assert passed == len(whole)
 
 
 def test_the_batches_of_a_step_have_one_shape():

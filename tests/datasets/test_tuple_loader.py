@@ -1,5 +1,7 @@
 """construct_loader: PySlowFast's batches of every split."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
@@ -137,7 +139,10 @@ def test_mistakes(tmp_path, videos):
 
 def test_a_script_that_stops_early_leaves_no_workers(tmp_path, videos):
     loader = construct_loader(make(tmp_path, videos, "DATA_LOADER.NUM_WORKERS", 1), "train")
+    before = set(multiprocessing.active_children())
     iterator = iter(loader)
     next(iterator)
+    assert set(multiprocessing.active_children()) - before
     iterator.close()
+    assert not set(multiprocessing.active_children()) - before
     assert np.isfinite(next(iter(loader))[0][0].numpy()).all()

@@ -15,6 +15,7 @@ from slowfast.datasets.decoding.reader import MediaError, open_media
 from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_eval_loader, construct_train_loader
 from slowfast.datasets.video_dataset import build_video_dataset
+from slowfast.datasets.views.crop import ShiftAndScale
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,15 @@ def test_test_views_are_deterministic(cfg):
     )
 
 
-def test_jitter_shifts_and_scales_the_clips_of_a_test_video_alike(cfg, caplog):
+def test_jitter_shifts_and_scales_the_clips_of_a_test_video_alike(cfg, caplog, monkeypatch):
+    boxes = []
+    sample = ShiftAndScale.sample
+
+    def spy(self, *args):
+        boxes.append(sample(self, *args))
+        return boxes[-1]
+
+    monkeypatch.setattr(ShiftAndScale, "sample", spy)
     caplog.set_level("INFO")
     plain = {split: video_folder(cfg, split) for split in ("test", "gallery")}
     cfg.defrost()
@@ -95,6 +104,13 @@ def test_jitter_shifts_and_scales_the_clips_of_a_test_video_alike(cfg, caplog):
         assert not np.array_equal(got["video"], expected["video"])
         np.testing.assert_array_equal(got["audio"], expected["audio"])
         np.testing.assert_array_equal(test[7, number]["video"], got["video"])
+    boxes.clear()
+    for number in range(4):  # two chunks of two clips of each of two videos
+        test[0, number]
+    first, second = boxes[: len(boxes) // 2], boxes[len(boxes) // 2 :]
+    assert len(first) == 4
+    assert len({str(box) for box in first}) == len({str(box) for box in second}) == 1
+    assert str(first[0]) != str(second[0])
     cfg.RNG_SEED += 1
     assert not np.array_equal(video_folder(cfg, "test")[0, 1]["video"], test[0, 1]["video"])
 

@@ -160,6 +160,7 @@ def test_a_full_disk_is_said_before_anything_is_written(monkeypatch):
         pytest.raises(UserError, match=r"needs 0\.0 GB.*SLOWFAST_CACHE"),
     ):
         fetch(server.url(), limits=QUICK)
+    assert not cached_path(server.url()).with_name("model.pyth.part").exists()
 
 
 def test_the_hash_in_a_name():
