@@ -133,7 +133,8 @@ def test_old_names_of_keys_still_load_with_a_line_for_each(tmp_path, caplog):
     assert cfg.DATA_LOADER.CACHE_DECODED
     assert "DATA.BAD_FILE_POLICY was renamed to DATA.ON_DECODE_ERROR" in caplog.text
     assert len(caplog.records) == 5
-    load_config(None, ["PROBE.DECAYS", "[1.0]", "PROBE.WEIGHT_DECAY_GRID", "[2.0]"], validate=False)
+    both = ["PROBE.WEIGHT_DECAY_GRID", "[2.0]", "PROBE.DECAYS", "[1.0]"]
+    assert load_config(None, both, validate=False).cfg.PROBE.WEIGHT_DECAY_GRID == [2.0]
 
 
 def test_renamed_values_load_with_one_line_each(tmp_path, caplog):

@@ -81,9 +81,10 @@ def test_what_was_looked_at(tmp_path, results):
 
 
 def test_in_training_the_validation_split_stands_for_the_test_split(tmp_path):
-    words = ("TEST.PROTOCOLS", "['classification']")
-    results = measure(probes_cfg(tmp_path, *words), splits={"test": "val"})
-    assert results["top1_acc"].split == "val"
+    cfg = probes_cfg(tmp_path, "TEST.PROTOCOLS", "['classification']")
+    evaluation = Evaluation(cfg, ProbeModel(), CPU, splits={"test": "val"})
+    assert evaluate(evaluation, cfg)["top1_acc"].split == "val"
+    assert evaluation.files("test").path(0) == "val/0.mp4"
 
 
 def test_features_are_extracted_once_per_shift(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from typing import ClassVar, NamedTuple
 
 import pytest
 import torch
+from helpers.chunks import spy_on_chunks
 from helpers.synthetic import synthetic_cfg
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -164,7 +165,8 @@ def train(folder, *words):
 
 
 @pytest.mark.parametrize("words", [(), ("SOLVER.ACCUMULATE_STEPS", 2)])
-def test_the_trainer_takes_the_same_steps(tmp_path, words):
+def test_the_trainer_takes_the_same_steps(tmp_path, monkeypatch, words):
+    chunks = spy_on_chunks(monkeypatch)
     ordinary = train(tmp_path / "ordinary", *words)
     cached = train(tmp_path / "cached", *words, "SOLVER.GRAD_CACHE_CHUNK", 3)
     for name, value in ordinary.items():
@@ -172,6 +174,7 @@ def test_the_trainer_takes_the_same_steps(tmp_path, words):
     whole = train(tmp_path / "whole", *words, "SOLVER.GRAD_CACHE_CHUNK", 4)
     for name, value in ordinary.items():
         assert torch.equal(whole[name], value), name
+    assert set(chunks) == {3}
 
 
 def test_a_negative_chunk_is_refused(tmp_path):

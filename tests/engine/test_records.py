@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from helpers.synthetic import synthetic_cfg
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.engine.protocols import PROTOCOL_REGISTRY
 from slowfast.engine.protocols.build import Result
@@ -147,10 +148,13 @@ def test_the_container_of_the_weights_does_not_matter(tmp_path):
 
 def test_a_wrapped_model_has_the_same_name(tmp_path):
     cfg = synthetic_cfg(tmp_path, "DATA.FOLD", 3, "RNG_SEED", 5)
-    model = net()
-    identity = identify(cfg, model, is_random=False)
-    assert identity == ("synthetic", 3, hash_weights(model), hash_config(cfg), 5)
-    assert identify(cfg, model, is_random=True).checkpoint == "random"
+    model, wrapped = net(), DistributedDataParallel.__new__(DistributedDataParallel)
+    nn.Module.__init__(wrapped)  # not its own, which needs other processes
+    wrapped.module = model
+    for evaluated in (model, wrapped):
+        identity = identify(cfg, evaluated, is_random=False)
+        assert identity == ("synthetic", 3, hash_weights(model), hash_config(cfg), 5)
+        assert identify(cfg, evaluated, is_random=True).checkpoint == "random"
 
 
 WHERE = """OUTPUT_DIR elsewhere NUM_CPU_PROCESSES 3 NUM_THREADS 2 DIST_BACKEND gloo LOG_PERIOD 77

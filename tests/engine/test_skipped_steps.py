@@ -53,7 +53,7 @@ def test_training_continues_after_a_broken_step(tmp_path, broken_steps):
     assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
     stats = read_stats(tmp_path)
     assert next(s for s in stats if "skipped_steps" in s)["step"] == 2
-    assert all(s["loss"] == s["loss"] for s in stats)  # no nan
+    assert None not in [s["loss"] for s in stats]  # written for what is not finite
 
 
 def test_a_resumed_run_skips_the_same_step(tmp_path, broken_steps):
@@ -61,7 +61,7 @@ def test_a_resumed_run_skips_the_same_step(tmp_path, broken_steps):
     whole = run(tmp_path / "whole")
     for steps in (2, 4):  # before and after the broken one
         run(tmp_path / "parts", until=steps)
-    assert_same_weights(run(tmp_path / "parts"), whole)
+    assert_same_weights(run(tmp_path / "parts", seed=999), whole)
 
 
 def test_too_many_in_a_row_stop_the_run_and_its_checkpoints_stay_usable(tmp_path, broken_steps):

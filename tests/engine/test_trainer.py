@@ -9,6 +9,7 @@ import threading
 
 import pytest
 import torch
+from helpers.chunks import spy_on_chunks
 from helpers.synthetic import synthetic_cfg
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -28,11 +29,14 @@ from slowfast.utils.random import seed_everything
 CPU = torch.device("cpu")
 
 
-def run(output_dir, *words, until=None):
-    """Train; ``until`` ends the run after so many steps, as a kill would, with a checkpoint."""
+def run(output_dir, *words, until=None, seed=None):
+    """Train; ``until`` ends the run after so many steps, as a kill would, with a checkpoint.
+
+    A run that resumes gets another ``seed``, which must not matter.
+    """
     output_dir.mkdir(exist_ok=True)
     cfg = synthetic_cfg(output_dir, *words, *(("TRAIN.MAX_STEPS", until) if until else ()))
-    seed_everything(cfg.RNG_SEED)
+    seed_everything(cfg.RNG_SEED if seed is None else seed)
     trainer = Trainer(cfg, CPU)
     trainer.train()
     return trainer
@@ -72,8 +76,7 @@ def test_a_stopped_and_resumed_run_equals_a_straight_one_bit_for_bit(tmp_path, s
     words = ("DATA_LOADER.NUM_WORKERS", workers)
     straight = run(tmp_path / "straight", *words)
     run(tmp_path / "resumed", *words, until=stop)
-    torch.manual_seed(999)  # what happens between the two must not matter
-    resumed = run(tmp_path / "resumed", *words)
+    resumed = run(tmp_path / "resumed", *words, seed=999)
     assert losses(tmp_path / "resumed") == losses(tmp_path / "straight")
     assert_same_weights(straight, resumed)
 
@@ -82,7 +85,7 @@ def test_a_run_killed_without_a_checkpoint_repeats_from_the_last_one(tmp_path):
     straight = run(tmp_path / "a", "TRAIN.CHECKPOINT_PERIOD", 1)
     run(tmp_path / "b", "TRAIN.CHECKPOINT_PERIOD", 1, until=5)
     find_last_checkpoint(tmp_path / "b").unlink()  # the one of step 5; that of epoch 1 is left
-    resumed = run(tmp_path / "b", "TRAIN.CHECKPOINT_PERIOD", 1)
+    resumed = run(tmp_path / "b", "TRAIN.CHECKPOINT_PERIOD", 1, seed=999)
     assert_same_weights(straight, resumed)
 
 
@@ -235,7 +238,7 @@ def test_a_signal_stops_cleanly_and_the_run_goes_on(tmp_path, monkeypatch):
     assert find_last_checkpoint(tmp_path / "stopped").name == (
         "checkpoint_epoch_00000_iter_00000002.pyth"
     )
-    resumed = run(tmp_path / "stopped")
+    resumed = run(tmp_path / "stopped", seed=999)
     assert_same_weights(straight, resumed)
 
 
@@ -374,7 +377,7 @@ def test_precise_statistics_do_not_change_training(tmp_path):
     run(tmp_path / "plain", "SOLVER.MAX_EPOCH", 3, "MODEL.DROPOUT_RATE", 0.5)
     run(tmp_path / "precise", "SOLVER.MAX_EPOCH", 3, *PRECISE)
     run(tmp_path / "resumed", "SOLVER.MAX_EPOCH", 3, *PRECISE, until=4)
-    resumed = run(tmp_path / "resumed", "SOLVER.MAX_EPOCH", 3, *PRECISE)
+    resumed = run(tmp_path / "resumed", "SOLVER.MAX_EPOCH", 3, *PRECISE, seed=999)
     assert losses(tmp_path / "plain") == losses(tmp_path / "precise")
     assert losses(tmp_path / "resumed") == losses(tmp_path / "precise")
     straight = read_checkpoint_file(find_last_checkpoint(tmp_path / "precise"))["model_state"]
@@ -556,10 +559,11 @@ def test_a_compiled_run_learns_the_same_and_its_checkpoint_has_the_same_names(
 
     original = torch.compile
     monkeypatch.setattr(torch, "compile", compile_eagerly)
-    words = ("SOLVER.GRAD_CACHE_CHUNK", chunk)
+    words, sizes = ("SOLVER.GRAD_CACHE_CHUNK", chunk), spy_on_chunks(monkeypatch)
     plain = run(tmp_path / "plain", *words)
     assert compiled == []
     other = run(tmp_path / "compiled", *words, "DEVICE.COMPILE", True)
     assert len(compiled) == 2  # the model, and the model with its loss
+    assert set(sizes) == ({chunk} if chunk else set())
     assert losses(tmp_path / "compiled") == losses(tmp_path / "plain")
     assert_same_weights(plain, other)

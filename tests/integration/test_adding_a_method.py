@@ -121,13 +121,15 @@ def test_killed_and_resumed_it_is_the_same_bit_for_bit(folder, straight):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    for _ in range(600):
-        if find_last_checkpoint(folder / "killed") or process.poll() is not None:
+    for _ in range(3000):
+        if find_last_checkpoint(folder / "killed"):
             break
-        time.sleep(0.05)
+        time.sleep(0.01)
+    assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
     resumed = run(folder, "instance_bank", "killed")
+    assert "resuming from" in (resumed / "stdout.log").read_text(encoding="utf-8")
     assert losses(resumed) == losses(straight)
     for name, value in state(straight).items():
         assert torch.equal(value, state(resumed)[name]), name

@@ -349,7 +349,8 @@ def test_the_test_meter_combines_the_views_of_a_video(method, wanted, caplog):
 
 def test_metrics_and_one_process():
     preds, labels = torch.eye(4)[[0, 1, 2, 2]] + 0.1 * torch.arange(4), torch.tensor([0, 1, 2, 3])
-    assert [float(x) for x in load("slowfast.utils.metrics:topks_correct")(preds, labels, (1, 2))]
+    correct = load("slowfast.utils.metrics:topks_correct")(preds, labels, (1, 2))
+    assert [float(x) for x in correct] == [3.0, 4.0]
     top1, top4 = load("slowfast.utils.metrics:topk_accuracies")(preds, labels, (1, 4))
     assert (float(top1), float(top4)) == (75.0, 100.0)
     gathered = load("slowfast.utils.distributed:all_gather")([preds, labels])

@@ -63,6 +63,7 @@ def test_mvit_is_killed_and_resumes_bit_for_bit(videos, tmp_path):
     process.wait()
     assert len(losses(killed)) < 9
     assert start(videos, killed).wait() == 0
+    assert "resuming from" in (killed / "stdout.log").read_text(encoding="utf-8")
     assert losses(killed) == expected
     states = [read_checkpoint_file(find_last_checkpoint(out)) for out in (straight, killed)]
     for name, value in states[0]["model_state"].items():

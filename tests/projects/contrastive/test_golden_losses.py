@@ -5,7 +5,7 @@ import pytest
 import torch
 from contrastive import bank
 from contrastive.gdt import GDTOutputs, gdt_loss, pairs
-from contrastive.mmv import FineHead, MMVOutputs, build_mmv_loss, mil_nce
+from contrastive.mmv import MMV, FineHead, MMVOutputs, build_mmv_loss, mil_nce
 from contrastive.moco import MoCo, build_moco_loss
 from contrastive.npid import NPID, NPIDOutputs
 from contrastive.pyslowfast import ClipMoCo, ClipOutputs, build_contrastive_loss, clip_loss
@@ -13,7 +13,9 @@ from contrastive.simclr import SimCLROutputs
 from contrastive.swav import Assignment, SwAV, SwAVOutputs, swapped_prediction
 from helpers.golden_methods import (
     HYPOTHESES,
+    as_audio,
     as_video,
+    audio_encoder,
     close,
     dataset,
     load,
@@ -338,19 +340,20 @@ def test_fac_graph():
     second.load_state_dict({"weight": golden["v2_w"]})
     coarse = nn.Sequential(linear(golden["c_w"], golden["c_b"]), nn.BatchNorm1d(8).double())
     video, audio, text = (golden[k].clone().requires_grad_() for k in ("video", "audio", "text"))
-    fine = head.layers(video)
-    close(fine, golden["fine_video"])
-    close(coarse(F.relu(fine)), golden["coarse_video"])
-    of_audio = F.normalize(linear(golden["a_w"], golden["a_b"])(audio), dim=-1)
-    of_text = F.normalize(linear(golden["t_w"], golden["t_b"])(text), dim=-1)
-    outputs = MMVOutputs(
-        F.normalize(fine, dim=-1)[:, None],
-        of_audio,
-        F.normalize(coarse(F.relu(fine)), dim=-1)[:, None],
-        of_text.unflatten(0, (6, 4)),
-        torch.ones(6, dtype=torch.bool),
-    )
-    build_mmv_loss(cfg)(outputs, {})["loss"].backward()
+    encoders = video_encoder(20, head), audio_encoder()
+    encoders[1].head = Normalized(linear(golden["a_w"], golden["a_b"]))
+    embed_text = Normalized(linear(golden["t_w"], golden["t_b"]))
+    model = MMV(*encoders, coarse=coarse, text=embed_text, bag=4)
+    batch = {
+        "video": as_video(video[:, None]),
+        "audio": as_audio(audio[:, None]),
+        "text": text.reshape(6, -1),  # features in place of tokens
+        "aug_seed": torch.arange(6),
+    }
+    outputs = model(batch)
+    close(outputs.video[:, 0], F.normalize(golden["fine_video"], dim=-1))
+    close(outputs.coarse[:, 0], F.normalize(golden["coarse_video"], dim=-1))
+    build_mmv_loss(cfg)(outputs, batch)["loss"].backward()
     for name, value in (("video", video), ("audio", audio), ("text", text)):
         close(value.grad, golden[f"paper_grad_{name}"])
 

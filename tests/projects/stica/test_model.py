@@ -241,6 +241,8 @@ def test_only_what_is_compared_is_embedded(cfg):
 
 
 def test_crops_begin_at_an_epoch(cfg):
+    cfg.STICA.WITHIN_START_EPOCH = 2.5
+    assert build_model(cfg).crops_from_epoch == 2.5
     model, plain = _model(cfg), _model(cfg, crops=False)
     model.crops_from_epoch = 2.5
     progress = Progress(step=0, epoch=2, epoch_float=2.0, max_epoch=4, steps_per_epoch=10)
