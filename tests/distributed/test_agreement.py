@@ -58,16 +58,21 @@ def test_ranks_that_resume_at_other_places(two_ranks):
         assert "OUTPUT_DIR must be one folder that all machines share" in text
 
 
+def _random_model(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+
+
 def _random_weights():
-    torch.manual_seed(distributed.rank())
-    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    model = _random_model(distributed.rank())
     distributed.copy_from_main(model)
     return [value.clone() for value in model.state_dict().values()]
 
 
 def test_random_weights_of_a_test_are_those_of_rank_0(two_ranks):
-    one, two = two_ranks.run(_random_weights)
-    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    expected = _random_model(0).state_dict().values()
+    for found in two_ranks.run(_random_weights):
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_code_is_identified(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from helpers.synthetic import synthetic_cfg
 from slowfast.engine.trainer import Trainer
 from slowfast.utils import distributed
 from slowfast.utils.checkpoint import unwrap_model
+from slowfast.utils.logging import read_stats
 
 pytestmark = pytest.mark.distributed
 
@@ -49,6 +50,10 @@ def check(folder, words):
 def test_one_process_breaks_and_both_skip(two_ranks, tmp_path, words):
     """The rows of the first process are finite, but no queue takes them."""
     two_ranks.run(check, tmp_path, words)
-    (line,) = (tmp_path / "whole" / "skipped_steps.log").read_text(encoding="utf-8").splitlines()
-    assert json.loads(line)["step"] == 2
-    assert len(json.loads(line)["rows"]) in (4, 8)  # of both processes
+    for name in ("whole", "two"):
+        log = tmp_path / name / "skipped_steps.log"
+        (line,) = log.read_text(encoding="utf-8").splitlines()
+        assert json.loads(line)["step"] == 2
+        assert len(json.loads(line)["rows"]) in (4, 8)  # of both processes
+        records = read_stats(tmp_path / name)
+        assert [r["step"] for r in records if r["_type"] == "train_iter"] == [1, 2, 3]

@@ -66,6 +66,7 @@ def test_a_stopped_run_of_two_processes_goes_on_bit_for_bit(tmp_path):
     straight = run(tmp_path, "straight", 2, *words)
     run(tmp_path, "resumed", 2, *words, "TRAIN.MAX_STEPS", 4)
     resumed = run(tmp_path, "resumed", 2, *words)
+    assert losses(resumed) == losses(straight)
     for name, value in model_state(straight).items():
         assert torch.equal(value, model_state(resumed)[name]), name
 

@@ -1,7 +1,5 @@
 """Frames are prepared as the processors of transformers prepare them."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import torch
@@ -76,20 +74,6 @@ def test_frames_equal_recorded_ones(name):
     with np.load(DATA / "transformers_frames.npz") as recorded:
         expected = recorded[name]
     np.testing.assert_allclose(prepare(name), expected, atol=2e-6)
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("torchvision") is None,
-    reason="transformers' processors need torchvision",
-)
-@pytest.mark.parametrize("name", CASES)
-def test_frames_equal_those_of_transformers(name):
-    import transformers
-
-    class_name, settings, size = CASES[name]
-    processor = getattr(transformers, class_name)(**settings)
-    expected = next(iter(processor(make_frames(*size), return_tensors="pt").values()))[0]
-    np.testing.assert_allclose(prepare(name), expected.numpy(), atol=2e-6)
 
 
 @pytest.mark.parametrize(

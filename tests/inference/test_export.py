@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -121,6 +122,10 @@ def test_inputs_are_those_of_a_file():
     assert raw["frames"].dtype == torch.uint8
     assert raw["frames"].shape == (2, 8, 32, 32, 3)
     assert raw["frames"].float().std() > 20
+    t, y, x, c = np.ogrid[:16, :40, :56, :3]
+    waves = np.sin(x / 5 + t / 3 + c + 4) + np.cos(y / 7 - t / 5 + 4 * c)
+    pattern = np.clip(127 + 60 * waves, 0, 255).astype(np.uint8)
+    assert torch.equal(raw["frames"][0], model.collate(frames=pattern)["video"][0, 0])
     normalized = make_inputs(model, "normalized", 2, seed=4, is_noise=False)
     with torch.no_grad():
         first = wrap_encoder(model, "raw")(**raw)

@@ -100,7 +100,7 @@ def test_one_file_and_its_frames_in_memory_agree(files, method):
     with av.open(str(path)) as container:
         frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
     same = frozen.embed(frames=frames, fps=30.0)
-    np.testing.assert_allclose(same.video, one.video, rtol=0.02, atol=0.02)  # another converter
+    np.testing.assert_allclose(same.video, one.video, rtol=0, atol=1e-3)  # another converter
     assert one.audio is not None
     assert same.audio is None
     assert one.clips[0].end_sec == pytest.approx(16 / 30)
@@ -117,12 +117,13 @@ def test_audio_in_memory_is_resampled_and_mixed_to_mono(method):
     rate = cfg.AUDIO.SAMPLE_RATE
     wave = np.sin(np.arange(rate) / rate * 2 * np.pi * 440).astype(np.float32)
     mono = frozen.embed(frames=frames, audio=wave)
-    stereo = frozen.embed(frames=frames, audio=np.stack([wave, wave]))
+    silent = frozen.embed(frames=frames, audio=0 * wave)
+    assert np.abs(mono.audio - silent.audio).max() > 0.1
+    stereo = frozen.embed(frames=frames, audio=np.stack([2 * wave, 0 * wave]))
     np.testing.assert_array_equal(mono.audio, stereo.audio)
     double = np.sin(np.arange(2 * rate) / rate * np.pi * 440).astype(np.float32)
     other = frozen.embed(frames=frames, audio=double, sample_rate=2 * rate)
-    cosine = other.audio @ mono.audio / np.linalg.norm(other.audio) / np.linalg.norm(mono.audio)
-    assert cosine > 0.99
+    np.testing.assert_allclose(other.audio, mono.audio, rtol=1e-3, atol=1e-2)
 
 
 def test_windows_cover_the_video(files, method):

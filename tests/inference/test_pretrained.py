@@ -67,7 +67,10 @@ def test_what_is_saved_is_loaded(classifier, method, tmp_path):
         assert_same(model, slowfast.FrozenModel.from_pretrained(tmp_path / name, device="cpu"))
 
 
-def test_the_saved_config_has_no_path_and_no_weights_to_look_for(folder):
+def test_the_saved_config_has_no_path_and_no_weights_to_look_for(classifier, tmp_path):
+    model = slowfast.load(save_run(classifier, tmp_path / "run"), device="cpu")
+    folder = tmp_path / "saved"
+    model.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["library_name"] == "slowfast-stica"
     assert config["architectures"] == ["VideoResNet"]

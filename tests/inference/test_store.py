@@ -1,5 +1,6 @@
 """``slowfast embed`` and ``slowfast search``: vectors on disk, resume, ranks, search."""
 
+import json
 import os
 import shutil
 import signal
@@ -191,7 +192,9 @@ def test_an_interrupted_run_resumes(folder, tmp_path, number):
     assert process.wait(60) in (75, -signal.SIGKILL)
     done = len(VectorStore(out).known_files())
     assert 256 <= done < 600
+    before = set(VectorStore(out).parts())
     subprocess.run(command, check=True)
+    assert before < set(VectorStore(out).parts())  # they are not written again
     assert len(VectorStore(out).known_files()) == 600
     rows = table(VectorStore(out))
     assert len(rows["path"]) == len(set(rows["path"])) == 600
@@ -368,8 +371,11 @@ def test_search_commands(folder, store, tmp_path, capsys):
     assert "data:video/mp4;base64," in out.read_text()
     words = ["search", str(store.folder), "--query", query, "--page", "", "--format", "json"]
     assert main([*words, "--query-by", "audio", "--by", "video"]) == 0
-    assert main([*words, "--clips"]) == 0
-    capsys.readouterr()
+    found, rows = json.loads(capsys.readouterr().out), table(store)
+    embeddings = np.float32(rows["video_embedding"][1:])  # all but the query
+    order, cosines = oracle(np.float32(rows["audio_embedding"][0]), embeddings, 3)
+    assert [entry["path"] for entry in found] == [rows["path"][1 + i] for i in order]
+    assert [e["score"] for e in found] == pytest.approx([cosines[i] for i in order], abs=1e-5)
     silent = ["search", str(store.folder), "--query", "test/b/=3.mp4", "--by", "audio"]
     assert main(silent) == 2
     assert "has no audio" in capsys.readouterr().err
@@ -380,7 +386,7 @@ def test_search_commands(folder, store, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("use_faiss", [False, True])
-def test_the_query_and_its_clips_are_no_results(tmp_path, use_faiss):
+def test_the_query_and_its_clips_are_no_results(tmp_path, use_faiss, capsys):
     store = VectorStore(tmp_path)
     store.create({"root": "/v", "features": {"video": 2}})
     rows = np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32)
@@ -400,6 +406,11 @@ def test_the_query_and_its_clips_are_no_results(tmp_path, use_faiss):
             assert len(own) == count
             assert f"{number}.mp4" not in {match.path for match in own}
         assert len(search(store, videos[:1], with_query=True, **options)[0]) == count // 3 * 4
+    words = ["search", str(tmp_path), "--query", "0.mp4", "--page", "", "--format", "json"]
+    assert main([*words, "--clips", *["--faiss"] * use_faiss]) == 0
+    order, _ = oracle(rows[0, 0], rows[1:].reshape(9, 2), 9)
+    shown = [(entry["path"], entry["start"]) for entry in json.loads(capsys.readouterr().out)]
+    assert shown == [(f"{1 + i // 3}.mp4", i % 3) for i in order]
 
 
 def test_two_modalities_need_a_joint_space(tmp_path):

@@ -3,6 +3,8 @@
 The kernels exist on GPUs only; here their published formulas stand in for them.
 """
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -145,10 +147,12 @@ def test_half_precision_and_channels_last_stay(monkeypatch):
 def test_the_state_is_that_of_torchs_layers_both_ways():
     ours, plain, torchs = SyncBatchNorm3d(4), nn.BatchNorm3d(4), nn.SyncBatchNorm(4)
     plain(torch.randn(3, 4, 2, 2, 2))
+    expected = copy.deepcopy(plain.state_dict())
     ours.load_state_dict(plain.state_dict())
     torchs.load_state_dict(ours.state_dict())
     plain.load_state_dict(torchs.state_dict())
-    for name, value in ours.state_dict().items():
+    for name, value in expected.items():
+        assert torch.equal(value, ours.state_dict()[name])
         assert torch.equal(value, plain.state_dict()[name])
     assert list(ours.state_dict()) == list(torchs.state_dict()) == list(plain.state_dict())
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(SyncBatchNorm3d(4))

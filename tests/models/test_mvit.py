@@ -105,8 +105,15 @@ def test_what_summarizes_a_clip(token, mean):
 
 
 def test_norm_of_the_stem():
-    names = set(_build("MVIT.NORM_STEM", True).state_dict())
-    assert {"norm_stem.weight", "norm_stem.bias"} <= names
+    model = _build("MVIT.NORM_STEM", True)
+    assert {"norm_stem.weight", "norm_stem.bias"} <= set(model.state_dict())
+    seen = []
+    model.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    with torch.no_grad():
+        model.norm_stem.bias.fill_(3.0)
+        model(torch.randn(2, 3, 4, 32, 32))
+    means = seen[0].mean(dim=-1)
+    torch.testing.assert_close(means, torch.full_like(means, 3.0))
 
 
 def test_residual_branches_are_dropped_more_and_more():

@@ -79,6 +79,9 @@ def test_block_equals_plain_loops(case):
     options, grid = BlockOptions(**words), (3, 4, 5)
     block = _build(shape, words)
     state = {name: value.numpy() for name, value in block.state_dict().items()}
+    assert ("gamma_1" in state) == ("gamma_2" in state) == (options.layer_scale > 0)
+    is_joint = not options.separate_qkv and not options.pool_first
+    assert ("attn.qkv.bias" in state) == (is_joint and options.qkv_bias)
     x = torch.randn(2, int(options.class_token) + 60, 8, dtype=torch.float64)
     with torch.no_grad():
         got, got_grid = block(x, grid)

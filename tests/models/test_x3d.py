@@ -36,6 +36,9 @@ def _small(arch="x3d", **x3d):
 def test_block_equals_plain_loops(dims, options):
     block = X3DBlock(dims, **options)
     state = randomize(block)
+    assert ("branch2.se.fc1.weight" in state) == options.get("excite", True)
+    has_norm = "branch1.weight" in state and options.get("shortcut_norm", True)
+    assert ("branch1_bn.weight" in state) == has_norm
     x = torch.randn(2, dims[0], 3, 5, 6, dtype=torch.float64)
     assert_computes(block, x, block_x3d(x.numpy(), state, options.get("stride", 1)))
 

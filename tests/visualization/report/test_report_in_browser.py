@@ -29,11 +29,13 @@ def test_report(tmp_path, open_page):
     opened.check()
 
 
-def test_four_hundred_classes(tmp_path, open_page):
+@pytest.mark.parametrize("classes", [150, 400])
+def test_many_classes(tmp_path, open_page, classes):
     folder = make_run(tmp_path / "run", videos=0)
-    write_predictions(folder, 1200, 150, wrong=0.5)
+    write_predictions(folder, 1200, classes, wrong=0.5)
     opened = open_page(write_report(folder))
     opened.check()
+    assert ("Confusion matrix" in opened.page.content()) == (classes <= 200)
     assert len(opened.column("#classes .list", 0)) == 50
     opened.page.locator("#classes .list .more").first.click()
     assert len(opened.column("#classes .list", 0)) == 100
