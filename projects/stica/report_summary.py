@@ -126,7 +126,11 @@ ROWS = (
         ATTENTION, "the same without such pairs, with crops", "demo_controls", _PROBE,
         (("no_order-transformer+both", "no_order-avg+both"),),
     ),
-    *(Row(ATTENTION, where, sweep, _PROBE, _WITH_VIEWS) for sweep, where in _ALL_SETS.items()),
+    *(Row(ATTENTION, where, sweep, _PROBE, _WITH_VIEWS) for sweep, where in _SETS.items()),
+    Row(
+        ATTENTION, "GRID words, frame by frame, no loss within the video", "when_words", _PROBE,
+        (("transformer", "avg"),),
+    ),
     Row(
         ATTENTION, "GRID sentences: audio in sync", "grid_ablation", "av_sync",
         (("transformer+none", "avg+none"), ("transformer+both", "avg+both")),

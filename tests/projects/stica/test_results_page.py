@@ -128,7 +128,8 @@ def test_every_run_has_finished_and_none_names_a_machine(path):
         assert left == UNFINISHED.get(path.stem, set())
 
 
-def test_the_page_has_the_variants_on_spoken_words():
+def test_the_page_has_the_variants_on_spoken_words(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "projects/stica"))
     told = (EVIDENCE / "when.md").read_text(encoding="utf-8")
     (table,) = (t for t in tables(RESULTS) if t.startswith("| spoken words |"))
     for pooling in ("average", "transformer"):
