@@ -1,5 +1,7 @@
 """What every test gets: one thread, models on the CPU, and a cache folder of its own."""
 
+import logging
+
 import pytest
 import torch
 from helpers.browser import chromium, open_page  # noqa: F401
@@ -20,3 +22,11 @@ def _own_cache(tmp_path_factory):
     patch.setattr(exit_codes, "_shut_out_working_folder", lambda: None)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _own_log_levels():
+    """A command that was called in one test must not silence the log of the next."""
+    yield
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("slowfast").setLevel(logging.NOTSET)

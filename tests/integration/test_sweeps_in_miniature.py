@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ def run_one_seed(yaml, out, *words, only="*"):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     content = json.loads((out / "sweep.json").read_text())
-    mine = [r for r in content["runs"] if r["seed"] == seed and r["stage"] != "finetune_5"]
+    mine = [r for r in content["runs"] if fnmatch(r["name"], f"{only}seed_{seed}")]
+    assert mine
     assert {run["state"] for run in mine} == {"finished"}
     for run in mine:
         assert all(0 <= entry["value"] <= 1 for entry in run["metrics"].values())
