@@ -28,6 +28,11 @@ __all__ = ["Meeting", "Member", "describe_ranks", "meet", "name_ranks"]
 _POLL_SEC = 0.1
 _FAREWELL_SEC = 1.0
 """How long rank 0 keeps the store up for others to read why it ends."""
+_MUST_FIT = {
+    "world": ("number of processes", "NUM_SHARDS, NUM_GPUS, NUM_CPU_PROCESSES"),
+    "backend": ("backend", "DIST_BACKEND, NUM_GPUS"),
+}
+"""What must be the same for all -> its name, and the config keys that decide it."""
 
 
 class Member(NamedTuple):
@@ -206,7 +211,9 @@ def _open_generation(
     while missing:
         for rank in sorted(missing):
             if store.check([f"{base}/join/{rank}"]):
-                members[rank] = Member(*json.loads(store.get(f"{base}/join/{rank}"))["member"])
+                found = json.loads(store.get(f"{base}/join/{rank}"))
+                if all(found[field] == hello[field] for field in _MUST_FIT):  # else it refuses
+                    members[rank] = Member(*found["member"])
         missing -= set(members)
         if store.check([f"{base}/refused"]):
             time.sleep(_FAREWELL_SEC)
@@ -260,15 +267,13 @@ def _read_number(store: dist.Store, key: str) -> int:
 
 def _check_fit(store: dist.Store, base: str, own: dict[str, Any], first: dict[str, Any]) -> None:
     """Refuse a process of another job, or with another backend."""
-    keys = {"world": "NUM_SHARDS, NUM_GPUS, NUM_CPU_PROCESSES", "backend": "DIST_BACKEND, NUM_GPUS"}
-    names = {"world": "number of processes", "backend": "backend"}
-    for field, key in keys.items():
+    for field, (name, key) in _MUST_FIT.items():
         if own[field] != first[field]:
             one, other = Member(*first["member"]), Member(*own["member"])
             _refuse(
                 store,
                 base,
-                f"{key}: the {names[field]} is {first[field]} for {one} and {own[field]} for "
+                f"{key}: the {name} is {first[field]} for {one} and {own[field]} for "
                 f"{other}. Start all machines with the same values.",
             )
 

@@ -1,6 +1,7 @@
 """Processes of a job meet; here they are threads of one process, which is enough for a store."""
 
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -69,7 +70,11 @@ def test_rank_0_cannot_be_reached(port):
         meet(DistEnv(1, 2, 0, f"tcp://localhost:{port}"), "gloo", 1.0)
 
 
-def test_other_numbers_of_processes(port):
+@pytest.mark.parametrize("late_sec", [0.0, 0.5])
+def test_other_numbers_of_processes(port, monkeypatch, late_sec):
+    """Rank 0 does not start the job either if it sees the process before the refusal."""
+    check = rendezvous._check_fit
+    monkeypatch.setattr(rendezvous, "_check_fit", lambda *a: (time.sleep(late_sec), check(*a)))
     url = f"tcp://localhost:{port}"
     for error in meet_all([DistEnv(0, 2, 0, url), DistEnv(1, 3, 0, url)]):
         assert "NUM_SHARDS, NUM_GPUS, NUM_CPU_PROCESSES: the number of processes is 2 for" in str(
