@@ -56,7 +56,8 @@ def test_mvit_is_killed_and_resumes_bit_for_bit(videos, tmp_path):
     assert len(expected) == 9  # 3 steps of 3 videos, 6 clips, in 3 epochs
 
     process = start(videos, killed)
-    while max(losses(killed), default=0) < 4:  # in the second epoch
+    # In the second epoch, once the checkpoint of the first is written (in the background).
+    while max(losses(killed), default=0) < 4 or not find_last_checkpoint(killed):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
