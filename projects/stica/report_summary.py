@@ -24,13 +24,15 @@ from slowfast.utils.statistics import mean_interval
 
 EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
 CROPS = "Feature crops (in space and time), against none"
-VIEWS = "Feature crops (space, time, both), against full views in the same loss"
+VIEWS = "Feature crops (space, time, both), against full views in the within-modal loss"
 TIME = "Feature crops in time alone, against none"
-FULL = "Full views in the loss within the video, against none"
+FULL = "Within-modal loss on full views, against none"
 INPUT = "Feature crops, against crops of the input at equal cost"
-PATCH = "A crop of the input at that cost, against no loss within the video"
+PATCH = "A crop of the input at that cost, against no within-modal loss"
 COUNT = "Feature crops, against as many crops of the input, at several times the cost"
-ATTENTION = "Attention over time, against the average"
+ATTENTION = "Transformer pooling, against average pooling"
+POSITIONS = "Sinusoidal positions in the transformer, against learned ones"
+RATE = "A tenth of the learning rate for the transformer, against the same for all"
 
 
 class Row(NamedTuple):
@@ -80,18 +82,19 @@ _INPUT, _COUNT = (
 )
 _PATCH = tuple((f"{p}+input_cost", p) for p in ("avg", "transformer"))
 _PROBE = "linear_probe_top1"
-_ABLATION = "demo set of the ablation, pairs differ in order"
+_ABLATION = "ablation demo set"
 _SETS = {
-    "when_neither": "demo set, classes differ in neither audio nor order alone",
-    "when_order": "demo set, pairs of classes differ in order",
-    "when_shared_audio": "demo set, pairs of classes share audio",
-    "when_both": "demo set, both kinds of pairs",
+    "when_neither": "demo set: neither kind of pair",
+    "when_order": "demo set: pairs differ in order",
+    "when_shared_audio": "demo set: pairs share audio",
+    "when_both": "demo set: both kinds of pairs",
 }
-_ALL_SETS = {**_SETS, "when_words": "GRID words, frame by frame, weight 0.5 from the start"}
+_ALL_SETS = {**_SETS, "when_words": "GRID words, 2D backbone, weight 0.5 from the start"}
+_ALONE = "GRID words, 2D backbone, no within-modal loss"
 ROWS = (
     Row(CROPS, _ABLATION, "demo_ablation", _PROBE, _CROPS),
     Row(
-        CROPS, "the same with R(2+1)D, which encodes time itself", "demo_r2plus1d", _PROBE,
+        CROPS, "ablation demo set, R(2+1)D", "demo_r2plus1d", _PROBE,
         tuple((f"r2plus1d-{p}+both", f"r2plus1d-{p}") for p in ("avg", "transformer")),
     ),
     *(Row(CROPS, where, sweep, _PROBE, _CROPS) for sweep, where in _ALL_SETS.items()),
@@ -119,22 +122,38 @@ ROWS = (
     ),
     Row(ATTENTION, _ABLATION, "demo_ablation", _PROBE, _ATTENTION),
     Row(
-        ATTENTION, "the same with R(2+1)D, which encodes time itself", "demo_r2plus1d", _PROBE,
+        ATTENTION, "ablation demo set, R(2+1)D", "demo_r2plus1d", _PROBE,
         tuple((f"r2plus1d-transformer{c}", f"r2plus1d-avg{c}") for c in ("", "+both")),
     ),
     Row(
-        ATTENTION, "the same without such pairs, with crops", "demo_controls", _PROBE,
+        ATTENTION, "ablation demo set without order pairs, with crops", "demo_controls", _PROBE,
         (("no_order-transformer+both", "no_order-avg+both"),),
     ),
-    *(Row(ATTENTION, where, sweep, _PROBE, _WITH_VIEWS) for sweep, where in _SETS.items()),
+    *(Row(ATTENTION, where, sweep, _PROBE, _WITH_VIEWS) for sweep, where in _ALL_SETS.items()),
     Row(
-        ATTENTION, "GRID words, frame by frame, no loss within the video", "when_words", _PROBE,
+        ATTENTION, f"{_ALONE} (chosen after the runs)", "when_words", _PROBE,
         (("transformer", "avg"),),
     ),
     Row(
         ATTENTION, "GRID sentences: audio in sync", "grid_ablation", "av_sync",
         (("transformer+none", "avg+none"), ("transformer+both", "avg+both")),
     ),
+    Row(
+        POSITIONS, f"{_ABLATION}, with crops", "demo_ablation", _PROBE,
+        (("transformer+both", "learned_positions-transformer+both"),), "demo_controls",
+    ),
+    Row(
+        POSITIONS, "ablation demo set, R(2+1)D, with crops", "demo_r2plus1d", _PROBE,
+        (("r2plus1d-transformer+both", "r2plus1d-transformer_learned+both"),),
+    ),
+    Row(
+        POSITIONS, _ALONE, "when_words", _PROBE, (("transformer", "learned"),), "words_positions",
+    ),
+    Row(
+        RATE, "ablation demo set, R(2+1)D, with crops", "demo_r2plus1d", _PROBE,
+        (("r2plus1d-transformer+both", "r2plus1d-transformer_full_lr+both"),),
+    ),
+    Row(RATE, _ALONE, "when_words", _PROBE, (("transformer", "one_rate"),), "words_positions"),
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ ON_A_FOLDER = {
     "StiCA/sweeps/words.yaml": "f*[!5]/weights*",  # finetune_5 has 15 clips of a video in an epoch
     "StiCA/sweeps/words_crops.yaml": "*",
     "StiCA/sweeps/when_words.yaml": "transformer+both*",
+    "StiCA/sweeps/words_positions.yaml": "*",
     "Contrastive/sweeps/compare_words.yaml": "*",
     "StiCA/sweeps/grid_ablation.yaml": "*",
 }
