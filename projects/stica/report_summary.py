@@ -129,7 +129,11 @@ ROWS = (
         ATTENTION, "ablation demo set without order pairs, with crops", "demo_controls", _PROBE,
         (("no_order-transformer+both", "no_order-avg+both"),),
     ),
-    *(Row(ATTENTION, where, sweep, _PROBE, _WITH_VIEWS) for sweep, where in _ALL_SETS.items()),
+    *(Row(ATTENTION, where, sweep, _PROBE, _WITH_VIEWS) for sweep, where in _SETS.items()),
+    Row(
+        ATTENTION, "GRID words, 2D backbone, with and without the within-modal loss", "when_words",
+        _PROBE, _WITH_VIEWS,
+    ),
     Row(
         ATTENTION, f"{_ALONE} (chosen after the runs)", "when_words", _PROBE,
         (("transformer", "avg"),),

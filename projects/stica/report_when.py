@@ -16,11 +16,7 @@ shapes: attention should help. ``HYPOTHESES`` was written before the first runs.
 141 to 145 for words, served for nothing else.
 
 Effects are differences over the same seeds with 95 % Student t intervals, and probabilities of
-improvement: how often a run with the component exceeds one without it, over all pairs of seeds
-(ties count half; Agarwal et al., arXiv 2108.13264, section 4.3). Over all
-sets and metrics, runs of the same seed are compared, too: the share of them that the component wins
-is computed for each seed, and has a Student t interval over seeds. (A bootstrap of five seeds
-repeats seeds, compares too many runs of equal seed, and is not centered on the estimate.)
+improvement (improvement.py), also over all demo sets, over all sets, and over both metrics.
 
 Unfinished sweeps are reported as far as they are; the report ends with the runs that are missing.
 Runs on input crops (when_SET_input.yaml, when_SET_input_count.yaml) belong to the demo set SET.
@@ -35,6 +31,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from improvement import Values, common_seeds, improvement, wins_of_groups
 from report_ablation import POOLINGS, contrast, read_values, share_interval
 
 from slowfast.engine.sweep.results import read_results
@@ -58,17 +55,14 @@ WITHIN = {
     "+both": "+ both crops",
 }
 INPUT_SUFFIXES = ("_input", "_input_count")
-WITHOUT_INPUT = ("words",)
-"""Sets without sweeps on input crops."""
+REAL = ("words",)
+"""Sets of real video: they have seeds of their own, and no sweeps on input crops."""
 
 CROPS = ("+space", "+time", "+both")
 INPUT_ARMS = {
     "+input_cost": "+ input crops, equal cost",
     "+input_count": "+ input crops, equal count (2 seeds)",
 }
-
-Values = Mapping[str, Mapping[int, float]]
-"""variant -> seed -> value of one metric."""
 
 
 class Effect(NamedTuple):
@@ -230,7 +224,7 @@ def missing(files: Mapping[str, Sequence[Path]], metrics: Sequence[str]) -> str:
         lines += [
             f"- {SETS[name]}: no results on input crops (when_{name}{suffix}.yaml)"
             for suffix in INPUT_SUFFIXES
-            if name not in WITHOUT_INPUT
+            if name not in REAL
             and not any(found.endswith(suffix) for path in paths for found in _names(path))
         ]
     return "\n".join(["**Missing**", "", *(lines or ["Nothing: all runs have all metrics."])])
@@ -268,76 +262,35 @@ def effect_table(sets: Mapping[str, Values]) -> str:
             expected = "helps" if name in effect.helps_in else "no effect"
             lines.append(
                 f"| {effect.title} | {SETS[name]} | {expected} | {mean:+.1f} "
-                f"| {low:+.1f} to {high:+.1f} | {100 * improvement(values, effect):.0f} % "
+                f"| {low:+.1f} to {high:+.1f} | {100 * improvement(values, effect.pairs):.0f} % "
                 f"| {len(differences)} | {found} |"
             )
     return "\n".join(lines)
 
 
-def improvement(values: Values, effect: Effect) -> float:
-    """Return the probability of improvement, 0 to 1, averaged over the pairs of an effect."""
-    seeds = common_seeds([values], effect)
-    shares = []
-    for one, other in effect.pairs:
-        wins = [_win(values[one][a], values[other][b]) for a in seeds for b in seeds]
-        shares.append(sum(wins) / len(wins))
-    return sum(shares) / len(shares)
-
-
-def _win(one: float, other: float) -> float:
-    return (one > other) + 0.5 * (one == other)
-
-
-def common_seeds(several: Sequence[Values], effect: Effect) -> list[int]:
-    """List the seeds that all variants of an effect have, in all of several metrics and sets."""
-    variants = {variant for pair in effect.pairs for variant in pair}
-    found = [set(values.get(variant, {})) for values in several for variant in variants]
-    return sorted(set.intersection(*found)) if found else []
-
-
 def summary(measured: Mapping[str, Mapping[str, Values]]) -> str:
-    """Tabulate the probability of improvement over all sets and metrics, in Markdown."""
+    """Tabulate the probability of improvement over sets and metrics, in Markdown."""
     lines = [
-        "| component | probability of improvement, all sets and metrics "
+        "| component | probability of improvement, these sets, both metrics "
         "| of runs of the same seed | 95 % interval | seeds | sets |",
         "|---|--:|--:|--:|--:|---|",
     ]
     for effect in ALL_HYPOTHESES:
-        names = [
-            name
-            for name in SETS
-            if len(common_seeds([s.get(name, {}) for s in measured.values()], effect)) > 1
-        ]
-        tables = [sets[name] for sets in measured.values() for name in names]
-        shares = wins_by_seed(tables, effect)
-        if len(shares) < 2:
-            continue
-        overall = sum(improvement(values, effect) for values in tables) / len(tables)
-        mean, low, high = mean_interval(shares)
-        lines.append(
-            f"| {effect.title} | {100 * overall:.0f} % | {100 * mean:.0f} % "
-            f"| {100 * max(low, 0.0):.0f} to {100 * min(high, 1.0):.0f} | {len(shares)} "
-            f"| {', '.join(names)} |"
-        )
+        tables = {name: [sets.get(name, {}) for sets in measured.values()] for name in SETS}
+        names = [n for n, found in tables.items() if len(common_seeds(found, effect.pairs)) > 1]
+        demo = tuple(name for name in names if name not in REAL)
+        for chosen in filter(None, dict.fromkeys((demo, tuple(names)))):
+            groups = [[values for name in demo for values in tables[name]]] if demo else []
+            groups += [tables[name] for name in chosen if name in REAL]
+            shares = wins_of_groups(groups, effect.pairs)
+            wins = [improvement(v, effect.pairs) for group in groups for v in group]
+            mean, low, high = mean_interval(shares)
+            lines.append(
+                f"| {effect.title} | {100 * sum(wins) / len(wins):.0f} % | {100 * mean:.0f} % "
+                f"| {100 * max(low, 0.0):.0f} to {100 * min(high, 1.0):.0f} | {len(shares)} "
+                f"| {', '.join(chosen)} |"
+            )
     return "\n".join(lines)
-
-
-def wins_by_seed(tables: Sequence[Values], effect: Effect) -> list[float]:
-    """Compute for each seed the share of comparisons that the component wins, ties counting half.
-
-    Args:
-        tables: Values of several metrics and sets.
-        effect: The effect.
-
-    Returns:
-        One share, 0 to 1, for each seed that all variants have in all tables.
-    """
-    count = len(tables) * len(effect.pairs)
-    return [
-        sum(_win(v[one][seed], v[other][seed]) for v in tables for one, other in effect.pairs)
-        / count
-        for seed in common_seeds(tables, effect)
-    ]
 
 
 def _show(values: Sequence[float]) -> str:

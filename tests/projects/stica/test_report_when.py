@@ -70,7 +70,7 @@ def test_effects_are_found_in_the_sets_that_have_them(report, tmp_path, monkeypa
 def test_probability_of_improvement_counts_pairs_of_seeds_and_half_of_ties(report):
     values = {"a": {0: 0.1, 1: 0.3}, "b": {0: 0.1, 1: 0.2}}
     effect = report.Effect("", (("a", "b"),), frozenset())
-    assert report.improvement(values, effect) == (0.5 + 0 + 1 + 1) / 4
+    assert report.improvement(values, effect.pairs) == (0.5 + 0 + 1 + 1) / 4
     assert effect.differences(values) == [0.0, 0.1]
 
 
@@ -113,13 +113,39 @@ def test_what_is_missing_is_listed_and_the_rest_is_reported(report, tmp_path, mo
 
 def test_runs_of_the_same_seed_are_compared_over_sets_and_metrics(report):
     """Seeds differ more than variants do, which only the comparison of equal seeds sees."""
-    effect = report.Effect("", (("a", "b"),), frozenset())
+    from improvement import improvement, wins_by_seed, wins_of_groups
+
+    pairs = (("a", "b"),)
     better = {"a": {s: s + 0.5 for s in range(5)}, "b": {s: float(s) for s in range(5)}}
     mixed = {"a": {0: 1.0, 1: 0.0, 7: 0.0}, "b": {0: 1.0, 1: 1.0}}
-    assert report.improvement(better, effect) == 15 / 25
-    assert report.wins_by_seed([better], effect) == [1.0] * 5
-    assert report.wins_by_seed([better, mixed], effect) == [0.75, 0.5]
-    assert report.wins_by_seed([{"a": {0: 1.0}}], effect) == []
+    assert improvement(better, pairs) == 15 / 25
+    assert wins_by_seed([better], pairs) == [1.0] * 5
+    assert wins_by_seed([better, mixed], pairs) == [0.75, 0.5]
+    assert wins_by_seed([{"a": {0: 1.0}}], pairs) == []
+    other_seeds = {"a": {10: 0.0, 11: 1.0, 12: 0.0}, "b": {10: 1.0, 11: 0.0, 12: 0.0}}
+    groups = [[better, better], [other_seeds]]
+    assert wins_of_groups(groups, pairs) == pytest.approx([2 / 3, 1.0, 2.5 / 3])
+
+
+def test_real_video_with_seeds_of_its_own_counts_with_the_demo_sets(report):
+    """The component wins in each run of the demo set and in none of the words."""
+    pairs = report.HYPOTHESES[2].pairs
+    first, second = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+
+    def values(seeds, wins):
+        high, low = (first, second) if wins else (second, first)
+        return {v: dict.fromkeys(seeds, float(v in high)) for v in high | low}
+
+    sets = {"order": values((81, 82), wins=True), "words": values((141, 142, 143), wins=False)}
+    rows = [
+        line
+        for line in report.summary({"m": sets}).split("\n")
+        if report.HYPOTHESES[2].title in line
+    ]
+    assert [row.split(" | ")[1:] for row in rows] == [
+        ["100 %", "100 %", "100 to 100", "2", "order |"],
+        ["50 %", "50 %", "50 to 50", "2", "order, words |"],
+    ]
 
 
 def test_runs_on_input_crops_belong_to_the_set_of_their_name(report, tmp_path):
