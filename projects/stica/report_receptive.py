@@ -4,7 +4,8 @@ r"""How much of a feature crop depends on pixels outside it, for each backbone.
     python projects/stica/report_receptive.py --out docs/evidence/receptive
 
 The gradient of a crop's average feature, along a random direction, is taken with respect to the
-clip, at the sizes of the backbone's pretraining YAML and on clips of the demo set. Reported are
+clip, at the sizes of the backbone's pretraining YAML (C2D-18: of when_words.yaml) and on clips of
+the demo set. Reported are
 the share of its squared norm on pixels outside the crop, and the share of outside pixels where it
 is not zero. An input crop has 0 in both. Weights are random, others for each clip: this is what the
 architecture allows; trained weights may use less or more of it. All families get the same kind of
@@ -32,15 +33,21 @@ from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.models.build import BACKBONE_REGISTRY, FEATURE_AUG_REGISTRY
 from slowfast.utils.statistics import mean_interval
 
-BACKBONES = {
-    "R(2+1)D-18": "R2plus1D_pretrain.yaml",
-    "R3D-18": "R3D_pretrain.yaml",
-    "C3D": "C3D_pretrain.yaml",
-    "S3D": "S3D_pretrain.yaml",
-    "X3D-M": "X3D_M_pretrain.yaml",
-    "Slow-R50": "SLOW_R50_pretrain.yaml",
-    "SlowFast-R50": "SLOWFAST_R50_pretrain.yaml",
+_C2D = (
+    *("MODEL.ARCH", "c2d_nopool", "RESNET.DEPTH", "18", "RESNET.TRANS_FUNC", "basic_transform"),
+    *("RESNET.SPATIAL_STRIDES", "[[1], [2], [1], [1]]", "DATA.NUM_FRAMES", "10"),
+)
+BACKBONES: dict[str, tuple[str, ...]] = {
+    "R(2+1)D-18": ("R2plus1D_pretrain.yaml",),
+    "R3D-18": ("R3D_pretrain.yaml",),
+    "C3D": ("C3D_pretrain.yaml",),
+    "S3D": ("S3D_pretrain.yaml",),
+    "X3D-M": ("X3D_M_pretrain.yaml",),
+    "Slow-R50": ("SLOW_R50_pretrain.yaml",),
+    "SlowFast-R50": ("SLOWFAST_R50_pretrain.yaml",),
+    "C2D-18": ("small_pretrain.yaml", *_C2D),
 }
+"""Title -> a pretraining YAML, and overrides."""
 KINDS = {
     "space_large": "large in space",
     "space_small": "small in space",
@@ -68,7 +75,8 @@ def main() -> None:
         parser.error(f"--clips: got {args.clips}; expected 2 to 10 (the demo set has 10 classes).")
     results: dict[str, Any] = {}
     for name in args.backbones:
-        results[name] = measure(BACKBONES[name], args.words, args.clips)
+        yaml, *words = BACKBONES[name]
+        results[name] = measure(yaml, [*words, *args.words], args.clips)
         sys.stderr.write(f"{name}: measured\n")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     content = {"clips": args.clips, "seed": SEED, "weights": "random", "results": results}

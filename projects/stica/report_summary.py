@@ -219,7 +219,7 @@ def plot(shown: Sequence[Measured], path: Path) -> None:
     questions = list(dict.fromkeys(row.question for row, _, _ in shown))
     heights = [sum(row.question == question for row, _, _ in shown) for question in questions]
     figure, axes = plt.subplots(
-        len(questions), 1, figsize=(9.0, 0.8 * len(questions) + 0.42 * len(shown)), sharex=True,
+        len(questions), 1, figsize=(12.0, 0.5 * len(questions) + 0.24 * len(shown)), sharex=True,
         height_ratios=[height + 0.5 for height in heights], constrained_layout=True, squeeze=False,
     )  # fmt: skip
     for panel, question in zip(axes[:, 0], questions, strict=True):
@@ -227,7 +227,7 @@ def plot(shown: Sequence[Measured], path: Path) -> None:
         for place, (_, interval, _) in enumerate(rows):
             mean, low, high = (100 * value for value in interval)
             panel.errorbar(
-                mean, place, xerr=[[mean - low], [high - mean]], fmt="o", capsize=4,
+                mean, place, xerr=[[mean - low], [high - mean]], fmt="o", capsize=3, markersize=5,
                 color=colors[verdict(low, high)],
             )  # fmt: skip
         panel.axvline(0, color="black", linewidth=0.8)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["main", "parse_arguments"]
 
 _FORMATS = {"torch_export": ".pt2", "onnx": ".onnx", "hf": ""}
-_CARD = ("license", "data", "attribution", "note")
+_CARD = ("license", "data", "attribution", "note", "limits")
 _EPILOG = """examples:
   %(prog)s output/mine --format torch_export -o model.pt2
   %(prog)s output/run --format onnx -o model.onnx --inputs normalized
@@ -39,8 +39,8 @@ def parse_arguments(words: list[str], program: str = "slowfast export") -> argpa
 
     Returns:
         ``source``, ``format``, ``out`` (a path), ``cfg``, ``inputs``, ``half``, the texts of the
-        card ``license``, ``data``, ``attribution`` and ``note`` (None where not given), and
-        ``overrides``.
+        card ``license``, ``data``, ``attribution``, ``note`` and ``limits`` (None where not given),
+        and ``overrides``.
     """
     parser = argparse.ArgumentParser(
         program,
@@ -73,6 +73,7 @@ def parse_arguments(words: list[str], program: str = "slowfast export") -> argpa
     card.add_argument("--data", metavar="TEXT", help="training data")
     card.add_argument("--attribution", metavar="TEXT", help="attribution of the data")
     card.add_argument("--note", metavar="TEXT", help="note for users")
+    card.add_argument("--limits", metavar="TEXT", help="what the weights are not for")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="overrides")
     arguments = parser.parse_intermixed_args(words)
     suffix, is_folder = _FORMATS[arguments.format], arguments.format == "hf"

@@ -21,6 +21,7 @@ from slowfast.config.projects import import_installed_projects
 from slowfast.config.renamed import translate_results
 from slowfast.engine.compare_results import Comparison, compare_results
 from slowfast.engine.records import hash_config, hash_state
+from slowfast.inference.load import load
 from slowfast.models.zoo.packaged import RowFacts, read_facts, read_package_results, row_file
 from slowfast.models.zoo.publish import portable_config, to_float, to_half, write_weights
 from slowfast.models.zoo.rows import find_row
@@ -67,7 +68,7 @@ def run_command(arguments: Namespace) -> int:
     if arguments.checkpoint is not None:
         _export(_find_run(arguments.checkpoint), folder, arguments)
     elif not _weights(folder).is_file():
-        raise UserError(f"--results: {folder} has no weights yet; export them with --checkpoint.")
+        raise UserError(f"--out: {folder} has no weights yet; export them with --checkpoint.")
     if arguments.results is not None:
         _store_results(arguments.results, folder)
     _write_pages(folder, facts)
@@ -199,7 +200,8 @@ def _write_pages(folder: Path, facts: RowFacts) -> None:
             known = sorted(results.keys() - {"format", "records", "details"})
             raise UserError(f"--metric: '{metric}' was not measured. {nearest(metric, known)}")
     content = read_checkpoint_file(_weights(folder))
-    _write_text(folder / "README.md", render_page(folder, facts, content, results))
+    model = load(_weights(folder), device="cpu")
+    _write_text(folder / "README.md", render_page(folder, facts, content, results, model))
     plain = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in facts._asdict().items()

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from slowfast.inference.model_card import INTENDED_USE
+from slowfast.inference.frozen import FrozenModel
+from slowfast.inference.model_card import CardFacts, front_matter, intended_use
 from slowfast.models.zoo.packaged import RowFacts
 
 __all__ = ["render_page"]
@@ -25,7 +26,11 @@ _FILES = """| file | content |
 
 
 def render_page(
-    folder: Path, facts: RowFacts, content: dict[str, Any], results: dict[str, Any]
+    folder: Path,
+    facts: RowFacts,
+    content: dict[str, Any],
+    results: dict[str, Any],
+    model: FrozenModel,
 ) -> str:
     """Render the page as Markdown.
 
@@ -34,6 +39,7 @@ def render_page(
         facts: Data, license, notes and commands of the weights.
         content: Content of the weights file.
         results: Results of the evaluation; empty if there are none yet.
+        model: The model with these weights.
 
     Returns:
         Markdown.
@@ -43,13 +49,19 @@ def render_page(
     words = [f"{cfg['MODEL']['MODEL_NAME']}, {cfg['MODEL']['ARCH']}"]
     words.append(f"{sum(value.numel() for value in state.values()) / 1e6:.2f} M values")
     words.append(f"{content['epoch'] + 1} epochs")
+    records = results.get("records", ())
+    chosen = [record for record in records if record["metric"] in (facts.metrics or results)]
+    card = CardFacts(facts.license, facts.data, records=chosen)
+    modalities = sorted(model.modalities, reverse=True)
+    classifies = model.is_classifier
+    front = front_matter(name, model.cfg, card, modalities=modalities, is_classifier=classifies)
     sections = [
-        f"# {name}\n",
+        f"{front}\n\n# {name}\n",
         "<!-- Written by tools/export_weights.py from the files next to it. Do not edit. -->\n",
         f"{', '.join(words)}.{f' {facts.note}' if facts.note else ''}\n",
         f"## Training data\n\nTrained on {facts.data}. {facts.attribution}".rstrip() + "\n",
         f"## License\n\nLicense of the weights: {facts.license}.\n",
-        f"## Intended use and limits\n\n{INTENDED_USE}\n",
+        f"## Intended use and limits\n\n{intended_use(facts.limits)}\n",
         f"## Files\n\n{_FILES.format(name=name)}",
         _commands("Training", list(facts.commands)),
         _use(folder, cfg),

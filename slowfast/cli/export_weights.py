@@ -17,6 +17,7 @@ from slowfast.utils.exit_codes import EXIT_USER_ERROR, exit_with
 __all__ = ["main", "parse_arguments"]
 
 
+_FACTS = ("data", "license", "attribution", "note", "limits", "metrics", "commands")
 _EPILOG = """examples: in this order, where NAME is the name of a folder
   %(prog)s --checkpoint output/run --out projects/P/weights/NAME \\
       --data "training data" --license Apache-2.0 \\
@@ -24,6 +25,7 @@ _EPILOG = """examples: in this order, where NAME is the name of a folder
   python tools/run_net.py --cfg projects/P/weights/NAME/evaluate.yaml
   %(prog)s --results output/NAME --out projects/P/weights/NAME
   %(prog)s --verify NAME
+  %(prog)s --limits "not for ..." --out projects/P/weights/NAME   (facts can be changed later)
 
 The weights are first rounded to float16, then evaluated; --results accepts only results of these
 weights. KEY VALUE after --checkpoint are stored in evaluate.yaml; after --verify they are used once
@@ -36,8 +38,8 @@ def parse_arguments(words: list[str], program: str = "export_weights.py") -> arg
 
     Returns:
         ``checkpoint``, ``results`` and ``out`` (paths or None), ``max_mb``, the facts ``data``,
-        ``license``, ``attribution``, ``note``, ``metrics``, ``commands`` (None where not given),
-        ``verify``, ``tolerance`` and ``overrides``.
+        ``license``, ``attribution``, ``note``, ``limits``, ``metrics``, ``commands`` (None where
+        not given), ``verify``, ``tolerance`` and ``overrides``.
     """
     parser = argparse.ArgumentParser(
         program,
@@ -76,6 +78,7 @@ def parse_arguments(words: list[str], program: str = "export_weights.py") -> arg
     facts.add_argument("--licence", action=OldName, new=license_)
     facts.add_argument("--attribution", metavar="TEXT", help="attribution of the data")
     facts.add_argument("--note", metavar="TEXT", help="note for users")
+    facts.add_argument("--limits", metavar="TEXT", help="what the weights are not for")
     facts.add_argument(
         "--metric",
         dest="metrics",
@@ -107,9 +110,10 @@ def parse_arguments(words: list[str], program: str = "export_weights.py") -> arg
         parser.print_help()
         parser.exit(EXIT_USER_ERROR, "\nNothing to do: give --checkpoint, --results or --verify\n")
     arguments = parser.parse_intermixed_args(words)
-    is_export = arguments.checkpoint is not None or arguments.results is not None
+    changes = ("checkpoint", "results", *_FACTS)
+    is_export = any(getattr(arguments, name) is not None for name in changes)
     if is_export == (arguments.verify is not None):
-        parser.error("give --checkpoint or --results or both, or else --verify")
+        parser.error("give --checkpoint, --results or facts to change, or else --verify")
     if is_export and arguments.out is None:
         parser.error("--out: give the folder of the weights")
     if arguments.overrides and arguments.checkpoint is None and arguments.verify is None:

@@ -12,18 +12,18 @@ from slowfast.config import CfgNode
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.utils.pretrained_folder import LIBRARY_NAME
 
-__all__ = ["INTENDED_USE", "CardFacts", "render_card"]
+__all__ = ["CardFacts", "front_matter", "intended_use", "render_card"]
 
 _LICENSES = re.compile(
     r"apache-2\.0|mit|bsd-[23]-clause|cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[34]\.0|[al]?gpl-[23]\.[01]"
 )
 _UNKNOWN = "unknown"
-INTENDED_USE = (
+_INTENDED_USE = (
     "Features for retrieval, probes and fine-tuning; they reflect the training data and carry its "
     "biases. Measure on your own data before relying on them. The model was not tested for "
     "decisions about people."
 )
-"""What every card says about the use of weights and its limits."""
+"""What every card says about the use of weights."""
 
 
 class CardFacts(NamedTuple):
@@ -35,6 +35,7 @@ class CardFacts(NamedTuple):
         attribution: Attribution and terms of use of the data.
         source: Where the weights were published.
         note: Note for users.
+        limits: What the weights are not for, beyond what every card says.
         records: Records of a results.json, measured with these weights.
     """
 
@@ -43,6 +44,7 @@ class CardFacts(NamedTuple):
     attribution: str = ""
     source: str = ""
     note: str = ""
+    limits: str = ""
     records: Sequence[dict[str, Any]] = ()
 
 
@@ -70,12 +72,11 @@ def render_card(
     Returns:
         Markdown.
     """
-    task = f"{modalities[0]}-classification" if is_classifier else "feature-extraction"
-    front = yaml.safe_dump(_front_matter(name, cfg, facts, task, modalities), sort_keys=False)
     does = "classifies" if is_classifier else "computes features of"
     trained = facts.data or _data_name(cfg.TRAIN.DATASET, article="the dataset ")
     sections = [
-        f"---\n{front}---\n\n# {name}",
+        front_matter(name, cfg, facts, modalities=modalities, is_classifier=is_classifier),
+        f"# {name}",
         f"{cfg.MODEL.MODEL_NAME}, {_arch(cfg, modalities)}, {parameters / 1e6:.2f} M parameters. "
         f"The model {does} clips of {' and '.join(modalities)}.",
         facts.note,
@@ -89,15 +90,22 @@ def render_card(
         "## License",
         _license_text(facts),
         "## Intended use and limits",
-        INTENDED_USE,
+        intended_use(facts.limits),
         _results(facts.records),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _front_matter(
-    name: str, cfg: CfgNode, facts: CardFacts, task: str, modalities: Sequence[str]
-) -> dict[str, Any]:
+def intended_use(limits: str) -> str:
+    """Say what weights are for, and the limits of these ones."""
+    return f"{_INTENDED_USE} {limits}".strip()
+
+
+def front_matter(
+    name: str, cfg: CfgNode, facts: CardFacts, *, modalities: Sequence[str], is_classifier: bool
+) -> str:
+    """Render the YAML at the top of a card, which the Hub searches; arguments: ``render_card``."""
+    task = f"{modalities[0]}-classification" if is_classifier else "feature-extraction"
     known = facts.license.lower()
     if not facts.license:
         front: dict[str, Any] = {"license": _UNKNOWN}
@@ -113,7 +121,7 @@ def _front_matter(
     if facts.records:
         front["metrics"] = list(dict.fromkeys(record["metric"] for record in facts.records))
         front["model-index"] = [{"name": name, "results": _model_index(facts.records, task)}]
-    return front
+    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---"
 
 
 def _model_index(records: Sequence[dict[str, Any]], task: str) -> list[dict[str, Any]]:

@@ -131,7 +131,12 @@ def facts_of(source: str | Path) -> CardFacts:
     folder = find_package_file(row.url).parent
     facts = read_facts(folder)
     records = translate_results(read_json(folder / _RESULTS)).get("records", [])
-    return CardFacts(facts.license, facts.data, facts.attribution, note=facts.note, records=records)
+    return CardFacts(
+        *(facts.license, facts.data, facts.attribution),
+        note=facts.note,
+        limits=facts.limits,
+        records=records,
+    )
 
 
 def find_pretrained(name: str | Path, revision: str | None = None, **options: Any) -> Path:

@@ -67,6 +67,14 @@ def test_from_a_run_to_verified_weights(run, folder, tmp_path, capsys):
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert f"| `top1_acc` | {100 * read_results(folder)['top1_acc']['after']:.1f} % |" in page
     assert "    make noise\n" in page
+    front = yaml.safe_load(page.split("---\n")[1])  # as the Hub reads it
+    assert front["library_name"] == "slowfast-stica"
+    assert front["model-index"][0]["name"] == "tiny-net"
+    assert main(["--limits", "Not for noise.", "--out", str(folder)]) == 0
+    assert read_results(folder) == read_results(tmp_path / "evaluated")
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert "decisions about people. Not for noise.\n" in page
+    capsys.readouterr()
     assert str(tmp_path) not in page
     words = ["--results", str(tmp_path / "evaluated"), "--out", str(folder), "--metric", "top5"]
     assert main(words) == 2
@@ -225,7 +233,8 @@ def test_no_run(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--out", "a"], "give --checkpoint or --results or both, or else --verify"),
+        (["--out", "a"], "give --checkpoint, --results or facts to change, or else --verify"),
+        (["--verify", "a", "--note", "b"], "or else --verify"),
         (["--verify", "a", "--results", "b"], "or else --verify"),
         (["--checkpoint", "a"], "--out: give the folder of the weights"),
         (["--results", "a", "--out", "b", "X.Y", "1"], "overrides go with"),

@@ -11,6 +11,7 @@ import yaml
 
 import slowfast
 from slowfast.config import UserError, load_config
+from slowfast.config.projects import import_installed_projects
 from slowfast.engine.records import hash_weights
 from slowfast.inference.frozen import FrozenModel, OwnInputs
 from slowfast.inference.model_card import CardFacts, render_card
@@ -288,6 +289,7 @@ def test_the_license_of_a_card(given, license, text, method):
 
 
 def test_facts_of_sources(classifier, tmp_path):
+    import_installed_projects()  # as slowfast.load does
     facts = facts_of("zoo://stica-demo")
     assert facts.license == "Apache-2.0"
     assert {"class_retrieval_r1", "av_sync"} <= {record["metric"] for record in facts.records}

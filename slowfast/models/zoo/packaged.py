@@ -34,6 +34,7 @@ class RowFacts(NamedTuple):
         license: License of the weights.
         attribution: Attribution and terms of use of the data.
         note: Note for users.
+        limits: What the weights are not for.
         metrics: Headline metrics of results.json; empty: all.
         commands: Commands of the training.
     """
@@ -42,6 +43,7 @@ class RowFacts(NamedTuple):
     license: str
     attribution: str = ""
     note: str = ""
+    limits: str = ""
     metrics: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
 

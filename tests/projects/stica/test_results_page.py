@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 EVIDENCE = ROOT / "docs" / "evidence"
 RESULTS = (ROOT / "projects/stica/RESULTS.md").read_text(encoding="utf-8")
 CROPS_PAGE = (ROOT / "docs/when_to_use_crops.md").read_text(encoding="utf-8")
-UNFINISHED = {"when_words": {145}}
+UNFINISHED: dict[str, set[int]] = {}
 """Sweep -> seeds that were not all run."""
 SWEEPS = ("demo_ablation", "demo_controls", "demo_released", "demo_r2plus1d")
 NUMBER = r"[+-]?\d+\.\d"
@@ -131,6 +131,9 @@ def test_every_run_has_finished_and_none_names_a_machine(path):
 def test_the_page_has_the_variants_on_spoken_words(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "projects/stica"))
     told = (EVIDENCE / "when.md").read_text(encoding="utf-8")
+    effects = [t for t in tables(told) if t.startswith("| component |")]
+    assert effects[0] in RESULTS  # of the linear probe
+    assert effects[-1] in RESULTS  # over all sets and metrics
     (table,) = (t for t in tables(RESULTS) if t.startswith("| spoken words |"))
     for pooling in ("average", "transformer"):
         (row,) = (line for line in table.split("\n") if line.startswith(f"| {pooling} |"))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import slowfast.engine.registrations  # noqa: F401
+import slowfast
+import slowfast.engine.registrations
 from slowfast.cli.export_page import render_page
 from slowfast.cli.export_weights import main
 from slowfast.config import load_config
@@ -44,9 +45,10 @@ def test_everything_is_there(row, monkeypatch):
     assert not {value.dtype for value in content["model_state"].values()} & {torch.float64}
     page = (weights.parent / "README.md").read_text(encoding="utf-8")
     facts = read_facts(weights.parent)
-    assert page == render_page(
-        Path("projects/stica/weights", row.name), facts, content, read_package_results(row)
-    )
+    folder, results = Path("projects/stica/weights", row.name), read_package_results(row)
+    assert page == render_page(folder, facts, content, results, slowfast.load(weights))
+    assert page.startswith("---\nlicense: apache-2.0\n")
+    assert facts.limits in page
     for title in ("Training data", "License", "Intended use and limits", "Training", "Results"):
         assert f"\n## {title}\n" in page
     assert facts.data in page
