@@ -13,6 +13,7 @@ import functools
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = "slowfast.projects"
+_failed: dict[str, str] = {}
+"""Project whose import failed -> the error."""
 
 
 def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
@@ -74,14 +77,25 @@ def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
 
 
 def _import(name: str, places: Sequence[Path]) -> ModuleType:
+    if name in _failed:  # a second try would register again what came before the error
+        raise UserError(f"{_failed[name]} Correct it, and start Python again.")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
-            raise UserError(f"project '{name}' needs the missing module '{error.name}'.") from error
+            _failed[name] = f"project '{name}' needs the missing module '{error.name}'."
+            raise UserError(_failed[name]) from error
         where = f"; not in {', '.join(map(str, places))}, either" if places else ""
         installed = ", ".join(installed_projects()) or "none"
         raise UserError(f"no project '{name}'. Installed: {installed}{where}.") from error
+    except UserError as error:
+        _failed[name] = str(error)
+        raise
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__}: {error} ({at.filename}, line {at.lineno})."
+        _failed[name] = f"project '{name}' could not be imported: {told}"
+        raise UserError(_failed[name]) from error
 
 
 @contextlib.contextmanager

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 
 import slowfast.engine.registrations  # noqa: F401
-from slowfast.config import ConfigError, Problem, UserError, get_cfg, load_config
+from slowfast.config import ConfigError, Problem, UserError, get_cfg, load_config, projects
 from slowfast.config.load import flatten, is_demo
+from slowfast.config.projects import ENTRY_POINT_GROUP
 from slowfast.config.renamed import RENAMED, translate_results
+from slowfast.models.build import POOLING_REGISTRY
 
 
 def write(path, text):
@@ -251,6 +254,41 @@ def test_a_project_that_is_left_out_by_the_user_is_named(projects, tmp_path):
     words = ["STICA.WITHIN_WEIGHT", "0.5", "PROJECTS", projects, "PROJECTS_PATH", f"['{tmp_path}']"]
     with pytest.raises(ConfigError, match=r"STICA: belongs to the project stica: add PROJECTS"):
         load_config(None, words)
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        ("raise UserError('weights: no license.')", "PROJECTS: weights: no license."),
+        (
+            "import not_there_0",
+            r"PROJECTS: project 'broken_\d+' needs the missing module 'not_there_0'",
+        ),
+        ("1 / 0", r"could not be imported: ZeroDivisionError: division by zero \(.*, line 10\)\."),
+        ("def f(:", r"could not be imported: SyntaxError: invalid syntax \(.*, line 10\)"),
+    ],
+)
+def test_an_installed_project_that_fails_is_imported_once(failure, message, tmp_path, monkeypatch):
+    """Its section is unknown then, and the search for its owner must not register it again."""
+    name = f"broken_{len(failure)}"
+    write(
+        tmp_path / f"{name}.py",
+        "from slowfast.config import UserError\n"
+        "from slowfast.models.build import POOLING_REGISTRY\n\n\n"
+        f"@POOLING_REGISTRY.register()\ndef before(cfg):\n    pass\n\n\n{failure}\n",
+    )
+    for kept in ("_obj_map", "_capabilities"):
+        monkeypatch.setattr(POOLING_REGISTRY, kept, dict(getattr(POOLING_REGISTRY, kept)))
+    monkeypatch.setattr(projects, "_failed", {})
+    point = EntryPoint(name, name, ENTRY_POINT_GROUP)
+    monkeypatch.setattr(projects, "_installed_points", lambda: [point])
+    words = ["PROJECTS", f"['{name}']", "PROJECTS_PATH", f"['{tmp_path}']", "BROKEN.KEY", "1"]
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=message) as caught:
+            load_config(None, words)
+        assert {problem.key for problem in caught.value.problems} == {"PROJECTS", "BROKEN.KEY"}
+    with pytest.raises(UserError, match="start Python again"):
+        projects.import_project(name)
 
 
 @pytest.mark.parametrize(
