@@ -32,7 +32,8 @@ ON_THE_DEMO_SET = {
     "Contrastive/sweeps/compare.yaml": "../contrastive/report.py",
 }
 ON_A_FOLDER = {
-    "StiCA/sweeps/words.yaml": "f*[!5]/weights*",  # finetune_5 has 15 clips of a video in an epoch
+    "StiCA/sweeps/words.yaml": "f*/weights*",
+    "StiCA/sweeps/words_digits.yaml": "*",
     "StiCA/sweeps/words_crops.yaml": "*",
     "StiCA/sweeps/when_words.yaml": "transformer+both*",
     "StiCA/sweeps/words_positions.yaml": "*",
@@ -41,6 +42,18 @@ ON_A_FOLDER = {
 }
 MORE_EPOCHS = ("StiCA/sweeps/demo_controls.yaml", "StiCA/sweeps/words.yaml")
 FEW = ("PROBE.FEW_SHOT_K", "[1]", "PROBE.FEW_SHOT_EPISODES", "2", "MODEL.NUM_CLASSES", "10")
+OWN = {
+    "StiCA/sweeps/words.yaml": (
+        *("DATA.TRAIN_CLIPS_PER_VIDEO", "1", "DATA.TRAIN_VIDEOS_PER_CLASS", "2"),
+    ),
+    "StiCA/sweeps/words_digits.yaml": ("TEST.CHECKPOINT_FILE_PATH", "random"),
+}
+"""Overrides of one sweep: fewer clips; no weights of another sweep."""
+OF_RUNS = {
+    "StiCA/sweeps/demo_r2plus1d.yaml": ("report_factors.py", "--variants", "r2plus1d-avg"),
+    "StiCA/sweeps/grid_ablation.yaml": ("report_loss.py",),
+}
+"""Reports that read the folders of the runs."""
 
 
 def run_one_seed(yaml, out, *words, only="*"):
@@ -64,11 +77,25 @@ def run_one_seed(yaml, out, *words, only="*"):
     assert (out / "sweep.png").stat().st_size > 5000
 
 
+def report_on_the_runs(yaml, out):
+    """Run the report that reads the runs of a sweep, if there is one."""
+    if yaml not in OF_RUNS:
+        return
+    script, *words = OF_RUNS[yaml]
+    command = [sys.executable, f"projects/stica/{script}", out, *words, "--out", out / "told"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (out / "told.md").read_text() == done.stdout
+    assert re.search(r"\| -?\d+\.\d", done.stdout), done.stdout
+    assert json.loads((out / "told.json").read_text())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("yaml", "report"), ON_THE_DEMO_SET.items())
 def test_on_the_demo_set(yaml, report, tmp_path):
     out = tmp_path / Path(yaml).stem
     run_one_seed(yaml, out, *DEMO)
+    report_on_the_runs(yaml, out)
     if report:
         script = (ROOT / "projects" / "stica" / report).resolve()
         results = ["--set", "demo", out] if script.name == "report.py" else [out / "sweep.json"]
@@ -89,15 +116,16 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(("yaml", "only"), ON_A_FOLDER.items())
 def test_on_a_folder(yaml, only, folder, tmp_path):
-    words = ("DATA.PATH_TO_DATA_DIR", str(folder), *FEW)
+    words = ("DATA.PATH_TO_DATA_DIR", str(folder), *FEW, *OWN.get(yaml, ()))
     run_one_seed(yaml, tmp_path / "out", *words, only=only)
+    report_on_the_runs(yaml, tmp_path / "out")
 
 
 def test_every_sweep_of_a_table_is_tried_somewhere():
     elsewhere = {"demo_ablation", "demo_protocols", "ucf101_folds", "hmdb51_folds"}
     # Not tried: another set or a few other keys than in one that is.
     alike = {
-        "when_neither", "when_order", "when_shared_audio", "words_digits",
+        "when_neither", "when_order", "when_shared_audio",
         "demo_precision", "esc10",
     }  # fmt: skip
     alike |= {f"{n}{end}" for n in alike if n[:5] == "when_" for end in ("_input", "_input_count")}
