@@ -321,8 +321,13 @@ def plot(sets: Mapping[str, Values], metric: str, path: Path) -> None:
     titles = [effect.title.replace(", ", ",\n", 1) for effect in effects]
     axes[0][0].set_yticks(range(len(effects)), titles, fontsize=8)
     axes[0][0].set_ylim(max(len(effects), 1) - 0.5, -0.5)
+    axes[0][0].set_xscale("symlog", linthresh=10)
+    ticks = [-50, -10, -5, 0, 5, 10, 50]
+    axes[0][0].set_xticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks])
     figure.supxlabel(
-        f"difference in {metric}, points, with 95 % interval; ring: a gain was expected", fontsize=9
+        f"difference in {metric}, points, with 95 % interval, logarithmic beyond 10; "
+        "ring: a gain was expected",
+        fontsize=9,
     )
     figure.savefig(path, dpi=130)
 
@@ -341,6 +346,7 @@ def _plot_effects(axes: Axes, effects: Sequence[Effect], values: Values, name: s
             axes.plot(mean, row, "o", markersize=13, fillstyle="none", color="black")
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_title(SETS[name], fontsize=10)
+    axes.tick_params(axis="x", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", alpha=0.25)
 

@@ -33,7 +33,7 @@ ON_THE_DEMO_SET = {
 }
 ON_A_FOLDER = {
     "StiCA/sweeps/words.yaml": "f*/weights*",
-    "StiCA/sweeps/words_digits.yaml": "*",
+    "StiCA/sweeps/words_digits.yaml": "*/weights=random/",
     "StiCA/sweeps/words_crops.yaml": "*",
     "StiCA/sweeps/when_words.yaml": "transformer+both*",
     "StiCA/sweeps/words_positions.yaml": "*",
@@ -46,9 +46,8 @@ OWN = {
     "StiCA/sweeps/words.yaml": (
         *("DATA.TRAIN_CLIPS_PER_VIDEO", "1", "DATA.TRAIN_VIDEOS_PER_CLASS", "2"),
     ),
-    "StiCA/sweeps/words_digits.yaml": ("TEST.CHECKPOINT_FILE_PATH", "random"),
 }
-"""Overrides of one sweep: fewer clips; no weights of another sweep."""
+"""Overrides of one sweep."""
 OF_RUNS = {
     "StiCA/sweeps/demo_r2plus1d.yaml": ("report_factors.py", "--variants", "r2plus1d-avg"),
     "StiCA/sweeps/grid_ablation.yaml": ("report_loss.py",),
