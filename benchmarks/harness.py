@@ -26,7 +26,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 QUIET_LOAD = 0.5  # runnable processes besides this one, on average over the last minute
-PACKAGES = ("torch", "numpy", "av", "opencv-python-headless", "torchcodec", "decord2")
+PACKAGES = ("torch", "numpy", "av", "opencv-python-headless", "torchcodec", "decord2", "faiss-cpu")
 COMPARISONS = {">=": operator.ge, "<=": operator.le}
 
 Row = dict[str, Any]

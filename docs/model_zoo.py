@@ -33,7 +33,8 @@ Hugging Face Hub (`hf://ORG/NAME`, [docs/export.md](docs/export.md)), or a name 
 
     python tools/run_net.py --cfg configs/Kinetics/SLOW_8x8_R50.yaml \\
       PROJECTS "['stica']" MODEL.POOLING transformer MODEL.FEATURE_AUG feature_crop \\
-      TRAIN.CHECKPOINT_FILE_PATH zoo://pytorchvideo_slow_8x8_r50 MODEL.NUM_CLASSES 101
+      TRAIN.CHECKPOINT_FILE_PATH zoo://pytorchvideo_slow_8x8_r50 MODEL.NUM_CLASSES 101 \\
+      DATA.PATH_TO_DATA_DIR /path/to/videos
 
 Checkpoint formats of PySlowFast (`.pyth` and Caffe2 `.pkl`), pytorchvideo, torchvision and this
 framework, also as safetensors, are detected: the format that fits most of the model's keys is used.
