@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     use_one_thread()
     torch.set_num_threads(1)
     repeats = 2 if args.tiny else args.repeats
-    frames = make_frames()
+    frames = make_frames((NUM_FRAMES, HEIGHT, WIDTH, 3))
     samples = [sample_views(seed) for seed in range(repeats)]
     times, difference = compare_pipelines(frames, samples)
     ms, sharp = harness.medians(times), f"{difference:.2f} gray levels apart on average"
@@ -82,16 +82,15 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     )
 
 
-def make_frames() -> np.ndarray:
+def make_frames(shape: tuple[int, ...]) -> np.ndarray:
     """Make a moving image with the spectrum of natural ones (amplitude ~ 1 / frequency)."""
+    count, height, width, _ = shape
     rng = np.random.default_rng(0)
-    fy, fx = np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH)[None]
-    envelope = 1 / np.maximum(np.hypot(fy, fx), 1 / WIDTH)
-    phase = np.exp(2j * np.pi * rng.random((3, HEIGHT, WIDTH // 2 + 1)))
-    frame = np.fft.irfft2(envelope * phase, s=(HEIGHT, WIDTH)).transpose(1, 2, 0)
-    frame = 128 + 50 * frame / frame.std()
-    still = np.clip(frame, 0, 255).astype(np.uint8)
-    return np.stack([np.roll(still, 2 * t, axis=1) for t in range(NUM_FRAMES)])
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    phase = np.exp(2j * np.pi * rng.random((3, *frequency.shape)))
+    image = np.fft.irfft2(phase / np.maximum(frequency, 1 / width), s=(height, width))
+    still = (128 + 50 * image / image.std()).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return np.stack([np.roll(still, 2 * t, axis=1) for t in range(count)])
 
 
 def sample_views(seed: int) -> list[ViewParams]:

@@ -19,7 +19,7 @@ from typing import Any
 import harness
 import numpy as np
 import torch
-from bench_augment import summary
+from bench_augment import make_frames, summary
 from harness import Row
 from peers import pillow_operations
 
@@ -132,17 +132,6 @@ def operation_rows(
             )
         )
     return rows
-
-
-def make_frames(shape: tuple[int, ...]) -> np.ndarray:
-    """Make a moving image with the spectrum of natural ones (amplitude ~ 1 / frequency)."""
-    count, height, width, _ = shape
-    rng = np.random.default_rng(0)
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    phase = np.exp(2j * np.pi * rng.random((3, *frequency.shape)))
-    image = np.fft.irfft2(phase / np.maximum(frequency, 1 / width), s=(height, width))
-    still = (128 + 50 * image / image.std()).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
-    return np.stack([np.roll(still, 2 * t, axis=1) for t in range(count)])
 
 
 def transform_of(size: int, settings: dict[str, Any]) -> TrainTransform:

@@ -226,9 +226,3 @@ def _cpu_seconds() -> float:
 def medians(times: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Return the median of each list."""
     return {name: statistics.median(values) for name, values in times.items()}
-
-
-def peak_mib() -> float:
-    """Return the peak resident memory of this process, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if platform.system() == "Darwin" else peak / 2**10

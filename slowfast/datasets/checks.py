@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -13,6 +12,7 @@ from slowfast.config import CfgNode, ConfigValueError, Problem, register_check
 from slowfast.config.load import is_demo
 from slowfast.config.projects import find_missing
 from slowfast.config.sections.unsupported import describe_unsupported
+from slowfast.config.values import flatten
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.decoding.reader import LOOP_FILTER_SKIPS
 from slowfast.datasets.views import sample_views
@@ -85,8 +85,9 @@ def check_audio_only(cfg: CfgNode) -> list[Problem]:
     if not cfg.TRAIN.ENABLE or name not in DATASET_REGISTRY:
         return []
     if DATASET_REGISTRY.capability(name, "audio_only"):
+        values = flatten(cfg)
         for key, only in _AUDIO_ONLY.items():
-            got = _value(cfg, key)
+            got = values[key]
             if got != only:
                 message = f"got {got!r}, but the dataset {name} is audio-only; use {only!r}."
                 return [Problem(key, message)]
@@ -97,14 +98,15 @@ def check_audio_only(cfg: CfgNode) -> list[Problem]:
 def check_data(cfg: CfgNode) -> list[Problem]:
     """Find values of DATA, AUDIO and TEST that are out of range."""
     problems = []
+    values = flatten(cfg)
     for key in _POSITIVE:
-        value, most = _value(cfg, key), _MOST.get(key, math.inf)
+        value, most = values[key], _MOST.get(key, math.inf)
         if not 0 < value <= most:
             limit = f", at most {most}" if value > most else ""
             problems.append(Problem(key, f"got {value}, expected more than 0{limit}."))
     for key in _NOT_NEGATIVE:
-        if _value(cfg, key) < 0:
-            problems.append(Problem(key, f"got {_value(cfg, key)}, expected 0 or more."))
+        if values[key] < 0:
+            problems.append(Problem(key, f"got {values[key]}, expected 0 or more."))
     audio = cfg.AUDIO
     if audio.ENABLE and 0 < audio.CLIP_SEC * audio.SAMPLE_RATE < 1:
         message = (
@@ -304,10 +306,3 @@ def _was_demo(checkpoint: Path) -> bool:
     """Return whether a checkpoint was saved by a run on the demo set."""
     cfg = yaml.safe_load(str(read_checkpoint_file(checkpoint).get("cfg", "")))
     return isinstance(cfg, dict) and is_demo(cfg.get("DATA", {}))
-
-
-def _value(cfg: CfgNode, key: str) -> Any:
-    node = cfg
-    for name in key.split("."):
-        node = node[name]
-    return node

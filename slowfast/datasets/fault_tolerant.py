@@ -91,7 +91,6 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
         policy: "resample" (training: a random other sample), "drop" (evaluation) or "raise".
         seed: RNG_SEED, for sampling replacements.
         max_fraction: DATA.MAX_BAD_FRACTION; it determines the number of replacements to try.
-        heartbeat: The table to write to, or None.
     """
 
     def __init__(
@@ -101,12 +100,12 @@ class FaultTolerantDataset(Dataset[SampleOrError]):
         policy: str,
         seed: int,
         max_fraction: float = 0.0,
-        heartbeat: Heartbeat | None = None,
     ) -> None:
         self._max_fraction = max_fraction
         share = min(max(max_fraction, 0.01), _MOST)
         self._attempts = max(_MIN_REPLACEMENTS, math.ceil(math.log(_UNLUCKY) / math.log(share)))
-        self.dataset, self._policy, self._seed, self.heartbeat = dataset, policy, seed, heartbeat
+        self.dataset, self._policy, self._seed = dataset, policy, seed
+        self.heartbeat: Heartbeat | None = None  # the table to write to; set by the loader
         self.num_files = len(dataset.manifest) if hasattr(dataset, "row") else len(dataset)
         self.quarantine = torch.zeros(self.num_files, dtype=torch.bool)  # workers share it
 

@@ -9,7 +9,6 @@ Legend: B batch, V views, A temporal clips, C channels, D embedding, N videos, M
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,8 +33,6 @@ __all__ = [
     "gather_rows",
     "sum_views",
 ]
-
-logger = logging.getLogger(__name__)
 
 
 class EmbeddingModel(Protocol):

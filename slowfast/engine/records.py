@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from slowfast.config import CfgNode
 from slowfast.config.machine_keys import is_machine_key, is_path_key
 from slowfast.config.renamed import translate_results
+from slowfast.config.values import flatten
 from slowfast.engine.protocols import Result
 from slowfast.utils.checkpoint import unwrap_model
 from slowfast.utils.io import read_record, write_json
@@ -131,19 +132,11 @@ def hash_config(cfg: CfgNode) -> str:
     """
     kept = {
         key: value
-        for key, value in _leaves(cfg)
+        for key, value in flatten(cfg).items()
         if not is_machine_key(key) and not is_path_key(key)
     }
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def store_results(

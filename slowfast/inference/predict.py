@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +29,6 @@ from slowfast.utils.progress import progress
 
 __all__ = ["FORMATS", "PredictSettings", "predict_files"]
 
-logger = logging.getLogger(__name__)
 
 FORMATS = {".txt": "table", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html"}
 """Suffix of a file -> format."""

@@ -17,13 +17,12 @@ from slowfast.config import UserError
 from slowfast.inference.embeddings import VideoEmbedding
 from slowfast.inference.store import VectorStore
 
-__all__ = ["MODALITIES", "Match", "feature_pairs", "nearest", "search"]
+__all__ = ["Match", "feature_pairs", "nearest", "search"]
 
 Vectors = NDArray[np.float32]
 Block = tuple[Any, Sequence[Vectors]]
 """A ``pyarrow.RecordBatch`` of columns, and float32 (rows, D) of each feature."""
 
-MODALITIES = ("video", "audio", "both")
 _EPSILON = 1e-12
 
 

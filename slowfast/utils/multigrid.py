@@ -11,7 +11,6 @@ Legend: T frames, S side of the crop in pixels.
 from __future__ import annotations
 
 import functools
-import logging
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -19,8 +18,6 @@ from typing import NamedTuple
 from slowfast.config import CfgNode, ConfigValueError
 
 __all__ = ["BatchShape", "ClipShape", "MultigridSchedule", "Stage", "at_shape"]
-
-logger = logging.getLogger(__name__)
 
 
 class ClipShape(NamedTuple):

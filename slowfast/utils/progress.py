@@ -27,7 +27,6 @@ def progress(
     total: int | None = None,
     *,
     unit: str = "it",
-    every_sec: float = _EVERY_SEC,
 ) -> Iterator[Item]:
     """Iterate, and show how far it is, as ``ProgressMeter`` does.
 
@@ -36,14 +35,13 @@ def progress(
         title: As of ``ProgressMeter``.
         total: Number of items; None: their length, if they have one.
         unit: As of ``ProgressMeter``.
-        every_sec: As of ``ProgressMeter``.
 
     Yields:
         The items.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    with ProgressMeter(title, total, unit=unit, every_sec=every_sec) as meter:
+    with ProgressMeter(title, total, unit=unit) as meter:
         for item in items:
             yield item
             meter.update()

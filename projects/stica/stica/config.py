@@ -6,6 +6,7 @@ from fvcore.common.config import CfgNode
 
 from slowfast.config.checks import register_check
 from slowfast.config.problems import Problem
+from slowfast.config.values import flatten
 
 __all__ = ["CROP_KINDS", "add_config", "check_config"]
 
@@ -206,18 +207,12 @@ def _check_ranges(cfg: CfgNode) -> list[Problem]:
             "a fraction of the map, above 0 and at most 1 (the full feature map); NUM 0 disables "
             "the crop",
         )
+    values = flatten(cfg)
     return [
-        Problem(key, f"got {_value(cfg, key)!r}, expected {expected}")
+        Problem(key, f"got {values[key]!r}, expected {expected}")
         for key, (is_valid, expected) in ranges.items()
         if not is_valid
     ]
-
-
-def _value(cfg: CfgNode, key: str) -> object:
-    node = cfg
-    for name in key.split("."):
-        node = node[name]
-    return node
 
 
 def _check_model(cfg: CfgNode) -> list[Problem]:

@@ -5,7 +5,6 @@ alternative. Its other settings, and keys that this framework does not need, are
 note that says why they have no effect.
 """
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,14 @@ from fvcore.common.config import CfgNode
 
 from slowfast.config.checks import register_check, register_note
 from slowfast.config.problems import Problem
+from slowfast.config.values import flatten
 
 _TABLE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 DEFAULTS: dict[str, Any] = _TABLE["defaults"]
 """The keys, as a tree."""
+
+_DEFAULTS = flatten(DEFAULTS)
 
 SWITCHES: dict[str, str] = _TABLE["switches"]
 """Key that enables a feature -> alternative."""
@@ -61,13 +63,14 @@ def check_unsupported(cfg: CfgNode) -> list[Problem]:
         One problem per enabled feature, and one for an unsupported model without an enabled switch.
     """
     problems = []
+    values = flatten(cfg)
     for key, instead in SWITCHES.items():
-        value = _value(cfg, key)
-        if value and value != _default(key):
+        value = values[key]
+        if value and value != _DEFAULTS.get(key):
             problems.append(Problem(key, f"got {value!r}, but this is not supported: {instead}."))
     if not cfg.MASK.ENABLE:
         for key in (key for key in NAMES if key.startswith("MODEL.")):
-            message = describe_unsupported(key, _value(cfg, key))
+            message = describe_unsupported(key, values[key])
             if message:
                 return [*problems, Problem(key, message)]
     return problems
@@ -84,11 +87,12 @@ def note_no_effect(cfg: CfgNode) -> list[str]:
         One sentence per reason.
     """
     changed: dict[str, list[str]] = {}
-    for key in sorted(_leaves(DEFAULTS)):
-        value = _value(cfg, key)
+    values = flatten(cfg)
+    for key in sorted(_DEFAULTS):
+        value = values[key]
         plain = list(value) if isinstance(value, tuple) else value
         reason = describe_no_effect(key)
-        if reason and plain != _default(key):
+        if reason and plain != _DEFAULTS.get(key):
             changed.setdefault(reason, []).append(f"{key} {value!r}")
     return [f"no effect: {', '.join(keys)} ({reason})" for reason, keys in changed.items()]
 
@@ -102,7 +106,7 @@ def describe_no_effect(key: str) -> str:
     Returns:
         The reason; "" for all other keys.
     """
-    if key in SWITCHES or key not in _leaves(DEFAULTS):
+    if key in SWITCHES or key not in _DEFAULTS:
         return ""
     parts = key.split(".")
     starts = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
@@ -121,22 +125,3 @@ def describe_unsupported(key: str, name: str) -> str:
     """
     instead = NAMES.get(key, {}).get(name, "")
     return f"got {name!r}, but this is not supported: {instead}." if instead else ""
-
-
-def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
-
-
-def _default(key: str) -> Any:
-    return _value(DEFAULTS, key) if key in _leaves(DEFAULTS) else None
-
-
-def _value(cfg: Mapping[str, Any], key: str) -> Any:
-    node: Any = cfg
-    for name in key.split("."):
-        node = node[name]
-    return node

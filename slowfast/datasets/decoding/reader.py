@@ -323,13 +323,11 @@ def open_media(
     return MediaReader(MediaLocation(Path(path), offset, size), beat, skip_loop_filter)
 
 
-def probe_media(path: str | Path, *, offset: int = 0, size: int | None = None) -> MediaInfo:
+def probe_media(path: str | Path) -> MediaInfo:
     """Return the properties of a media file.
 
     Args:
         path: The file.
-        offset: Offset of the media file in ``path``, in bytes, for members of a tar.
-        size: Size of the media file, in bytes; None: to the end of ``path``.
 
     Returns:
         The properties.
@@ -337,5 +335,5 @@ def probe_media(path: str | Path, *, offset: int = 0, size: int | None = None) -
     Raises:
         MediaError: As ``open_media``.
     """
-    with open_media(path, offset=offset, size=size) as reader:
+    with open_media(path) as reader:
         return reader.info

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from slowfast.config import UserError
 from slowfast.inference.adapters.processor import FrameTransform
+from slowfast.utils.io import read_json
 from slowfast.utils.registry import Registry
 
 __all__ = ["ADAPTER_REGISTRY", "AdaptedModel", "ModelFolder", "find_model_folder"]
@@ -88,33 +87,10 @@ class ModelFolder:
         Returns:
             Its settings; empty if the folder has none.
         """
-        nested = read_object(self.path / _PROCESSOR)
+        nested = read_json(self.path / _PROCESSOR)
         files = [_OTHER] if kind == "feature_extractor" else [_VIDEO, _OTHER]
-        found = [nested.get(kind), *(read_object(self.path / name) for name in files)]
+        found = [nested.get(kind), *(read_json(self.path / name) for name in files)]
         return dict(next(filter(None, found), {}))
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file with an object.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The object; empty if there is no such file.
-
-    Raises:
-        UserError: If it is not JSON, or no object.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}. Download it again.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: got a {type(content).__name__}, expected an object.")
-    return content
 
 
 def find_model_folder(path: Path, name: str) -> ModelFolder | None:
@@ -132,5 +108,5 @@ def find_model_folder(path: Path, name: str) -> ModelFolder | None:
     """
     if not (path / CONFIG_NAME).is_file():
         return None
-    config = read_object(path / CONFIG_NAME)
+    config = read_json(path / CONFIG_NAME)
     return ModelFolder(path, name, config) if "model_type" in config else None

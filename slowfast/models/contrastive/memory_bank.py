@@ -46,16 +46,6 @@ class MemoryBank(nn.Module):
         self.momentum = momentum
         self.register_buffer("rows", random_rows(num_rows, dim, seed))
 
-    def lookup(self, index: Tensor) -> Tensor:
-        """Read rows: int64, any shape (...) -> float32 (..., D), a copy without gradient.
-
-        Raises:
-            ValueError: If an index is out of range (checked on the CPU only).
-        """
-        if not index.is_cuda:
-            self._check(index)
-        return self.rows[index]
-
     @torch.no_grad()
     def update(self, index: Tensor, value: Tensor, valid: Tensor | None = None) -> None:
         """Update the rows of the batches of all processes: ``normalize(m * old + (1 - m) * new)``.

@@ -15,7 +15,7 @@ Example of a template::
     {% endblock %}
 """
 
-from slowfast.visualization.pages.images import Sprite, data_uri, jpeg_uri, make_sprite
+from slowfast.visualization.pages.images import Sprite, data_uri, jpeg_uri
 from slowfast.visualization.pages.render import fragment, render
 
-__all__ = ["Sprite", "data_uri", "fragment", "jpeg_uri", "make_sprite", "render"]
+__all__ = ["Sprite", "data_uri", "fragment", "jpeg_uri", "render"]

@@ -99,7 +99,7 @@ def test_npid():
     shift = math.log1p(1e-7 * 40 / 12)
     for step in range(3):
         index, (raw, query) = golden["index"][step], embed(golden["x"][step])
-        s = scores(query, bank.lookup(golden[f"draw{step}"]))
+        s = scores(query, bank.rows[golden[f"draw{step}"]])
         loss = nce_loss(s[:, 0], s[:, 1:], constant(s) + shift) + 12 * shift
         loss.backward()
         close(loss, golden[f"loss{step}"])
@@ -116,7 +116,7 @@ def test_cmc_with_softmax():
     banks = {view: make_bank(golden[f"bank_{view}0"]) for view in ("l", "ab")}
     for view, other in (("l", "ab"), ("ab", "l")):
         raw, query = embed(golden[f"x_{view}"][0])
-        rows = banks[other].lookup(golden["draw0"])
+        rows = banks[other].rows[golden["draw0"]]
         loss = info_nce(query, rows[:, 0], 0.07, negatives=rows[:, 1:])
         loss.backward()
         close(loss, golden[f"loss_{view}0"])
@@ -135,8 +135,8 @@ def test_avid():
         embedded = [embed(golden[name][step].flatten(0, 1)) for name in ("video", "audio")]
         raw, query = zip(*embedded, strict=True)
         pairs = list(zip(query, reversed(banks), strict=True))  # each asks the other's bank
-        positive = [(q * bank.lookup(index)).sum(dim=1) / 0.07 for q, bank in pairs]
-        negative = [scores(q, bank.lookup(sampled)) for q, bank in pairs]
+        positive = [(q * bank.rows[index]).sum(dim=1) / 0.07 for q, bank in pairs]
+        negative = [scores(q, bank.rows[sampled]) for q, bank in pairs]
         log_mean = constant(negative[0])
         loss = sum(map(lambda p, n: nce_loss(p, n, log_mean), positive, negative)) / 2
         loss.backward()

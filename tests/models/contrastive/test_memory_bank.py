@@ -38,16 +38,6 @@ def test_it_starts_from_the_seed_alone_and_its_rows_keep_length_one():
     torch.testing.assert_close(bank.rows.norm(dim=1), torch.ones(9))
 
 
-def test_what_is_looked_up_is_a_copy():
-    bank = MemoryBank(9, 4, seed=0)
-    index = torch.tensor([[0, 8], [3, 3]])
-    found = bank.lookup(index)
-    assert found.shape == (2, 2, 4)
-    before = found.clone()
-    bank.update(torch.arange(9), values(9))
-    assert torch.equal(found, before)
-
-
 def test_a_state_dict_holds_everything():
     bank, other = MemoryBank(4, 4, seed=0), MemoryBank(4, 4, seed=1)
     bank.update(torch.arange(4), values(4))
@@ -58,9 +48,8 @@ def test_a_state_dict_holds_everything():
 @pytest.mark.parametrize("index", [[0, 4], [-1, 0]])
 def test_an_index_beyond_the_bank_is_named_with_the_remedy(index):
     bank = MemoryBank(4, 4, seed=0)
-    for call in (lambda i: bank.lookup(i), lambda i: bank.update(i, values(2))):
-        with pytest.raises(ValueError, match=r"bank has 4 rows\. Give it DatasetInfo\.num_rows"):
-            call(torch.tensor(index))
+    with pytest.raises(ValueError, match=r"bank has 4 rows\. Give it DatasetInfo\.num_rows"):
+        bank.update(torch.tensor(index), values(2))
 
 
 @pytest.mark.parametrize(

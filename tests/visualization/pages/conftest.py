@@ -8,7 +8,7 @@ import pytest
 from helpers.media_files import Audio, Video, write_media
 from jinja2 import ChoiceLoader, DictLoader
 
-from slowfast.visualization.pages import data_uri, jpeg_uri, make_sprite, render
+from slowfast.visualization.pages import Sprite, data_uri, jpeg_uri, render
 
 HOSTILE = "<script>alert(1)</script>.mp4"
 BREAKOUT = "</script><img src=x onerror=alert(2)>\u2028'\"&"
@@ -91,6 +91,6 @@ def page(tmp_path, monkeypatch):
         points=generator.normal(size=(12, 2)),
         labels=[HOSTILE] * 12,
         groups=[n % 3 for n in range(12)],
-        sprite=make_sprite(frames, 32, 24),
+        sprite=Sprite(jpeg_uri(np.concatenate(frames)), 1, 12, 60, 40, 12),
         items=items,
     )

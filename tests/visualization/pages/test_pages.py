@@ -6,11 +6,10 @@ import re
 import sys
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
-from slowfast.config import ParameterError, UserError
-from slowfast.visualization.pages import fragment, make_sprite, render
+from slowfast.config import UserError
+from slowfast.visualization.pages import fragment, render
 from slowfast.visualization.pages.render import format_duration, format_number, format_percent
 
 HOSTILE = "<script>alert(1)</script>.mp4"
@@ -125,26 +124,3 @@ def test_durations_and_percents():
     texts = [format_duration(s) for s in (0.6231, 59.99, 564, 11100, 187200, None)]
     assert texts == ["0.623 s", "60 s", "9 min 24 s", "3 h 05 min", "2 d 04 h", "–"]
     assert [format_percent(f) for f in (0.945, None)] == ["94.5 %", "–"]
-
-
-def test_sprite_places_thumbnails_row_by_row():
-    import base64
-
-    import cv2
-
-    colors = [(n * 20, 100, 255 - n * 20) for n in range(7)]
-    images = [np.full((30, 50, 3), color, np.uint8) for color in colors]
-    sprite = make_sprite(images, 16, 16, quality=95)
-    assert (sprite.columns, sprite.rows, sprite.count) == (3, 3, 7)
-    raw = np.frombuffer(base64.b64decode(sprite.src.partition(",")[2]), np.uint8)
-    sheet = cv2.imdecode(raw, cv2.IMREAD_COLOR)[..., ::-1]
-    for number, color in enumerate(colors):
-        row, column = divmod(number, sprite.columns)
-        assert np.abs(sheet[row * 16 + 8, column * 16 + 8] - np.array(color)).max() < 6
-
-
-def test_sprite_limits():
-    with pytest.raises(ParameterError, match="expected at least one"):
-        make_sprite([])
-    with pytest.raises(ParameterError, match="at most 16384"):
-        make_sprite([np.zeros((2, 2, 3), np.uint8)], 20000, 10)
