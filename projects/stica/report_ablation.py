@@ -199,11 +199,11 @@ def variant_table(values: dict[str, dict[int, float]], chance: float) -> str:
     """Tabulate mean and interval of the variants, in Markdown."""
     lines = [f"| (chance {chance:.1%}) | {' | '.join(CROPS.values())} |", "|---|--:|--:|--:|--:|"]
     for pooling, name in POOLINGS.items():
-        texts = (_show(values.get(pooling + crops, {}).values()) for crops in CROPS)
+        texts = (show(values.get(pooling + crops, {}).values()) for crops in CROPS)
         lines.append(f"| {name} | {' | '.join(texts)} |")
     for variant, name in list(SUMMARIES.items())[1:]:
         lines.append(
-            f"| transformer, {name} token |  |  |  | {_show(values.get(variant, {}).values())} |"
+            f"| transformer, {name} token |  |  |  | {show(values.get(variant, {}).values())} |"
         )
     return "\n".join(lines)
 
@@ -344,7 +344,8 @@ def share_interval(shares: Sequence[float]) -> tuple[float, float, float]:
     return 100 * mean, 100 * max(low, 0.0), 100 * min(high, 1.0)
 
 
-def _show(values: Iterable[float]) -> str:
+def show(values: Iterable[float]) -> str:
+    """Format mean and interval of shares in percent; one alone has no interval."""
     values = list(values)
     if len(values) < 2:
         return f"{100 * values[0]:.1f}" if values else ""

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from improvement import Values, common_seeds, improvement, wins_of_groups
-from report_ablation import POOLINGS, contrast, read_values, share_interval
+from report_ablation import POOLINGS, contrast, read_values, show
 
 from slowfast.engine.sweep.results import read_results
 from slowfast.utils.statistics import mean_interval
@@ -240,7 +240,7 @@ def variant_table(sets: Mapping[str, Values]) -> str:
     lines = [f"| set | pooling | {' | '.join(arms.values())} |", f"|---|---|{'--:|' * len(arms)}"]
     for name, values in sets.items():
         for pooling, title in POOLINGS.items():
-            texts = (_show(list(values.get(pooling + c, {}).values())) for c in arms)
+            texts = (show(values.get(pooling + c, {}).values()) for c in arms)
             lines.append(f"| {SETS[name]} | {title} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
@@ -291,13 +291,6 @@ def summary(measured: Mapping[str, Mapping[str, Values]]) -> str:
                 f"| {', '.join(chosen)} |"
             )
     return "\n".join(lines)
-
-
-def _show(values: Sequence[float]) -> str:
-    if len(values) < 2:
-        return f"{100 * values[0]:.1f}" if values else ""
-    mean, low, high = share_interval(values)
-    return f"{mean:.1f} ({low:.1f} to {high:.1f})"
 
 
 def plot(sets: Mapping[str, Values], metric: str, path: Path) -> None:
