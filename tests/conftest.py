@@ -1,6 +1,7 @@
 """What every test gets: one thread, models on the CPU, and a cache folder of its own."""
 
 import logging
+import socket
 
 import pytest
 import torch
@@ -30,3 +31,11 @@ def _own_log_levels():
     yield
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("slowfast").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def port():
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]

@@ -1,17 +1,10 @@
 """The benchmarks of data, encoders, crops and ranks run in miniature, and compare what is equal."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+pytestmark = pytest.mark.usefixtures("_importable")
 
 
 def check(content, peers):

@@ -2,20 +2,14 @@
 
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.usefixtures("_importable")
 needs_ffmpeg = pytest.mark.skipif(
     shutil.which("ffmpeg") is None, reason="the peer decodes audio with the command ffmpeg"
 )
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
 
 
 @pytest.fixture

@@ -3,16 +3,10 @@
 import json
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+pytestmark = pytest.mark.usefixtures("_importable")
 
 
 def test_a_row_compares_the_ratio_or_the_number_with_its_target():

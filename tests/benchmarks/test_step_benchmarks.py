@@ -1,17 +1,10 @@
 """The benchmarks of training steps run in their smallest setting and say what they should."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+pytestmark = pytest.mark.usefixtures("_importable")
 
 
 def check_rows(content, count):

@@ -15,6 +15,8 @@ from slowfast.datasets.decoding.clip_reader import open_row
 from slowfast.datasets.decoding.frame_list import FrameList
 from slowfast.datasets.decoding.reader import MediaError
 
+pytestmark = pytest.mark.usefixtures("_cache")
+
 HEADER = "original_vido_id video_id frame_id path labels"
 LENGTHS = {"A1": 40, "B2": 25, "C3": 8}
 
@@ -31,11 +33,6 @@ def lines_of(*videos):
         for frame in range(LENGTHS[video]):
             text = ",".join(str(n) for n in labels_at(video, frame))
             yield f'{video} {number} {frame} {video}/{video}-{frame + 1:06d}.jpg "{text}"'
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,7 @@ from slowfast.datasets.decoding.clip_reader import open_row
 from slowfast.datasets.decoding.frames import FrameFolder
 from slowfast.datasets.decoding.reader import MediaError
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("_cache")
 
 
 def write_frames(folder, numbers, pattern="img_{:05d}.jpg"):

@@ -15,10 +15,7 @@ from slowfast.datasets.inspect.label_layout import LayoutFacts
 from slowfast.datasets.inspect.report import AudioFacts, MediaReport, VideoFacts
 from slowfast.datasets.prepare.summary import describe_training, summarize
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("_cache")
 
 
 def report(path="/x/a.mp4", *codes, video=True, audio=True, sec=10.0, **facts):

@@ -18,12 +18,9 @@ from slowfast.datasets.annotations.layouts import load_manifest
 from slowfast.datasets.annotations.manifest import Manifest, VideoRecord, share_manifest
 from slowfast.datasets.build import build_dataset
 
+pytestmark = pytest.mark.usefixtures("_cache")
+
 NAMES = {"run": 0, "jump": 1, "air drumming, loud": 2, "eat; drink": 3}
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from helpers.synthetic import synthetic_cfg
 
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.catalog.video_folder import video_folder
-from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_train_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.datasets.video_dataset import build_video_dataset
@@ -21,12 +20,6 @@ WORDS = (
     "MULTIGRID.LONG_CYCLE_FACTORS [[0.5,1],[1,1]]"
 ).split()
 SHORT = ("MULTIGRID.SHORT_CYCLE", True, "MULTIGRID.SHORT_CYCLE_FACTORS", "[0.5]")
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    spec = DemoSpec(num_train_per_class=1, num_test_per_class=1)
-    return generate_demo(tmp_path_factory.mktemp("videos"), spec, num_workers=0)
 
 
 def make_cfg(tmp_path, videos, *words):

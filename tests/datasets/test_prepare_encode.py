@@ -6,8 +6,21 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from helpers.media_events import find_click, find_flash
-from helpers.media_files import Audio, Video, read_numbers, remux, write_media
+from helpers.media_events import (
+    AUDIO,
+    EVENT_FRAME,
+    VFR_TICKS,
+    VIDEO,
+    cut,
+    find_click,
+    find_flash,
+    late_audio,
+    late_file,
+    late_video,
+    plain,
+    vfr,
+)
+from helpers.media_files import Audio, Video, read_numbers, write_media
 from helpers.media_kinds import make_kind
 
 from slowfast.datasets.decoding.reader import MediaError, open_media, probe_media
@@ -17,11 +30,6 @@ from slowfast.datasets.prepare.encode import encode_media
 from slowfast.datasets.prepare.settings import EncodeSettings
 
 QUICK = EncodeSettings(short_side=48, gop=12, preset="ultrafast")
-EVENT_FRAME = 40
-EVENT_SEC = EVENT_FRAME / 30
-VIDEO = Video(flash=EVENT_FRAME)
-AUDIO = Audio(click_sec=EVENT_SEC)
-VFR_TICKS = [0, 1, 2, 5, 6, 7, 20, 21, 33, 34, 40, 41, 42, 47, 48, 59]
 
 
 def no_beat():
@@ -42,32 +50,6 @@ def test_copies_leave_out_what_is_slow_to_decode(tmp_path):
 
 
 # In step
-
-
-def plain(path):
-    return write_media(path, VIDEO, AUDIO)
-
-
-def late_audio(path):
-    return write_media(path, VIDEO, Audio(start_sec=0.5, seconds=1.5, click_sec=EVENT_SEC - 0.5))
-
-
-def late_video(path):
-    return write_media(path, Video(ticks=range(25, 60), flash=EVENT_FRAME - 25), AUDIO)
-
-
-def late_file(path):
-    video = Video(ticks=range(300, 360), flash=EVENT_FRAME)
-    return write_media(path, video, Audio(start_sec=10.0, click_sec=EVENT_SEC))
-
-
-def vfr(path):
-    video = Video(ticks=VFR_TICKS, flash=VFR_TICKS.index(EVENT_FRAME))
-    return write_media(path, video, AUDIO)
-
-
-def cut(path):
-    return remux(plain(path.with_name("whole.mp4")), path, from_sec=0.9, shift_sec=-0.9)
 
 
 def odd_rate(path):

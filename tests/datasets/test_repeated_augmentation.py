@@ -8,7 +8,6 @@ from helpers.synthetic import synthetic_cfg
 from slowfast.config import ConfigError, ConfigValueError
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.clip_settings import ClipSettings
-from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_train_loader
 from slowfast.datasets.views import (
     RandomResizedCrop,
@@ -23,12 +22,6 @@ from slowfast.utils.registry import Registry
 RECIPE = (
     "AUG.ENABLE True AUG.AA_TYPE rand-m7-n4-mstd0.5-inc1 AUG.INTERPOLATION random AUG.RE_PROB 0.5"
 ).split()
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    spec = DemoSpec(num_train_per_class=1, num_test_per_class=1)
-    return generate_demo(tmp_path_factory.mktemp("videos"), spec, num_workers=0)
 
 
 @pytest.fixture

@@ -13,10 +13,7 @@ from slowfast.datasets.annotations.csv_rows import CsvFormat
 from slowfast.datasets.annotations.files import MEDIA_SUFFIXES
 from slowfast.datasets.annotations.layouts import find_layout, load_manifest
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLOWFAST_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("_cache")
 
 
 @pytest.fixture

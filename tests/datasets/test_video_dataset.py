@@ -12,16 +12,9 @@ from slowfast.datasets.build import build_dataset, has_split
 from slowfast.datasets.catalog.video_folder import video_folder
 from slowfast.datasets.clip_settings import ClipSettings
 from slowfast.datasets.decoding.reader import MediaError, open_media
-from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_eval_loader, construct_train_loader
 from slowfast.datasets.video_dataset import build_video_dataset
 from slowfast.datasets.views.crop import ShiftAndScale
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    spec = DemoSpec(num_train_per_class=1, num_test_per_class=1)
-    return generate_demo(tmp_path_factory.mktemp("videos"), spec, num_workers=0)
 
 
 @pytest.fixture

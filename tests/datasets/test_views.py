@@ -12,7 +12,6 @@ from helpers.synthetic import synthetic_cfg
 from slowfast.config import ConfigError, UserError
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.decoding.reader import open_media
-from slowfast.datasets.demo.generator import DemoSpec, generate_demo
 from slowfast.datasets.loader import construct_train_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.datasets.views import sample_views as views_module
@@ -30,12 +29,6 @@ from slowfast.utils.registry import Registry
 LARGE = TrainTransform(RandomResizedCrop(scale=(0.5, 1.0)), size=16)
 SMALL = TrainTransform(RandomResizedCrop(scale=(0.1, 0.5)), size=8)
 KEY = (0, 0, 0)
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    spec = DemoSpec(num_train_per_class=1, num_test_per_class=1)
-    return generate_demo(tmp_path_factory.mktemp("videos"), spec, num_workers=0)
 
 
 @pytest.fixture

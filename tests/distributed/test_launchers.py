@@ -30,13 +30,6 @@ WORDS = (
 
 
 @pytest.fixture
-def port():
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
 def environment():
     paths = [str(TESTS), *sys.path]
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SUBMITIT"))}

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from helpers.synthetic import OVERRIDES, synthetic_cfg
+from helpers.synthetic import OVERRIDES, run, synthetic_cfg
 
 from slowfast.cli.run_net import main
 from slowfast.config import ConfigError, ConfigValueError
@@ -12,7 +12,6 @@ from slowfast.engine.trainer import Trainer
 from slowfast.models.batch_norm import SplitBatchNorm3d
 from slowfast.utils.checkpoint import checkpoint_path, read_checkpoint_file
 from slowfast.utils.logging import read_stats
-from slowfast.utils.random import seed_everything
 
 CPU = torch.device("cpu")
 
@@ -23,19 +22,6 @@ LONG = (
     "SOLVER.MAX_EPOCH 4 MULTIGRID.BN_BASE_SIZE 2 TRAIN.BATCH_SIZE 2 SOLVER.BASE_LR 0.01"
 ).split()
 SHORT = ["MULTIGRID.SHORT_CYCLE", "True", "MULTIGRID.SHORT_CYCLE_FACTORS", "[0.75]"]
-
-
-def run(output_dir, *words, until=None, seed=None):
-    """Train; ``until`` ends the run after so many steps, as a kill would, with a checkpoint.
-
-    A run that resumes gets another ``seed``, which must not matter.
-    """
-    output_dir.mkdir(exist_ok=True)
-    cfg = synthetic_cfg(output_dir, *words, *(("TRAIN.MAX_STEPS", until) if until else ()))
-    seed_everything(cfg.RNG_SEED if seed is None else seed)
-    trainer = Trainer(cfg, CPU)
-    trainer.train()
-    return trainer
 
 
 def losses(output_dir):

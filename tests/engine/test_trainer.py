@@ -10,7 +10,7 @@ import threading
 import pytest
 import torch
 from helpers.chunks import spy_on_chunks
-from helpers.synthetic import synthetic_cfg
+from helpers.synthetic import run, synthetic_cfg
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from slowfast.config import UserError
@@ -27,19 +27,6 @@ from slowfast.utils.logging import read_stats
 from slowfast.utils.random import seed_everything
 
 CPU = torch.device("cpu")
-
-
-def run(output_dir, *words, until=None, seed=None):
-    """Train; ``until`` ends the run after so many steps, as a kill would, with a checkpoint.
-
-    A run that resumes gets another ``seed``, which must not matter.
-    """
-    output_dir.mkdir(exist_ok=True)
-    cfg = synthetic_cfg(output_dir, *words, *(("TRAIN.MAX_STEPS", until) if until else ()))
-    seed_everything(cfg.RNG_SEED if seed is None else seed)
-    trainer = Trainer(cfg, CPU)
-    trainer.train()
-    return trainer
 
 
 def losses(output_dir):

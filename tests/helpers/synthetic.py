@@ -1,13 +1,14 @@
 """A dataset without files, and a configuration to train on it in a second."""
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 import slowfast.engine.registrations  # noqa: F401
 from slowfast.config import load_config
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.utils.multigrid import MultigridSchedule
-from slowfast.utils.random import STREAM_AUG_SEED, STREAM_VIEW, sample_rng
+from slowfast.utils.random import STREAM_AUG_SEED, STREAM_VIEW, sample_rng, seed_everything
 
 SIZE = 16
 FRAMES = 4
@@ -81,3 +82,18 @@ def synthetic_cfg(output_dir, *words, path=None):
     """Load the configuration with more overrides, e.g. ``"SOLVER.MAX_EPOCH", 3``."""
     extra = [str(word) for word in words]
     return load_config(path, [*OVERRIDES.split(), "OUTPUT_DIR", str(output_dir), *extra]).cfg
+
+
+def run(output_dir, *words, until=None, seed=None):
+    """Train; ``until`` ends the run after so many steps, as a kill would, with a checkpoint.
+
+    A run that resumes gets another ``seed``, which must not matter.
+    """
+    from slowfast.engine.trainer import Trainer  # as a project, this module needs none
+
+    output_dir.mkdir(exist_ok=True)
+    cfg = synthetic_cfg(output_dir, *words, *(("TRAIN.MAX_STEPS", until) if until else ()))
+    seed_everything(cfg.RNG_SEED if seed is None else seed)
+    trainer = Trainer(cfg, torch.device("cpu"))
+    trainer.train()
+    return trainer

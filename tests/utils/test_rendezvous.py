@@ -19,13 +19,6 @@ def _short_farewell(monkeypatch):
     monkeypatch.setattr(rendezvous, "_FAREWELL_SEC", 0.3)
 
 
-@pytest.fixture
-def port():
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return probe.getsockname()[1]
-
-
 def meet_all(places, backends=None, timeout_sec=20.0):
     """Let several processes meet; returns meetings and errors, in their order."""
 
