@@ -104,7 +104,18 @@ def intended_use(limits: str) -> str:
 def front_matter(
     name: str, cfg: CfgNode, facts: CardFacts, *, modalities: Sequence[str], is_classifier: bool
 ) -> str:
-    """Render the YAML at the top of a card, which the Hub searches; arguments: ``render_card``."""
+    """Render the YAML at the top of a card, which the Hub searches.
+
+    Args:
+        name: Name of the model.
+        cfg: Its configuration.
+        facts: License, data and results.
+        modalities: "video", "audio" or both.
+        is_classifier: Whether the model predicts classes.
+
+    Returns:
+        YAML between two lines of ``---``.
+    """
     task = f"{modalities[0]}-classification" if is_classifier else "feature-extraction"
     known = facts.license.lower()
     if not facts.license:

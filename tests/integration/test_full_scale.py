@@ -73,7 +73,7 @@ def test_the_multiply_adds_are_those_of_the_network():
         for yaml in (PRETRAIN, PRETRAIN.replace("_pretrain", "_60f_pretrain"))
     ]
     short, long = (f"{found / 1e9:.0f} G" for found in views)
-    assert f"are {short} multiply-adds forward (60 frames: {long})" in PAGE
+    assert f"takes {short} multiply-adds (60 frames: {long})" in PAGE
 
 
 def test_a_launcher_starts_the_same_command():
@@ -121,7 +121,7 @@ def test_the_step_on_a_cpu_is_what_was_measured():
     rows = json.loads((ROOT / "benchmarks/results/step.json").read_text(encoding="utf-8"))["rows"]
     times = {row["what"]: row["ours"] for row in rows}
     what = "training step, R(2+1)D-18, 30 x 112^2, batch 2, 1 thread"
-    shown = re.search(r"takes ([\d.]+) s of one CPU core, ([\d.]+) s in bfloat16", PAGE)
+    shown = re.search(r"takes ([\d.]+) s on one CPU core, ([\d.]+) s in bfloat16", PAGE)
     assert [float(text) for text in shown.groups()] == [
         round(times[f"{what}, {dtype}"], 1) for dtype in ("float32", "bfloat16")
     ]
