@@ -5,12 +5,12 @@ r"""How much of a feature crop depends on pixels outside it, for each backbone.
 
 The gradient of a crop's average feature, along a random direction, is taken with respect to the
 clip, at the sizes of the backbone's pretraining YAML (C2D-18: of when_words.yaml) and on clips of
-the demo set. Reported are
-the share of its squared norm on pixels outside the crop, and the share of outside pixels where it
-is not zero. An input crop has 0 in both. Weights are random, others for each clip: this is what the
-architecture allows; trained weights may use less or more of it. All families get the same kind of
-weights, since some start with zeros in the last norms of their blocks, or with identities in time,
-and would seem to see less. Written are OUT.json, OUT.md and OUT.png.
+the demo set. Reported are the share of its squared norm on pixels outside the crop, and the share
+of outside pixels where it is not zero. An input crop has 0 in both. Weights are random, others for
+each clip: this is what the architecture allows; trained weights may use less or more of it. All
+families get the same kind of weights, since some start with zeros in the last norms of their
+blocks, or with identities in time, and would seem to see less. Written are OUT.json,
+OUT.md and OUT.png.
 """
 
 from __future__ import annotations

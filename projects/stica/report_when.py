@@ -283,6 +283,8 @@ def summary(measured: Mapping[str, Mapping[str, Values]]) -> str:
             groups = [[values for name in demo for values in tables[name]]] if demo else []
             groups += [tables[name] for name in chosen if name in REAL]
             shares = wins_of_groups(groups, effect.pairs)
+            if len(shares) < 2:  # unfinished: the sets have other seeds
+                continue
             wins = [improvement(v, effect.pairs) for group in groups for v in group]
             mean, low, high = mean_interval(shares)
             lines.append(

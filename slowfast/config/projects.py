@@ -51,7 +51,8 @@ def import_project(name: str, folders: Sequence[str | Path] = ()) -> ModuleType:
         The module; it has ``add_config(cfg)``.
 
     Raises:
-        UserError: If there is no such module, it is not a project, or its name is already taken.
+        UserError: If there is no such module, its import fails, it is not a project, or its name is
+            already taken.
     """
     places = [Path(folder).expanduser().absolute() for folder in folders]
     for place in places:

@@ -37,6 +37,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "SLOWFAST_CACHE"
+_MAKE_AGAIN = "Delete it, or run again the command that makes it."
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -137,8 +138,12 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, remedy: str = _MAKE_AGAIN) -> dict[str, Any]:
     """Read a JSON file.
+
+    Args:
+        path: The file.
+        remedy: What to do if it is damaged, a sentence.
 
     Returns:
         Its content, or an empty dict if the file does not exist.
@@ -148,9 +153,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     content, damage = _read_object(path)
     if damage:
-        raise UserError(
-            f"{path} is damaged: {damage}. Delete it, or run again the command that makes it."
-        )
+        raise UserError(f"{path} is damaged: {damage}. {remedy}")
     return content
 
 

@@ -25,6 +25,7 @@ ADAPTER_REGISTRY.__doc__ = """
 """
 
 CONFIG_NAME = "config.json"
+_REMEDY = "Download it again."
 _PROCESSOR, _VIDEO, _OTHER = (
     "processor_config.json",
     "video_preprocessor_config.json",
@@ -87,9 +88,9 @@ class ModelFolder:
         Returns:
             Its settings; empty if the folder has none.
         """
-        nested = read_json(self.path / _PROCESSOR)
+        nested = read_json(self.path / _PROCESSOR, _REMEDY)
         files = [_OTHER] if kind == "feature_extractor" else [_VIDEO, _OTHER]
-        found = [nested.get(kind), *(read_json(self.path / name) for name in files)]
+        found = [nested.get(kind), *(read_json(self.path / name, _REMEDY) for name in files)]
         return dict(next(filter(None, found), {}))
 
 
@@ -108,5 +109,5 @@ def find_model_folder(path: Path, name: str) -> ModelFolder | None:
     """
     if not (path / CONFIG_NAME).is_file():
         return None
-    config = read_json(path / CONFIG_NAME)
+    config = read_json(path / CONFIG_NAME, _REMEDY)
     return ModelFolder(path, name, config) if "model_type" in config else None

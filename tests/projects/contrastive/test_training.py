@@ -3,7 +3,7 @@
 import pytest
 import torch
 from helpers.chunks import spy_on_chunks
-from helpers.synthetic import synthetic_cfg
+from helpers.synthetic import run, synthetic_cfg
 from torch import nn
 
 from slowfast.config import ConfigError
@@ -52,16 +52,6 @@ def words_of(method):
         loss,
         *more.split(),
     ]
-
-
-def run(folder, *words, until=None, seed=None):
-    """Train; a run that resumes gets another seed, which must not matter."""
-    folder.mkdir(exist_ok=True)
-    cfg = synthetic_cfg(folder, *words, *(("TRAIN.MAX_STEPS", until) if until else ()))
-    seed_everything(cfg.RNG_SEED if seed is None else seed)
-    trainer = Trainer(cfg, torch.device("cpu"))
-    trainer.train()
-    return trainer
 
 
 def losses(folder):
