@@ -36,6 +36,7 @@ check: $(VENV)/.dev docs-site  ## lint, format, types, layers, generated documen
 	for name in $(notdir $(wildcard projects/*)); do MYPYPATH=projects/$$name $(BIN)/mypy projects/$$name/$$name || exit 1; done
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/method_figure.py --check
 	$(BIN)/python benchmarks/make_tables.py --check
 
 format: $(VENV)/.dev  ## fix what can be fixed by machine
@@ -84,8 +85,9 @@ campaigns: $(VENV)/.dev  ## a sample of each campaign of docs/reliability.md, an
 campaigns-full: $(VENV)/.dev  ## all of each campaign (hours; continues after an interruption)
 	$(BIN)/python tests/campaigns/common.py --full; status=$$?; $(BIN)/python docs/generate.py && exit $$status
 
-docs: $(VENV)/.dev  ## generate docs/configuration.md
+docs: $(VENV)/.dev  ## write the generated pages and the figure of the method
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/method_figure.py
 
 docs-site: $(VENV)/.dev  ## build the documentation site into build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict

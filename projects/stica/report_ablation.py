@@ -344,6 +344,11 @@ def share_interval(shares: Sequence[float]) -> tuple[float, float, float]:
     return 100 * mean, 100 * max(low, 0.0), 100 * min(high, 1.0)
 
 
+def verdict(low: float, high: float) -> str:
+    """Say what the interval of a difference shows."""
+    return "helps" if low > 0 else "hurts" if high < 0 else "interval includes 0"
+
+
 def show(values: Iterable[float]) -> str:
     """Format mean and interval of shares in percent; one alone has no interval."""
     values = list(values)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from report_ablation import contrast
+from report_ablation import contrast, verdict
 
 from slowfast.engine.sweep.results import read_results
 from slowfast.utils.statistics import mean_interval
@@ -201,11 +201,6 @@ def tabulate(shown: Sequence[Measured]) -> str:
             f"| {low:+.1f} to {high:+.1f} | {seeds} | {verdict(*interval[1:])} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def verdict(low: float, high: float) -> str:
-    """Say what an interval shows."""
-    return "helps" if low > 0 else "hurts" if high < 0 else "interval includes 0"
 
 
 def plot(shown: Sequence[Measured], path: Path) -> None:

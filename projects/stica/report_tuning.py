@@ -3,9 +3,10 @@
 
     python projects/stica/report_tuning.py TEST [TEST ...] --out docs/evidence/words_recipe
 
-A TEST is the OUTPUT_DIR of a test of frozen features. The keys are those of the training that wrote
-the tested checkpoint, which may be one of its middle. Written are OUT.json and OUT.md. One run of
-each says little: these numbers chose a setting, and prove nothing.
+A TEST is the OUTPUT_DIR of a test of frozen features, or of a training that was tested at its end.
+The keys are those of the training that wrote the tested checkpoint, which may be one of its middle.
+Written are OUT.json and OUT.md. One run of each says little: these numbers chose a setting, and
+prove nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from slowfast.config import CfgNode, UserError
 from slowfast.config.machine_keys import is_machine_key, is_path_key
 from slowfast.config.values import flatten
-from slowfast.utils.checkpoint import read_checkpoint_file
+from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
 
 METRICS = ("class_retrieval_r1", "linear_probe_top1", "video_to_audio_r1", "audio_to_video_r1")
 OF_TESTS = ("TEST.", "PROBE.", "REPORT.", "TENSORBOARD.")
@@ -54,7 +55,10 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     cfg = CfgNode.load_cfg((folder / "config.yaml").read_text(encoding="utf-8"))
-    checkpoint = read_checkpoint_file(Path(cfg.TEST.CHECKPOINT_FILE_PATH))
+    tested = cfg.TEST.CHECKPOINT_FILE_PATH or find_last_checkpoint(folder)
+    if tested is None:
+        raise FileNotFoundError(f"{folder} holds no checkpoint, and its test names none")
+    checkpoint = read_checkpoint_file(Path(tested))
     training = flatten(CfgNode.load_cfg(checkpoint["cfg"]))
     return {
         "seed": training["RNG_SEED"],

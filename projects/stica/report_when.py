@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from improvement import Values, common_seeds, improvement, wins_of_groups
-from report_ablation import POOLINGS, contrast, read_values, show
+from report_ablation import POOLINGS, contrast, read_values, show, verdict
 
 from slowfast.engine.sweep.results import read_results
 from slowfast.utils.statistics import mean_interval
@@ -258,12 +258,11 @@ def effect_table(sets: Mapping[str, Values]) -> str:
             if len(differences) < 2:
                 continue
             mean, low, high = (100 * x for x in mean_interval(differences))
-            found = "helps" if low > 0 else "hurts" if high < 0 else "interval includes 0"
             expected = "helps" if name in effect.helps_in else "no effect"
             lines.append(
                 f"| {effect.title} | {SETS[name]} | {expected} | {mean:+.1f} "
                 f"| {low:+.1f} to {high:+.1f} | {100 * improvement(values, effect.pairs):.0f} % "
-                f"| {len(differences)} | {found} |"
+                f"| {len(differences)} | {verdict(low, high)} |"
             )
     return "\n".join(lines)
 

@@ -61,6 +61,19 @@ def test_differences_epochs_and_metrics(report, tmp_path, monkeypatch, capsys):
     assert rows[1]["metrics"]["linear_probe_top1"] == 0.25
 
 
+def test_a_training_that_was_tested_at_its_end(report, tmp_path, monkeypatch, capsys):
+    folder = make_test(report, tmp_path / "a", 40, 0.5)
+    (folder / "config.yaml").write_text("TEST:\n  CHECKPOINT_FILE_PATH: ''\n")
+    with pytest.raises(SystemExit):
+        run(report, monkeypatch, folder, "--out", tmp_path / "out")
+    assert "a holds no checkpoint, and its test names none" in capsys.readouterr().err
+
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoint.pyth").rename(folder / "checkpoints/checkpoint_epoch_00040.pyth")
+    run(report, monkeypatch, folder, "--out", tmp_path / "out")
+    assert "| (as below) | 40 of 40 | 1 | 50.0 % |" in capsys.readouterr().out
+
+
 def test_a_folder_without_results_is_named(report, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(report, monkeypatch, tmp_path / "none", "--out", tmp_path / "out")
