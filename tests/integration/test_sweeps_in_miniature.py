@@ -12,6 +12,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from helpers.data_files import write
+from helpers.media_files import Audio, write_media
 
 from slowfast.config import load_config
 from slowfast.datasets.demo.generator import generate_demo, spec_from_cfg
@@ -29,6 +31,7 @@ ON_THE_DEMO_SET = {
     "StiCA/sweeps/demo_controls.yaml": "report_ablation.py",
     "StiCA/sweeps/demo_released.yaml": "",
     "StiCA/sweeps/demo_r2plus1d.yaml": "",
+    "StiCA/sweeps/demo_precision.yaml": "",
     "Contrastive/sweeps/compare.yaml": "../contrastive/report.py",
 }
 ON_A_FOLDER = {
@@ -59,13 +62,18 @@ def run_one_seed(yaml, out, *words, only="*"):
     """Run the variants of the first seed, and check that all have numbers, a table and a figure."""
     sweep = load_sweep(str(ROOT / "configs" / yaml))
     seed = min(stage.seeds[0] for stage in sweep.stages if stage.seeds)
+    run_some(yaml, out, *words, only=f"{only}seed_{seed}")
+
+
+def run_some(yaml, out, *words, only):
+    """Run what a pattern names, and check that all have numbers, a table and a figure."""
     command = [sys.executable, "tools/sweep_net.py", "--sweep", f"configs/{yaml}", "--jobs", "2"]
-    command += ["--only", f"{only}seed_{seed}", "--output_dir", str(out), *SHORT, *words]
+    command += ["--only", only, "--output_dir", str(out), *SHORT, *words]
     command += () if yaml in MORE_EPOCHS else ONE_EPOCH
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     content = json.loads((out / "sweep.json").read_text())
-    mine = [r for r in content["runs"] if fnmatch(r["name"], f"{only}seed_{seed}")]
+    mine = [r for r in content["runs"] if fnmatch(r["name"], only)]
     assert mine
     assert {run["state"] for run in mine} == {"finished"}
     for run in mine:
@@ -120,14 +128,26 @@ def test_on_a_folder(yaml, only, folder, tmp_path):
     report_on_the_runs(yaml, tmp_path / "out")
 
 
+@pytest.mark.slow
+def test_on_folds_of_audio(tmp_path):
+    (tmp_path / "esc/audio").mkdir(parents=True)
+    lines = ["filename,fold,category"]
+    for number in range(20):  # two files of two classes in each of five folds
+        name, fold = f"{number}.wav", number % 5 + 1
+        lines.append(f"{name},{fold},{'low' if number < 10 else 'high'}")
+        sound = Audio("pcm_s16le", options={}, seconds=1.5 + number / 40)
+        write_media(tmp_path / "esc/audio" / name, sound)
+    write(tmp_path / "esc/meta/esc50.csv", *lines)
+    words = ("DATA.PATH_TO_DATA_DIR", str(tmp_path / "esc"), "MODEL.NUM_CLASSES", "2")
+    only = "*/weights=random/fold_1"
+    run_some("StiCA/sweeps/esc10.yaml", tmp_path / "out", *words, only=only)
+
+
 def test_every_sweep_of_a_table_is_tried_somewhere():
     elsewhere = {"demo_ablation", "demo_protocols", "ucf101_folds", "hmdb51_folds"}
-    # Not tried: another set or a few other keys than in one that is.
-    alike = {
-        "when_neither", "when_order", "when_shared_audio",
-        "demo_precision", "esc10",
-    }  # fmt: skip
-    alike |= {f"{n}{end}" for n in alike if n[:5] == "when_" for end in ("_input", "_input_count")}
+    # Not tried: other demo sets than in one that is.
+    alike = {"when_neither", "when_order", "when_shared_audio"}
+    alike |= {f"{name}{end}" for name in alike for end in ("_input", "_input_count")}
     shipped = {path.stem for path in (ROOT / "configs").glob("*/sweeps/[!_]*.yaml")}
-    tried = {Path(yaml).stem for yaml in (*ON_THE_DEMO_SET, *ON_A_FOLDER)}
+    tried = {Path(yaml).stem for yaml in (*ON_THE_DEMO_SET, *ON_A_FOLDER, "esc10")}
     assert shipped == tried | elsewhere | alike
