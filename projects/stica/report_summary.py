@@ -32,6 +32,7 @@ PATCH = "A crop of the input at that cost, against no within-modal loss"
 COUNT = "Feature crops, against as many crops of the input, at several times the cost"
 ATTENTION = "Transformer pooling, against average pooling"
 POSITIONS = "Sinusoidal positions in the transformer, against learned ones"
+READOUT = "The mean of the steps as the transformer's output, against a class token"
 RATE = "A tenth of the learning rate for the transformer, against the same for all"
 
 
@@ -158,6 +159,7 @@ ROWS = (
         (("r2plus1d-transformer+both", "r2plus1d-transformer_full_lr+both"),),
     ),
     Row(RATE, _ALONE, "when_words", _PROBE, (("transformer", "one_rate"),), "words_positions"),
+    Row(READOUT, _ALONE, "when_words", _PROBE, (("mean", "transformer"),), "words_positions"),
 )  # fmt: skip
 
 
