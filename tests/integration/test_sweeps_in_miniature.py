@@ -135,8 +135,8 @@ def test_on_folds_of_audio(tmp_path):
     for number in range(20):  # two files of two classes in each of five folds
         name, fold = f"{number}.wav", number % 5 + 1
         lines.append(f"{name},{fold},{'low' if number < 10 else 'high'}")
-        sound = Audio("pcm_s16le", options={}, seconds=1.5 + number / 40)
-        write_media(tmp_path / "esc/audio" / name, sound)
+        track = Audio("pcm_s16le", options={}, seconds=1.5 + number / 40)
+        write_media(tmp_path / "esc/audio" / name, track)
     write(tmp_path / "esc/meta/esc50.csv", *lines)
     words = ("DATA.PATH_TO_DATA_DIR", str(tmp_path / "esc"), "MODEL.NUM_CLASSES", "2")
     only = "*/weights=random/fold_1"

@@ -66,12 +66,13 @@ def test_the_answer_cites_the_differences():
     assert _without_a_row(answer, told) == []
 
 
-def test_the_page_has_what_was_tried_on_words():
-    rows = json.loads((EVIDENCE / "words_recipe.json").read_text(encoding="utf-8"))
-    text = (EVIDENCE / "words_recipe.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "seeds"), [("words_recipe", {92}), ("words_recipe_2d", {92, 93})])
+def test_the_page_has_what_was_tried_on_words(name, seeds):
+    rows = json.loads((EVIDENCE / f"{name}.json").read_text(encoding="utf-8"))
+    text = (EVIDENCE / f"{name}.md").read_text(encoding="utf-8")
     assert load("report_tuning").tabulate(rows) == text
     assert tables(text)[0] in RESULTS
-    assert {row["seed"] for row in rows} == {92}  # in no other table
+    assert {row["seed"] for row in rows} == seeds  # in no other table
 
 
 def test_the_factors_are_tabulated():
