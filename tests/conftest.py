@@ -1,6 +1,7 @@
-"""What every test gets: one thread, models on the CPU, and a cache folder of its own."""
+"""What every test gets: one thread, a seed, models on the CPU, and a cache folder of its own."""
 
 import logging
+import random
 import socket
 
 import pytest
@@ -11,6 +12,13 @@ from slowfast.models import build
 from slowfast.utils import exit_codes
 
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Every test begins with the same random numbers, alone and in any order; also its fixtures."""
+    random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

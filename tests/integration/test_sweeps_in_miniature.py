@@ -40,6 +40,7 @@ ON_A_FOLDER = {
     "StiCA/sweeps/words_crops.yaml": "*",
     "StiCA/sweeps/when_words.yaml": "transformer+both*",
     "StiCA/sweeps/words_positions.yaml": "*",
+    "StiCA/sweeps/words_weights.yaml": "*",
     "Contrastive/sweeps/compare_words.yaml": "*",
     "StiCA/sweeps/grid_ablation.yaml": "*",
 }
