@@ -20,7 +20,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from slowfast.utils.exit_codes import exit_with
 from slowfast.utils.logging import read_stats
+from slowfast.utils.report_files import write_report
 from slowfast.utils.statistics import mean_interval
 
 METRICS = {"class_retrieval_r1": "class retrieval R@1", "linear_probe_top1": "linear probe"}
@@ -33,7 +35,12 @@ NOTE = (
 Runs = list[dict[str, Any]]
 
 
-def main() -> None:
+def main() -> int:
+    """Run the command; returns the exit status."""
+    return exit_with(run)
+
+
+def run() -> int:
     """Read all finished runs of the sweeps, tabulate and plot them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -55,13 +62,10 @@ def main() -> None:
                 f"--set {title!r}: {named}: there is no finished run; run tools/sweep_net.py first."
             )
         measured[title] = runs
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
     text = "\n".join(f"**{title}**\n\n{tabulate(runs)}" for title, runs in measured.items())
     text += f"\n{NOTE}\n"
-    args.out.with_suffix(".md").write_text(text)
-    plot(measured, args.out.with_suffix(".png"))
-    sys.stdout.write(text)
+    write_report(args.out, text, content=measured, plot=lambda path: plot(measured, path))
+    return 0
 
 
 def read_runs(title: str, places: Sequence[Path]) -> Runs:
@@ -76,20 +80,30 @@ def read_runs(title: str, places: Sequence[Path]) -> Runs:
     """
     runs: dict[tuple[str, int], dict[str, Any]] = {}
     for place in places:
-        if place.is_dir():
-            found = [read_run(file.parent) for file in place.glob("*/seed_*/results.json")]
-        elif place.is_file():
-            found = json.loads(place.read_text(encoding="utf-8")).get(title, [])
-        else:
-            raise ValueError(f"{place}: there is no such folder or file; run tools/sweep_net.py.")
-        # A run that is not finished has only the metrics of random weights.
-        for run in found:
-            key = (run["method"], run["seed"])
-            if all("after" in run[name] for name in METRICS):
-                if key in runs:
-                    raise ValueError(f"{place}: {key[0]}, seed {key[1]} is in two of the results.")
-                runs[key] = run
+        try:
+            found = _read_place(title, place)
+        except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(
+                f"{place}: expected the folder of a sweep, or a file that this script has written "
+                f"({type(error).__name__}: {error})."
+            ) from error
+        for key, run in found:
+            if key in runs:
+                raise ValueError(f"{place}: {key[0]}, seed {key[1]} is in two of the results.")
+            runs[key] = run
     return [runs[key] for key in sorted(runs)]
+
+
+def _read_place(title: str, place: Path) -> list[tuple[tuple[str, int], dict[str, Any]]]:
+    if place.is_dir():
+        found = [read_run(file.parent) for file in place.glob("*/seed_*/results.json")]
+    elif place.is_file():
+        found = json.loads(place.read_text(encoding="utf-8")).get(title, [])
+    else:
+        raise ValueError(f"{place}: there is no such folder or file; run tools/sweep_net.py.")
+    # A run that is not finished has only the metrics of random weights.
+    finished = [run for run in found if all("after" in run[name] for name in METRICS)]
+    return [((run["method"], run["seed"]), run) for run in finished]
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -194,4 +208,4 @@ def plot(measured: Mapping[str, Runs], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

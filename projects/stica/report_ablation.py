@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from slowfast.engine.sweep.results import read_results
+from slowfast.utils.exit_codes import exit_with
+from slowfast.utils.report_files import write_report
 from slowfast.utils.statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -133,7 +135,12 @@ GROUPS = {
 """What is reported: title -> contrasts."""
 
 
-def main() -> None:
+def main() -> int:
+    """Run the command; returns the exit status."""
+    return exit_with(run)
+
+
+def run() -> int:
     """Read, compute, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -154,9 +161,8 @@ def main() -> None:
         parts += [f"**`{metric}`**", variant_table(values, chance)]
         parts += [table for title in GROUPS if (table := contrast_table(values, title))]
     text = "\n\n".join(parts) + "\n"
-    args.out.with_suffix(".md").write_text(text, encoding="utf-8")
-    plot(measured, args.out.with_suffix(".png"))
-    sys.stdout.write(text)
+    write_report(args.out, text, plot=lambda path: plot(measured, path))
+    return 0
 
 
 def read_values(paths: Sequence[Path], metric: str) -> tuple[dict[str, dict[int, float]], float]:
@@ -359,4 +365,4 @@ def show(values: Iterable[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,7 +14,6 @@ kinds of event, or their order, too?
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -36,6 +35,8 @@ from slowfast.engine.sweep.results import read_results
 from slowfast.models.build import build_model
 from slowfast.models.weights import load_weights
 from slowfast.utils.checkpoint import find_last_checkpoint
+from slowfast.utils.exit_codes import exit_with
+from slowfast.utils.report_files import write_report
 from slowfast.utils.statistics import mean_interval
 
 FACTORS = ("x", "y", "size", "tempo")
@@ -54,9 +55,9 @@ RIDGE_PENALTIES = np.logspace(-1, 4, 11)
 Array = NDArray[np.float64]
 
 
-def main() -> None:
-    """Measure all finished runs of a sweep over demo sets, and tabulate them."""
-    report(__doc__, measure, COLUMNS, SHARES)
+def main() -> int:
+    """Run the command; returns the exit status."""
+    return exit_with(lambda: report(__doc__, measure, COLUMNS, SHARES))
 
 
 def report(
@@ -64,7 +65,7 @@ def report(
     measure: Callable[[Path], dict[str, float]],
     columns: Mapping[str, str],
     shares: Collection[str],
-) -> None:
+) -> int:
     """Be a command that measures all finished runs of a sweep, and tabulates them.
 
     Args:
@@ -72,6 +73,9 @@ def report(
         measure: OUTPUT_DIR of a run -> the value of each column.
         columns: What is measured -> the column's title.
         shares: See ``tabulate``.
+
+    Returns:
+        The exit status.
     """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("sweep", type=Path, help="folder of a sweep")
@@ -79,16 +83,16 @@ def report(
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json and OUT.md")
     args = parser.parse_args()
     try:
-        results = read_results(args.sweep / "sweep.json")
+        finished = read_results(args.sweep / "sweep.json").finished()
     except ValueError as error:
         parser.error(str(error))
-    variants = {next(iter(run.variant.values())) for run in results.runs}
+    variants = {next(iter(run.variant.values())) for run in finished}
     if unknown := set(args.variants or ()) - variants:
         parser.error(
             f"--variants {' '.join(sorted(unknown))}: expected some of {sorted(variants)}."
         )
     wanted = set(args.variants or variants)
-    runs = [r for r in results.runs if r.is_finished and wanted & set(r.variant.values())]
+    runs = [run for run in finished if wanted & set(run.variant.values())]
     measured = []
     for number, run in enumerate(runs, start=1):
         values = measure(args.sweep / run.name)
@@ -96,10 +100,8 @@ def report(
         measured.append({"variant": variant, "seed": run.seed, **values})
         told = " ".join(f"{name} {value:.2f}" for name, value in values.items())
         sys.stderr.write(f"{number} of {len(runs)}  {run.name}: {told}\n")
-    table = tabulate(measured, columns, shares)
-    args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
-    args.out.with_suffix(".md").write_text(table)
-    sys.stdout.write(table)
+    write_report(args.out, tabulate(measured, columns, shares), content=measured)
+    return 0
 
 
 def load_run(folder: Path) -> tuple[CfgNode, nn.Module]:
@@ -214,4 +216,4 @@ def tabulate(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

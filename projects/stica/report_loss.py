@@ -9,7 +9,6 @@ A contrastive loss that tells nothing apart is the logarithm of the number of cl
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from pathlib import Path
@@ -18,11 +17,18 @@ from typing import Any
 import yaml
 
 from slowfast.cli.options import OldName
-from slowfast.engine.sweep.results import read_results
+from slowfast.engine.sweep.results import RunResult, read_results
+from slowfast.utils.exit_codes import exit_with
 from slowfast.utils.logging import read_stats
+from slowfast.utils.report_files import write_report
 
 
-def main() -> None:
+def main() -> int:
+    """Run the command; returns the exit status."""
+    return exit_with(run)
+
+
+def run() -> int:
     """Read all finished runs of a sweep, and tabulate them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sweep", type=Path, help="folder of a sweep of trainings")
@@ -31,22 +37,28 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json and OUT.md")
     args = parser.parse_args()
     try:
-        results = read_results(args.sweep / "sweep.json")
+        runs = read_results(args.sweep / "sweep.json").finished()
+        measured = [read_run(args.sweep / run.name, run, args.loss) for run in runs]
     except ValueError as error:
         parser.error(str(error))
-    measured = []
-    for run in results.runs:
-        if not run.is_finished:
-            continue
-        folder = args.sweep / run.name
-        batch = yaml.safe_load((folder / "config.yaml").read_text())["TRAIN"]["BATCH_SIZE"]
-        variant = ", ".join(f"{axis} {value}" for axis, value in run.variant.items())
-        epochs = [stats for stats in read_stats(folder) if stats["_type"] == "train_epoch"]
-        values = {args.loss: epochs[-1][args.loss], "plateau": math.log(batch)}
-        measured.append({"variant": variant, "seed": run.seed, **values})
-    args.out.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
-    args.out.with_suffix(".md").write_text(tabulate(measured, args.loss))
-    sys.stdout.write(tabulate(measured, args.loss))
+    write_report(args.out, tabulate(measured, args.loss), content=measured)
+    return 0
+
+
+def read_run(folder: Path, run: RunResult, loss: str) -> dict[str, Any]:
+    """Read the mean of a loss over the last epoch of a training, and the plateau of the loss.
+
+    Raises:
+        ValueError: If the training did not log the loss.
+    """
+    batch = yaml.safe_load((folder / "config.yaml").read_text())["TRAIN"]["BATCH_SIZE"]
+    epochs = [stats for stats in read_stats(folder) if stats["_type"] == "train_epoch"]
+    last = epochs[-1] if epochs else {}
+    if loss not in last:
+        logged = ", ".join(name for name in last if name.startswith("loss")) or "none"
+        raise ValueError(f"--loss {loss}: {folder} logged other losses: {logged}.")
+    variant = ", ".join(f"{axis} {value}" for axis, value in run.variant.items())
+    return {"variant": variant, "seed": run.seed, loss: last[loss], "plateau": math.log(batch)}
 
 
 def tabulate(measured: list[dict[str, Any]], loss: str) -> str:
@@ -63,4 +75,4 @@ def tabulate(measured: list[dict[str, Any]], loss: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,7 +16,6 @@ OUT.md and OUT.png.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +30,8 @@ from slowfast.config import load_config
 from slowfast.datasets.loader import construct_eval_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.models.build import BACKBONE_REGISTRY, FEATURE_AUG_REGISTRY
+from slowfast.utils.exit_codes import exit_with
+from slowfast.utils.report_files import write_report
 from slowfast.utils.statistics import mean_interval
 
 _C2D = (
@@ -57,7 +58,12 @@ KINDS = {
 SEED = 0
 
 
-def main() -> None:
+def main() -> int:
+    """Run the command; returns the exit status."""
+    return exit_with(run)
+
+
+def run() -> int:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
@@ -78,13 +84,9 @@ def main() -> None:
         yaml, *words = BACKBONES[name]
         results[name] = measure(yaml, [*words, *args.words], args.clips)
         sys.stderr.write(f"{name}: measured\n")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     content = {"clips": args.clips, "seed": SEED, "weights": "random", "results": results}
-    args.out.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
-    text = table(results)
-    args.out.with_suffix(".md").write_text(text, encoding="utf-8")
-    plot(results, args.out.with_suffix(".png"))
-    sys.stdout.write(text)
+    write_report(args.out, table(results), content=content, plot=lambda path: plot(results, path))
+    return 0
 
 
 def measure(yaml: str, words: Sequence[str], clips: int) -> dict[str, Any]:
@@ -241,4 +243,4 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

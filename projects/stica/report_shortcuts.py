@@ -22,6 +22,7 @@ one recording:
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ from slowfast.datasets.loader import construct_eval_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.evaluator import Evaluation
 from slowfast.engine.precision import Precision
+from slowfast.utils.exit_codes import exit_with
 from slowfast.utils.knn import recall_at_ranks
 
 COLUMNS = {
@@ -54,9 +56,9 @@ SEED = 1
 """Of the places of moved crops."""
 
 
-def main() -> None:
-    """Measure all finished runs of a sweep over one set of clips, and tabulate them."""
-    report(__doc__, measure, COLUMNS, SHARES)
+def main() -> int:
+    """Run the command; returns the exit status."""
+    return exit_with(lambda: report(__doc__, measure, COLUMNS, SHARES))
 
 
 def measure(folder: Path) -> dict[str, float]:
@@ -177,4 +179,4 @@ def _cosine(one: Tensor, other: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -20,6 +20,8 @@ from typing import NamedTuple
 from report_ablation import contrast, verdict
 
 from slowfast.engine.sweep.results import read_results
+from slowfast.utils.exit_codes import exit_with
+from slowfast.utils.report_files import write_report
 from slowfast.utils.statistics import mean_interval
 
 EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
@@ -163,7 +165,12 @@ ROWS = (
 )  # fmt: skip
 
 
-def main() -> None:
+def main() -> int:
+    """Run the command; returns the exit status."""
+    return exit_with(run)
+
+
+def run() -> int:
     """Read, compute, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--evidence", type=Path, default=EVIDENCE, help="default: %(default)s")
@@ -181,9 +188,8 @@ def main() -> None:
     text = tabulate(shown)
     if left_out:
         text += f"\nNot measured: {', '.join(left_out)}.\n"
-    args.out.with_suffix(".md").write_text(text, encoding="utf-8")
-    plot(shown, args.out.with_suffix(".png"))
-    sys.stdout.write(text)
+    write_report(args.out, text, plot=lambda path: plot(shown, path))
+    return 0
 
 
 Measured = tuple[Row, tuple[float, float, float], int]
@@ -247,4 +253,4 @@ def plot(shown: Sequence[Measured], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,28 +22,37 @@ from slowfast.config import CfgNode, UserError
 from slowfast.config.machine_keys import is_machine_key, is_path_key
 from slowfast.config.values import flatten
 from slowfast.utils.checkpoint import find_last_checkpoint, read_checkpoint_file
+from slowfast.utils.exit_codes import exit_with
+from slowfast.utils.report_files import write_report
 
 METRICS = ("class_retrieval_r1", "linear_probe_top1", "video_to_audio_r1", "audio_to_video_r1")
 OF_TESTS = ("TEST.", "PROBE.", "REPORT.", "TENSORBOARD.")
 TOLD = ("RNG_SEED", "SOLVER.MAX_EPOCH")
 
 
-def main() -> None:
+def main() -> int:
+    """Run the command; returns the exit status."""
+    return exit_with(run)
+
+
+def run() -> int:
     """Read, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tests", type=Path, nargs="+", help="OUTPUT_DIRs of tests")
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json and OUT.md")
     args = parser.parse_args()
-    try:
-        runs = describe([read_run(folder) for folder in args.tests])
-    except (OSError, KeyError, ValueError, UserError) as error:
-        parser.error(
-            f"{error}: expected folders of tests with results.json and config.yaml, and the "
-            "checkpoints that they tested."
-        )
-    args.out.with_suffix(".json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
-    args.out.with_suffix(".md").write_text(tabulate(runs), encoding="utf-8")
-    sys.stdout.write(tabulate(runs))
+    runs = []
+    for folder in args.tests:
+        try:
+            runs.append(read_run(folder))
+        except (OSError, KeyError, TypeError, ValueError, UserError) as error:
+            parser.error(
+                f"{folder}: {error}: expected the folder of a test with results.json and "
+                "config.yaml, and the checkpoint that it tested."
+            )
+    runs = describe(runs)
+    write_report(args.out, tabulate(runs), content=runs)
+    return 0
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -106,4 +115,4 @@ def tabulate(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

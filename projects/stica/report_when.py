@@ -35,6 +35,8 @@ from improvement import Values, common_seeds, improvement, wins_of_groups
 from report_ablation import POOLINGS, contrast, read_values, show, verdict
 
 from slowfast.engine.sweep.results import read_results
+from slowfast.utils.exit_codes import exit_with
+from slowfast.utils.report_files import write_report
 from slowfast.utils.statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -141,7 +143,12 @@ were finished in shared_audio and begun in order."""
 ALL_HYPOTHESES = HYPOTHESES + INPUT_HYPOTHESES
 
 
-def main() -> None:
+def main() -> int:
+    """Run the command; returns the exit status."""
+    return exit_with(run)
+
+
+def run() -> int:
     """Read, compute, write."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
@@ -172,9 +179,9 @@ def main() -> None:
         for part in (f"**`{metric}`**", variant_table(sets), effect_table(sets))
     ]
     text = "\n\n".join([*parts, summary(measured), missing(files, args.metric)])
-    args.out.with_suffix(".md").write_text(f"{text}\n", encoding="utf-8")
-    plot(measured[args.metric[0]], args.metric[0], args.out.with_suffix(".png"))
-    sys.stdout.write(args.out.with_suffix(".md").read_text(encoding="utf-8"))
+    first = args.metric[0]
+    write_report(args.out, f"{text}\n", plot=lambda path: plot(measured[first], first, path))
+    return 0
 
 
 def files_of_sets(paths: Sequence[Path]) -> dict[str, list[Path]]:
@@ -346,4 +353,4 @@ def _plot_effects(axes: Axes, effects: Sequence[Effect], values: Values, name: s
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.engine.sweep.results import read_results
+from slowfast.utils.exit_codes import exit_with
+from slowfast.utils.report_files import write_report
 from slowfast.utils.statistics import mean_interval
 
 Values = Mapping[tuple[str, str, str, str], Mapping[int, float]]
@@ -96,7 +98,12 @@ def rows() -> list[Row]:
     return weights + pixels
 
 
-def main() -> None:
+def main() -> int:
+    """Run the command; returns the exit status."""
+    return exit_with(run)
+
+
+def run() -> int:
     """Read, compute, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, nargs="+", help="sweep.json of words*.yaml")
@@ -113,9 +120,8 @@ def main() -> None:
             "expected two seeds; let tools/sweep_net.py finish more runs."
         )
     text = tabulate(measured)
-    args.out.with_suffix(".md").write_text(text, encoding="utf-8")
-    plot(measured, args.out.with_suffix(".png"))
-    sys.stdout.write(text)
+    write_report(args.out, text, plot=lambda path: plot(measured, path))
+    return 0
 
 
 def read_values(paths: Sequence[Path]) -> Values:
@@ -237,4 +243,4 @@ def plot(measured: Sequence[Found], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

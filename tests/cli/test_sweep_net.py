@@ -234,6 +234,45 @@ def test_a_config_that_is_missing(tmp_path, capsys):
     assert "cfg: no such file: nowhere.yaml" in capsys.readouterr().err
 
 
+def test_what_runs_read_is_looked_for_before_the_first_run(tmp_path, config, capsys):
+    """Folders of data and checkpoints, but not what the sweep itself makes, nor URLs."""
+    out = tmp_path / "out"
+    made = config + (
+        f"  TEST.CHECKPOINT_FILE_PATH: {out}/run/checkpoints/last.pyth\n"
+        "  TRAIN.CHECKPOINT_FILE_PATH: https://host.example/a.pyth\n"
+    )
+    words = ["TRAIN.DATASET", "kinetics", "DATA.PATH_TO_DATA_DIR", str(tmp_path / "gone")]
+    assert main(["--sweep", write_sweep(tmp_path, made), *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: 1 problem in ")
+    assert f"DATA.PATH_TO_DATA_DIR: no such folder: {tmp_path / 'gone'}. (in run)" in error
+    grid = config + "grid: {TEST.CHECKPOINT_FILE_PATH: [random, gone.pyth]}\n"
+    assert main(["--sweep", write_sweep(tmp_path, grid)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: 1 problem in ")
+    assert "TEST.CHECKPOINT_FILE_PATH: checkpoint not found: gone.pyth." in error
+    assert main(["--sweep", write_sweep(tmp_path, grid), "--dry-run", *words]) == 0
+    assert not (out / "TEST.CHECKPOINT_FILE_PATH=random").exists()
+
+
+def test_a_stage_without_data_behind_one_on_the_demo_set(tmp_path, capsys):
+    folder = Path(__file__).parents[2] / "configs/StiCA"
+    text = (
+        f"output_dir: {tmp_path / 'out'}\n"
+        f"stages:\n  pretrain: {{cfg: {folder}/small_pretrain.yaml}}\n"
+        f"  probe: {{cfg: {folder}/small_eval.yaml, overrides: "
+        '{TEST.CHECKPOINT_FILE_PATH: "{pretrain.checkpoint}"}}\n'
+    )
+    path = write_sweep(tmp_path, text)
+    assert main(["--sweep", path]) == 2
+    said = capsys.readouterr()
+    assert "DATA.PATH_TO_DATA_DIR is empty: 1 of 2 use the built-in demo set" in said.out
+    assert "DATA.PATH_TO_DATA_DIR: is empty; expected a folder." in said.err
+    assert "(in probe)" in said.err
+    assert main(["--sweep", path, "--dry-run", "DATA.PATH_TO_DATA_DIR", str(tmp_path)]) == 0
+    assert "demo set" not in capsys.readouterr().out
+
+
 def test_help_is_quick_and_imports_no_torch():
     code = (
         "import sys\n"

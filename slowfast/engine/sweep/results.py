@@ -51,6 +51,20 @@ class SweepResults(NamedTuple):
     runs: list[RunResult]
     chance: Mapping[str, float]
 
+    def finished(self) -> list[RunResult]:
+        """Return the finished runs, in the order of the sweep.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        runs = [run for run in self.runs if run.is_finished]
+        if not runs:
+            raise ValueError(
+                f"{self.sweep}: none of {len(self.runs)} runs is finished; "
+                "the same command of tools/sweep_net.py resumes the sweep."
+            )
+        return runs
+
     def values(self, metric: str, stage: str = "") -> dict[str, dict[int, float]]:
         """Return a metric of the runs with a seed.
 

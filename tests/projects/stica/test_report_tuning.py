@@ -77,4 +77,4 @@ def test_a_training_that_was_tested_at_its_end(report, tmp_path, monkeypatch, ca
 def test_a_folder_without_results_is_named(report, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(report, monkeypatch, tmp_path / "none", "--out", tmp_path / "out")
-    assert "expected folders of tests with results.json" in capsys.readouterr().err
+    assert "expected the folder of a test with results.json" in capsys.readouterr().err
