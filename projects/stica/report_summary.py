@@ -22,7 +22,7 @@ from report_ablation import contrast, verdict
 from slowfast.engine.sweep.results import read_results
 from slowfast.utils.exit_codes import exit_with
 from slowfast.utils.report_files import write_report
-from slowfast.utils.statistics import mean_interval
+from slowfast.utils.statistics import MeanInterval, holm, mean_interval, student_t_p
 
 EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
 CROPS = "Feature crops (in space and time), against none"
@@ -177,14 +177,19 @@ def run() -> int:
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.md and OUT.png")
     args = parser.parse_args()
     measured = [(row, row.differences(args.evidence)) for row in ROWS]
-    shown = [(row, mean_interval(found), len(found)) for row, found in measured if len(found) > 1]
+    found = [(row, values) for row, values in measured if len(values) > 1]
+    adjusted = holm([student_t_p(values) for _, values in found])
+    shown = [
+        Measured(row, mean_interval(values), len(values), p)
+        for (row, values), p in zip(found, adjusted, strict=True)
+    ]
     if not shown:
         parser.error(
             f"--evidence {args.evidence}: no results of "
             f"{', '.join(sorted({row.sweep for row in ROWS}))}.json; expected the sweep.json files "
             "that tools/sweep_net.py writes, copied under these names."
         )
-    left_out = sorted({row.other or row.sweep for row, found in measured if len(found) < 2})
+    left_out = sorted({row.other or row.sweep for row, values in measured if len(values) < 2})
     text = tabulate(shown)
     if left_out:
         text += f"\nNot measured: {', '.join(left_out)}.\n"
@@ -192,22 +197,43 @@ def run() -> int:
     return 0
 
 
-Measured = tuple[Row, tuple[float, float, float], int]
-"""A row, (mean, lower end, upper end) as fractions, seeds."""
+class Measured(NamedTuple):
+    """What a row says.
+
+    Attributes:
+        row: The row.
+        interval: Mean, lower and upper end, as fractions.
+        seeds: How many.
+        p: That of Student's t test, adjusted for the number of rows (Holm).
+    """
+
+    row: Row
+    interval: MeanInterval
+    seeds: int
+    p: float
 
 
 def tabulate(shown: Sequence[Measured]) -> str:
     """Tabulate the differences, in Markdown."""
     lines = [
-        "| question | where | metric | difference (points) | 95 % interval | seeds | found |",
-        "|---|---|---|--:|--:|--:|---|",
+        "| question | where | metric | difference (points) | 95 % interval | seeds | found "
+        "| p, adjusted |",
+        "|---|---|---|--:|--:|--:|---|--:|",
     ]
-    for row, interval, seeds in shown:
+    for row, interval, seeds, p in shown:
         mean, low, high = (round(100 * value, 1) + 0.0 for value in interval)  # -0.0 becomes 0.0
         lines.append(
             f"| {row.question} | {row.where} | `{row.metric}` | {mean:+.1f} "
-            f"| {low:+.1f} to {high:+.1f} | {seeds} | {verdict(*interval[1:])} |"
+            f"| {low:+.1f} to {high:+.1f} | {seeds} | {verdict(*interval[1:])} "
+            f"| {'< 0.001' if p < 0.001 else f'{p:.3f}'} |"
         )
+    alone = sum(verdict(*found.interval[1:]) != "interval includes 0" for found in shown)
+    together = sum(found.p < 0.05 for found in shown)
+    lines.append(
+        f"\nIntervals, and what is found, are those of each row alone: {alone} of {len(shown)} "
+        f"exclude 0. The last column adjusts for the number of rows (Holm): {together} are below "
+        "0.05."
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -219,23 +245,25 @@ def plot(shown: Sequence[Measured], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     colors = {"helps": "#009e73", "hurts": "#d55e00", "interval includes 0": "#8c8c8c"}
-    questions = list(dict.fromkeys(row.question for row, _, _ in shown))
-    heights = [sum(row.question == question for row, _, _ in shown) for question in questions]
+    questions = list(dict.fromkeys(found.row.question for found in shown))
+    groups = [[f for f in shown if f.row.question == question] for question in questions]
     figure, axes = plt.subplots(
         len(questions), 1, figsize=(12.0, 0.5 * len(questions) + 0.24 * len(shown)), sharex=True,
-        height_ratios=[height + 0.5 for height in heights], constrained_layout=True, squeeze=False,
+        height_ratios=[len(group) + 0.5 for group in groups], squeeze=False,
+        constrained_layout=True,
     )  # fmt: skip
-    for panel, question in zip(axes[:, 0], questions, strict=True):
-        rows = [found for found in shown if found[0].question == question]
-        for place, (_, interval, _) in enumerate(rows):
-            mean, low, high = (100 * value for value in interval)
+    for panel, question, rows in zip(axes[:, 0], questions, groups, strict=True):
+        for place, found in enumerate(rows):
+            mean, low, high = (100 * value for value in found.interval)
             panel.errorbar(
                 mean, place, xerr=[[mean - low], [high - mean]], fmt="o", capsize=3, markersize=5,
                 color=colors[verdict(low, high)],
             )  # fmt: skip
         panel.axvline(0, color="black", linewidth=0.8)
         panel.set_yticks(
-            range(len(rows)), [f"{row.where} ({seeds} seeds)" for row, _, seeds in rows], fontsize=9
+            range(len(rows)),
+            [f"{row.where} ({seeds} seeds)" for row, _, seeds, _ in rows],
+            fontsize=9,
         )
         panel.set_ylim(len(rows) - 0.5, -0.5)
         panel.set_title(question, fontsize=10, loc="left")

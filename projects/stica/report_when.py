@@ -12,8 +12,8 @@ The paper's argument: cross-modal learning keeps only what video and audio share
 learn invariance within a modality. So the within-modal loss should help where classes have the same
 audio, attention where classes differ in the order of their events, both where a set has both kinds
 of class, and neither where it has none. Spoken words differ in their audio, and in the order of lip
-shapes: attention should help. ``HYPOTHESES`` was written before the first runs. Seeds 81 to 85, and
-141 to 145 for words, served for nothing else.
+shapes: attention should help. ``HYPOTHESES`` was written before the first runs. Nothing was tuned
+on seeds 81 to 85, and 141 to 145 for words.
 
 Effects are differences over the same seeds with 95 % Student t intervals, and probabilities of
 improvement (improvement.py), also over all demo sets, over all sets, and over both metrics.

@@ -8,7 +8,14 @@ from functools import cache
 from statistics import NormalDist, fmean
 from typing import NamedTuple
 
-__all__ = ["MeanInterval", "mean_interval", "student_t_quantile", "wilson_interval"]
+__all__ = [
+    "MeanInterval",
+    "holm",
+    "mean_interval",
+    "student_t_p",
+    "student_t_quantile",
+    "wilson_interval",
+]
 
 CONFIDENCE = 0.95
 
@@ -46,6 +53,45 @@ def mean_interval(values: Sequence[float]) -> MeanInterval:
     variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
     half = student_t_quantile(count - 1) * math.sqrt(variance / count)
     return MeanInterval(mean, mean - half, mean + half)
+
+
+def student_t_p(values: Sequence[float]) -> float:
+    """Test whether a mean differs from 0, such as a difference over seeds.
+
+    Args:
+        values: At least two.
+
+    Returns:
+        The two-sided p-value of Student's t test; below 0.05 where ``mean_interval`` excludes 0.
+
+    Raises:
+        ValueError: If there are fewer than two values.
+    """
+    mean, low, high = mean_interval(values)
+    if high == low:
+        return 0.0 if mean else 1.0
+    degrees = len(values) - 1
+    ratio = abs(mean) / ((high - low) / 2) * student_t_quantile(degrees)
+    return 1 - _central_probability(math.atan(ratio / math.sqrt(degrees)), degrees)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number (Holm 1979): valid also if the tests share data.
+
+    Args:
+        p_values: Of all tests that are reported together.
+
+    Returns:
+        The adjusted p-values in the same order, at most 1. Those below 0.05 hold together: the
+        probability that any of them is a false one is at most 5 %.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
 
 
 def wilson_interval(successes_share: float, count: int) -> tuple[float, float]:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from slowfast.utils.statistics import mean_interval, student_t_quantile, wilson_interval
+from slowfast.utils.statistics import (
+    holm,
+    mean_interval,
+    student_t_p,
+    student_t_quantile,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize("degrees", [*range(1, 40), 99, 100, 999, 2000])
@@ -23,6 +29,35 @@ def test_mean_interval_is_scipys(count):
     low, high = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
     assert got == pytest.approx((values.mean(), low, high), rel=1e-12)
     assert mean_interval(list(reversed(values.tolist()))) == got
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 6, 31])
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 0.05, 0.4])
+def test_p_is_scipys(count, shift):
+    values = np.random.default_rng(count).normal(shift, 0.1, count)
+    expected = stats.ttest_1samp(values, 0.0).pvalue
+    assert student_t_p(values.tolist()) == pytest.approx(expected, rel=1e-6, abs=1e-14)
+    low, high = mean_interval(values.tolist())[1:]
+    assert (expected < 0.05) == (low > 0 or high < 0)
+
+
+@pytest.mark.parametrize(("values", "p"), [([0.0, 0.0], 1.0), ([0.25, 0.25], 0.0)])
+def test_p_of_equal_values(values, p):
+    assert student_t_p(values) == p
+
+
+@pytest.mark.parametrize(
+    ("found", "adjusted"),
+    [
+        ([], []),
+        ([0.04], [0.04]),
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.5, 0.9, 0.001], [1.0, 1.0, 0.003]),
+        ([0.01, 0.01], [0.02, 0.02]),
+    ],
+)
+def test_p_values_are_adjusted_for_their_number(found, adjusted):
+    assert holm(found) == pytest.approx(adjusted)
 
 
 def test_equal_values_leave_no_width():
