@@ -44,7 +44,7 @@ ON_A_FOLDER = {
     "Contrastive/sweeps/compare_words.yaml": "*",
     "StiCA/sweeps/grid_ablation.yaml": "*",
 }
-MORE_EPOCHS = ("StiCA/sweeps/demo_controls.yaml", "StiCA/sweeps/words.yaml")
+MORE_EPOCHS = ("StiCA/sweeps/demo_controls.yaml",)
 FEW = ("PROBE.FEW_SHOT_K", "[1]", "PROBE.FEW_SHOT_EPISODES", "2", "MODEL.NUM_CLASSES", "10")
 OWN = {
     "StiCA/sweeps/words.yaml": (
