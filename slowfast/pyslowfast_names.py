@@ -25,7 +25,7 @@ _TRANSFORMS = "slowfast.datasets.views.float_clips"
 HOMES: dict[str, dict[str, str]] = {
     "slowfast.config.defaults": {
         "get_cfg": "slowfast.config:get_cfg",
-        "assert_and_infer_cfg": "slowfast.config:assert_and_infer_cfg",
+        "assert_and_infer_cfg": f"{_SCRIPTS}:assert_and_infer_cfg",
     },
     "slowfast.utils.parser": {
         "parse_args": f"{_SCRIPTS}:parse_args",

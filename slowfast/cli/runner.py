@@ -20,11 +20,16 @@ from slowfast.cli.train_job import run_training
 from slowfast.config import CfgNode, LoadedConfig, Problem, keys, load_config
 from slowfast.config.load import Change, is_demo
 from slowfast.config.projects import import_project
+from slowfast.datasets.annotations.labels import check_highest_class
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.views.decoding_size import describe_raised_size
 from slowfast.datasets.views.sample_views import sample_shapes
 from slowfast.engine.agreement import require_same_start
-from slowfast.engine.protocols.build import with_protocols_of_data, with_protocols_of_model
+from slowfast.engine.protocols.build import (
+    classifies,
+    with_protocols_of_data,
+    with_protocols_of_model,
+)
 from slowfast.engine.start import find_missing_weights
 from slowfast.models.rehearsal import rehearse
 from slowfast.models.weights import find_missing_files
@@ -165,7 +170,10 @@ def _train_and_test(job: RunArgs, device: torch.device) -> None:
         # A missing or unreadable list stops the run now, not after training.
         if cfg.TEST.ENABLE or cfg.TRAIN.EVAL_BEFORE:
             dataset = build_dataset(cfg.TEST.DATASET, cfg, "test")
-            cfg, note = with_protocols_of_data(cfg, getattr(dataset, "manifest", None))
+            manifest = getattr(dataset, "manifest", None)
+            if classifies(cfg):
+                check_highest_class(manifest, cfg.MODEL.NUM_CLASSES, "test")
+            cfg, note = with_protocols_of_data(cfg, manifest)
             if note:
                 logger.warning("%s", note)
         with (

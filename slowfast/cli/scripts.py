@@ -12,14 +12,14 @@ import torch
 
 import slowfast.engine.registrations  # noqa: F401
 from slowfast.cli.arguments import parse_arguments
-from slowfast.config import CfgNode
+from slowfast.config import CfgNode, assert_and_infer_cfg
 from slowfast.config import load_config as load_any_config
 from slowfast.config.projects import import_project
 from slowfast.utils import distributed
 from slowfast.utils.env import choose_device, num_local_processes
 from slowfast.utils.launch import launch
 
-__all__ = ["launch_job", "launch_with_cfg", "load_config", "parse_args"]
+__all__ = ["assert_and_infer_cfg", "launch_job", "launch_with_cfg", "load_config", "parse_args"]
 
 
 def parse_args() -> argparse.Namespace:

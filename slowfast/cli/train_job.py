@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 
 from slowfast.config import CfgNode, ConfigValueError
-from slowfast.datasets.build import has_split
+from slowfast.datasets.annotations.labels import check_highest_class
+from slowfast.datasets.build import build_dataset, has_split
 from slowfast.engine.evaluator import Evaluation, evaluate, evaluate_views
+from slowfast.engine.protocols.build import classifies
 from slowfast.engine.records import identify, store_results
 from slowfast.engine.start import find_pretrained
 from slowfast.engine.trainer import Trainer
@@ -37,6 +39,9 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
             f"(got {cfg.TRAIN.EVAL_PERIOD}) and a validation split. Add one, or use False.",
         )
     cfg = with_sampling_of_weights(cfg, "TRAIN")
+    if validates and classifies(cfg):
+        manifest = getattr(build_dataset(cfg.TRAIN.DATASET, cfg, "val"), "manifest", None)
+        check_highest_class(manifest, cfg.MODEL.NUM_CLASSES, "val")
     trainer = Trainer(cfg, device)
     logger.info(
         "train: %d videos, %d steps in an epoch",

@@ -300,6 +300,8 @@ def _describe_unknown_key(cfg: CfgNode, key: str, known: Mapping[str, Any]) -> s
         return "is a section, not a key; set one of its keys."
     if cfg.key_is_renamed(key):
         return f"was renamed: use {cfg.__dict__[CfgNode.RENAMED_KEYS][key]}."
+    if same := [name for name in known if name.lower() == key.lower()]:
+        return f"unknown key. Did you mean '{same[0]}'?"
     leaf = key.rpartition(".")[2]
     close = [
         name for name in known if name.rpartition(".")[2] == leaf

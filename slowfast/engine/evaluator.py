@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.config import CfgNode
+from slowfast.datasets.annotations.labels import check_highest_class
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.loader import construct_eval_loader
 from slowfast.datasets.preprocess.batch import build_preprocess
@@ -18,6 +19,7 @@ from slowfast.datasets.sampler import EvaluationBatches
 from slowfast.engine.features import FeatureTable, extract_features
 from slowfast.engine.precision import Precision
 from slowfast.engine.protocols import PROTOCOL_REGISTRY
+from slowfast.engine.protocols.build import classifies
 from slowfast.engine.records import Measurement
 from slowfast.utils import distributed
 from slowfast.utils.checkpoint import unwrap_model
@@ -188,6 +190,9 @@ class Evaluation:
         self, split: str, loader: ResilientLoader[EvaluationBatches]
     ) -> Iterator[dict[str, Tensor]]:
         manifest = loader.manifest
+        classes = getattr(self._model, "num_classes", None)
+        if split == "test" and classes is not None and classifies(self._cfg):
+            check_highest_class(manifest, classes, self._splits.get(split, split))
         self._manifests[split] = manifest.digest() if manifest is not None else ""
         self._files[split] = manifest
         for batch in loader:

@@ -96,7 +96,8 @@ def construct_model(cfg: CfgNode) -> nn.Module:
     from slowfast.models.pathway_model import PathwayModel  # it needs the registries above
 
     model = _build(cfg)
-    return model if hasattr(model, "embed") else PathwayModel(model, cfg)
+    has_method = not isinstance(getattr(model, "embed", nn.Module()), nn.Module)  # no layer
+    return model if has_method else PathwayModel(model, cfg)
 
 
 def _build(cfg: CfgNode) -> nn.Module:

@@ -155,10 +155,20 @@ def _build_fake(cfg: CfgNode, batch_size: int = 0) -> nn.Module:
         The model.
     """
     with unset_fake_temporarily(), torch.device("meta"):
-        model = construct_model(cfg)
+        model = _construct(cfg)
         if batch_size:
             call_hook(model, "setup", DatasetInfo(_ROWS, _ROWS, 1, batch_size, 1))
     return model.to_empty(device=torch.get_default_device())
+
+
+def _construct(cfg: CfgNode) -> nn.Module:
+    try:
+        return construct_model(cfg)
+    except (RuntimeError, NotImplementedError) as error:
+        if "meta tensor" not in str(error).lower():
+            raise
+    with torch.device("cpu"):  # a constructor that reads values, such as drop path rates
+        return construct_model(cfg).to("meta")
 
 
 def _try(run: Callable[[], None], keys: str) -> list[Problem]:

@@ -297,6 +297,8 @@ def test_an_installed_project_that_fails_is_imported_once(failure, message, tmp_
         ("LOG_PERIOD", "pairs KEY VALUE; got 1 words"),
         ("SOLVER.MAX_STEPS 1", "Did you mean 'TRAIN.MAX_STEPS'"),  # right name, wrong section
         ("MAX_EPOCH 1", "Did you mean 'SOLVER.MAX_EPOCH'"),
+        ("model.arch slow", "Did you mean 'MODEL.ARCH'"),
+        ("DATA.Num_Frames 4", "Did you mean 'DATA.NUM_FRAMES'"),
         ("SOLVER.BATCH_SIZE 1", "Did you mean 'SOLVER.BASE_BATCH_SIZE'"),  # several have one
         ("PROJECTS ['stiica']", "PROJECTS: no project 'stiica'. Installed: .*stica"),
         ("PROJECTS ['json']", "'json' is not a project"),

@@ -151,14 +151,14 @@ def test_importing_the_package_imports_nothing():
 
 @MODEL_REGISTRY.register()
 class OwnNet(nn.Module):
-    """A model as PySlowFast's users write them."""
+    """A model as PySlowFast's users write them; `embed` is the name of a layer."""
 
     def __init__(self, cfg):
         super().__init__()
-        self.layer = nn.Linear(3, cfg.MODEL.NUM_CLASSES)
+        self.embed = nn.Linear(3, cfg.MODEL.NUM_CLASSES)
 
     def forward(self, x):
-        logits = self.layer(x[0].mean(dim=(2, 3, 4)))
+        logits = self.embed(x[0].mean(dim=(2, 3, 4)))
         return logits if self.training else logits.softmax(dim=1)
 
 
@@ -173,11 +173,11 @@ def test_an_own_model_is_trained_and_tested(tmp_path):
     load("slowfast.utils.checkpoint:load_test_checkpoint")(cfg, alone)
     trained = construct_model(cfg)
     load("slowfast.utils.checkpoint:load_test_checkpoint")(cfg, trained)
-    assert torch.equal(alone.layer.weight, trained.model.layer.weight)
+    assert torch.equal(alone.embed.weight, trained.model.embed.weight)
     torch.save(alone.state_dict(), tmp_path / "alone.pyth")
     again = construct_model(cfg)
     load("slowfast.utils.checkpoint:load_checkpoint")(tmp_path / "alone.pyth", again)
-    assert torch.equal(again.model.layer.weight, alone.layer.weight)
+    assert torch.equal(again.model.embed.weight, alone.embed.weight)
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pyth")
     with pytest.raises(UserError, match="another architecture"):
         load("slowfast.utils.checkpoint:load_checkpoint")(tmp_path / "other.pyth", again)

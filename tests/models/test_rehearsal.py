@@ -108,3 +108,24 @@ def test_what_only_the_meta_device_refuses_is_not_reported(monkeypatch):
     monkeypatch.setattr(rehearsal.LOSS_REGISTRY, "get", lambda _: lambda cfg: lambda *_: None)
     cfg = load("Kinetics/C3D.yaml")
     assert rehearse(cfg, 2, sample_shapes(cfg)) == []
+
+
+class ReadsValues(torch.nn.Module):
+    """Its constructor reads values, as those with rates of stochastic depth do."""
+
+    def __init__(self):
+        super().__init__()
+        self.rates = [rate.item() for rate in torch.linspace(0, 0.1, 3)]
+        self.head = torch.nn.Linear(1, 2)
+
+    def forward(self, batch):
+        return self.head(batch["video"].mean().reshape(1, 1)).sum()
+
+    embed = forward
+
+
+def test_a_constructor_that_reads_values(monkeypatch):
+    monkeypatch.setattr(rehearsal, "construct_model", lambda cfg: ReadsValues())
+    monkeypatch.setattr(rehearsal.LOSS_REGISTRY, "get", lambda _: lambda cfg: lambda *_: None)
+    cfg = load("Kinetics/C3D.yaml")
+    assert rehearse(cfg, 2, sample_shapes(cfg)) == []

@@ -12,6 +12,7 @@ from slowfast.utils.random import STREAM_SUBSET, sample_rng
 
 __all__ = [
     "balanced_class_weights",
+    "check_highest_class",
     "check_labels",
     "encode_label",
     "label_width",
@@ -99,6 +100,21 @@ def check_labels(manifest: Manifest, num_classes: int, key: str) -> None:
             num_classes,
             len(manifest.class_names),
         )
+
+
+def check_highest_class(manifest: Manifest | None, num_classes: int, split: str) -> None:
+    """Check that the labels of a split that is evaluated fit the head of a classifier.
+
+    Args:
+        manifest: The files of the split; None: nothing is known about them.
+        num_classes: MODEL.NUM_CLASSES.
+        split: Name of the split, for the message.
+
+    Raises:
+        UserError: If a label is too large.
+    """
+    if manifest is not None and manifest.summary.highest_class >= num_classes:
+        _raise_too_few(manifest, num_classes, "MODEL.NUM_CLASSES", split)
 
 
 def _raise_too_few(manifest: Manifest, num_classes: int, key: str, split: str) -> None:

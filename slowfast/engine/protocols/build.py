@@ -18,6 +18,7 @@ __all__ = [
     "PROTOCOL_REGISTRY",
     "FeatureProvider",
     "Result",
+    "classifies",
     "with_protocols_of_data",
     "with_protocols_of_model",
 ]
@@ -94,6 +95,12 @@ def with_protocols_of_model(cfg: CfgNode) -> CfgNode:
     cfg.TEST.PROTOCOLS = list(protocols)
     cfg.freeze()
     return cfg
+
+
+def classifies(cfg: CfgNode) -> bool:
+    """Return whether a test compares labels with the scores of a classifier's head."""
+    names = with_protocols_of_model(cfg).TEST.PROTOCOLS
+    return any(PROTOCOL_REGISTRY.capability(name, "needs_head") for name in names)
 
 
 def with_protocols_of_data(cfg: CfgNode, manifest: Manifest | None) -> tuple[CfgNode, str]:
