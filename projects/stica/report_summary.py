@@ -94,6 +94,12 @@ _SETS = {
 }
 _ALL_SETS = {**_SETS, "when_words": "GRID words, 2D backbone, weight 0.5 from the start"}
 _ALONE = "GRID words, 2D backbone, no within-modal loss"
+_ATTENTIVE = "GRID words, 2D backbone with a transformer"
+_WEIGHTS = {
+    "weight_0.5_late": "weight 0.5 from epoch 4",
+    "weight_0.1": "weight 0.1 from the start",
+    "weight_0.1_late": "weight 0.1 from epoch 4",
+}
 ROWS = (
     Row(CROPS, _ABLATION, "demo_ablation", _PROBE, _CROPS),
     Row(
@@ -112,6 +118,15 @@ ROWS = (
     Row(
         CROPS, "GRID words, R(2+1)D, weight 0.1 from epoch 8", "words_crops", _PROBE,
         (("weight_0.1_from_epoch_8", "cross_modal_only"),),
+    ),
+    Row(
+        CROPS, f"{_ATTENTIVE}, weight 0.5 from the start", "when_words", _PROBE,
+        (("transformer+both", "transformer"),),
+    ),
+    *(
+        Row(CROPS, f"{_ATTENTIVE}, {how}", "when_words", _PROBE, ((arm, "transformer"),),
+            "words_weights")
+        for arm, how in _WEIGHTS.items()
     ),
     Row(TIME, _ABLATION, "demo_ablation", _PROBE, _TIME),
     *(Row(TIME, where, sweep, _PROBE, _TIME) for sweep, where in _ALL_SETS.items()),
