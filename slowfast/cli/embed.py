@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 
@@ -66,7 +67,7 @@ def parse_arguments(words: list[str], program: str = "slowfast embed") -> argpar
     arguments = parser.parse_args(words)
     for name in ("every_sec", "views", "processes", "batch_size"):
         value = getattr(arguments, name)
-        if value is not None and value <= 0:
+        if value is not None and not (0 < value < math.inf):
             option = {"every_sec": "every", "batch_size": "batch-size"}.get(name, name)
             parser.error(f"--{option}: got {value:g}, expected a positive number")
     if arguments.num_workers is not None and arguments.num_workers < 0:

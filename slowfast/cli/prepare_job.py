@@ -67,8 +67,6 @@ def run_command(arguments: Namespace) -> int:
         UserError: If the user has to fix something.
         OSError: If something cannot be written.
     """
-    if hasattr(sys.stdout, "reconfigure"):  # names of files may be any bytes
-        sys.stdout.reconfigure(errors="backslashreplace")
     if not any(name in os.environ for name in _LAUNCHERS):
         return _run(arguments, Shard())
     from slowfast.utils import distributed  # torch is needed for several processes only

@@ -77,7 +77,8 @@ def _embed_queries(store: VectorStore, names: list[str], device: str) -> list[Vi
     known = store.find({p for path in paths.values() for p in (path, absolute_path(path))})
     found: dict[str, VideoEmbedding] = {}
     for name, path in paths.items():
-        own = known.get(path, known.get(absolute_path(path)))
+        full = known.get(absolute_path(path))
+        own = full if Path(path).exists() else known.get(path, full)
         if own is not None:
             found[name] = own
         elif Path(path).is_dir():

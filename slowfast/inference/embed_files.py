@@ -79,6 +79,8 @@ def embed_files(job: EmbedJob) -> None:
         device = str(choose_device(-1, distributed.local_rank()))
     model = load(job.weights, cfg=job.cfg, overrides=job.overrides, device=device)
     store = VectorStore(Path(job.out).expanduser().absolute())
+    if store.folder.is_file():
+        raise UserError(f"-o: {job.out} is a file; name a folder for the vectors.")
     source = [absolute_path(one) for one in job.source]
     manifest = list_files(source, audio_only=model.is_audio_only)
     record = _describe(model, job, _common_root(source))

@@ -177,6 +177,11 @@ def find_weights(source: str, cfg: str | Path | None) -> WeightsSource:
         return WeightsSource(
             str(last), path.name, given, (), read_checkpoint(last), is_own_run=True
         )
+    if "://" not in source and not path.exists():
+        raise UserError(
+            f"{source}: no such file or folder. Name the OUTPUT_DIR of a run, a checkpoint, or "
+            "weights with a name, such as zoo://stica-demo (MODEL_ZOO.md)."
+        )
     content = read_checkpoint(path)
     return WeightsSource(str(path), path.stem, given, (), content)
 

@@ -47,6 +47,8 @@ def exit_with(command: Callable[[], int], *, interrupted: str = "interrupted") -
     from slowfast.utils.out_of_memory import telling_out_of_memory
 
     _shut_out_working_folder()
+    if hasattr(sys.stdout, "reconfigure"):  # names of files may be any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with raising_on_signals(), telling_out_of_memory():
             return command()

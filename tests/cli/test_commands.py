@@ -10,10 +10,11 @@ import torch
 from helpers.media_files import Audio, Video, write_media
 from helpers.synthetic import synthetic_cfg
 
-from slowfast.cli import test_run
+from slowfast.cli import eval_job, test_run
 from slowfast.cli.eval_weights import parse_arguments as parse_eval
 from slowfast.cli.main import COMMANDS, main
 from slowfast.engine.trainer import Trainer
+from slowfast.inference.load import find_weights, load_inference_config
 from slowfast.utils.io import read_json
 
 ROOT = Path(__file__).parents[2]
@@ -124,8 +125,37 @@ def test_eval_chooses_protocols_by_the_labels(tmp_path, capsys):
     assert {"video_to_audio_r1", "av_sync"} <= found["plain"]
     assert not any(name.startswith("class") for name in found["plain"])
     assert {"class_retrieval_r1", "linear_probe_top1", "av_sync"} <= found["labeled"]
+    out = tmp_path / "out_labeled"
+    words = ["--data", str(tmp_path / "plain"), "-o", str(out), "DATA_LOADER.NUM_WORKERS", "0"]
+    assert main(["eval", "zoo://stica-demo", *words]) == 0  # of other data: nothing is mixed
+    assert not any(name.startswith("class") for name in read_json(out / "results.json"))
+    assert "class_retrieval_r1" in read_json(out / "results.replaced_1.json")
     assert main(["eval", "zoo://stica-demo", "--data", str(tmp_path / "none")]) == 2
     assert "no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [["7", "8"], ["a", "b"], ["c", "d", "e"]])
+def test_eval_of_a_few_videos_without_labels_tests_all(names, tmp_path):
+    data = tmp_path / "few"
+    for name in names:
+        (data / name).parent.mkdir(exist_ok=True)
+        write_media(data / f"{name}.mp4", Video(ticks=range(4)), Audio(seconds=0.2))
+    words = ["TEST.DATASET", "video_folder", "DATA.PATH_TO_DATA_DIR", str(data)]
+    cfg = load_inference_config(find_weights("zoo://stica-demo", None), words)
+    chosen = eval_job._with_protocols(cfg, None, has_fraction=False)
+    assert chosen.DATA.FOLDER_TEST_FRACTION == 1.0
+    assert list(chosen.TEST.PROTOCOLS) == ["cross_modal_retrieval", "av_sync"]
+    kept = eval_job._with_protocols(cfg, ["av_sync"], has_fraction=True)
+    assert kept.DATA.FOLDER_TEST_FRACTION == cfg.DATA.FOLDER_TEST_FRACTION < 1
+
+
+def test_eval_says_that_training_videos_are_tested(tmp_path, caplog):
+    words = ["DATA.PATH_TO_DATA_DIR", str(tmp_path), "DATA.FOLDER_TEST_FRACTION", "1.0"]
+    cfg = load_inference_config(find_weights("zoo://stica-demo", None), words)
+    eval_job._tell_overlap(cfg, str(tmp_path / "other"))
+    assert not caplog.records
+    eval_job._tell_overlap(cfg, str(tmp_path / "." / ""))
+    assert "were trained on most of the videos" in caplog.text
 
 
 def test_every_command_is_listed_once_and_exists():

@@ -385,6 +385,39 @@ def test_search_commands(folder, store, tmp_path, capsys):
     assert "is neither a file nor a path in" in capsys.readouterr().err
 
 
+def test_a_query_is_the_file_that_it_names(folder, store, tmp_path, monkeypatch, capsys):
+    other = tmp_path / "test/a/0.mp4"  # in the working folder, named like one of the store
+    other.parent.mkdir(parents=True)
+    shutil.copy(folder / "test/b/2.mp4", other)
+    monkeypatch.chdir(tmp_path)
+    words = ["search", str(store.folder), "--query", "test/a/0.mp4", "--page", "", "-k", "1"]
+    assert main([*words, "--format", "json"]) == 0
+    (match,) = json.loads(capsys.readouterr().out)
+    assert match["path"] == "test/b/2.mp4"
+    assert match["score"] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "file", "--weights", "zoo://stica-demo"], "file is a file; name a folder"),
+        (["-o", "v", "--weights", "output/mien"], "error: output/mien: no such file or folder."),
+    ],
+)
+def test_mistakes_of_embed(words, message, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert main(["embed", str(folder), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", "0"])
+def test_every_must_be_positive_and_finite(value, capsys):
+    with pytest.raises(SystemExit):
+        main(["embed", "x", "--weights", "y", "-o", "z", "--every", value])
+    assert "expected a positive number" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("use_faiss", [False, True])
 def test_the_query_and_its_clips_are_no_results(tmp_path, use_faiss, capsys):
     store = VectorStore(tmp_path)

@@ -54,6 +54,7 @@ class MediaProblem(NamedTuple):
 
 _GET_AGAIN = "Get the file again, or leave it out."
 _ENCODE = "Re-encode it (prepare_data.py encode)."
+_REQUIRE_AUDIO = "Leave it out with slowfast prepare all --require-audio."
 _NOTHING = ""
 JOIN = (
     "It was joined from several recordings, and only the first is read. Re-encode it to one "
@@ -90,8 +91,8 @@ PROBLEMS: dict[str, ProblemKind] = {
     ),
     "truncated": ProblemKind("warning", "cut short", _GET_AGAIN + " Or re-encode what is left."),
     "restarts": ProblemKind("warning", "time jumps back inside the file", JOIN),
-    "no_audio": ProblemKind("warning", "no audio track", "Leave it out with --require-audio."),
-    "silent": ProblemKind("warning", "silent throughout", "Leave it out with --require-audio."),
+    "no_audio": ProblemKind("warning", "no audio track", _REQUIRE_AUDIO),
+    "silent": ProblemKind("warning", "silent throughout", _REQUIRE_AUDIO),
     "faint": ProblemKind("warning", "very quiet throughout", "Listen to it: is that the audio?"),
     "audio_covers_little": ProblemKind(
         "warning",
