@@ -111,8 +111,7 @@ def _set_aside(out: Path, cfg: CfgNode) -> None:
     if not config.is_file():
         return
     before = CfgNode.load_cfg(config.read_text(encoding="utf-8"))
-    same_data = before.DATA.PATH_TO_DATA_DIR == cfg.DATA.PATH_TO_DATA_DIR
-    if same_data and before.TEST.CHECKPOINT_FILE_PATH == cfg.TEST.CHECKPOINT_FILE_PATH:
+    if _data_and_weights(before) == _data_and_weights(cfg):
         return
     for name in _OUTPUTS:
         file = out / name
@@ -122,3 +121,8 @@ def _set_aside(out: Path, cfg: CfgNode) -> None:
                 number += 1
             file.rename(aside)
             logger.info("%s is of other data or weights; it is %s now", file, aside.name)
+
+
+def _data_and_weights(cfg: CfgNode) -> tuple[str | None, str | None]:
+    data, test = cfg.get("DATA") or {}, cfg.get("TEST") or {}
+    return data.get("PATH_TO_DATA_DIR"), test.get("CHECKPOINT_FILE_PATH")
