@@ -179,7 +179,7 @@ def find_weights(source: str, cfg: str | Path | None) -> WeightsSource:
         )
     if "://" not in source and not path.exists():
         raise UserError(
-            f"{source}: no such file or folder. Name the OUTPUT_DIR of a run, a checkpoint, or "
+            f"checkpoint not found: {source}. Name the OUTPUT_DIR of a run, a checkpoint, or "
             "weights with a name, such as zoo://stica-demo (MODEL_ZOO.md)."
         )
     content = read_checkpoint(path)

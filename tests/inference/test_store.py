@@ -401,7 +401,7 @@ def test_a_query_is_the_file_that_it_names(folder, store, tmp_path, monkeypatch,
     ("words", "message"),
     [
         (["-o", "file", "--weights", "zoo://stica-demo"], "file is a file; name a folder"),
-        (["-o", "v", "--weights", "output/mien"], "error: output/mien: no such file or folder."),
+        (["-o", "v", "--weights", "output/mien"], "error: checkpoint not found: output/mien."),
     ],
 )
 def test_mistakes_of_embed(words, message, folder, tmp_path, monkeypatch, capsys):
