@@ -11,6 +11,7 @@ from pathlib import Path
 from slowfast.cli.arguments import Arguments
 from slowfast.cli.runner import run_job
 from slowfast.config import CfgNode, UserError
+from slowfast.datasets.annotations.layouts import find_layout
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.protocols.build import with_protocols_of_data
 from slowfast.inference.load import find_weights, load_inference_config
@@ -96,7 +97,9 @@ def _tell_overlap(cfg: CfgNode, trained_on: str) -> None:
     tested = cfg.DATA.PATH_TO_DATA_DIR
     if not (tested and trained_on) or not math.isclose(cfg.DATA.FOLDER_TEST_FRACTION, 1.0):
         return
-    if Path(tested).expanduser().absolute() == Path(trained_on).expanduser().absolute():
+    root = Path(tested).expanduser()
+    is_same = root.absolute() == Path(trained_on).expanduser().absolute()
+    if is_same and root.is_dir() and find_layout(root).kind == "folder":  # others have splits
         logger.warning(
             "the weights were trained on most of the videos of %s, and all of them are tested. "
             "Only those that were held out in training: %s 0.1, or the value of that run.",

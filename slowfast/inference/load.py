@@ -180,7 +180,7 @@ def find_weights(source: str, cfg: str | Path | None) -> WeightsSource:
     if "://" not in source and not path.exists():
         raise UserError(
             f"checkpoint not found: {source}. Name the OUTPUT_DIR of a run, a checkpoint, or "
-            "weights with a name, such as zoo://stica-demo (MODEL_ZOO.md)."
+            "weights with a name, zoo://NAME (MODEL_ZOO.md)."
         )
     content = read_checkpoint(path)
     return WeightsSource(str(path), path.stem, given, (), content)

@@ -156,6 +156,10 @@ def test_eval_says_that_training_videos_are_tested(tmp_path, caplog):
     assert not caplog.records
     eval_job._tell_overlap(cfg, str(tmp_path / "." / ""))
     assert "were trained on most of the videos" in caplog.text
+    caplog.clear()
+    (tmp_path / "test").mkdir()  # splits: nothing of training is tested
+    eval_job._tell_overlap(cfg, str(tmp_path))
+    assert not caplog.records
 
 
 def test_every_command_is_listed_once_and_exists():
