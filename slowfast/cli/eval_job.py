@@ -6,6 +6,7 @@ import logging
 import math
 import tempfile
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 
 from slowfast.cli.arguments import Arguments
@@ -15,6 +16,7 @@ from slowfast.datasets.annotations.layouts import find_layout
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.protocols.build import with_protocols_of_data
 from slowfast.inference.load import find_weights, load_inference_config
+from slowfast.utils.io import set_aside
 from slowfast.utils.logging import setup_logging
 
 __all__ = ["run_command"]
@@ -117,13 +119,9 @@ def _set_aside(out: Path, cfg: CfgNode) -> None:
     if _data_and_weights(before) == _data_and_weights(cfg):
         return
     for name in _OUTPUTS:
-        file = out / name
-        if file.is_file():
-            number = 1
-            while (aside := file.with_stem(f"{file.stem}.replaced_{number}")).exists():
-                number += 1
-            file.rename(aside)
-            logger.info("%s is of other data or weights; it is %s now", file, aside.name)
+        with suppress(FileNotFoundError):  # there is none, or another process was first
+            aside = set_aside(out / name)
+            logger.info("%s is of other data or weights; it is %s now", out / name, aside.name)
 
 
 def _data_and_weights(cfg: CfgNode) -> tuple[str | None, str | None]:

@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slowfast.config.load import flatten, is_demo, load_config
+from slowfast.config.load import flatten, load_config
 from slowfast.config.problems import ConfigError, ConfigValueError, Problem, UserError
 from slowfast.engine.sweep.expand import SweepRun, expand, to_cli_args
+from slowfast.engine.sweep.inputs import find_missing_inputs, is_on_demo
 from slowfast.engine.sweep.local import LocalLauncher, find_gpus, lock_folder
 from slowfast.engine.sweep.report import collect, format_markdown, write_report
 from slowfast.engine.sweep.run_state import RunState, State, load_states, refuse_changed, select
@@ -28,17 +29,9 @@ from slowfast.utils.registry import nearest
 from slowfast.utils.stop_signals import stop_status
 from slowfast.visualization.sweep_plot import plot_sweep
 
-__all__ = ["load_configs", "main", "parse_sweep_arguments", "refuse_missing"]
+__all__ = ["load_configs", "main", "parse_sweep_arguments"]
 
 RUN_COMMAND = (sys.executable, "-m", "slowfast", "train")
-
-_DATA = "DATA.PATH_TO_DATA_DIR"
-_INPUTS = {
-    _DATA: "no such folder: {}.",
-    "TRAIN.CHECKPOINT_FILE_PATH": "checkpoint not found: {}.",
-    "TEST.CHECKPOINT_FILE_PATH": "checkpoint not found: {}.",
-}
-"""Keys of what a run reads -> the message if it does not exist."""
 
 _EPILOG = """examples:
   %(prog)s --sweep sweeps/ablation.yaml --dry-run
@@ -120,8 +113,7 @@ def load_configs(runs: Sequence[SweepRun], source: str) -> dict[str, dict[str, A
                 problems.setdefault(problem, []).append(name)
     finally:
         logging.disable(logging.NOTSET)
-    if problems:
-        raise ConfigError([_locate(*item) for item in problems.items()], source)
+    _refuse(problems, source)
     return configs
 
 
@@ -138,56 +130,9 @@ def _load_config(run: SweepRun) -> tuple[dict[str, Any], list[Problem]]:
     return json.loads(json.dumps(config, default=str)), []
 
 
-def refuse_missing(
-    runs: Sequence[SweepRun], configs: Mapping[str, Mapping[str, Any]], sweep: Sweep
-) -> None:
-    """Check that the data folders and checkpoints of runs on this machine exist.
-
-    Args:
-        runs: Those that are not finished.
-        configs: As of ``load_configs``. What a run of the sweep writes need not exist yet.
-        sweep: Their sweep.
-
-    Raises:
-        ConfigError: With what is missing, each but once.
-    """
-    problems: dict[Problem, list[str]] = {}
-    made = sweep.output_dir.absolute()
-    some_on_demo = any(_is_on_demo(config) for config in configs.values())
-    for run in runs:
-        config = configs[run.name]
-        for key, message in _INPUTS.items():
-            text = str(config.get(key, ""))
-            if key == _DATA and not _reads_folder(config):
-                continue
-            if not text and key == _DATA and some_on_demo and not _is_on_demo(config):
-                message = "is empty; expected a folder. Other runs here would use the demo set."
-            elif not _is_missing(text, config.get(f"{key.partition('.')[0]}.ENABLE", True), made):
-                continue
-            problems.setdefault(Problem(key, message.format(text)), []).append(run.name)
+def _refuse(problems: Mapping[Problem, Sequence[str]], source: str) -> None:
     if problems:
-        raise ConfigError([_locate(*item) for item in problems.items()], sweep.source)
-
-
-def _is_missing(text: str, is_read: bool, made: Path) -> bool:
-    if not is_read or text in ("", "random") or "://" in text or "{" in text:
-        return False
-    path = Path(text).expanduser()
-    return not path.exists() and not path.absolute().is_relative_to(made)
-
-
-def _is_on_demo(config: Mapping[str, Any]) -> bool:
-    names = ("PATH_TO_DATA_DIR", "DEMO_CFG")
-    return is_demo({name: config.get(f"DATA.{name}", "") for name in names})
-
-
-def _reads_folder(config: Mapping[str, Any]) -> bool:
-    """Return whether the data are of the catalog; another dataset may read anything."""
-    from slowfast.datasets.build import DATASET_REGISTRY
-    from slowfast.datasets.catalog.dataset import CatalogDataset
-
-    name = config.get("TRAIN.DATASET" if config.get("TRAIN.ENABLE") else "TEST.DATASET", "demo")
-    return name != "demo" and isinstance(DATASET_REGISTRY.get(name), CatalogDataset)
+        raise ConfigError([_locate(*item) for item in problems.items()], source)
 
 
 def _locate(problem: Problem, names: Sequence[str]) -> Problem:
@@ -211,8 +156,10 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     _say(f"checking {len({run.name for run in runs})} runs of {sweep.source}")
     configs = load_configs(runs, sweep.source)
-    if on_demo := sum(map(_is_on_demo, configs.values())):
-        _say(f"{_DATA} is empty: {on_demo} of {len(configs)} use the built-in demo set")
+    if on_demo := sum(map(is_on_demo, configs.values())):
+        _say(
+            f"DATA.PATH_TO_DATA_DIR is empty: {on_demo} of {len(configs)} use the built-in demo set"
+        )
     if arguments.dry_run:
         _list_runs(sweep, select(load_states(runs, configs), arguments.only))
         return 0
@@ -223,7 +170,9 @@ def _run(arguments: argparse.Namespace) -> int:
         if not arguments.force:
             refuse_changed(chosen)
         if sweep.slurm is None:  # other machines may have other folders
-            refuse_missing([s.run for s in chosen if not s.is_finished], configs, sweep)
+            left = [state.run for state in chosen if not state.is_finished]
+            missing = find_missing_inputs(left, configs, sweep.output_dir)
+            _refuse(missing, sweep.source)
         stopped_by = _schedule(sweep, chosen, lock)
         _report(sweep, runs, states)
     return _conclude(sweep, chosen, stopped_by)

@@ -27,6 +27,7 @@ __all__ = [
     "printable",
     "read_json",
     "read_record",
+    "set_aside",
     "spreadsheet_text",
     "text_encoding",
     "write_csv",
@@ -189,6 +190,22 @@ def _read_object(path: Path) -> tuple[dict[str, Any], str]:
     if not isinstance(content, dict):
         return {}, f"it holds a {type(content).__name__}, not an object"
     return content, ""
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder to ``NAME.replaced_1``, or the next number that is free.
+
+    Args:
+        path: The file, whose suffix stays at the end, or the folder.
+
+    Returns:
+        The new path.
+    """
+    number, suffix = 1, path.suffix if path.is_file() else ""
+    name = path.name.removesuffix(suffix)
+    while (target := path.with_name(f"{name}.replaced_{number}{suffix}")).exists():
+        number += 1
+    return path.rename(target)
 
 
 def file_sha256(path: Path) -> str:

@@ -16,7 +16,7 @@ from slowfast.config.machine_keys import is_machine_key
 from slowfast.config.problems import UserError
 from slowfast.config.renamed import translate
 from slowfast.engine.sweep.expand import SweepRun, to_cli_args
-from slowfast.utils.io import read_record, write_json
+from slowfast.utils.io import read_record, set_aside, write_json
 from slowfast.utils.registry import nearest
 
 __all__ = [
@@ -96,10 +96,7 @@ class RunState:
 
     def archive_previous(self) -> Path:
         """Move what the folder holds out of the way, losing nothing; return where it is now."""
-        folder, number = self.run.folder, 1
-        while (target := folder.with_name(f"{folder.name}.replaced_{number}")).exists():
-            number += 1
-        return folder.rename(target)
+        return set_aside(self.run.folder)
 
     def describe(self) -> str:
         """Say in a few words how far the run is."""
