@@ -31,11 +31,13 @@ class BadMedia:
         row: Its row in the manifest; several samples may come from one row.
         path: The file.
         reason: The error, in one line.
+        is_partial: Whether other windows of the file could be decoded.
     """
 
     row: int
     path: str
     reason: str
+    is_partial: bool = False
 
 
 class BadMediaLog:

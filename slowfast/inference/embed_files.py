@@ -24,7 +24,6 @@ from slowfast.inference.store import FileState, VectorStore, VideoKey, absolute_
 from slowfast.utils import distributed
 from slowfast.utils.agreement import code_facts, require_same
 from slowfast.utils.env import choose_device
-from slowfast.utils.io import write_csv
 from slowfast.utils.progress import progress
 from slowfast.utils.run_lock import locked_output_dir
 from slowfast.utils.stop_signals import StopSignal, noted_signals
@@ -98,7 +97,10 @@ def embed_files(job: EmbedJob) -> None:
         own = manifest.take(todo[distributed.rank() :: distributed.world_size()])
         bad = _write_parts(model, own, store, job)
         bad = [entry for part in distributed.gather_objects(bad) for entry in part]
-        problem = _finish(store, bad, job) if distributed.is_main_process() else ""
+        problem = ""
+        if distributed.is_main_process():
+            list_of_bad = store.list_bad(bad, {_key(store, manifest, row) for row in todo})
+            problem = _finish(store, bad, list_of_bad, job)
         problem = distributed.gather_objects(problem)[0]
     if problem:
         raise UserError(problem)
@@ -313,17 +315,17 @@ def _require_same(store: VectorStore, record: dict[str, Any]) -> None:
     )
 
 
-def _finish(store: VectorStore, bad: list[BadMedia], job: EmbedJob) -> str:
-    """List bad files, write the npz file, and say what was written; return an error or ""."""
-    path = store.folder / "bad_files.csv"
-    path.unlink(missing_ok=True)
-    if bad:
-        named = {store.key_of(entry.path).path: entry.reason for entry in bad}
-        write_csv(path, ["path", "reason"], sorted(named.items()))
-        logger.warning("%d files could not be decoded: %s", len(named), path)
+def _finish(store: VectorStore, bad: list[BadMedia], listed: Path | None, job: EmbedJob) -> str:
+    """Write the npz file, and say what was written; return an error or ""."""
+    partial = len({entry.path for entry in bad if entry.is_partial})
+    whole = len({entry.path for entry in bad if not entry.is_partial})
+    if whole:
+        logger.warning("%d files could not be decoded: %s", whole, listed)
+    if partial:
+        logger.warning("%d files could be decoded only in part: %s", partial, listed)
     total = len(store.known_files())
     if not total:
-        return f"none of the {len(bad)} files could be decoded; the reasons are in {path}."
+        return f"none of the {whole} files could be decoded; the reasons are in {listed}."
     written = [store.folder / "videos", store.folder / "clips"]
     written += [store.write_npz()] if job.npz else []
     logger.info(

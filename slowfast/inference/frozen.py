@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -350,8 +351,14 @@ class FrozenModel(PretrainedMixin):
         batches, bad = self._reader.batches(windows, num_workers, self.device, num_clips=1)
         for index, row in join_windows(windows, owners, self._rows(batches)):
             yield self._video(manifest, index, row)
-        rows = {owners[entry.row]: entry for entry in reversed(list(bad.found.values()))}
-        found += [BadMedia(row, entry.path, entry.reason) for row, entry in rows.items()]
+        totals, lost = Counter(owners), defaultdict[int, list[BadMedia]](list)
+        for entry in bad.found.values():
+            lost[owners[entry.row]].append(entry)
+        for owner, entries in lost.items():
+            reason, is_partial = entries[0].reason, len(entries) < totals[owner]
+            if is_partial:
+                reason = f"{len(entries)} of {totals[owner]} windows: {reason}"
+            found.append(BadMedia(owner, entries[0].path, reason, is_partial))
 
     def _embed_arrays(
         self,

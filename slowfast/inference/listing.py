@@ -12,6 +12,7 @@ from slowfast.datasets.annotations.files import (
     AUDIO_SUFFIXES,
     MEDIA_SUFFIXES,
     VIDEO_SUFFIXES,
+    is_media,
     media_files,
 )
 from slowfast.datasets.annotations.layouts import find_layout, load_manifest
@@ -29,7 +30,8 @@ def list_files(source: Source | Sequence[Source], *, audio_only: bool = False) -
 
     Args:
         source: A media file, a folder of them (any depth), a dataset folder with ``train.csv`` or
-            ``train/CLASS/file``, of which all splits are listed, or several files and folders.
+            ``train/CLASS/file``, of which all splits are listed, and files next to the folders of
+            the splits; or several files and folders.
         audio_only: List audio files, too: the model needs no video.
 
     Returns:
@@ -77,6 +79,10 @@ def _rows(path: Path, suffixes: frozenset[str]) -> Iterator[tuple[VideoRecord, s
             names = manifest.class_names
             text = names[row.label] if known and row.label < len(names) else str(row.label)
             yield row, text if known else ""
+    if layout.kind == "class_folders":
+        for name in layout.unread:
+            if is_media(name, suffixes) and (path / name).is_file():
+                yield VideoRecord(str(path / name), NO_LABEL), ""
 
 
 def _describe_empty(sources: Iterable[Source], suffixes: frozenset[str]) -> str:

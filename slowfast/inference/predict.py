@@ -194,7 +194,10 @@ def _report(count: int, bad: Sequence[BadMedia], out: str) -> None:
     sys.stderr.write(f"{count} {_files(count)} predicted{where}\n")
     if not bad:
         return
-    sys.stderr.write(f"{len(bad)} {_files(len(bad))} could not be used:\n")
+    partial = sum(entry.is_partial for entry in bad)
+    what = [f"{len(bad) - partial} {_files(len(bad) - partial)} could not be used"]
+    what += [f"{partial} only in part"] if partial else []
+    sys.stderr.write(f"{', '.join(what)}:\n")
     for entry in bad[:_MOST_LISTED]:
         sys.stderr.write(f"  {printable(entry.path)}: {entry.reason}\n")
     if len(bad) > _MOST_LISTED:

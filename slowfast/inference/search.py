@@ -5,6 +5,7 @@ Legend: Q queries, N stored vectors, D dimensions, K results.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,8 +17,11 @@ from numpy.typing import NDArray
 from slowfast.config import UserError
 from slowfast.inference.embeddings import VideoEmbedding
 from slowfast.inference.store import VectorStore
+from slowfast.utils.io import name_some
 
 __all__ = ["Match", "feature_pairs", "nearest", "search"]
+
+logger = logging.getLogger(__name__)
 
 Vectors = NDArray[np.float32]
 Block = tuple[Any, Sequence[Vectors]]
@@ -187,7 +191,8 @@ def search(
         with_query: Whether a query that is in the store, or its clips, are results, too.
 
     Returns:
-        The results of each query, the most similar first.
+        The results of each query, the most similar first. A warning names those whose files have
+        changed since they were embedded.
 
     Raises:
         UserError: If a feature is missing in the store or in a query.
@@ -203,10 +208,18 @@ def search(
     find = _nearest_by_faiss if use_faiss else nearest
     scores, rows = find(vectors, blocks, top_k, excluded)
     root = store.root
-    return [
+    results = [
         [_match(row, float(score), root) for row, score in zip(own, values, strict=True)]
         for own, values in zip(rows, scores, strict=True)
     ]
+    changed = store.changed_files({match.file for own in results for match in own})
+    if changed:
+        logger.warning(
+            "%s changed since %s was written: run slowfast embed again",
+            name_some(changed),
+            store.folder,
+        )
+    return results
 
 
 def _match(row: dict[str, Any], score: float, root: str) -> Match:

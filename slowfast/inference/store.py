@@ -4,7 +4,7 @@
     FOLDER/videos/*.parquet    path, label, start, end, size, mtime_ns, and the features
     FOLDER/clips/*.parquet     path, label, clip, start, end, and the features
     FOLDER/vectors.npz         the features of the videos, sorted by path
-    FOLDER/bad_files.csv       files that could not be decoded
+    FOLDER/bad_files.csv       files that could not be decoded, or only in part
 
 Paths are relative to ``root`` of embed.json. A path that is not UTF-8 is escaped, with its bytes in
 ``path_bytes``. Features are lists of float32 of a fixed length, null where there is no audio. A row
@@ -14,6 +14,7 @@ Parquet file are embed.json, under ``slowfast``.
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -27,8 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.config import UserError
+from slowfast.datasets.bad_media import BadMedia
 from slowfast.inference.embeddings import FEATURES, ClipEmbedding, VideoEmbedding
-from slowfast.utils.io import atomic_path, read_json, write_json
+from slowfast.utils.io import atomic_path, read_json, spreadsheet_text, write_csv, write_json
 
 __all__ = [
     "FileState",
@@ -39,7 +41,7 @@ __all__ = [
     "import_pyarrow",
 ]
 
-_RECORD = "embed.json"
+_RECORD, _BAD = "embed.json", "bad_files.csv"
 _NPZ = "vectors.npz"
 _VIDEOS, _CLIPS = "videos", "clips"
 _KEY_COLUMNS = ["path", "path_bytes", "window_start", "window_end"]
@@ -238,6 +240,29 @@ class VectorStore:
                 else:
                     part.unlink()
 
+    def list_bad(self, bad: Sequence[BadMedia], tried: Collection[VideoKey]) -> Path | None:
+        """Write ``bad_files.csv``; entries of stored files that were not tried again stay.
+
+        Args:
+            bad: Files that could not be decoded, or only in part.
+            tried: What was embedded, or was to be.
+
+        Returns:
+            The file, or None if there is no bad one.
+        """
+        file = self.folder / _BAD
+        left = {spreadsheet_text(key.path) for key in set(self.known_files()) - set(tried)}
+        rows = {}
+        if file.exists():
+            with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+                rows = {row[0]: row[1] for row in csv.reader(lines) if row and row[0] in left}
+        rows |= {self.key_of(entry.path).path: entry.reason for entry in bad}
+        if not rows:
+            file.unlink(missing_ok=True)
+            return None
+        write_csv(file, ["path", "reason"], sorted(rows.items()))
+        return file
+
     def repair(self) -> None:
         """Remove what a killed process left: temporary files, and clips without their videos."""
         known = {part.name for part in self.parts()}
@@ -281,31 +306,56 @@ class VectorStore:
                     yield block.select(list(columns)), matrices
 
     def find(self, paths: Collection[str]) -> dict[str, VideoEmbedding]:
-        """Look up the vectors of videos.
+        """Look up the vectors of videos whose files have not changed since.
 
         Args:
             paths: Relative to the root, or absolute; escaped ones, as in the column ``path``, too.
 
         Returns:
-            Path -> its vectors, for those that are in the store. Of a file with several windows
-            the first.
+            Path -> its vectors, for those that are in the store, also if the file is gone. Of a
+            file with several windows the first.
         """
-        pa = import_pyarrow()
         dims = self.record.get("features", {})
         wanted = {self.key_of(path).path: path for path in paths}
-        texts = pa.array([_text(path) for path in wanted], pa.string())
         found: dict[str, VideoEmbedding] = {}
-        for part in self.parts():
-            matches = pa.compute.field("path").isin(texts)
-            rows = pa.parquet.read_table(part, filters=matches)
-            for row, key in zip(rows.to_pylist(), _keys(rows), strict=True):
-                path = wanted.get(key.path, wanted.get(row["path"]))
-                if path is None or path in found:
-                    continue
-                features = {n: np.array(row[n], np.float32) for n in dims if row[n] is not None}
-                full = str(Path(self.root, key.path))
-                found[path] = VideoEmbedding(features, path=full, label=row["label"] or "")
+        for key, row in self._rows_of(wanted):
+            path = wanted.get(key.path, wanted.get(row["path"]))
+            if path is None or path in found or self._has_changed(key, row):
+                continue
+            features = {n: np.array(row[n], np.float32) for n in dims if row[n] is not None}
+            full = str(Path(self.root, key.path))
+            found[path] = VideoEmbedding(features, path=full, label=row["label"] or "")
         return found
+
+    def changed_files(self, paths: Collection[str]) -> list[str]:
+        """Find the files that are not what they were when they were embedded.
+
+        Args:
+            paths: Relative to the root, or absolute.
+
+        Returns:
+            Those of other size or time, relative to the root; not those that are gone.
+        """
+        keys = {self.key_of(path).path for path in paths}
+        columns = [*_KEY_COLUMNS, "size", "mtime_ns"]
+        rows = self._rows_of(keys, columns)
+        return sorted({k.path for k, row in rows if k.path in keys and self._has_changed(k, row)})
+
+    def _rows_of(
+        self, paths: Collection[str], columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[VideoKey, dict[str, Any]]]:
+        """Yield the rows of videos whose column ``path`` is that of some paths."""
+        pa = import_pyarrow()
+        texts = pa.array([_text(path) for path in paths], pa.string())
+        matches = pa.compute.field("path").isin(texts)
+        for part in self.parts():
+            rows = pa.parquet.read_table(part, filters=matches, columns=columns)
+            yield from zip(_keys(rows), rows.to_pylist(), strict=True)
+
+    def _has_changed(self, key: VideoKey, row: dict[str, Any]) -> bool:
+        """Whether a file is there, and is another one than when it was embedded."""
+        now = FileState.of(str(Path(self.root, key.path)))
+        return now not in (FileState(-1, -1), FileState(row["size"], row["mtime_ns"]))
 
     def write_npz(self) -> Path:
         """Write the features of all videos, sorted by path, into one file.

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Number
 from pathlib import Path
@@ -24,6 +24,7 @@ __all__ = [
     "file_sha256",
     "flush_to_disk",
     "is_being_written",
+    "name_some",
     "printable",
     "read_json",
     "read_record",
@@ -260,6 +261,16 @@ def printable(text: str) -> str:
         else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def name_some(names: Sequence[str], most: int = 3) -> str:
+    """Name a few of many things.
+
+    Returns:
+        Such as "a.mp4, b.mp4, c.mp4, and 2 more".
+    """
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(printable(name) for name in names[:most]) + more
 
 
 def spreadsheet_text(text: str) -> str:

@@ -113,6 +113,7 @@ def test_what_a_folder_of_frames_is():
     assert not is_frame_folder(["thumb_1.jpg", "thumb_2.jpg", "video.mp4"])
     assert not is_frame_folder(["img_1.jpg"])
     assert not is_frame_folder(["cover.jpg", "back.jpg"])
+    assert not is_frame_folder(["insight.json", "thumbnail_1.jpg", "thumbnail_2.jpg"])
 
 
 def test_folders_of_frames_are_listed_as_videos(tmp_path):

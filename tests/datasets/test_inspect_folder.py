@@ -63,7 +63,7 @@ def test_class_folders_of_splits(tmp_path):
     )  # fmt: skip
     assert train.class_counts == (("cat", 12), ("dog", 1))
     assert val.class_counts == (("cat", 0), ("dog", 1))
-    assert found.layout.unread == ("other",)
+    assert found.layout.unread == ("other/x.mp4",)
     assert found.layout.imbalance == 12
     keys = {key.key: key.value for key in found.keys}
     assert keys["MODEL.NUM_CLASSES"] == "2"
@@ -71,6 +71,26 @@ def test_class_folders_of_splits(tmp_path):
     text = describe_training(found)
     assert "layout      a folder per split, in it a folder per class" in text
     assert "train       13 files, 2 classes" in text
+    assert "no split    1 file: other/x.mp4" in text
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_files_next_to_the_only_split(tmp_path, monkeypatch, relative):
+    monkeypatch.chdir(tmp_path)
+    loose = [f"{number}.mp4" for number in range(5)]
+    where = Path("v") if relative else tmp_path / "v"
+    found = facts_of(where, ["test/a.mp4", "test/b.mp4", *loose])
+    assert [split.name for split in found.layout.splits] == ["test"]
+    assert found.layout.unread == tuple(loose)
+    text = describe_training(found)
+    assert "no split    5 files: 0.mp4, 1.mp4, 2.mp4, and 2 more" in text
+
+
+def test_files_that_no_csv_lists(tmp_path):
+    folder = tmp_path / "v"
+    write(folder / "train.csv", "a.mp4 0", "sub/b.mp4 2")
+    found = facts_of(folder, ["a.mp4", "sub/b.mp4", "sub/c.mp4"])
+    assert found.layout.unread == ("sub/c.mp4",)
 
 
 def test_a_csv(tmp_path):

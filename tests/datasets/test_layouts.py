@@ -177,9 +177,11 @@ def test_the_log_tells_what_was_understood(root, caplog):
     for name in ("train/jump/1.mp4", "train/run/2.mp4", "test/run/3.mp4", "extra/run/4.mp4"):
         touch(root / name)
     touch(root / "train" / "stray.mp4")
+    touch(root / "loose.mp4")
+    touch(root / ".hidden.mp4")
     load_manifest(root, "train")
     assert "train split: 2 files of 2 classes" in caplog.text
-    assert "splits: train (train), test (test); not read: extra" in caplog.text
+    assert "splits: train (train), test (test); not read: extra, loose.mp4" in caplog.text
     assert "files that are in no class folder" in caplog.text
     caplog.clear()
     write(root / "train.csv", "/v/1.mp4,0", "/v/2.mp4,4", "/v/3.mp4")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers.media_files import Audio, Video, write_media
+from helpers.media_kinds import make_kind
 from helpers.small_run import write_stica_run
 
 import slowfast
@@ -416,6 +418,49 @@ def test_every_must_be_positive_and_finite(value, capsys):
     with pytest.raises(SystemExit):
         main(["embed", "x", "--weights", "y", "-o", "z", "--every", value])
     assert "expected a positive number" in capsys.readouterr().err
+
+
+def test_a_replaced_file_is_embedded_anew(folder, tmp_path, capsys, caplog):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    shutil.copytree(folder / "test", videos)
+    assert main(["embed", str(videos), *WEIGHTS, "-o", str(out)]) == 0
+    store = VectorStore(out)
+    query = str(videos / "a/0.mp4")
+    assert set(store.find([query])) == {query}
+    assert store.changed_files([query, str(videos / "a/1.mp4")]) == []
+    shutil.copy(videos / "b/2.mp4", query)
+    assert store.find([query]) == {}
+    assert store.changed_files([query, str(videos / "a/1.mp4")]) == ["a/0.mp4"]
+    capsys.readouterr()
+    words = ["search", str(out), "--query", query, "--top-k", "1", "--page", ""]
+    assert main([*words, "--format", "json"]) == 0
+    [match] = json.loads(capsys.readouterr().out)
+    assert (match["path"], match["score"]) == ("b/2.mp4", pytest.approx(1.0, abs=1e-4))
+    assert "changed since" not in caplog.text
+    assert main([*words[:3], str(videos / "b/2.mp4"), "--top-k", "3"]) == 0
+    assert "a/0.mp4 changed since" in capsys.readouterr().out
+    (videos / "a/0.mp4").unlink()
+    assert set(store.find([query])) == {query}
+    assert store.changed_files([query]) == []
+
+
+def test_partly_damaged_files_stay_on_the_list(folder, tmp_path, capsys):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    shutil.copy(folder / "test/a/0.mp4", videos / "good.mp4")
+    shutil.copy(make_kind("truncated_faststart_half.mp4", tmp_path / "made"), videos / "=half.mp4")
+    command = ["embed", str(videos), *WEIGHTS, "-o", str(out), "--every", "0.25"]
+    for _ in range(2):
+        assert main(command) == 0
+        [_, row] = (out / "bad_files.csv").read_text().splitlines()
+        assert re.match(r"'=half\.mp4,\"?[1-7] of 8 windows: ", row)
+    text = capsys.readouterr().out
+    assert "1 files could be decoded only in part" in text
+    assert "files could not be decoded" not in text
+    assert table(VectorStore(out))["path"] == ["=half.mp4", "good.mp4"]
+    shutil.copy(videos / "good.mp4", videos / "=half.mp4")
+    assert main(command) == 0
+    assert not (out / "bad_files.csv").exists()
 
 
 @pytest.mark.parametrize("use_faiss", [False, True])

@@ -26,6 +26,7 @@ __all__ = [
     "folder_classes",
     "is_frame_folder",
     "is_ignored",
+    "is_media",
     "media_files",
     "split_of",
     "split_within",
@@ -60,6 +61,9 @@ MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 """Suffixes of image files, lower case."""
 
+_INSIGHT = "insight.json"
+"""Written by a test of a run next to its numbered thumbnails, which are no frames of a video."""
+
 FRAME_NAME = re.compile(r"(.*?)(\d+)\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.DOTALL)
 """File names of extracted frames: any prefix, the frame number, and a suffix."""
 
@@ -88,6 +92,20 @@ def is_ignored(name: str) -> bool:
         True for ``.ipynb_checkpoints``, ``._video.mp4``, ``@eaDir``, ...
     """
     return name.startswith(".") or name in _IGNORED
+
+
+def is_media(name: str, suffixes: Collection[str] = MEDIA_SUFFIXES) -> bool:
+    """Return whether a file is listed as a media file.
+
+    Args:
+        name: Its name or path.
+        suffixes: Suffixes of the files to list, lower case.
+
+    Returns:
+        False for files that are ignored.
+    """
+    name = name[name.rfind(os.sep) + 1 :]  # possibly millions: no Path object for each
+    return name[name.rfind(".") :].lower() in suffixes and not is_ignored(name)
 
 
 def walk_files(folder: Path | str) -> Iterator[tuple[str, list[str]]]:
@@ -128,8 +146,8 @@ def media_files(
         if frames and parent != str(folder) and ".wav" not in suffixes and is_frame_folder(files):
             yield parent
             continue
-        for name in files:  # possibly millions: no Path object for each
-            if name[name.rfind(".") :].lower() in suffixes:
+        for name in files:
+            if is_media(name, suffixes):
                 yield f"{parent}{os.sep}{name}"
 
 
@@ -140,10 +158,12 @@ def is_frame_folder(files: Iterable[str]) -> bool:
         files: Names of the files.
 
     Returns:
-        True for two or more numbered images without a video file next to them.
+        True for two or more numbered images without a video file next to them, which a run did not
+        write.
     """
+    files = set(files)
     suffixes = {name[name.rfind(".") :].lower() for name in files if "." in name}
-    if VIDEO_SUFFIXES & suffixes:
+    if VIDEO_SUFFIXES & suffixes or _INSIGHT in files:
         return False
     return sum(1 for name in files if FRAME_NAME.fullmatch(name)) > 1
 

@@ -29,6 +29,7 @@ from slowfast.datasets.annotations.files import (
     class_folders,
     find_splits,
     is_ignored,
+    is_media,
     media_files,
     subfolders,
     unsplit,
@@ -37,6 +38,7 @@ from slowfast.datasets.annotations.label_text import CLASSES_FILE
 from slowfast.datasets.annotations.list_index import indexed_manifest, indexed_value
 from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest, VideoRecord, share_manifest
 from slowfast.datasets.annotations.tars import index_tars, tars_in, tars_of_split
+from slowfast.utils.io import name_some
 
 __all__ = ["Layout", "find_layout", "load_manifest", "pick_split"]
 
@@ -49,7 +51,7 @@ class Layout(NamedTuple):
     Attributes:
         kind: "csv", "class_folders", "tars" or "folder".
         sources: The csv file or folder of each split that exists.
-        unread: Names of files and folders that do not belong to a split.
+        unread: Names of folders, and of csv and media files next to them, that belong to no split.
     """
 
     kind: str
@@ -85,7 +87,12 @@ def find_layout(root: Path, form: CsvFormat | None = None) -> Layout:
         return listed
     folders = subfolders(root)
     found = find_splits(folders, root)
-    others = (*(f for f in folders if f not in found.values()), *(f.name for f in csvs.values()))
+    loose = sorted(e.name for e in os.scandir(root) if is_media(e.name)) if found else []
+    others = (
+        *(f for f in folders if f not in found.values()),
+        *(f.name for f in csvs.values()),
+        *loose,
+    )
     if found and all(tars_in(root / name) for name in found.values()):
         return Layout("tars", {s: root / name for s, name in found.items()}, others)
     if found:
@@ -262,7 +269,7 @@ def _log(manifest: Manifest, split: str, layout: Layout, source: Path, form: Csv
         source,
         how,
         ", ".join(f"{name} ({path.name})" for name, path in layout.sources.items()),
-        f"; not read: {', '.join(layout.unread)}" if layout.unread else "",
+        f"; not read: {name_some(layout.unread)}" if layout.unread else "",
     )
 
 
@@ -308,7 +315,7 @@ def _class_folder_rows(
             VideoRecord(path, NO_LABEL) for path in media_files(folder, suffixes, frames=True)
         )
         return
-    stray = [e.name for e in os.scandir(folder) if Path(e.name).suffix.lower() in suffixes]
+    stray = [e.name for e in os.scandir(folder) if is_media(e.name, suffixes)]
     if stray:
         logger.warning(
             "%s: skipped %d files that are in no class folder, e.g. %s",

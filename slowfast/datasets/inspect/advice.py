@@ -134,7 +134,10 @@ def _frame_size(videos: Sequence[VideoFacts], cfg: CfgNode) -> Iterator[Suggeste
     if crop >= cfg.DATA.TRAIN_CROP_SIZE:
         return
     jitter = [crop, round(crop * _JITTER)]
-    reason = f"the median short side is {side:g} pixels; larger crops would be upscaled"
+    reason = (
+        f"the median short side is {side:g} pixels; larger crops would be upscaled, smaller ones "
+        "of your configuration are fine"
+    )
     yield SuggestedKey("DATA.TRAIN_CROP_SIZE", str(crop), reason)
     yield SuggestedKey("DATA.TRAIN_JITTER_SCALES", f"[{jitter[0]},{jitter[1]}]", "as the crop")
     yield SuggestedKey("DATA.TEST_CROP_SIZE", str(crop), "as the crop")
@@ -194,6 +197,8 @@ def suggest_steps(
     words = " ".join(f"{key.key} {_quoted(key.value)}" for key in keys)
     command = f"slowfast train --cfg CONFIG.yaml DATA.PATH_TO_DATA_DIR {_quoted(data)} {words}"
     reason = "trains on these files; CONFIG.yaml is your own configuration or a shipped one"
+    if any(key.key.endswith("CROP_SIZE") for key in keys):
+        reason += "; leave out the sizes of crops if it has smaller ones"
     steps.append(NextStep(command.rstrip(), reason))
     reason = "or computes vectors without training; W is zoo://NAME, a run or a checkpoint"
     return [*steps, NextStep(vectors, reason)]

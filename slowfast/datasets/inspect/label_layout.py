@@ -12,7 +12,12 @@ import numpy as np
 
 from slowfast.config import UserError
 from slowfast.datasets.annotations.csv_rows import CsvFormat
-from slowfast.datasets.annotations.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, folder_classes
+from slowfast.datasets.annotations.files import (
+    MEDIA_SUFFIXES,
+    VIDEO_SUFFIXES,
+    folder_classes,
+    is_media,
+)
 from slowfast.datasets.annotations.layouts import Layout, find_layout, load_manifest
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.inspect.report import MediaReport
@@ -54,7 +59,7 @@ class LayoutFacts(NamedTuple):
         kind: One line; "" if no layout could be read.
         splits: The splits that exist; of a plain folder all files are in "train". Empty where they
             were not read.
-        unread: Names of files and folders that belong to no split.
+        unread: Media files that no split lists, relative to the folder.
         problem: Why the folder cannot be read as it is, and what to do; "": it can be read.
         suspected: Folders that look like classes, and their numbers of files, although this layout
             does not read them as labels.
@@ -93,18 +98,20 @@ def inspect_layout(folder: Path, reports: Iterable[MediaReport]) -> LayoutFacts:
     try:
         layout = find_layout(folder, form)
         if layout.kind == "csv" and _is_official(layout, form):
-            return LayoutFacts(_OFFICIAL, unread=layout.unread)
+            return LayoutFacts(_OFFICIAL)
         has_videos = any(report.video is not None for report in reports)
         suffixes = VIDEO_SUFFIXES if has_videos else MEDIA_SUFFIXES
         names = ("train",) if layout.kind == "folder" else tuple(layout.sources)
-        splits = tuple(_split(folder, layout, name, form, suffixes) for name in names)
+        lists = {name: _list_split(folder, layout, name, form, suffixes) for name in names}
     except UserError as error:
         return LayoutFacts("", problem=str(error))
+    splits = tuple(_split(folder, layout, name, listed) for name, listed in lists.items())
+    unread = _unread(folder, (p for p in paths if is_media(p, suffixes)), lists.values())
     kind = _KINDS[layout.kind]
     if layout.kind == "class_folders" and not any(split.class_counts for split in splits):
         kind = _UNLABELED_SPLITS
     suspected = _suspect(folder, paths) if layout.kind == "folder" else ()
-    return LayoutFacts(kind, splits, layout.unread, suspected=suspected)
+    return LayoutFacts(kind, splits, unread, suspected=suspected)
 
 
 def _is_official(layout: Layout, form: CsvFormat) -> bool:
@@ -112,13 +119,25 @@ def _is_official(layout: Layout, form: CsvFormat) -> bool:
     return all("youtube_id" in names and "path" not in names for names in columns)
 
 
-def _split(
+def _list_split(
     folder: Path, layout: Layout, name: str, form: CsvFormat, suffixes: frozenset[str]
-) -> SplitFacts:
+) -> Manifest:
     if layout.kind == "folder":
-        manifest = load_manifest(folder, name, form, suffixes=suffixes, test_fraction=0.0)
-    else:
-        manifest = load_manifest(folder, name, form, suffixes=suffixes)
+        return load_manifest(folder, name, form, suffixes=suffixes, test_fraction=0.0)
+    return load_manifest(folder, name, form, suffixes=suffixes)
+
+
+def _unread(folder: Path, paths: Iterable[str], lists: Iterable[Manifest]) -> tuple[str, ...]:
+    """Find the files that no split lists."""
+
+    def name(path: str) -> str:
+        return os.path.relpath(path, folder)
+
+    listed = {name(manifest.path(row)) for manifest in lists for row in range(len(manifest))}
+    return tuple(own for path in paths if (own := name(path)) not in listed)
+
+
+def _split(folder: Path, layout: Layout, name: str, manifest: Manifest) -> SplitFacts:
     source = os.path.relpath(layout.sources[name], folder)
     unlabeled = int((~manifest.is_labeled).sum())
     return SplitFacts(name, source, len(manifest), unlabeled, _class_counts(manifest))

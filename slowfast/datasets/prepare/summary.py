@@ -11,7 +11,7 @@ from slowfast.datasets.decoding.error_codes import PROBLEMS, SEVERITIES
 from slowfast.datasets.inspect.duplicates import Duplicates
 from slowfast.datasets.inspect.folder import FolderFacts
 from slowfast.datasets.inspect.report import MediaReport, relative_name
-from slowfast.utils.io import printable
+from slowfast.utils.io import name_some
 
 __all__ = ["describe_training", "format_bytes", "how_many", "summarize"]
 
@@ -68,6 +68,9 @@ def describe_training(facts: FolderFacts) -> str:
     for split in layout.splits:
         labels = f"{len(split.class_counts)} classes" if split.class_counts else "no labels"
         lines.append(_line(split.name, f"{how_many(split.num_files, 'file')}, {labels}"))
+    if layout.unread:
+        count = how_many(len(layout.unread), "file")
+        lines.append(_line("no split", f"{count}: {name_some(layout.unread)}"))
     if layout.suspected:
         lines.append(_line("classes?", _most(dict(layout.suspected))))
     if facts.keys:
@@ -86,13 +89,8 @@ class _Names:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
 
-    def name(self, path: str) -> str:
-        return printable(relative_name(path, self._folder))
-
     def some(self, paths: Sequence[str]) -> str:
-        text = ", ".join(self.name(path) for path in paths[:_NAMED])
-        more = len(paths) - _NAMED
-        return f"{text}, and {more} more" if more > 0 else text
+        return name_some([relative_name(path, self._folder) for path in paths], _NAMED)
 
 
 def _counts(folder: Path, reports: Sequence[MediaReport], others: Mapping[str, int]) -> str:
