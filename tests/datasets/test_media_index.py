@@ -23,6 +23,18 @@ def test_by_folder_and_name_wherever_they_lie(root):
         assert index.find(name) is None
 
 
+def test_folders_of_frames_are_found_behind_files(root):
+    for name in ("frames/Archery/v_b/img_{}.jpg", "frames/v.1/{}.png", "A/Archery/v_a/{}.jpg"):
+        for number in range(2):
+            touch(root / name.format(number))
+    index = MediaIndex(root)
+    assert index.find("Archery/v_b.avi") == str(root / "frames/Archery/v_b")
+    assert index.find("Bowling/v_b.avi") is None
+    assert index.find("v.1.webm") == index.find_stem("v.1") == str(root / "frames/v.1")
+    assert index.find("Archery/v_a.mp4") == str(root / "UCF-101/Archery/v_a.avi")
+    assert MediaIndex(root, MEDIA_SUFFIXES).find("v_b.wav") is None
+
+
 def test_another_suffix_will_do_but_the_very_one_is_preferred(root):
     index = MediaIndex(root)
     assert index.find("Archery/v_a.mp4") == str(root / "UCF-101/Archery/v_a.avi")

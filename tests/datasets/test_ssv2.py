@@ -2,6 +2,8 @@
 
 import json
 
+import cv2
+import numpy as np
 import pytest
 from helpers.data_files import data_cfg, listed, names, touch, write
 
@@ -61,6 +63,51 @@ def test_the_official_test_split_without_and_with_answers(root):
     write(find(root, "labels").with_name("test-answers.csv"), "7;Doing something b")
     assert names(ssv2_test(cfg, "test").manifest) == [("6.webm", -1), ("7.webm", 1)]
     assert names(ssv2_test(cfg, "val").manifest) == [("5.webm", 0)]
+
+
+def write_images(folder, *videos):
+    """Three images of each video, all of one gray: its number."""
+    for video in videos:
+        (folder / video).mkdir(parents=True)
+        for frame in range(1, 4):
+            image = np.full((64, 64, 3), int(video) % 256, np.uint8)
+            cv2.imwrite(str(folder / video / f"{frame:06d}.png"), image)
+
+
+@pytest.mark.parametrize("is_next_to_labels", [True, False])
+def test_frame_lists_of_pyslowfast(root, tmp_path, is_next_to_labels, caplog):
+    folder = find(root, "labels").parent if is_next_to_labels else root
+    write_images(tmp_path / "images", "78687", "4", "5", "8")
+    header = "original_vido_id video_id frame_id path labels"
+    for split, videos in {"train": ("8", "4", "78687"), "val": ("5",)}.items():  # no 8 in the json
+        lines = [f'{v} 0 {n} {v}/{n + 1:06d}.png ""' for v in videos for n in range(3)]
+        write(folder / f"{split}.csv", header, *lines)
+    words = "DATA.NUM_FRAMES 2 AUDIO.ENABLE False DATA.TEST_CROP_SIZE 64 DATA.TRAIN_CROP_SIZE 64"
+    cfg = data_cfg(root, "DATA.PATH_PREFIX", str(tmp_path / "images"), *words.split())
+    caplog.set_level("INFO")
+    train, test = ssv2(cfg, "train"), ssv2(cfg, "test")
+    assert "3 videos of the frame list" in caplog.text
+    assert names(train.manifest) == [("78687", 2), ("4", 10)]
+    assert train.manifest.class_names == CLASSES
+    assert names(test.manifest) == [("5", 0)]
+    assert train[0, 0]["video"].mean() == 78687 % 256
+    with pytest.raises(UserError, match=r"PATH_PREFIX: .*the first image of .* cannot be read"):
+        ssv2(data_cfg(root, "DATA.PATH_PREFIX", str(tmp_path)), "train")
+
+
+def test_folders_of_frames_in_the_data_folder(root):
+    for file in root.rglob("*.webm"):
+        file.unlink()
+    write_images(root / "frames", "78687", "4", "5")
+    assert names(ssv2(data_cfg(root), "train").manifest) == [("78687", 2), ("4", 10)]
+    (root / "empty").mkdir()
+    missing = data_cfg(root, "DATA.PATH_PREFIX", str(root / "empty"))
+    with pytest.raises(
+        UserError, match=r"DATA.PATH_PREFIX: none of the 2 files of the train split"
+    ):
+        ssv2(missing, "train")
+    with pytest.raises(UserError, match=r"DATA.PATH_PREFIX: no such folder"):
+        ssv2(data_cfg(root, "DATA.PATH_PREFIX", str(root / "none")), "train")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ def _add_data(cfg: CfgNode) -> None:
     cfg.DATA = CfgNode()
     # Folder with train.csv, val.csv, test.csv, or SPLIT/CLASS/file, or just videos.
     cfg.DATA.PATH_TO_DATA_DIR = ""
-    # Joined in front of the relative paths of a csv.
+    # Joined in front of the relative paths of a csv or a frame list; the folder of the files that
+    # official lists name. Empty: the data folder, or that of the frame list.
     cfg.DATA.PATH_PREFIX = ""
     # Separates path and label in a csv without a header: one character; a backslash and a t are
     # a tab.

@@ -25,7 +25,7 @@ from slowfast.config import UserError
 from slowfast.datasets.annotations.manifest import Manifest, VideoRecord
 from slowfast.utils.io import cache_dir, file_sha256
 
-__all__ = ["ListedFrame", "index_frame_list", "parse_frame_lines"]
+__all__ = ["ListedFrame", "index_frame_list", "is_frame_list", "parse_frame_lines"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,18 @@ class ListedFrame(NamedTuple):
     labels: tuple[int, ...]
     offset: int
     size: int
+
+
+def is_frame_list(file: Path) -> bool:
+    """Return whether there is such a file, and it begins with the header of a frame list."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as lines:
+        return _is_header(lines.readline())
+
+
+def _is_header(line: bytes) -> bool:
+    return line.split()[:1] in [[name.encode()] for name in _HEADERS]
 
 
 def index_frame_list(file: Path, class_names: list[str]) -> Manifest:
@@ -89,7 +101,7 @@ def _videos(file: Path) -> Iterator[VideoRecord]:
     seen: set[str] = set()
     with file.open("rb") as lines:
         header = lines.readline()
-        if header.split()[:1] not in [[name.encode()] for name in _HEADERS]:
+        if not _is_header(header):
             raise UserError(
                 f"{file}:1: got {os.fsdecode(header).strip()!r}; expected the header {_COLUMNS!r}."
             )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.annotations.manifest import Manifest, VideoRecord, share_manifest
+from slowfast.datasets.annotations.split_files import media_root
 from slowfast.datasets.bad_media import record_missing
 from slowfast.utils import distributed
 
@@ -118,11 +119,11 @@ def entries_to_manifest(
 def _check_missing(
     cfg: CfgNode, split: str, missing: list[Annotation], total: int, layout: str
 ) -> None:
-    root = Path(cfg.DATA.PATH_TO_DATA_DIR).expanduser()
+    root = media_root(cfg, layout)
     first = missing[0]
     if len(missing) == total:
         raise ConfigValueError(
-            "DATA.PATH_TO_DATA_DIR",
+            "DATA.PATH_PREFIX" if cfg.DATA.PATH_PREFIX else "DATA.PATH_TO_DATA_DIR",
             f"none of the {total} files of the {split} split exists. The "
             f"first is {root / first.name} ({first.where}). Expected: {layout}.",
         )

@@ -14,6 +14,7 @@ from slowfast.utils.io import text_encoding
 __all__ = [
     "data_root",
     "find_split_dir",
+    "media_root",
     "read_csv_lines",
     "read_json_file",
     "read_lines",
@@ -36,6 +37,23 @@ def data_root(cfg: CfgNode, layout: str) -> Path:
     root = Path(cfg.DATA.PATH_TO_DATA_DIR).expanduser()
     if not root.is_dir():
         raise ConfigValueError("DATA.PATH_TO_DATA_DIR", f"no such folder: {root}.")
+    return root
+
+
+def media_root(cfg: CfgNode, layout: str) -> Path:
+    """Return the folder below which listed files are looked up.
+
+    Returns:
+        DATA.PATH_PREFIX, or DATA.PATH_TO_DATA_DIR if that is empty.
+
+    Raises:
+        UserError: If it is missing.
+    """
+    if not cfg.DATA.PATH_PREFIX:
+        return data_root(cfg, layout)
+    root = Path(cfg.DATA.PATH_PREFIX).expanduser()
+    if not root.is_dir():
+        raise ConfigValueError("DATA.PATH_PREFIX", f"no such folder: {root}.")
     return root
 
 

@@ -13,6 +13,7 @@ from slowfast.datasets.annotations.match import Annotation, entries_to_manifest
 from slowfast.datasets.annotations.split_files import (
     data_root,
     find_split_dir,
+    media_root,
     read_csv_lines,
     require_split,
 )
@@ -65,7 +66,7 @@ class _AudioSet(CatalogDataset):
             tested = {
                 e.name: e.where for e in _read_lists(lists.get("test", []), labels, multi_label)
             }
-        index = MediaIndex(data_root(cfg, _LAYOUT))
+        index = MediaIndex(media_root(cfg, _LAYOUT))
         manifest = entries_to_manifest(
             cfg,
             source,

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-
-import numpy as np
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.datasets.annotations.csv_dialect import read_lines
-from slowfast.datasets.annotations.frame_lists import index_frame_list
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.annotations.split_files import data_root, find_split_dir
 from slowfast.datasets.catalog.dataset import CatalogDataset
-from slowfast.datasets.decoding.clip_reader import open_row
-from slowfast.datasets.decoding.reader import MediaError
+from slowfast.datasets.catalog.listed_frames import read_frame_list
 
 __all__ = ["charades"]
-
-logger = logging.getLogger(__name__)
 
 _LAYOUT = "train.csv and val.csv, PySlowFast's frame lists, and the images below DATA.PATH_PREFIX"
 _FOLDERS = ("frame_lists",)
@@ -44,26 +37,10 @@ class _Charades(CatalogDataset):
         file = folder / f"{name}.csv"
         if not file.is_file():
             raise ConfigValueError("DATA.PATH_TO_DATA_DIR", f"no such file: {file}. {_LAYOUT}.")
-        manifest = index_frame_list(file, _read_classes(folder / _CLASSES))
-        _check_first(cfg, manifest, file)
-        logger.info("%s split: %d videos of the frame list %s", name, len(manifest), file)
-        return manifest
+        return read_frame_list(cfg, file, _read_classes(folder / _CLASSES))
 
 
 charades = _Charades.register("charades")
-
-
-def _check_first(cfg: CfgNode, manifest: Manifest, file: Path) -> None:
-    """Check that the first image can be read, since a wrong folder makes every video a bad file."""
-    try:
-        with open_row(manifest.row(0), float(cfg.DATA.FRAME_FOLDER_FPS), cfg.DATA.PATH_PREFIX) as r:
-            r.read_video(np.zeros(1))
-    except MediaError as error:
-        raise ConfigValueError(
-            "DATA.PATH_PREFIX",
-            f"got {cfg.DATA.PATH_PREFIX!r}, but the first image of {file} cannot be read: {error}. "
-            "Expected: the folder that the paths of the list are relative to.",
-        ) from error
 
 
 def _read_classes(file: Path) -> list[str]:

@@ -12,7 +12,12 @@ from slowfast.datasets.annotations.file_index import MediaIndex
 from slowfast.datasets.annotations.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.annotations.match import Annotation, Locate, entries_to_manifest
-from slowfast.datasets.annotations.split_files import data_root, find_split_dir, require_split
+from slowfast.datasets.annotations.split_files import (
+    data_root,
+    find_split_dir,
+    media_root,
+    require_split,
+)
 from slowfast.datasets.audio_dataset import AudioEvalDataset, AudioTrainDataset, build_audio_dataset
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.quarantined import leave_out_quarantined
@@ -110,8 +115,11 @@ class ListedDataset(CatalogDataset):
         root = data_root(cfg, self.layout)
         folder = find_split_dir(cfg, root, self.folders, self.files)
         entries, class_names = self.read(cfg, folder, source)
-        suffixes = MEDIA_SUFFIXES if self.audio_only else VIDEO_SUFFIXES
-        locate = self.locate(MediaIndex(root, suffixes, fold_case=self.fold_case), entries)
+        locate = self.find_frames(cfg, folder, source)
+        if locate is None:
+            suffixes = MEDIA_SUFFIXES if self.audio_only else VIDEO_SUFFIXES
+            root = media_root(cfg, self.layout)
+            locate = self.locate(MediaIndex(root, suffixes, fold_case=self.fold_case), entries)
         return entries_to_manifest(
             cfg, source, entries, locate, class_names=class_names, layout=self.layout
         )
@@ -119,6 +127,10 @@ class ListedDataset(CatalogDataset):
     @abstractmethod
     def read(self, cfg: CfgNode, folder: Path, split: str) -> tuple[list[Annotation], list[str]]:
         """Read the entries of a split, and the names of the classes, from the lists in a folder."""
+
+    def find_frames(self, cfg: CfgNode, folder: Path, split: str) -> Locate | None:
+        """Return the function that finds an entry in a frame list; None where there is no list."""
+        return None
 
     def locate(self, index: MediaIndex, entries: Sequence[Annotation]) -> Locate:
         """Return the function that finds the file of an entry; by default by its name."""

@@ -23,7 +23,7 @@ from slowfast.datasets.annotations.label_text import CLASSES_FILE, as_integer, s
 from slowfast.datasets.annotations.layouts import Layout, pick_split
 from slowfast.datasets.annotations.manifest import Manifest
 from slowfast.datasets.annotations.match import Annotation, entries_to_manifest
-from slowfast.datasets.annotations.split_files import data_root
+from slowfast.datasets.annotations.split_files import media_root
 from slowfast.datasets.catalog.youtube import match_by_youtube_segment, segment_entry
 
 __all__ = ["is_official", "official_manifest"]
@@ -89,8 +89,7 @@ def official_manifest(
     name, file = pick_split(layout, lists, split)
     class_names = read_classes(lists / CLASSES_FILE) or _class_names(layout, form)
     labels = {name: label for label, name in enumerate(class_names)}
-    root = data_root(cfg, _LAYOUT)
-    index = MediaIndex(Path(form.prefix).expanduser() if form.prefix else root, suffixes)
+    index = MediaIndex(media_root(cfg, _LAYOUT), suffixes)
     manifest = entries_to_manifest(
         cfg,
         name,

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config import CfgNode, UserError
-from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest
-from slowfast.datasets.annotations.match import Annotation, check_disjoint
-from slowfast.datasets.annotations.split_files import read_json_file, read_lines
+from slowfast.datasets.annotations.frame_lists import is_frame_list
+from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest, VideoRecord
+from slowfast.datasets.annotations.match import Annotation, Locate, check_disjoint
+from slowfast.datasets.annotations.split_files import data_root, read_json_file, read_lines
 from slowfast.datasets.catalog.dataset import ListedDataset
+from slowfast.datasets.catalog.listed_frames import read_frame_list
 from slowfast.datasets.views.clip_sampling import SEGMENTS
 
 __all__ = ["ssv2", "ssv2_test"]
@@ -24,11 +26,16 @@ class _Ssv2Test(ListedDataset):
     """Something-Something V2; "test" is the official test split.
 
     A clip has one frame from each of NUM_FRAMES equal segments of the video. Its files have labels
-    where ``test-answers.csv`` is among the split files.
+    where ``test-answers.csv`` is among the split files. PySlowFast's frame lists next to them, or
+    in the data folder, take precedence over files.
     """
 
     name = "ssv2"
-    layout = "ID.webm (in any folder) and labels/ with train.json, validation.json, labels.json"
+    layout = (
+        "ID.webm, or the frames of a video in a folder ID (in any folder), or PySlowFast's frame "
+        "lists train.csv and val.csv with the images below DATA.PATH_PREFIX; and labels/ with "
+        "train.json, validation.json, labels.json"
+    )
     folders = ("labels", "annotations")
     files = tuple(f"{prefix}labels.json" for prefix in _PREFIXES)
     split_names = tuple(_LISTS)
@@ -47,6 +54,21 @@ class _Ssv2Test(ListedDataset):
             check_disjoint(lists["train"], lists["test"])
             return _with_answers(lists["test"], folder / _ANSWERS, classes), list(classes)
         return lists[split], list(classes)
+
+    def find_frames(self, cfg: CfgNode, folder: Path, split: str) -> Locate | None:
+        """Find entries in ``train.csv`` and ``val.csv``."""
+        files = (root / f"{split}.csv" for root in (folder, data_root(cfg, self.layout)))
+        file = next(filter(is_frame_list, files), None)
+        if file is None:
+            return None
+        listed = read_frame_list(cfg, file, [])
+        rows = {Path(listed.path(row)).name: listed.row(row) for row in range(len(listed))}
+
+        def locate(entry: Annotation) -> VideoRecord | None:
+            row = rows.get(Path(entry.name).stem)
+            return row and row._replace(label=entry.label, labels=None)
+
+        return locate
 
 
 class _Ssv2(_Ssv2Test):
