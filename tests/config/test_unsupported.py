@@ -36,7 +36,8 @@ def test_the_defaults_switch_nothing_on():
 
 @pytest.mark.parametrize("key", sorted(SWITCHES))
 def test_a_switch_is_one_clear_error(key):
-    (problem,) = problems_of(key, switched_on(key))
+    board = ["TENSORBOARD.ENABLE", "True"] * key.startswith("TENSORBOARD.")
+    (problem,) = problems_of(key, switched_on(key), *board)
     assert problem.key == key
     assert "but this is not supported: " in problem.message
     assert SWITCHES[key] in problem.message

@@ -66,6 +66,8 @@ def check_unsupported(cfg: CfgNode) -> list[Problem]:
     values = flatten(cfg)
     for key, instead in SWITCHES.items():
         value = values[key]
+        if key.startswith("TENSORBOARD.") and not cfg.TENSORBOARD.ENABLE:
+            continue  # nothing is plotted
         if value and value != _DEFAULTS.get(key):
             problems.append(Problem(key, f"got {value!r}, but this is not supported: {instead}."))
     if not cfg.MASK.ENABLE:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 
-from slowfast.config import CfgNode, Problem, register_check
+from slowfast.config import CfgNode, Problem, register_check, register_note
 from slowfast.engine.insight.projection import METHODS
 from slowfast.engine.protocols.linear_svm import has_scikit_learn
 from slowfast.utils.registry import nearest
 
-__all__ = ["check_confusion_matrix", "check_report"]
+__all__ = ["check_confusion_matrix", "check_report", "note_board"]
 
+_PLOTS = ("CONFUSION_MATRIX", "HISTOGRAM", "MODEL_VIS", "WRONG_PRED_VIS")
 _LEAST = {"MAX_VIDEOS": 2, "EXAMPLES": 0}
 
 
@@ -49,10 +50,8 @@ def check_confusion_matrix(cfg: CfgNode) -> list[Problem]:
         At most one problem.
     """
     section, key = cfg.TENSORBOARD.CONFUSION_MATRIX, "TENSORBOARD.CONFUSION_MATRIX"
-    if not section.ENABLE:
+    if not section.ENABLE or not cfg.TENSORBOARD.ENABLE:
         return []
-    if not cfg.TENSORBOARD.ENABLE:
-        return [Problem(f"{key}.ENABLE", "got True; it needs TENSORBOARD.ENABLE True, too.")]
     size = list(section.FIGSIZE)
     if len(size) != 2 or min(size) <= 0:
         return [Problem(f"{key}.FIGSIZE", f"got {size}; expected [width, height] in inches.")]
@@ -60,3 +59,20 @@ def check_confusion_matrix(cfg: CfgNode) -> list[Problem]:
         hint = "pip install 'slowfast-stica[report]', or see confusion_matrix.csv"
         return [Problem(f"{key}.ENABLE", f"got True, but matplotlib is not installed: {hint}.")]
     return []
+
+
+@register_note
+def note_board(cfg: CfgNode) -> list[str]:
+    """Name the plots that are not made since TensorBoard is off, as in PySlowFast.
+
+    Args:
+        cfg: The merged configuration.
+
+    Returns:
+        At most one sentence.
+    """
+    board = cfg.TENSORBOARD
+    keys = [f"TENSORBOARD.{name}.ENABLE True" for name in _PLOTS if board[name].ENABLE]
+    if board.ENABLE or not keys:
+        return []
+    return [f"no effect: {', '.join(keys)} (TENSORBOARD.ENABLE is False)"]

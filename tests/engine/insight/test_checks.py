@@ -3,8 +3,9 @@
 import pytest
 
 from slowfast.config import get_cfg
+from slowfast.config.sections.unsupported import check_unsupported
 from slowfast.engine.insight import checks
-from slowfast.engine.insight.checks import check_confusion_matrix, check_report
+from slowfast.engine.insight.checks import check_confusion_matrix, check_report, note_board
 
 
 def report(**keys):
@@ -40,9 +41,7 @@ def matrix(*words):
 def test_confusion_matrix(monkeypatch):
     on = ("TENSORBOARD.ENABLE", True)
     assert check_confusion_matrix(get_cfg()) == []
-    ((key, message),) = matrix()
-    assert key == "TENSORBOARD.CONFUSION_MATRIX.ENABLE"
-    assert "TENSORBOARD.ENABLE True" in message
+    assert matrix() == []  # TensorBoard is off: note_board
     ((key, message),) = matrix(*on, "TENSORBOARD.CONFUSION_MATRIX.FIGSIZE", [8])
     assert key == "TENSORBOARD.CONFUSION_MATRIX.FIGSIZE"
     assert "got [8]; expected [width, height]" in message
@@ -51,3 +50,15 @@ def test_confusion_matrix(monkeypatch):
     assert "pip install 'slowfast-stica[report]'" in message
     monkeypatch.undo()
     assert matrix(*on) == []
+
+
+def test_plots_without_tensorboard_are_noted():
+    cfg = get_cfg()
+    assert note_board(cfg) == []
+    cfg.TENSORBOARD.HISTOGRAM.ENABLE = cfg.TENSORBOARD.CONFUSION_MATRIX.ENABLE = True
+    keys = "TENSORBOARD.CONFUSION_MATRIX.ENABLE True, TENSORBOARD.HISTOGRAM.ENABLE True"
+    assert note_board(cfg) == [f"no effect: {keys} (TENSORBOARD.ENABLE is False)"]
+    assert check_unsupported(cfg) == []
+    cfg.TENSORBOARD.ENABLE = True
+    assert note_board(cfg) == []
+    assert [problem.key for problem in check_unsupported(cfg)] == ["TENSORBOARD.HISTOGRAM.ENABLE"]
