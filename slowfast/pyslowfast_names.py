@@ -20,6 +20,7 @@ __all__ = ["HOMES", "REPLACED", "find_spec", "names_of"]
 _SCRIPTS = "slowfast.cli.scripts"
 _CHECKPOINTS = "slowfast.models.script_checkpoints"
 _METERS = "slowfast.utils.script_meters"
+_LOOP = "slowfast.utils.script_loop"
 _TRANSFORMS = "slowfast.datasets.views.float_clips"
 
 HOMES: dict[str, dict[str, str]] = {
@@ -38,17 +39,21 @@ HOMES: dict[str, dict[str, str]] = {
         "gpu_mem_usage": "slowfast.utils.meters:gpu_mem_usage",
         "cpu_mem_usage": "slowfast.utils.meters:cpu_mem_usage",
         "frozen_bn_stats": "slowfast.models.batch_norm:frozen_bn",
+        "is_eval_epoch": f"{_LOOP}:is_eval_epoch",
+        "check_nan_losses": f"{_LOOP}:check_nan_losses",
     },
     "slowfast.utils.checkpoint": {
         "load_checkpoint": f"{_CHECKPOINTS}:load_checkpoint",
         "save_checkpoint": f"{_CHECKPOINTS}:save_checkpoint",
         "load_test_checkpoint": f"{_CHECKPOINTS}:load_test_checkpoint",
         "load_train_checkpoint": f"{_CHECKPOINTS}:load_train_checkpoint",
+        "is_checkpoint_epoch": f"{_LOOP}:is_checkpoint_epoch",
     },
     "slowfast.utils.meters": {
         "TrainMeter": f"{_METERS}:TrainMeter",
         "ValMeter": f"{_METERS}:ValMeter",
         "TestMeter": f"{_METERS}:TestMeter",
+        "EpochTimer": f"{_LOOP}:EpochTimer",
     },
     "slowfast.utils.distributed": {
         "get_rank": "slowfast.utils.distributed:rank",
@@ -56,8 +61,10 @@ HOMES: dict[str, dict[str, str]] = {
         "get_local_rank": "slowfast.utils.distributed:local_rank",
         "synchronize": "slowfast.utils.distributed:barrier",
         "all_gather_unaligned": "slowfast.utils.distributed:gather_objects",
+        "init_distributed_training": f"{_LOOP}:init_distributed_training",
     },
     "slowfast.utils.env": {"pathmgr": "iopath.common.file_io:g_pathmgr"},
+    "slowfast.models.optimizer": {"get_grad_norm_": f"{_LOOP}:get_grad_norm_"},
     "slowfast.models.losses": {"get_loss_func": "slowfast.models.losses.plain:get_loss_func"},
     "slowfast.models.batchnorm_helper": {"get_norm": "slowfast.models.batch_norm:get_norm"},
     "slowfast.datasets": {
@@ -84,6 +91,9 @@ HOMES: dict[str, dict[str, str]] = {
 """Module of PySlowFast -> its names -> ``module:name`` here, with PySlowFast's arguments."""
 
 _MODEL = "a model is built from its configuration: slowfast.models.build_model(cfg)"
+_METHODS = (
+    "methods of pretraining are projects, and run_net.py trains them (docs/adding_a_method.md)"
+)
 _PREDICT = "slowfast.models.build_model(cfg).eval(), then model([clip])"
 
 REPLACED: dict[str, str] = {
@@ -96,6 +106,9 @@ REPLACED: dict[str, str] = {
         "register a class or function in slowfast.models.MODEL_REGISTRY"
     ),
     "slowfast.models.ptv_model_builder": f"{_MODEL} with MODEL.MODEL_NAME PTVResNet, PTVX3D, ...",
+    "slowfast.models.contrastive:ContrastiveModel": _METHODS,
+    "slowfast.models.contrastive:contrastive_forward": _METHODS,
+    "slowfast.models.contrastive:contrastive_parameter_surgery": _METHODS,
     "slowfast.models.head_helper": (
         "heads are in slowfast.models.heads (MODEL.HEAD), pooling in slowfast.models.pooling "
         "(MODEL.POOLING)"
@@ -136,6 +149,7 @@ REPLACED: dict[str, str] = {
         "use slowfast.utils.multigrid:MultigridSchedule and the keys in MULTIGRID"
     ),
     "slowfast.utils.ava_eval_helper": "AVA and detection are not built",
+    "slowfast.utils.meters:AVAMeter": "AVA and detection are not built",
     "slowfast.utils.weight_init_helper": "each network initializes itself; see slowfast.models",
     "slowfast.visualization.utils": (
         "register a forward hook: model.get_submodule(name).register_forward_hook(...); weights "
@@ -150,7 +164,7 @@ REPLACED: dict[str, str] = {
     "slowfast.visualization.async_predictor": _PREDICT,
     "slowfast.visualization.video_visualizer": "test a folder of videos instead of the demo",
 }
-"""Module of PySlowFast that has no counterpart -> what to use."""
+"""Module, or ``module:name``, of PySlowFast that has no counterpart -> what to use."""
 
 
 def find_spec(module: str) -> ModuleSpec | None:
@@ -167,11 +181,7 @@ def find_spec(module: str) -> ModuleSpec | None:
         ModuleNotFoundError: If the module is one of REPLACED; the message says what to use.
     """
     if module in REPLACED:
-        raise ModuleNotFoundError(
-            f"{module} of PySlowFast does not exist here: {REPLACED[module]}. "
-            "docs/coming_from_pyslowfast.md lists all names.",
-            name=module,
-        )
+        raise ModuleNotFoundError(_hint(module), name=module)
     return ModuleSpec(module, _NAMES) if module in HOMES else None
 
 
@@ -179,20 +189,29 @@ def names_of(module: str) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of a module: it finds PySlowFast's names in HOMES.
 
     Args:
-        module: A key of HOMES.
+        module: A module of HOMES or REPLACED that exists here.
 
     Returns:
-        Name -> object; raises AttributeError for other names.
+        Name -> object; raises ImportError for names of REPLACED, AttributeError for others.
     """
 
     def find(name: str) -> Any:
-        home = HOMES[module].get(name)
+        if f"{module}:{name}" in REPLACED:
+            raise ImportError(_hint(f"{module}:{name}"), name=module)
+        home = HOMES.get(module, {}).get(name)
         if home is None:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         target, _, own = home.partition(":")
         return getattr(importlib.import_module(target), own)
 
     return find
+
+
+def _hint(what: str) -> str:
+    return (
+        f"{what} of PySlowFast does not exist here: {REPLACED[what]}. "
+        "docs/coming_from_pyslowfast.md lists all names."
+    )
 
 
 class _Names(Loader):

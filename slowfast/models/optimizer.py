@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from fvcore.common.config import CfgNode
@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from slowfast.config.problems import ConfigValueError
 from slowfast.models.lars import LARS
 from slowfast.models.method import call_hook
+from slowfast.pyslowfast_names import names_of
 from slowfast.utils.checkpoint import unwrap_model
 from slowfast.utils.lr_policy import get_lr_at_epoch
 
@@ -329,3 +330,7 @@ def gradient_norm(model: nn.Module) -> Tensor:
     if gradients:
         return nn.utils.get_total_norm(gradients)
     return torch.zeros((), device=next(model.parameters()).device)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of(__name__)

@@ -420,7 +420,7 @@ def test_every_must_be_positive_and_finite(value, capsys):
     assert "expected a positive number" in capsys.readouterr().err
 
 
-def test_a_replaced_file_is_embedded_anew(folder, tmp_path, capsys, caplog):
+def test_a_replaced_file_is_embedded_again(folder, tmp_path, capsys, caplog):
     videos, out = tmp_path / "videos", tmp_path / "out"
     shutil.copytree(folder / "test", videos)
     assert main(["embed", str(videos), *WEIGHTS, "-o", str(out)]) == 0

@@ -63,7 +63,8 @@ SMALL = (
 
 def load(name):
     module, _, own = name.partition(":")
-    return getattr(importlib.import_module(module), own)
+    found = importlib.import_module(module)
+    return getattr(found, own) if own else found
 
 
 def small_cfg(*words):
@@ -111,8 +112,8 @@ def test_every_home_exists():
 
 def test_what_the_hints_name_exists():
     for module, hint in REPLACED.items():
-        with pytest.raises(ModuleNotFoundError):
-            importlib.import_module(module)
+        with pytest.raises(ImportError, match=re.escape(hint)):
+            load(module)
         for found in re.findall(r"slowfast\.[\w.]+(?::\w+)?", hint):
             path, _, name = found.rstrip(".").partition(":")
             try:
@@ -315,6 +316,40 @@ def test_a_training_loop_of_a_script(tmp_path):
     stats = json.loads(lines[-1].removeprefix("json_stats: "))
     assert {"dt", "dt_data", "dt_net", "eta", "gpu_mem", "RAM", "lr", "loss", "loss_0"} < set(stats)
     assert (stats["_type"], stats["epoch"]) == ("train_epoch", "2/2")
+
+
+def test_when_a_loop_evaluates_and_saves():
+    words = "TRAIN.EVAL_PERIOD 2 TRAIN.CHECKPOINT_PERIOD 3 SOLVER.MAX_EPOCH 7".split()
+    cfg = small_cfg(*words)
+    evaluates = load("slowfast.utils.misc:is_eval_epoch")
+    saves = load("slowfast.utils.checkpoint:is_checkpoint_epoch")
+    assert [e for e in range(7) if evaluates(cfg, e, None)] == [1, 3, 5, 6]
+    assert [e for e in range(7) if saves(cfg, e)] == [2, 5, 6]
+    cfg.TRAIN.EVAL_PERIOD = 0
+    assert [e for e in range(7) if evaluates(cfg, e, None)] == [6]
+
+
+def test_helpers_of_a_loop(monkeypatch):
+    load("slowfast.utils.distributed:init_distributed_training")(small_cfg())
+    check = load("slowfast.utils.misc:check_nan_losses")
+    check(1.0)
+    with pytest.raises(RuntimeError, match=r"the loss is NaN: lower SOLVER.BASE_LR"):
+        check(torch.tensor(float("nan")))
+    norm = load("slowfast.models.optimizer:get_grad_norm_")
+    weights = [torch.zeros(2, requires_grad=True) for _ in range(3)]
+    assert norm(weights) == norm(weights[0]) == 0
+    (3 * weights[0][0] + 4 * weights[1][1]).backward()
+    assert norm(weights) == 5
+    assert norm(weights, float("inf")) == 4
+    assert norm(weights[0]) == 3
+    ticks = iter([0.0, 10.0, 11.0, 20.0, 24.0, 30.0, 33.0])
+    monkeypatch.setattr("slowfast.utils.script_loop.time.perf_counter", lambda: next(ticks))
+    timer = load("slowfast.utils.meters:EpochTimer")()
+    for _ in range(3):
+        timer.epoch_tic()
+        timer.epoch_toc()
+    assert timer.last_epoch_time() == timer.median_epoch_time() == 3
+    assert timer.avg_epoch_time() == pytest.approx(8 / 3)
 
 
 def test_losses_by_name():

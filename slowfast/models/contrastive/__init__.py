@@ -13,3 +13,10 @@ statistics per split of a batch is ``BN.NORM_TYPE sub_batchnorm``. All state is 
 equal on all processes: it is initialized from a seed and updated by gathered values. None of these
 components reads the configuration.
 """
+
+from typing import TYPE_CHECKING
+
+from slowfast.pyslowfast_names import names_of
+
+if not TYPE_CHECKING:
+    __getattr__ = names_of(__name__)
