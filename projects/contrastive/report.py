@@ -191,17 +191,22 @@ def plot(measured: Mapping[str, Runs], path: Path) -> None:
             if not own:
                 continue
             before, after = ([100 * run[when] for run in own] for when in ("before", "after"))
-            axis.barh(place, statistics.mean(after), height=0.6, color="#4c78a8")
-            axis.plot(after, [place] * len(after), "o", color="#1b2a41", markersize=3)
-            axis.plot([statistics.mean(before)] * 2, [place - 0.3, place + 0.3], color="#e45756")
+            axis.barh(place, statistics.mean(after), height=0.6, color="#a9c4e0")
+            axis.plot([statistics.mean(before)] * 2, [place - 0.3, place + 0.3], color="#d62728")
+            axis.plot(after, [place] * len(after), "o", color="#1b2a41", markersize=3.5)
         axis.axvline(100 * runs[0][name]["chance"], color="0.5", linestyle=":", linewidth=1)
         axis.set_title(f"{title}:\n{METRICS[name]}", fontsize=10)
         axis.set_xlabel("%")
-        axis.set_xlim(0, 100)
+        axis.set_xlim(0, 103)  # points at 100 are not cut
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(methods)), methods)
     figure.text(
-        0.99, 0.01, "red: random weights; dotted: chance", ha="right", fontsize=8, color="0.3"
+        0.99,
+        0.01,
+        "bar: mean; point: a seed; red: random weights; dotted: chance",
+        ha="right",
+        fontsize=8,
+        color="0.3",
     )
     figure.tight_layout(rect=(0, 0.03, 1, 1))
     figure.savefig(path, dpi=130)

@@ -309,13 +309,15 @@ def _plot_contrasts(axes: Axes, values: dict[str, dict[int, float]]) -> None:
             mean, i, xerr=[[mean - low], [high - mean]], fmt="o", capsize=4, markersize=6,
             color="#009e73" if low > 0 else "#d55e00" if high < 0 else "#8c8c8c",
         )  # fmt: skip
+    first = 0
     for title, last in lines.items() if len(lines) > 1 else ():
         if last + 1 < len(shown):
             axes.axhline(last + 0.5, color="black", linewidth=0.6)
         axes.text(
-            1.0, last + 0.45, title, fontsize=8, style="italic", ha="right", va="bottom",
+            1.0, first - 0.45, title, fontsize=8, style="italic", ha="right", va="top",
             transform=axes.get_yaxis_transform(),
         )  # fmt: skip
+        first = last + 1
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(shown)), [_wrap(name) for _, name, _ in shown], fontsize=8)
     axes.set_ylim(len(shown) - 0.5, -0.5)

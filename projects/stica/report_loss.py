@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-r"""Did the models of a sweep leave their plateau? One of the losses, mean over the last epoch.
+r"""Did the models of a sweep leave their plateau? One of the losses, mean over an epoch.
 
     python projects/stica/report_loss.py output/sweeps/grid_ablation --out docs/evidence/grid_loss
 
@@ -34,26 +34,38 @@ def run() -> int:
     parser.add_argument("sweep", type=Path, help="folder of a sweep of trainings")
     loss = parser.add_argument("--loss", default="loss_cross", help="default: %(default)s")
     parser.add_argument("--term", action=OldName, new=loss)
+    parser.add_argument("--epoch", type=int, help="from 1; default: the last")
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json and OUT.md")
     args = parser.parse_args()
     try:
         runs = read_results(args.sweep / "sweep.json").finished()
-        measured = [read_run(args.sweep / run.name, run, args.loss) for run in runs]
+        measured = [read_run(args.sweep / run.name, run, args.loss, args.epoch) for run in runs]
     except ValueError as error:
         parser.error(str(error))
     write_report(args.out, tabulate(measured, args.loss), content=measured)
     return 0
 
 
-def read_run(folder: Path, run: RunResult, loss: str) -> dict[str, Any]:
-    """Read the mean of a loss over the last epoch of a training, and the plateau of the loss.
+def read_run(folder: Path, run: RunResult, loss: str, epoch: int | None = None) -> dict[str, Any]:
+    """Read the mean of a loss over an epoch of a training, and the plateau of the loss.
+
+    Args:
+        folder: Of the training.
+        run: Its results.
+        loss: Name of the loss.
+        epoch: From 1; None: the last.
+
+    Returns:
+        The variant, the seed, the loss and its plateau.
 
     Raises:
-        ValueError: If the training did not log the loss.
+        ValueError: If the training did not log the loss in that epoch.
     """
     batch = yaml.safe_load((folder / "config.yaml").read_text())["TRAIN"]["BATCH_SIZE"]
     epochs = [stats for stats in read_stats(folder) if stats["_type"] == "train_epoch"]
-    last = epochs[-1] if epochs else {}
+    if epoch is not None and not 0 < epoch <= len(epochs):
+        raise ValueError(f"--epoch {epoch}: {folder} logged the epochs 1 to {len(epochs)}.")
+    last = epochs[epoch - 1 if epoch else -1] if epochs else {}
     if loss not in last:
         logged = ", ".join(name for name in last if name.startswith("loss")) or "none"
         raise ValueError(f"--loss {loss}: {folder} logged other losses: {logged}.")

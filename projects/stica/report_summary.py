@@ -3,9 +3,11 @@
 
     python projects/stica/report_summary.py --out docs/evidence/summary
 
-Reads the results of the sweeps in docs/evidence/. A row is a contrast: a weighted sum of variants
-for each seed, with its mean over seeds and 95 % Student t interval. A row whose sweep is missing or
-unfinished is left out, and listed.
+    python projects/stica/report_summary.py --evidence output/sweeps --out summary  # of one's own
+
+Reads the results of the sweeps in docs/evidence/, or of a folder of sweeps. A row is a contrast: a
+weighted sum of variants for each seed, with its mean over seeds and 95 % Student t interval. A row
+whose sweep is missing or unfinished is left out, and listed.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
 CROPS = "Feature crops (in space and time), against none"
 VIEWS = "Feature crops (space, time, both), against full views in the within-modal loss"
 TIME = "Feature crops in time alone, against none"
+WITHIN = "Within-modal loss (on full views or crops), against none"
 FULL = "Within-modal loss on full views, against none"
 INPUT = "Feature crops, against crops of the input at equal cost"
 PATCH = "A crop of the input at that cost, against no within-modal loss"
@@ -44,7 +47,7 @@ class Row(NamedTuple):
     Attributes:
         question: What is compared.
         where: Data and setting.
-        sweep: Stem of its file in docs/evidence.
+        sweep: Stem of its file in docs/evidence, or name of its folder.
         metric: Of its results.
         gains: (variant with the component, variant without it); the mean over them counts.
         other: Stem of a second file that has some of the variants; "" if there is none.
@@ -59,11 +62,11 @@ class Row(NamedTuple):
 
     def differences(self, folder: Path) -> list[float]:
         """Compute the difference for each seed that all variants have; empty without results."""
-        paths = [folder / f"{name}.json" for name in (self.sweep, self.other) if name]
-        if not all(path.is_file() for path in paths):
+        paths = [find_results(folder, name) for name in (self.sweep, self.other) if name]
+        if None in paths:
             return []
         values: dict[str, dict[int, float]] = {}
-        for path in paths:
+        for path in filter(None, paths):
             values |= read_results(path).values(self.metric)
         weights: dict[str, float] = defaultdict(float)
         for pair in self.gains:
@@ -72,10 +75,17 @@ class Row(NamedTuple):
         return contrast(values, weights)
 
 
+def find_results(folder: Path, sweep: str) -> Path | None:
+    """Find the results of a sweep: ``SWEEP.json``, else ``SWEEP/sweep.json``; None without them."""
+    paths = (folder / f"{sweep}.json", folder / sweep / "sweep.json")
+    return next(filter(Path.is_file, paths), None)
+
+
 _KINDS = ("+space", "+time", "+both")
 _CROPS, _TIME, _FULL = (
     tuple((p + c, p) for p in ("avg", "transformer")) for c in ("+both", "+time", "+view")
 )
+_WITHIN = tuple((p + c, p) for p in ("avg", "transformer") for c in ("+view", *_KINDS))
 _VIEWS = tuple((p + c, f"{p}+view") for p in ("avg", "transformer") for c in _KINDS)
 _ATTENTION = tuple((f"transformer{c}", f"avg{c}") for c in ("", *_KINDS))
 _WITH_VIEWS = (*_ATTENTION, ("transformer+view", "avg+view"))
@@ -130,6 +140,7 @@ ROWS = (
     ),
     Row(TIME, _ABLATION, "demo_ablation", _PROBE, _TIME),
     *(Row(TIME, where, sweep, _PROBE, _TIME) for sweep, where in _ALL_SETS.items()),
+    *(Row(WITHIN, where, sweep, _PROBE, _WITHIN) for sweep, where in _ALL_SETS.items()),
     *(Row(FULL, where, sweep, _PROBE, _FULL) for sweep, where in _ALL_SETS.items()),
     *(Row(VIEWS, where, sweep, _PROBE, _VIEWS) for sweep, where in _ALL_SETS.items()),
     *(Row(INPUT, where, name, _PROBE, _INPUT, f"{name}_input") for name, where in _SETS.items()),
@@ -180,6 +191,30 @@ ROWS = (
 )  # fmt: skip
 
 
+_R1 = "class_retrieval_r1"
+ALSO = (
+    Row(ATTENTION, _ALONE, "when_words", _R1, (("transformer", "avg"),)),
+    *(
+        Row(
+            ATTENTION, "GRID words, 2D backbone, with the within-modal loss", "when_words", metric,
+            _WITH_VIEWS[1:],
+        )
+        for metric in (_PROBE, _R1)
+    ),
+    *(
+        Row(RATE, _ALONE, "when_words", metric, (("transformer", "one_rate"),), "words_positions")
+        for metric in (_R1, "knn_top1", "video_to_audio_r1", "audio_to_video_r1")
+    ),
+    *(
+        Row(CROPS, f"{_ATTENTIVE}, {how}", "when_words", metric, ((arm, "transformer"),),
+            "words_weights")
+        for arm, how in _WEIGHTS.items()
+        for metric in (_R1, "knn_top1", "video_to_audio_r1", "audio_to_video_r1")
+    ),
+)  # fmt: skip
+"""Contrasts that the text cites, chosen after the runs or of other metrics; not adjusted."""
+
+
 def main() -> int:
     """Run the command; returns the exit status."""
     return exit_with(run)
@@ -188,7 +223,12 @@ def main() -> int:
 def run() -> int:
     """Read, compute, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--evidence", type=Path, default=EVIDENCE, help="default: %(default)s")
+    parser.add_argument(
+        "--evidence",
+        type=Path,
+        default=EVIDENCE,
+        help="folder of NAME.json, or of NAME/sweep.json; default: %(default)s",
+    )
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.md and OUT.png")
     args = parser.parse_args()
     measured = [(row, row.differences(args.evidence)) for row in ROWS]
@@ -201,11 +241,11 @@ def run() -> int:
     if not shown:
         parser.error(
             f"--evidence {args.evidence}: no results of "
-            f"{', '.join(sorted({row.sweep for row in ROWS}))}.json; expected the sweep.json files "
-            "that tools/sweep_net.py writes, copied under these names."
+            f"{', '.join(sorted({row.sweep for row in ROWS}))}; expected a folder of sweeps, or "
+            "their sweep.json files, copied under these names."
         )
     left_out = sorted({row.other or row.sweep for row, values in measured if len(values) < 2})
-    text = tabulate(shown)
+    text = tabulate(shown) + tabulate_also(args.evidence)
     if left_out:
         text += f"\nNot measured: {', '.join(left_out)}.\n"
     write_report(args.out, text, plot=lambda path: plot(shown, path))
@@ -230,18 +270,10 @@ class Measured(NamedTuple):
 
 def tabulate(shown: Sequence[Measured]) -> str:
     """Tabulate the differences, in Markdown."""
-    lines = [
-        "| question | where | metric | difference (points) | 95 % interval | seeds | found "
-        "| p, adjusted |",
-        "|---|---|---|--:|--:|--:|---|--:|",
-    ]
+    lines = [f"{_HEAD} p, adjusted |", "|---|---|---|--:|--:|--:|---|--:|"]
     for row, interval, seeds, p in shown:
-        mean, low, high = (round(100 * value, 1) + 0.0 for value in interval)  # -0.0 becomes 0.0
-        lines.append(
-            f"| {row.question} | {row.where} | `{row.metric}` | {mean:+.1f} "
-            f"| {low:+.1f} to {high:+.1f} | {seeds} | {verdict(*interval[1:])} "
-            f"| {'< 0.001' if p < 0.001 else f'{p:.3f}'} |"
-        )
+        adjusted = "< 0.001" if p < 0.001 else f"{p:.3f}"
+        lines.append(f"{_line(row, interval, seeds)} {adjusted} |")
     alone = sum(verdict(*found.interval[1:]) != "interval includes 0" for found in shown)
     together = sum(found.p < 0.05 for found in shown)
     lines.append(
@@ -250,6 +282,29 @@ def tabulate(shown: Sequence[Measured]) -> str:
         "0.05."
     )
     return "\n".join(lines) + "\n"
+
+
+def tabulate_also(folder: Path) -> str:
+    """Tabulate the contrasts of ``ALSO``, in Markdown; "" if there are none."""
+    rows = [(row, row.differences(folder)) for row in ALSO]
+    lines = [
+        _line(row, mean_interval(values), len(values)) for row, values in rows if len(values) > 1
+    ]
+    if not lines:
+        return ""
+    title = "Also cited: other metrics, or chosen after the runs. Not counted above."
+    return "\n".join(["", title, "", _HEAD, "|---|---|---|--:|--:|--:|---|", *lines]) + "\n"
+
+
+_HEAD = "| question | where | metric | difference (points) | 95 % interval | seeds | found |"
+
+
+def _line(row: Row, interval: MeanInterval, seeds: int) -> str:
+    mean, low, high = (round(100 * value, 1) + 0.0 for value in interval)  # -0.0 becomes 0.0
+    return (
+        f"| {row.question} | {row.where} | `{row.metric}` | {mean:+.1f} "
+        f"| {low:+.1f} to {high:+.1f} | {seeds} | {verdict(*interval[1:])} |"
+    )
 
 
 def plot(shown: Sequence[Measured], path: Path) -> None:

@@ -16,7 +16,7 @@ shapes: attention should help. ``HYPOTHESES`` was written before the first runs.
 on seeds 81 to 85, and 141 to 145 for words.
 
 Effects are differences over the same seeds with 95 % Student t intervals, and probabilities of
-improvement (improvement.py), also over all demo sets, over all sets, and over both metrics.
+improvement (improvement.py), also over all demo sets, over all sets, and over all metrics.
 
 Unfinished sweeps are reported as far as they are; the report ends with the runs that are missing.
 Runs on input crops (when_SET_input.yaml, when_SET_input_count.yaml) belong to the demo set SET.
@@ -60,6 +60,13 @@ INPUT_SUFFIXES = ("_input", "_input_count")
 REAL = ("words",)
 """Sets of real video: they have seeds of their own, and no sweeps on input crops."""
 
+METRICS = (
+    "linear_probe_top1",
+    "class_retrieval_r1",
+    "knn_top1",
+    "video_to_audio_r1",
+    "audio_to_video_r1",
+)
 CROPS = ("+space", "+time", "+both")
 INPUT_ARMS = {
     "+input_cost": "+ input crops, equal cost",
@@ -160,16 +167,17 @@ def run() -> int:
         help="sweep.json of when_SET.yaml or when_SET_input.yaml, in folders (or files) so named",
     )  # fmt: skip
     parser.add_argument(
-        "--metric", nargs="+", default=["linear_probe_top1", "class_retrieval_r1"],
-        help="the first is the primary one; default: %(default)s",
+        "--metric", nargs="+",
+        help=f"the first is the primary one; default: those that all measured of {METRICS}",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.md and OUT.png")
     args = parser.parse_args()
     try:
         files = files_of_sets(args.results)
+        metrics = args.metric or measured_in_all(files)
         measured = {
             metric: {name: read_values(paths, metric)[0] for name, paths in files.items()}
-            for metric in args.metric
+            for metric in metrics
         }
     except ValueError as error:
         parser.error(str(error))
@@ -178,8 +186,8 @@ def run() -> int:
         for metric, sets in measured.items()
         for part in (f"**`{metric}`**", variant_table(sets), effect_table(sets))
     ]
-    text = "\n\n".join([*parts, summary(measured), missing(files, args.metric)])
-    first = args.metric[0]
+    text = "\n\n".join([*parts, summary(measured), missing(files, metrics)])
+    first = metrics[0]
     write_report(args.out, f"{text}\n", plot=lambda path: plot(measured[first], first, path))
     return 0
 
@@ -194,6 +202,15 @@ def files_of_sets(paths: Sequence[Path]) -> dict[str, list[Path]]:
     for path in paths:
         files[set_of(path)].append(path)
     return {name: files[name] for name in SETS if name in files}
+
+
+def measured_in_all(files: Mapping[str, Sequence[Path]]) -> list[str]:
+    """Return the names of ``METRICS`` that every set measured; the first one in any case."""
+    found = [
+        {metric for path in paths for metric in read_results(path).chance}
+        for paths in files.values()
+    ]
+    return [m for m in METRICS if m == METRICS[0] or all(m in names for names in found)]
 
 
 def set_of(path: Path) -> str:
@@ -277,7 +294,7 @@ def effect_table(sets: Mapping[str, Values]) -> str:
 def summary(measured: Mapping[str, Mapping[str, Values]]) -> str:
     """Tabulate the probability of improvement over sets and metrics, in Markdown."""
     lines = [
-        "| component | probability of improvement, these sets, both metrics "
+        f"| component | probability of improvement, these sets, {len(measured)} metrics "
         "| of runs of the same seed | 95 % interval | seeds | sets |",
         "|---|--:|--:|--:|--:|---|",
     ]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from slowfast.engine.sweep.results import RunResult
+
 ROOT = Path(__file__).parents[3]
 EVIDENCE = ROOT / "docs" / "evidence"
 RESULTS = (ROOT / "projects/stica/RESULTS.md").read_text(encoding="utf-8")
@@ -56,6 +58,46 @@ def test_the_page_begins_with_all_differences(tmp_path, monkeypatch, capsys):
     assert (EVIDENCE / "summary.md").read_text(encoding="utf-8") == text
     assert tables(text)[0] in RESULTS.split("## Published")[0]
     assert text.count("|\n") > 10
+
+
+def test_the_summary_reads_folders_of_sweeps(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "projects/stica"))
+    report = load("report_summary")
+    for name in ("when_words", "words_weights"):
+        folder = tmp_path / "sweeps" / name
+        folder.mkdir(parents=True)
+        (folder / "sweep.json").write_bytes((EVIDENCE / f"{name}.json").read_bytes())
+    words = ["report", "--evidence", str(tmp_path / "sweeps"), "--out", str(tmp_path / "summary")]
+    monkeypatch.setattr(sys, "argv", words)
+    report.main()
+    text = capsys.readouterr().out
+    assert "weight 0.5 from epoch 4 | `linear_probe_top1` | +0.9 | -0.7 to +2.6 | 5 |" in text
+    assert "Not measured: demo_ablation, " in text
+
+
+def test_the_loss_of_an_epoch_is_reported(tmp_path):
+    (tmp_path / "config.yaml").write_text("TRAIN: {BATCH_SIZE: 32}", encoding="utf-8")
+    rows = [{"_type": "train_epoch", "loss_cross": loss} for loss in (3.0, 2.0, 1.0)]
+    lines = [f"json_stats: {json.dumps(row)}\n" for row in rows]
+    (tmp_path / "json_stats.log").write_text("".join(lines), encoding="utf-8")
+    read = load("report_loss").read_run
+    run = RunResult("a", "", {"run": "a"}, 1, "finished", {})
+    for epoch, loss in ((None, 1.0), (3, 1.0), (1, 3.0)):
+        assert read(tmp_path, run, "loss_cross", epoch)["loss_cross"] == loss
+    for epoch in (0, 4, -1):
+        with pytest.raises(ValueError, match=rf"--epoch {epoch}: .* the epochs 1 to 3"):
+            read(tmp_path, run, "loss_cross", epoch)
+
+
+def test_the_page_cites_the_loss_before_crops_begin():
+    measured = json.loads((EVIDENCE / "words_loss.json").read_text(encoding="utf-8"))
+    text = load("report_loss").tabulate(measured, "loss_cross")
+    assert (EVIDENCE / "words_loss.md").read_text(encoding="utf-8") == text
+    losses = [run["loss_cross"] for run in measured if run["variant"] == "run transformer"]
+    assert len(losses) == 5
+    told = f"({min(losses):.2f} to {max(losses):.2f}; the plateau is {measured[0]['plateau']:.2f})"
+    assert told in RESULTS
+    assert max(losses) < measured[0]["plateau"]
 
 
 def test_the_answer_cites_the_differences():
