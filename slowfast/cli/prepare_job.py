@@ -104,11 +104,18 @@ def _run(arguments: Namespace, shard: Shard) -> int:
 
 def _all(folder: Path, out: Path, arguments: Namespace, shard: Shard) -> int:
     check_folders(folder, out)
+    settings = _index_settings(arguments)
     facts = _check(folder, out / "check", arguments, shard)
     usable = [report.path for report in facts.reports if report.is_usable]
     if not usable:
         raise UserError(f"{folder}: no file is usable; see {out / 'check' / _SUMMARY}.")
-    status = _encode(folder, usable, out / "videos", arguments, shard)
+    index = make_index(folder, facts.reports, facts.duplicates, settings)  # raises before encoding
+    left_out = {path for paths in index.left_out.values() for path in paths}
+    kept = [path for path in usable if path not in left_out]
+    if shard.is_main and len(kept) < len(usable):
+        count = how_many(len(usable) - len(kept), "usable file")
+        _print(f"  not encoded, as left out of the lists: {count}")
+    status = _encode(folder, kept, out / "videos", arguments, shard)
     if status == 0:
         _index(out / "videos", out, arguments, shard)
     return status
@@ -151,12 +158,16 @@ def _write_page(out: Path, facts: FolderFacts) -> str:
     return f"Open {page} in a browser."
 
 
-def _index(folder: Path, out: Path, arguments: Namespace, shard: Shard) -> None:
+def _index_settings(arguments: Namespace) -> IndexSettings:
     if arguments.level == "headers":
         raise UserError(
             "--level: got headers, which cannot detect unusable files; index with sample or full."
         )
-    settings = _settings(IndexSettings, arguments)
+    return _settings(IndexSettings, arguments)
+
+
+def _index(folder: Path, out: Path, arguments: Namespace, shard: Shard) -> None:
+    settings = _index_settings(arguments)
     facts = _check(folder, out, arguments, shard, is_quiet=True)
     if not shard.is_main:
         return

@@ -34,6 +34,7 @@ from slowfast.engine.start import find_missing_weights
 from slowfast.models.rehearsal import rehearse
 from slowfast.models.weights import find_missing_files
 from slowfast.utils import distributed
+from slowfast.utils.checkpoint import find_last_checkpoint
 from slowfast.utils.cores import num_threads
 from slowfast.utils.device_settings import DeviceSettings
 from slowfast.utils.env import choose_device, num_local_processes
@@ -180,7 +181,7 @@ def _train_and_test(job: RunArgs, device: torch.device) -> None:
             record.stage("train"),
             telling_out_of_memory(f"in training, on {device}", _smaller(cfg)),
         ):
-            run_training(cfg, device)
+            run_training(cfg, device, on_start=lambda: _write_config(job.cfg))
     if cfg.TEST.ENABLE:
         remedy = (
             f"Lower TEST.BATCH_SIZE (got {cfg.TEST.BATCH_SIZE}) or TEST.VIEWS_PER_CHUNK (got "
@@ -212,8 +213,9 @@ def _smaller(cfg: CfgNode) -> str:
 def _announce(job: RunArgs, device: torch.device) -> None:
     cfg = job.cfg
     logger.info("%s", _describe_job(job, device))
-    if distributed.is_main_process():
-        (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+    resumes = cfg.TRAIN.ENABLE and find_last_checkpoint(Path(cfg.OUTPUT_DIR), cfg.TASK)
+    if not resumes:  # else when it is clear that the checkpoint fits
+        _write_config(cfg)
     for note in job.notes:
         logger.info("%s", note)
     if line := describe_raised_size(cfg):
@@ -228,6 +230,11 @@ def _announce(job: RunArgs, device: torch.device) -> None:
         cfg.DATA.DEMO_CFG,
         "\n".join(lines),
     )
+
+
+def _write_config(cfg: CfgNode) -> None:
+    if distributed.is_main_process():
+        (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
 
 
 def _describe_job(job: RunArgs, device: torch.device) -> str:

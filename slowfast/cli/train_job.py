@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,9 +25,18 @@ __all__ = ["run_training"]
 
 logger = logging.getLogger(__name__)
 
+_MAX_CHANGES = 20
 
-def run_training(cfg: CfgNode, device: torch.device) -> None:
+
+def run_training(
+    cfg: CfgNode, device: torch.device, on_start: Callable[[], None] = lambda: None
+) -> None:
     """Train a model, resuming from the newest checkpoint in OUTPUT_DIR.
+
+    Args:
+        cfg: The configuration.
+        device: Where to train.
+        on_start: Called once it is clear that OUTPUT_DIR is, or becomes, that of this training.
 
     Raises:
         UserError: If data, checkpoint or loss stop the run.
@@ -43,12 +53,15 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
         manifest = getattr(build_dataset(cfg.TRAIN.DATASET, cfg, "val"), "manifest", None)
         check_highest_class(manifest, cfg.MODEL.NUM_CLASSES, "val")
     trainer = Trainer(cfg, device)
+    is_done = trainer.is_finished and not (validates and trainer.awaits_validation)
+    _tell_changes(trainer, is_done=is_done)
+    on_start()
     logger.info(
         "train: %d videos, %d steps in an epoch",
         len(trainer.loader.dataset),
         trainer.steps_per_epoch,
     )
-    if trainer.is_finished and not (validates and trainer.awaits_validation):
+    if is_done:
         logger.info("training is already done (%d epochs)", trainer.epoch)
         return
     if cfg.TRAIN.EVAL_BEFORE and trainer.steps_done == 0:
@@ -73,6 +86,28 @@ def run_training(cfg: CfgNode, device: torch.device) -> None:
     finally:
         with noted_signals():  # one that repeats hides nothing
             _plot(Path(cfg.OUTPUT_DIR))
+
+
+def _tell_changes(trainer: Trainer, *, is_done: bool) -> None:
+    """Warn of settings that differ from those of the run so far; refuse if it is finished."""
+    if not trainer.changes:
+        return
+    more = len(trainer.changes) - _MAX_CHANGES
+    lines = [*trainer.changes[:_MAX_CHANGES], *([f"and {more} more"] if more > 0 else [])]
+    listed = "".join(f"\n    {line}" for line in lines)
+    if is_done:
+        raise ConfigValueError(
+            "OUTPUT_DIR",
+            f"{trainer.output_dir} holds a training that is done ({trainer.epoch} epochs), with "
+            f"other settings:{listed}\n  To train with these, choose another OUTPUT_DIR; to test "
+            "the model that is there: slowfast test OUTPUT_DIR.",
+        )
+    logger.warning(
+        "%s was trained with other settings so far, and continues with those of this run:%s\n"
+        "  For a training of its own choose another OUTPUT_DIR.",
+        trainer.output_dir,
+        listed,
+    )
 
 
 def _plot(output_dir: Path) -> None:

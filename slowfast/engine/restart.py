@@ -7,12 +7,18 @@ order of samples would be another.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import torch
+import yaml
 from torch import nn
 
-from slowfast.config import ConfigValueError, UserError
+from slowfast.config import CfgNode, ConfigValueError, UserError
+from slowfast.config.machine_keys import is_machine_key, is_path_key
+from slowfast.config.renamed import translate
+from slowfast.config.values import flatten
 from slowfast.engine.precision import Precision
 from slowfast.models.method import call_hook
 from slowfast.models.optimizer import load_optimizer_state
@@ -22,6 +28,7 @@ from slowfast.utils.random import set_rng_state
 __all__ = [
     "Restart",
     "describe_data",
+    "find_changes",
     "load_own_weights",
     "load_progress",
     "load_rank_states",
@@ -38,12 +45,14 @@ class Restart(NamedTuple):
         iteration: Completed iterations of the next epoch.
         awaits_validation: Whether the validation after the last epoch is not done.
         is_own: Whether this is from a checkpoint of the run itself.
+        changes: Settings of training that the checkpoint was saved with other values of.
     """
 
     epoch: int = 0
     iteration: int = 0
     awaits_validation: bool = False
     is_own: bool = False
+    changes: tuple[str, ...] = ()
 
     def with_samples_per_step(
         self, before: int | None, now: int, *, is_constant: bool = True
@@ -74,6 +83,33 @@ class Restart(NamedTuple):
             )
         logger.info("steps have %d samples, %d before: %d samples are done", now, before, done)
         return self._replace(iteration=done // now)
+
+
+def find_changes(content: Mapping[str, Any], cfg: CfgNode) -> tuple[str, ...]:
+    """Find what a training would do differently from the one that saved a checkpoint.
+
+    Args:
+        content: The checkpoint.
+        cfg: The configuration of this run.
+
+    Returns:
+        "KEY: before -> now" of each key; not those of the machine, of paths, of tests and of when
+        to evaluate and save.
+    """
+    before, _ = translate(flatten(yaml.safe_load(content.get("cfg") or "{}")))
+    now = flatten(yaml.safe_load(cfg.dump()))
+    return tuple(
+        f"{key}: {before[key]!r} -> {value!r}"
+        for key, value in now.items()
+        if key in before and before[key] != value and not _may_change(key)
+    )
+
+
+def _may_change(key: str) -> bool:
+    patterns = ("TEST.*", "PROBE.*", "TRAIN.*", "DATA.TEST_*", "TASK", "PROJECTS", "OUTPUT_DIR")
+    is_free = any(fnmatchcase(key, pattern) for pattern in patterns)
+    is_free = is_free and key not in ("TRAIN.DATASET", "TRAIN.BATCH_SIZE", "TRAIN.MIXED_PRECISION")
+    return is_free or is_machine_key(key) or is_path_key(key)
 
 
 def load_own_weights(model: nn.Module, content: dict[str, Any], path: str) -> None:

@@ -17,7 +17,13 @@ from torch import nn
 from slowfast.config import CfgNode, ConfigValueError, Problem
 from slowfast.engine.precision import Precision
 from slowfast.engine.recorder import is_validated
-from slowfast.engine.restart import Restart, load_own_weights, load_progress, load_rank_states
+from slowfast.engine.restart import (
+    Restart,
+    find_changes,
+    load_own_weights,
+    load_progress,
+    load_rank_states,
+)
 from slowfast.models.weights import (
     RANDOM_WEIGHTS,
     can_resume,
@@ -132,7 +138,7 @@ def start_training(
         load_own_weights(model, content, str(last))
         restart = resume(content, str(last))
         load_rank_states(model, content, str(last))
-        return restart._replace(is_own=True)
+        return restart._replace(is_own=True, changes=find_changes(content, cfg))
     for problem in find_missing_weights(cfg):
         raise ConfigValueError(problem.key, problem.message)
     path = find_pretrained(cfg)

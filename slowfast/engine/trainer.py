@@ -115,6 +115,7 @@ class Trainer:
         require_same_restart(restart)
         self.epoch, self.iteration = restart.epoch, restart.iteration
         self.awaits_validation = restart.awaits_validation
+        self.changes = restart.changes
         if self._best is not None and restart.is_own:
             self._best.resume()
         if cfg.DEVICE.COMPILE:

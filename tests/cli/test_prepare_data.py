@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,32 @@ def test_all_in_one(tmp_path, videos, capsys):
     text = capsys.readouterr().out
     assert "0 encoded in" in text
     assert "4 were there already, 0 failed" in text
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--min-sec", "60"], "no file is left for training: shorter than 60 s (4)"),
+        (["--level", "headers"], "--level: got headers"),
+        (["--val-fraction", "1"], "--val-fraction, --test-fraction"),
+    ],
+)
+def test_all_in_one_encodes_nothing_that_is_not_used(tmp_path, videos, capsys, words, message):
+    out = tmp_path / "out"
+    assert main(["all", str(videos), "--out", str(out), *QUICK, *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (out / "videos").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_all_in_one_does_not_encode_what_is_left_out(tmp_path, videos, capsys):
+    shutil.copy(videos / "cat/2.mp4", videos / "dog/copy.mp4")
+    out = tmp_path / "out"
+    assert main(["all", str(videos), "--out", str(out), *QUICK, "--drop-duplicates"]) == 0
+    assert "not encoded, as left out of the lists: 1 usable file\n" in capsys.readouterr().out
+    assert not (out / "videos/dog/copy.mp4").exists()
+    assert (out / "videos/cat/2.mp4").is_file()
 
 
 @pytest.mark.usefixtures("here")

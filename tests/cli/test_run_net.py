@@ -40,6 +40,36 @@ def test_train_and_test(config, tmp_path):
     assert [name for name in ("results.json", "curves.png") if name not in end] == []
 
 
+def test_another_recipe_in_the_folder_of_a_run_is_told(config, tmp_path, capsys):
+    """A finished run is refused, an unfinished one continues with a warning, both name the keys."""
+    out = tmp_path / "out"
+    assert main(command(config, tmp_path, "TEST.ENABLE", False)) == 0
+    saved = (out / "config.yaml").read_bytes()
+    capsys.readouterr()
+    same = ("TEST.BATCH_SIZE", 3, "LOG_PERIOD", 7, "TRAIN.CHECKPOINT_PERIOD", 9)
+    assert main(command(config, tmp_path, *same)) == 0
+    assert "training is already done (2 epochs)" in (text := capsys.readouterr().out)
+    assert "other settings" not in text
+    saved = (out / "config.yaml").read_bytes()
+    other = ("DATA.NUM_FRAMES", 6, "SOLVER.WEIGHT_DECAY", 0.25)
+    assert main(command(config, tmp_path, *other)) == 2
+    text = capsys.readouterr().err
+    assert f"OUTPUT_DIR: {out} holds a training that is done (2 epochs), with other" in text
+    assert "DATA.NUM_FRAMES: " in text
+    assert " -> 6" in text
+    assert "SOLVER.WEIGHT_DECAY: 0.0001 -> 0.25" in text
+    assert (out / "config.yaml").read_bytes() == saved
+    assert main(command(config, tmp_path, "RESNET.WIDTH_PER_GROUP", 8, "SOLVER.MAX_EPOCH", 3)) == 2
+    assert "does not fit this model" in capsys.readouterr().err
+    assert (out / "config.yaml").read_bytes() == saved
+    more = ("SOLVER.WEIGHT_DECAY", 0.25, "SOLVER.MAX_EPOCH", 3)
+    assert main(command(config, tmp_path, *more)) == 0
+    text = capsys.readouterr().out
+    assert f"{out} was trained with other settings so far, and continues with those" in text
+    assert "    SOLVER.MAX_EPOCH: 2 -> 3\n    SOLVER.WEIGHT_DECAY: 0.0001 -> 0.25\n" in text
+    assert b"WEIGHT_DECAY: 0.25" in (out / "config.yaml").read_bytes()
+
+
 def test_several_numbers_of_clips_are_one_test_each(config, tmp_path):
     """TEST.NUM_TEMPORAL_CLIPS replaces NUM_ENSEMBLE_VIEWS; each test is as if it were run alone."""
     words = ("TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", "random")

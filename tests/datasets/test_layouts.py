@@ -172,6 +172,18 @@ def test_audio_alone_is_told_to_a_task_that_needs_video(root):
         load_manifest(root, "train")
 
 
+def test_tables_that_the_project_writes_are_no_lists(root):
+    """``prepare encode`` leaves encode.csv in the folder of the copies, ``check`` its tables."""
+    for name in ("train/jump/1.mp4", "test/run/2.mp4"):
+        touch(root / name)
+    before = find_layout(root)
+    write(root / "encode.csv", "source,target,status", "a b.avi,a b.mp4,encoded")
+    write(root / "report.csv", "path,usable,split", "1.mp4,1,train")
+    write(root / "quarantine.csv", "path,size_bytes", "1.mp4,0")
+    assert find_layout(root) == before
+    assert [name for name, _ in names(load_manifest(root, "train"))] == ["1.mp4"]
+
+
 def test_the_log_tells_what_was_understood(root, caplog):
     caplog.set_level("INFO")
     for name in ("train/jump/1.mp4", "train/run/2.mp4", "test/run/3.mp4", "extra/run/4.mp4"):

@@ -19,6 +19,7 @@ __all__ = [
     "FRAME_NAME",
     "IMAGE_SUFFIXES",
     "MEDIA_SUFFIXES",
+    "OWN_TABLES",
     "SPLITS",
     "VIDEO_SUFFIXES",
     "class_folders",
@@ -60,6 +61,15 @@ MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 """Suffixes of image files, lower case."""
+
+OWN_TABLES = frozenset(
+    (
+        *("encode.csv", "report.csv", "quarantine.csv", "bad_files.csv", "bad_media.csv"),
+        *("set_aside.csv", "predictions.csv", "wrong_predictions.csv", "per_class.csv"),
+        "confusion_matrix.csv",
+    )
+)
+"""Tables that commands of this project write, maybe into a folder of videos: no lists of data."""
 
 _INSIGHT = "insight.json"
 """Written by a test of a run next to its numbered thumbnails, which are no frames of a video."""

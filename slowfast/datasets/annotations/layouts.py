@@ -24,6 +24,7 @@ from slowfast.datasets.annotations.csv_rows import (
 )
 from slowfast.datasets.annotations.files import (
     MEDIA_SUFFIXES,
+    OWN_TABLES,
     SPLITS,
     VIDEO_SUFFIXES,
     class_folders,
@@ -77,7 +78,7 @@ def find_layout(root: Path, form: CsvFormat | None = None) -> Layout:
     csvs = {
         entry.stem: entry
         for entry in sorted(root.iterdir())
-        if entry.suffix.lower() == ".csv" and not is_ignored(entry.name) and entry.is_file()
+        if entry.suffix.lower() == ".csv" and _may_list(entry.name) and entry.is_file()
     }
     by_name = find_splits(csvs, root)
     if by_name:
@@ -101,6 +102,10 @@ def find_layout(root: Path, form: CsvFormat | None = None) -> Layout:
         there = [s for s in SPLITS if tars_of_split(root, s)] or ["train", "test"]
         return Layout("tars", dict.fromkeys(there, root), tuple(folders))
     return Layout("folder", {"train": root, "test": root}, tuple(f.name for f in csvs.values()))
+
+
+def _may_list(name: str) -> bool:
+    return not is_ignored(name) and name not in OWN_TABLES
 
 
 def load_manifest(
