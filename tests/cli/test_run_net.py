@@ -198,7 +198,7 @@ def test_random_weights_are_tested_when_they_are_asked_for(config, tmp_path, sec
     [("run_training", "TRAIN.BATCH_SIZE (got 4)"), ("run_test", "TEST.BATCH_SIZE")],
 )
 def test_memory_that_runs_out_is_one_message(config, tmp_path, capsys, monkeypatch, stage, key):
-    monkeypatch.setattr(f"slowfast.cli.runner.{stage}", lambda *_: torch.empty(1 << 50))
+    monkeypatch.setattr(f"slowfast.cli.runner.{stage}", lambda *_, **__: torch.empty(1 << 50))
     words = command(config, tmp_path, "TRAIN.ENABLE", str(stage == "run_training"))
     assert main([*words, "TEST.CHECKPOINT_FILE_PATH", "random"]) == 2
     error = capsys.readouterr().err
@@ -260,7 +260,7 @@ def test_a_missing_test_list_stops_the_run_before_training(config, tmp_path, cap
     ("words", "hint"),
     [
         ("DEMO.ENABLE True", "folder of videos"),
-        ("TENSORBOARD.MODEL_VIS.ACTIVATIONS True", "forward hooks"),
+        ("TENSORBOARD.MODEL_VIS.ACTIVATIONS True TENSORBOARD.ENABLE True", "forward hooks"),
         ("DETECTION.ENABLE True", "classifier"),
     ],
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 
 from slowfast.config import CfgNode, Problem, register_check, register_note
+from slowfast.config.values import flatten
 from slowfast.engine.insight.projection import METHODS
 from slowfast.engine.protocols.linear_svm import has_scikit_learn
 from slowfast.utils.registry import nearest
 
 __all__ = ["check_confusion_matrix", "check_report", "note_board"]
 
-_PLOTS = ("CONFUSION_MATRIX", "HISTOGRAM", "MODEL_VIS", "WRONG_PRED_VIS")
+_ON = ("TENSORBOARD.MODEL_VIS.GRAD_CAM.ENABLE",)  # by default, for when MODEL_VIS is on
 _LEAST = {"MAX_VIDEOS": 2, "EXAMPLES": 0}
 
 
@@ -71,8 +72,8 @@ def note_board(cfg: CfgNode) -> list[str]:
     Returns:
         At most one sentence.
     """
-    board = cfg.TENSORBOARD
-    keys = [f"TENSORBOARD.{name}.ENABLE True" for name in _PLOTS if board[name].ENABLE]
-    if board.ENABLE or not keys:
+    values = flatten({"TENSORBOARD": cfg.TENSORBOARD})
+    keys = [f"{key} True" for key, value in values.items() if value is True and key not in _ON]
+    if cfg.TENSORBOARD.ENABLE or not keys:
         return []
     return [f"no effect: {', '.join(keys)} (TENSORBOARD.ENABLE is False)"]
