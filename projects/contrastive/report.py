@@ -48,6 +48,10 @@ def run() -> int:
         metavar=("TITLE", "RESULTS"),
         help="a set of videos: its title, then folders of sweeps, or OUT.json of other reports",
     )  # fmt: skip
+    parser.add_argument(
+        "--against", default="", metavar="METHOD",
+        help="also tabulate how much better this method is than each other, over the same seeds",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="written: OUT.json, .md, .png")
     args = parser.parse_args()
     measured: dict[str, Runs] = {}
@@ -62,7 +66,13 @@ def run() -> int:
                 f"--set {title!r}: {named}: there is no finished run; run tools/sweep_net.py first."
             )
         measured[title] = runs
-    text = "\n".join(f"**{title}**\n\n{tabulate(runs)}" for title, runs in measured.items())
+    try:
+        text = "\n".join(
+            f"**{title}**\n\n{tabulate(runs)}{against(runs, args.against)}"
+            for title, runs in measured.items()
+        )
+    except ValueError as error:
+        parser.error(str(error))
     text += f"\n{NOTE}\n"
     write_report(args.out, text, content=measured, plot=lambda path: plot(measured, path))
     return 0
@@ -147,6 +157,36 @@ def tabulate(runs: Runs) -> str:
         peaks = [run["peak_memory_gib"] for run in own if run["peak_memory_gib"] is not None]
         texts.append(f"{max(peaks):.2f}" if peaks else "")
         lines.append(f"| {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def against(runs: Runs, base: str) -> str:
+    """Tabulate how much better one method is than each other, paired by seed, in Markdown.
+
+    Args:
+        runs: Of a set of videos.
+        base: The method; "": no table.
+
+    Raises:
+        ValueError: If there is no such method.
+    """
+    if not base:
+        return ""
+    by_method = {method: {} for method in ranked(runs)}  # type: dict[str, dict[int, Any]]
+    for run in runs:
+        by_method[run["method"]][run["seed"]] = run
+    if base not in by_method:
+        raise ValueError(f"--against {base}: expected one of {', '.join(by_method)}.")
+    own = by_method.pop(base)
+    lines = [f"\n| {base}, against | seeds | {' | '.join(METRICS.values())} |", "|---|--:|--:|--:|"]
+    for method, other in by_method.items():
+        seeds = sorted(own.keys() & other.keys())
+        if seeds:
+            texts = [
+                interval([100 * (own[s][name]["after"] - other[s][name]["after"]) for s in seeds])
+                for name in METRICS
+            ]
+            lines.append(f"| {method} | {len(seeds)} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
 

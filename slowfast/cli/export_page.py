@@ -9,6 +9,7 @@ import yaml
 
 from slowfast.inference.frozen import FrozenModel
 from slowfast.inference.model_card import CardFacts, front_matter, intended_use
+from slowfast.models.architecture import architecture_words
 from slowfast.models.zoo.packaged import RowFacts
 
 __all__ = ["render_page"]
@@ -64,7 +65,7 @@ def render_page(
         f"## Intended use and limits\n\n{intended_use(facts.limits)}\n",
         f"## Files\n\n{_FILES.format(name=name)}",
         _commands("Training", list(facts.commands)),
-        _use(folder, cfg),
+        _use(folder, cfg, architecture_words(content["cfg"])),
         f"## Results\n\n{results_table(results)}" if results else "Not evaluated yet.\n",
     ]
     return "\n".join(section for section in sections if section)
@@ -75,8 +76,9 @@ def _commands(title: str, lines: list[str]) -> str:
     return f"## {title}\n\n{body}" if lines else ""
 
 
-def _use(folder: Path, cfg: dict[str, Any]) -> str:
+def _use(folder: Path, cfg: dict[str, Any], architecture: str) -> str:
     words = f' PROJECTS "{cfg["PROJECTS"]}"' if cfg["PROJECTS"] else ""
+    words += f" {architecture}" if architecture else ""
     data = "" if cfg["TEST"]["DATASET"] == "demo" else " DATA.PATH_TO_DATA_DIR /path/to/data"
     # No path of this machine: an absolute folder is omitted.
     place = Path(folder.name) if folder.is_absolute() else folder

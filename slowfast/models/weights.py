@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from slowfast.config import CfgNode, ConfigValueError, Problem, UserError
 from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
+from slowfast.models.architecture import architecture_words
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY
 from slowfast.models.inflate import inflate
 from slowfast.models.zoo.rows import describe_source, resolve
@@ -218,6 +219,10 @@ def _hint(value: Tensor, like: Tensor) -> str:
     return "" if inflate(value, like) is None else " (TRAIN.CHECKPOINT_INFLATE would inflate it)"
 
 
+class _OtherArchitectureError(UserError):
+    """No weight of the backbone fits."""
+
+
 def _check_backbone(
     own: Mapping[str, Tensor], fitting: Mapping[str, Tensor], state: Mapping[str, Any]
 ) -> None:
@@ -227,7 +232,7 @@ def _check_backbone(
     found = sum(key in fitting for key in backbone)
     if backbone and not found:
         examples = ", ".join(list(state)[:3]) or "none"
-        raise UserError(
+        raise _OtherArchitectureError(
             "no key of the checkpoint matches the model's backbone, so it is of another "
             f"architecture. Its first keys: {examples}; the model's: {', '.join(backbone[:3])}. "
             "Check MODEL.ARCH and RESNET.WIDTH_PER_GROUP."
@@ -355,7 +360,8 @@ def load_weights(
     Raises:
         UserError: If the file cannot be found or read, or is of another architecture.
     """
-    state = _find_state(read_checkpoint(path, key=key) if content is None else content)
+    content = read_checkpoint(path, key=key) if content is None else content
+    state = _find_state(content)
     try:
         for pattern in clear_patterns:
             state = {name.replace(pattern, "", 1): value for name, value in state.items()}
@@ -363,9 +369,16 @@ def load_weights(
         state = convert_state_dict(state, checkpoint_type, model.state_dict(), adapt)
         report = load_state(model, state, inflate_2d=inflate_2d)
     except UserError as error:
-        raise ConfigValueError(key, f"{error}{describe_source(path)}") from error
+        hint = _saved_architecture(content) if isinstance(error, _OtherArchitectureError) else ""
+        raise ConfigValueError(key, f"{error}{hint}{describe_source(path)}") from error
     logger.info("weights from %s: %s", path, report)
     return report
+
+
+def _saved_architecture(content: Mapping[str, Any]) -> str:
+    """Name the architecture that a checkpoint says it is of; "" if it does not say."""
+    words = architecture_words(content["cfg"]) if isinstance(content.get("cfg"), str) else ""
+    return f" The checkpoint was trained with: {words}." if words else ""
 
 
 def require_head(report: LoadReport, key: str) -> None:

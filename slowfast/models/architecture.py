@@ -1,0 +1,41 @@
+"""The keys of a configuration that decide which weights fit a network."""
+
+from __future__ import annotations
+
+import shlex
+from fnmatch import fnmatchcase
+
+import yaml
+
+from slowfast.config import get_cfg
+from slowfast.config.renamed import translate
+from slowfast.config.values import flatten
+
+__all__ = ["architecture_words"]
+
+_PATTERNS = (
+    *("MODEL.ARCH", "MODEL.POOLING", "RESNET.*", "NONLOCAL.*", "SLOWFAST.*", "X3D.*", "MVIT.*"),
+    "TEMPORAL_TRANSFORMER.*",
+)
+
+
+def architecture_words(config: str) -> str:
+    """Spell the architecture of saved weights as words of a command line.
+
+    Args:
+        config: The configuration as YAML, such as ``cfg`` of a checkpoint.
+
+    Returns:
+        ``KEY VALUE KEY VALUE ...`` of the keys that have other values than the defaults; "" if
+        there are none.
+    """
+    saved, _ = translate(flatten(yaml.safe_load(config) or {}))
+    defaults = flatten(yaml.safe_load(get_cfg().dump()))
+    chosen = [
+        (key, value)
+        for key, value in saved.items()
+        if any(fnmatchcase(key, pattern) for pattern in _PATTERNS)
+        and key in defaults
+        and value != defaults[key]
+    ]
+    return " ".join(f"{key} {shlex.quote(str(value))}" for key, value in chosen)
