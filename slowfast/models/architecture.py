@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import yaml
 
-from slowfast.config import get_cfg
+from slowfast.config import CfgNode, UserError, get_cfg, load_config
 from slowfast.config.renamed import translate
 from slowfast.config.values import flatten
 
@@ -30,7 +30,7 @@ def architecture_words(config: str) -> str:
         there are none.
     """
     saved, _ = translate(flatten(yaml.safe_load(config) or {}))
-    defaults = flatten(yaml.safe_load(get_cfg().dump()))
+    defaults = flatten(yaml.safe_load(_defaults(saved.get("PROJECTS") or []).dump()))
     chosen = [
         (key, value)
         for key, value in saved.items()
@@ -39,3 +39,11 @@ def architecture_words(config: str) -> str:
         and value != defaults[key]
     ]
     return " ".join(f"{key} {shlex.quote(str(value))}" for key, value in chosen)
+
+
+def _defaults(projects: list[str]) -> CfgNode:
+    """Return the default configuration, with the sections of projects that are there."""
+    try:
+        return load_config(None, ["PROJECTS", str(projects)], validate=False).cfg
+    except UserError:
+        return get_cfg()

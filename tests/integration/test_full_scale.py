@@ -74,6 +74,13 @@ def test_the_multiply_adds_are_those_of_the_network():
     ]
     short, long = (f"{found / 1e9:.0f} G" for found in views)
     assert f"takes {short} multiply-adds (60 frames: {long})" in PAGE
+    # Forward and backward pass, two operations for a multiply-add.
+    operations = [3 * 2 * found * 151 * 240_258 for found in views]
+    short, long = (f"{found / 1e18:.1f}" for found in operations)
+    assert f"are {short} EFLOP (60 frames: {long})" in PAGE
+    fast, slow = ([f"{found / rate / 3600:.0f}" for found in operations] for rate in (1e14, 2e13))
+    assert f"**{fast[0]} GPU hours** (60 frames: {fast[1]})" in PAGE
+    assert f"{slow[0]} ({slow[1]})." in PAGE
 
 
 def test_a_launcher_starts_the_same_command():
@@ -88,7 +95,7 @@ def test_the_losses_are_those_of_the_code():
     cfg = pretraining()
     loss = LOSS_REGISTRY.get("stica")(cfg)
     for row in table("| clips in a step"):
-        clips, gpus = int(row["clips in a step"]), int(row["GPUs"])
+        clips, gpus = int(row["clips in a step"]), int(row["GPUs, 8 per machine"])
         assert clips == gpus * cfg.TRAIN.BATCH_SIZE / 8
         # All equal; and the corners of a simplex, as far apart as points of a sphere can be.
         equal = torch.ones(clips, 1, dtype=torch.float64)
