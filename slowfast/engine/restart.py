@@ -17,9 +17,9 @@ from torch import nn
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
 from slowfast.config.machine_keys import is_machine_key, is_path_key
-from slowfast.config.renamed import translate
 from slowfast.config.values import flatten
 from slowfast.engine.precision import Precision
+from slowfast.models.architecture import saved_settings
 from slowfast.models.method import call_hook
 from slowfast.models.optimizer import load_optimizer_state
 from slowfast.utils import distributed
@@ -96,7 +96,7 @@ def find_changes(content: Mapping[str, Any], cfg: CfgNode) -> tuple[str, ...]:
         "KEY: before -> now" of each key; not those of the machine, of paths, of tests and of when
         to evaluate and save.
     """
-    before, _ = translate(flatten(yaml.safe_load(content.get("cfg") or "{}")))
+    before = saved_settings(content.get("cfg"))
     now = flatten(yaml.safe_load(cfg.dump()))
     return tuple(
         f"{key}: {before[key]!r} -> {value!r}"

@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 _PRETRAINING = "ssl"
 _EVALUATION = "ssl_eval"
+_CLIPS = ("DATA.NUM_FRAMES", "DATA.SAMPLING_RATE", "DATA.TARGET_FPS", "DATA.TRAIN_CROP_SIZE")
 
 
 def find_pretrained(cfg: CfgNode) -> str:
@@ -154,6 +155,9 @@ def start_training(
         inflate_2d=train.CHECKPOINT_INFLATE,
         content=content,
     )
+    clips = [line for line in find_changes(content, cfg) if line.partition(":")[0] in _CLIPS]
+    if clips:
+        logger.info("%s was trained on other clips: %s", path, ", ".join(clips))
     is_of_task = path == train.CHECKPOINT_FILE_PATH
     if is_of_task and not train.CHECKPOINT_EPOCH_RESET and can_resume(content):
         return resume(content, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from fnmatch import fnmatchcase
+from typing import Any
 
 import yaml
 
@@ -11,12 +12,28 @@ from slowfast.config import CfgNode, UserError, get_cfg, load_config
 from slowfast.config.renamed import translate
 from slowfast.config.values import flatten
 
-__all__ = ["architecture_words"]
+__all__ = ["architecture_words", "saved_settings"]
 
 _PATTERNS = (
     *("MODEL.ARCH", "MODEL.POOLING", "RESNET.*", "NONLOCAL.*", "SLOWFAST.*", "X3D.*", "MVIT.*"),
     "TEMPORAL_TRANSFORMER.*",
 )
+
+
+def saved_settings(config: Any) -> dict[str, Any]:
+    """Read the configuration of a checkpoint, under today's names.
+
+    Args:
+        config: ``cfg`` of the checkpoint: YAML; anything in files of other frameworks.
+
+    Returns:
+        Dotted key -> value; empty if it is not a configuration.
+    """
+    try:
+        tree = yaml.safe_load(config) if isinstance(config, str) else {}
+    except yaml.YAMLError:
+        tree = {}
+    return translate(flatten(tree if isinstance(tree, dict) else {}))[0]
 
 
 def architecture_words(config: str) -> str:
@@ -29,7 +46,7 @@ def architecture_words(config: str) -> str:
         ``KEY VALUE KEY VALUE ...`` of the keys that have other values than the defaults; "" if
         there are none.
     """
-    saved, _ = translate(flatten(yaml.safe_load(config) or {}))
+    saved = saved_settings(config)
     defaults = flatten(yaml.safe_load(_defaults(saved.get("PROJECTS") or []).dump()))
     chosen = [
         (key, value)

@@ -103,3 +103,20 @@ def test_the_header_says_what_the_model_costs(tmp_path, caplog):
     with caplog.at_level("INFO", logger="slowfast"):
         Trainer(synthetic_cfg(tmp_path / "b", "LOG_MODEL_INFO", False), CPU)
     assert "multiply-adds" not in caplog.text
+
+
+def test_weights_that_were_trained_on_other_clips_are_told(tmp_path, caplog):
+    caplog.set_level("INFO")
+    words = ("DATA.NUM_FRAMES", 8, "DATA.SAMPLING_RATE", 3, "SOLVER.WEIGHT_DECAY", 0.5)
+    Trainer(synthetic_cfg(tmp_path / "first", *words), CPU).save(wait=True)
+    caplog.clear()
+    epoch_reset = ("TRAIN.CHECKPOINT_EPOCH_RESET", True)
+    trainer = start(tmp_path, tmp_path / "first", *epoch_reset)
+    told = f"{tmp_path / 'first'} was trained on other clips: DATA.NUM_FRAMES: 8 -> 4, DATA.SAMPL"
+    assert told in caplog.text
+    assert "WEIGHT_DECAY" not in caplog.text
+    assert trainer.steps_done == 0
+    for text in ("a: [", "5", "!!python/object:os.x {}"):  # of another framework
+        state = trainer.model.state_dict()
+        torch.save({"model_state": state, "cfg": text}, tmp_path / "a.pyth")
+        start(tmp_path, tmp_path / "a.pyth", *epoch_reset)
