@@ -68,7 +68,6 @@ ALLOWED = {
     "configs/StiCA/sweeps/demo_released.yaml": ("released-readout",),
     "projects/stica/report_ablation.py": ('"readout"',),
 }
-OLD_FILES = "projects/stica/weights/*/config.yaml"  # saved by an earlier version
 
 
 def sources():
@@ -79,7 +78,7 @@ def sources():
         paths += [path for path in found if path.suffix in (".py", ".md", ".yaml")]
     for path in sorted(paths):
         name = path.relative_to(ROOT).as_posix()
-        if path.resolve() != Path(__file__).resolve() and not path.match(OLD_FILES):
+        if path.resolve() != Path(__file__).resolve():
             yield name, path.read_text(encoding="utf-8")
 
 
