@@ -112,9 +112,9 @@ def _all(folder: Path, out: Path, arguments: Namespace, shard: Shard) -> int:
     index = make_index(folder, facts.reports, facts.duplicates, settings)  # raises before encoding
     left_out = {path for paths in index.left_out.values() for path in paths}
     kept = [path for path in usable if path not in left_out]
-    if shard.is_main and len(kept) < len(usable):
-        count = how_many(len(usable) - len(kept), "usable file")
-        _print(f"  not encoded, as left out of the lists: {count}")
+    if shard.is_main:
+        for reason, paths in index.left_out.items():
+            _print(f"  not encoded: {how_many(len(paths), 'file')}: {reason}")
     status = _encode(folder, kept, out / "videos", arguments, shard)
     if status == 0:
         _index(out / "videos", out, arguments, shard)

@@ -112,7 +112,7 @@ def test_all_in_one_does_not_encode_what_is_left_out(tmp_path, videos, capsys):
     shutil.copy(videos / "cat/2.mp4", videos / "dog/copy.mp4")
     out = tmp_path / "out"
     assert main(["all", str(videos), "--out", str(out), *QUICK, "--drop-duplicates"]) == 0
-    assert "not encoded, as left out of the lists: 1 usable file\n" in capsys.readouterr().out
+    assert "not encoded: 1 file: the same as another file\n" in capsys.readouterr().out
     assert not (out / "videos/dog/copy.mp4").exists()
     assert (out / "videos/cat/2.mp4").is_file()
 
