@@ -20,7 +20,8 @@ from slowfast.inference.embeddings import FEATURES, VideoEmbedding
 from slowfast.inference.frozen import FrozenModel
 from slowfast.inference.listing import list_files
 from slowfast.inference.load import load
-from slowfast.inference.store import FileState, VectorStore, VideoKey, absolute_path, features_of
+from slowfast.inference.store import VectorStore, absolute_path, features_of
+from slowfast.inference.video_keys import FileState, VideoKey
 from slowfast.utils import distributed
 from slowfast.utils.agreement import code_facts, require_same
 from slowfast.utils.env import choose_device

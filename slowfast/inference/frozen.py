@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,14 +27,9 @@ from slowfast.datasets.bad_media import BadMedia
 from slowfast.datasets.preprocess.batch import build_preprocess
 from slowfast.engine.features import embed_batch
 from slowfast.engine.precision import Precision
-from slowfast.inference.embeddings import (
-    Embeddings,
-    Prediction,
-    VideoEmbedding,
-    best_classes,
-)
+from slowfast.inference.embeddings import Embeddings, Prediction, VideoEmbedding, best_classes
 from slowfast.inference.inputs import ClipBatches, OwnInputs, without_audio
-from slowfast.inference.listing import Source, list_files, split_into_windows
+from slowfast.inference.listing import Source, join_bad_windows, list_files, split_into_windows
 from slowfast.inference.memory import one_row
 from slowfast.inference.pretrained import PretrainedMixin
 from slowfast.inference.rows import RowVectors, average_row, collect_rows, join_windows
@@ -351,14 +345,7 @@ class FrozenModel(PretrainedMixin):
         batches, bad = self._reader.batches(windows, num_workers, self.device, num_clips=1)
         for index, row in join_windows(windows, owners, self._rows(batches)):
             yield self._video(manifest, index, row)
-        totals, lost = Counter(owners), defaultdict[int, list[BadMedia]](list)
-        for entry in bad.found.values():
-            lost[owners[entry.row]].append(entry)
-        for owner, entries in lost.items():
-            reason, is_partial = entries[0].reason, len(entries) < totals[owner]
-            if is_partial:
-                reason = f"{len(entries)} of {totals[owner]} windows: {reason}"
-            found.append(BadMedia(owner, entries[0].path, reason, is_partial))
+        found += join_bad_windows(owners, bad.found.values())
 
     def _embed_arrays(
         self,

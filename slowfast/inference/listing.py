@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from slowfast.datasets.annotations.files import (
 )
 from slowfast.datasets.annotations.layouts import find_layout, load_manifest
 from slowfast.datasets.annotations.manifest import NO_LABEL, Manifest, VideoRecord
+from slowfast.datasets.bad_media import BadMedia
 from slowfast.datasets.decoding.clip_reader import open_row
 from slowfast.datasets.decoding.reader import MediaError
 
-__all__ = ["Source", "list_files", "split_into_windows"]
+__all__ = ["Source", "join_bad_windows", "list_files", "split_into_windows"]
 
 Source = str | os.PathLike[str]
 
@@ -133,6 +135,28 @@ def split_into_windows(
             rows.append(row._replace(start_sec=start, end_sec=end))
             owners.append(index)
     return Manifest.from_rows(rows, manifest.class_names), owners, bad
+
+
+def join_bad_windows(owners: Sequence[int], bad: Iterable[BadMedia]) -> list[BadMedia]:
+    """Join the windows of each file that could not be decoded.
+
+    Args:
+        owners: The file of each window, as ``split_into_windows`` returns.
+        bad: Windows that could not be decoded.
+
+    Returns:
+        One entry per file; it is partial if other windows of the file could be decoded.
+    """
+    totals, lost = Counter(owners), defaultdict[int, list[BadMedia]](list)
+    for entry in bad:
+        lost[owners[entry.row]].append(entry)
+    found = []
+    for owner, entries in lost.items():
+        reason, is_partial = entries[0].reason, len(entries) < totals[owner]
+        if is_partial:
+            reason = f"{len(entries)} of {totals[owner]} windows: {reason}"
+        found.append(BadMedia(owner, entries[0].path, reason, is_partial))
+    return found
 
 
 def _extent(row: VideoRecord) -> tuple[float, float]:

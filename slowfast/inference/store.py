@@ -22,7 +22,7 @@ import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,18 @@ from numpy.typing import NDArray
 from slowfast.config import UserError
 from slowfast.datasets.bad_media import BadMedia
 from slowfast.inference.embeddings import FEATURES, ClipEmbedding, VideoEmbedding
+from slowfast.inference.video_keys import (
+    KEY_COLUMNS,
+    FileState,
+    VideoKey,
+    key_rows,
+    read_keys,
+    utf8_text,
+)
 from slowfast.utils.io import atomic_path, read_json, spreadsheet_text, write_csv, write_json
 
 __all__ = [
-    "FileState",
     "VectorStore",
-    "VideoKey",
     "absolute_path",
     "features_of",
     "import_pyarrow",
@@ -44,7 +50,6 @@ __all__ = [
 _RECORD, _BAD = "embed.json", "bad_files.csv"
 _NPZ = "vectors.npz"
 _VIDEOS, _CLIPS = "videos", "clips"
-_KEY_COLUMNS = ["path", "path_bytes", "window_start", "window_end"]
 _ROWS_AT_ONCE = 16384
 
 
@@ -64,41 +69,6 @@ def import_pyarrow() -> Any:
             "'slowfast-stica[embed]'"
         ) from error
     return pa
-
-
-class FileState(NamedTuple):
-    """What identifies the content of a file without reading it.
-
-    Attributes:
-        size: In bytes.
-        mtime_ns: Time of the last change, in nanoseconds.
-    """
-
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: str) -> FileState:
-        """Read it; -1 for a file that cannot be found."""
-        try:
-            stat = Path(path).stat()
-        except OSError:
-            return cls(-1, -1)
-        return cls(stat.st_size, stat.st_mtime_ns)
-
-
-class VideoKey(NamedTuple):
-    """What identifies a video of a store.
-
-    Attributes:
-        path: Relative to the root of the store, or absolute; any bytes, as ``os.fsdecode`` gives.
-        start_sec: Start of the part of the file that is meant.
-        end_sec: End of that part; infinity: the end of the file.
-    """
-
-    path: str
-    start_sec: float = 0.0
-    end_sec: float = math.inf
 
 
 class VectorStore:
@@ -155,16 +125,16 @@ class VectorStore:
 
     def text_of(self, path: str) -> str:
         """Return the value of the column ``path`` of a file."""
-        return _text(self.key_of(path).path)
+        return utf8_text(self.key_of(path).path)
 
     def known_files(self) -> dict[VideoKey, FileState]:
         """Return each video, and the state of its file when it was embedded."""
         pa = import_pyarrow()
         known: dict[VideoKey, FileState] = {}
         for part in self.parts():
-            rows = pa.parquet.read_table(part, columns=[*_KEY_COLUMNS, "size", "mtime_ns"])
+            rows = pa.parquet.read_table(part, columns=[*KEY_COLUMNS, "size", "mtime_ns"])
             states = zip(rows["size"].to_pylist(), rows["mtime_ns"].to_pylist(), strict=True)
-            for key, (size, changed) in zip(_keys(rows), states, strict=True):
+            for key, (size, changed) in zip(read_keys(rows), states, strict=True):
                 known[key] = FileState(size, changed)
         return known
 
@@ -185,14 +155,14 @@ class VectorStore:
             for key, video in zip(keys, videos, strict=True)
             for number, clip in enumerate(video.clips)
         ]
-        rows: dict[str, Any] = _key_rows([key for key, *_ in clips]) | {
+        rows: dict[str, Any] = key_rows([key for key, *_ in clips]) | {
             "label": [video.label or None for _, video, _, _ in clips],
             "clip": [number for _, _, number, _ in clips],
             "start": [clip.start_sec for *_, clip in clips],
             "end": [clip.end_sec for *_, clip in clips],
         }
         self._write(record, _CLIPS, name, rows, [clip for *_, clip in clips])
-        rows = _key_rows(keys) | {
+        rows = key_rows(keys) | {
             "label": [video.label or None for video in videos],
             "start": [video.clips[0].start_sec if video.clips else None for video in videos],
             "end": [video.clips[-1].end_sec if video.clips else None for video in videos],
@@ -229,7 +199,7 @@ class VectorStore:
             return
         for table in (_CLIPS, _VIDEOS):
             for part in self.parts(table):
-                found = _keys(pa.parquet.read_table(part, columns=_KEY_COLUMNS))
+                found = read_keys(pa.parquet.read_table(part, columns=KEY_COLUMNS))
                 keep = [key not in keys for key in found]
                 if all(keep):
                     continue
@@ -337,7 +307,7 @@ class VectorStore:
             Those of other size or time, relative to the root; not those that are gone.
         """
         keys = {self.key_of(path).path for path in paths}
-        columns = [*_KEY_COLUMNS, "size", "mtime_ns"]
+        columns = [*KEY_COLUMNS, "size", "mtime_ns"]
         rows = self._rows_of(keys, columns)
         return sorted({k.path for k, row in rows if k.path in keys and self._has_changed(k, row)})
 
@@ -346,11 +316,11 @@ class VectorStore:
     ) -> Iterator[tuple[VideoKey, dict[str, Any]]]:
         """Yield the rows of videos whose column ``path`` is that of some paths."""
         pa = import_pyarrow()
-        texts = pa.array([_text(path) for path in paths], pa.string())
+        texts = pa.array([utf8_text(path) for path in paths], pa.string())
         matches = pa.compute.field("path").isin(texts)
         for part in self.parts():
             rows = pa.parquet.read_table(part, filters=matches, columns=columns)
-            yield from zip(_keys(rows), rows.to_pylist(), strict=True)
+            yield from zip(read_keys(rows), rows.to_pylist(), strict=True)
 
     def _has_changed(self, key: VideoKey, row: dict[str, Any]) -> bool:
         """Whether a file is there, and is another one than when it was embedded."""
@@ -411,35 +381,3 @@ def _vectors(pa: Any, vectors: Sequence[np.ndarray | None], kind: Any) -> Any:
     flat = np.concatenate(rows) if rows else np.zeros(0, np.float32)
     values = pa.array(flat.astype(np.float32), pa.float32())
     return pa.FixedSizeListArray.from_arrays(values, type=kind, mask=pa.array(~valid))
-
-
-def _text(path: str) -> str:
-    """Return a path as valid UTF-8; other bytes are escaped."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _key_rows(keys: Sequence[VideoKey]) -> dict[str, Any]:
-    """Return the columns that ``_keys`` reads."""
-    texts = [_text(key.path) for key in keys]
-    windows = [None if key[1:] == VideoKey("")[1:] else key for key in keys]
-    return {
-        "path": texts,
-        "path_bytes": [
-            None if text == key.path else os.fsencode(key.path)
-            for text, key in zip(texts, keys, strict=True)
-        ],
-        "window_start": [None if key is None else key.start_sec for key in windows],
-        "window_end": [None if key is None else key.end_sec for key in windows],
-    }
-
-
-def _keys(table: Any) -> list[VideoKey]:
-    columns = [table[name].to_pylist() for name in _KEY_COLUMNS]
-    return [
-        VideoKey(
-            text if raw is None else os.fsdecode(raw),
-            0.0 if start is None else start,
-            math.inf if end is None else end,
-        )
-        for text, raw, start, end in zip(*columns, strict=True)
-    ]

@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from slowfast.config import CfgNode, ConfigValueError, Problem, UserError
 from slowfast.config.paths import PACKAGE_SCHEME, find_package_file
-from slowfast.models.architecture import architecture_words
+from slowfast.models.architecture import (
+    COUNTER,
+    OtherArchitectureError,
+    architecture_words,
+    check_backbone,
+)
 from slowfast.models.build import CHECKPOINT_FORMAT_REGISTRY
 from slowfast.models.inflate import inflate
 from slowfast.models.zoo.rows import describe_source, resolve
@@ -45,7 +50,6 @@ _CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model", "module
 _COMPILED = "_orig_mod."  # of torch.compile, also on components
 _WRAPPERS = ("module.", "model.")  # of DataParallel, of Lightning and training scripts
 _SHOWN = 6
-_COUNTER = ".num_batches_tracked"
 
 
 class LoadReport(NamedTuple):
@@ -190,9 +194,9 @@ def load_state(
                 skipped[key] = f"shape {shapes} in the model{_hint(value, own[key])}"
             else:
                 fitting[key], adapted[key] = changed, shapes
-    _check_backbone(own, fitting, state)
+    check_backbone(own, fitting, state)
     model.load_state_dict(fitting, strict=False)
-    missed = [key for key in own if key not in fitting and not key.endswith(_COUNTER)]
+    missed = [key for key in own if key not in fitting and not key.endswith(COUNTER)]
     return LoadReport(sorted(fitting), sorted(missed), skipped, adapted)
 
 
@@ -217,33 +221,6 @@ def _adapt(
 
 def _hint(value: Tensor, like: Tensor) -> str:
     return "" if inflate(value, like) is None else " (TRAIN.CHECKPOINT_INFLATE would inflate it)"
-
-
-class _OtherArchitectureError(UserError):
-    """No weight of the backbone fits."""
-
-
-def _check_backbone(
-    own: Mapping[str, Tensor], fitting: Mapping[str, Tensor], state: Mapping[str, Any]
-) -> None:
-    """Raise for a file of another architecture; warn if only some keys match."""
-    used = [key for key in own if not key.endswith(_COUNTER)]
-    backbone = [key for key in used if key.startswith("backbone.")] or used
-    found = sum(key in fitting for key in backbone)
-    if backbone and not found:
-        examples = ", ".join(list(state)[:3]) or "none"
-        raise _OtherArchitectureError(
-            "no key of the checkpoint matches the model's backbone, so it is of another "
-            f"architecture. Its first keys: {examples}; the model's: {', '.join(backbone[:3])}. "
-            "Check MODEL.ARCH and RESNET.WIDTH_PER_GROUP."
-        )
-    if found < len(backbone):
-        logger.warning(
-            "only %d of the backbone's %d keys are in the checkpoint; the others have random "
-            "values. Is it of this architecture?",
-            found,
-            len(backbone),
-        )
 
 
 def read_checkpoint(path: str | Path, *, key: str = _KEY) -> dict[str, Any]:
@@ -369,7 +346,7 @@ def load_weights(
         state = convert_state_dict(state, checkpoint_type, model.state_dict(), adapt)
         report = load_state(model, state, inflate_2d=inflate_2d)
     except UserError as error:
-        hint = _saved_architecture(content) if isinstance(error, _OtherArchitectureError) else ""
+        hint = _saved_architecture(content) if isinstance(error, OtherArchitectureError) else ""
         raise ConfigValueError(key, f"{error}{hint}{describe_source(path)}") from error
     logger.info("weights from %s: %s", path, report)
     return report

@@ -26,7 +26,8 @@ from slowfast.engine.evaluator import Evaluation
 from slowfast.engine.precision import Precision
 from slowfast.inference.embeddings import ClipEmbedding, VideoEmbedding
 from slowfast.inference.search import nearest, search
-from slowfast.inference.store import FileState, VectorStore
+from slowfast.inference.store import VectorStore
+from slowfast.inference.video_keys import FileState
 from slowfast.utils.io import read_json
 
 NAMES = ("a/0.mp4", "a/1.mp4", "b/2.mp4", "b/=3.mp4")
