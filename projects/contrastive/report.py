@@ -172,7 +172,7 @@ def against(runs: Runs, base: str) -> str:
     """
     if not base:
         return ""
-    by_method = {method: {} for method in ranked(runs)}  # type: dict[str, dict[int, Any]]
+    by_method: dict[str, dict[int, Any]] = {method: {} for method in ranked(runs)}
     for run in runs:
         by_method[run["method"]][run["seed"]] = run
     if base not in by_method:

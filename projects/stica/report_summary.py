@@ -191,6 +191,7 @@ ROWS = (
 )  # fmt: skip
 
 
+_HEAD = "| question | where | metric | difference (points) | 95 % interval | seeds | found |"
 _R1 = "class_retrieval_r1"
 ALSO = (
     Row(ATTENTION, _ALONE, "when_words", _R1, (("transformer", "avg"),)),
@@ -294,9 +295,6 @@ def tabulate_also(folder: Path) -> str:
         return ""
     title = "Also cited: other metrics, or chosen after the runs. Not counted above."
     return "\n".join(["", title, "", _HEAD, "|---|---|---|--:|--:|--:|---|", *lines]) + "\n"
-
-
-_HEAD = "| question | where | metric | difference (points) | 95 % interval | seeds | found |"
 
 
 def _line(row: Row, interval: MeanInterval, seeds: int) -> str:

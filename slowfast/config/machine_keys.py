@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-__all__ = ["is_machine_key", "is_path_key", "is_training_key"]
+__all__ = ["changes_training", "is_machine_key", "is_path_key", "is_training_key"]
 
 _MACHINE = (
     *("NUM_*", "SHARD_ID", "DIST*", "DATA_LOADER.*", "TENSORBOARD.*", "REPORT.*", "*LOG_*"),
@@ -18,6 +18,10 @@ _TRAINING = (
     *("DATA.TRAIN_*", "DATA.RANDOM_FLIP", "DATA.SSL_*", "DATA.COLOR_RND_GRAYSCALE"),
     *("DATA.TIME_DIFF_PROB", "MODEL.LOSS_FUNC", "MODEL.FP16_ALLREDUCE"),
 )
+_NOT_OF_TRAINING = (
+    *("TEST.*", "PROBE.*", "TRAIN.*", "DATA.TEST_*", "TASK", "PROJECTS", "OUTPUT_DIR"),
+)
+_BUT_OF_TRAINING = ("TRAIN.DATASET", "TRAIN.BATCH_SIZE", "TRAIN.MIXED_PRECISION")
 # A network may be built for the crop of training, and a single test crop has its scale.
 _ALSO_TESTING = ("DATA.TRAIN_CROP_SIZE", "DATA.TRAIN_JITTER_SCALES")
 
@@ -56,3 +60,17 @@ def is_training_key(key: str) -> bool:
         Whether a run without TRAIN.ENABLE does not depend on the value.
     """
     return key not in _ALSO_TESTING and any(fnmatchcase(key, pattern) for pattern in _TRAINING)
+
+
+def changes_training(key: str) -> bool:
+    """Return whether a training depends on a key, as far as a key alone can tell.
+
+    Args:
+        key: A dotted key.
+
+    Returns:
+        False for keys of the machine, of paths, of tests, and of when to evaluate and save.
+    """
+    is_free = any(fnmatchcase(key, pattern) for pattern in _NOT_OF_TRAINING)
+    is_free = is_free and key not in _BUT_OF_TRAINING
+    return not (is_free or is_machine_key(key) or is_path_key(key))

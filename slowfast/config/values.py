@@ -12,13 +12,31 @@ from fvcore.common.config import CfgNode
 from slowfast.config.checks import register_check
 from slowfast.config.problems import Problem
 
-__all__ = ["check_probabilities", "flatten", "has_impossible_numbers", "is_positive"]
+__all__ = ["check_probabilities", "differences", "flatten", "has_impossible_numbers", "is_positive"]
 
 _PROBABILITY = re.compile(
     r"(?<!TIME_DIFF_)(PROB|FRACTION|GRAYSCALE|DROPOUT|DROP\w+_RATE|LABEL_SMOOTH\w*)$"
 )
 """TIME_DIFF_PROB is not supported: another check refuses it."""
 _LIMIT = 2**63
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Describe the keys of two configurations that have other values.
+
+    Args:
+        before: Values by dotted key. A key that only one of the two has does not count: it came
+            with another version, or with a project.
+        now: The same.
+
+    Returns:
+        Key -> "KEY: before -> now", in the order of ``now``.
+    """
+    return {
+        key: f"{key}: {before[key]!r} -> {value!r}"
+        for key, value in now.items()
+        if key in before and before[key] != value
+    }
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import torch
@@ -16,8 +15,8 @@ import yaml
 from torch import nn
 
 from slowfast.config import CfgNode, ConfigValueError, UserError
-from slowfast.config.machine_keys import is_machine_key, is_path_key
-from slowfast.config.values import flatten
+from slowfast.config.machine_keys import changes_training
+from slowfast.config.values import differences, flatten
 from slowfast.engine.precision import Precision
 from slowfast.models.architecture import saved_settings
 from slowfast.models.method import call_hook
@@ -85,7 +84,7 @@ class Restart(NamedTuple):
         return self._replace(iteration=done // now)
 
 
-def find_changes(content: Mapping[str, Any], cfg: CfgNode) -> tuple[str, ...]:
+def find_changes(content: Mapping[str, Any], cfg: CfgNode) -> dict[str, str]:
     """Find what a training would do differently from the one that saved a checkpoint.
 
     Args:
@@ -93,23 +92,11 @@ def find_changes(content: Mapping[str, Any], cfg: CfgNode) -> tuple[str, ...]:
         cfg: The configuration of this run.
 
     Returns:
-        "KEY: before -> now" of each key; not those of the machine, of paths, of tests and of when
-        to evaluate and save.
+        Key -> "KEY: before -> now", for keys that training depends on (``changes_training``).
     """
-    before = saved_settings(content.get("cfg"))
     now = flatten(yaml.safe_load(cfg.dump()))
-    return tuple(
-        f"{key}: {before[key]!r} -> {value!r}"
-        for key, value in now.items()
-        if key in before and before[key] != value and not _may_change(key)
-    )
-
-
-def _may_change(key: str) -> bool:
-    patterns = ("TEST.*", "PROBE.*", "TRAIN.*", "DATA.TEST_*", "TASK", "PROJECTS", "OUTPUT_DIR")
-    is_free = any(fnmatchcase(key, pattern) for pattern in patterns)
-    is_free = is_free and key not in ("TRAIN.DATASET", "TRAIN.BATCH_SIZE", "TRAIN.MIXED_PRECISION")
-    return is_free or is_machine_key(key) or is_path_key(key)
+    found = differences(saved_settings(content.get("cfg")), now)
+    return {key: line for key, line in found.items() if changes_training(key)}
 
 
 def load_own_weights(model: nn.Module, content: dict[str, Any], path: str) -> None:

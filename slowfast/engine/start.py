@@ -139,7 +139,7 @@ def start_training(
         load_own_weights(model, content, str(last))
         restart = resume(content, str(last))
         load_rank_states(model, content, str(last))
-        return restart._replace(is_own=True, changes=find_changes(content, cfg))
+        return restart._replace(is_own=True, changes=tuple(find_changes(content, cfg).values()))
     for problem in find_missing_weights(cfg):
         raise ConfigValueError(problem.key, problem.message)
     path = find_pretrained(cfg)
@@ -155,7 +155,7 @@ def start_training(
         inflate_2d=train.CHECKPOINT_INFLATE,
         content=content,
     )
-    clips = [line for line in find_changes(content, cfg) if line.partition(":")[0] in _CLIPS]
+    clips = [line for key, line in find_changes(content, cfg).items() if key in _CLIPS]
     if clips:
         logger.info("%s was trained on other clips: %s", path, ", ".join(clips))
     is_of_task = path == train.CHECKPOINT_FILE_PATH

@@ -100,8 +100,9 @@ def embed_files(job: EmbedJob) -> None:
         bad = [entry for part in distributed.gather_objects(bad) for entry in part]
         problem = ""
         if distributed.is_main_process():
-            list_of_bad = store.list_bad(bad, {_key(store, manifest, row) for row in todo})
-            problem = _finish(store, bad, list_of_bad, job)
+            known = store.known_files().keys()
+            tried = {_key(store, manifest, row) for row in todo}
+            problem = _finish(store, bad, store.list_bad(bad, known - tried), len(known), job)
         problem = distributed.gather_objects(problem)[0]
     if problem:
         raise UserError(problem)
@@ -316,7 +317,9 @@ def _require_same(store: VectorStore, record: dict[str, Any]) -> None:
     )
 
 
-def _finish(store: VectorStore, bad: list[BadMedia], listed: Path | None, job: EmbedJob) -> str:
+def _finish(
+    store: VectorStore, bad: list[BadMedia], listed: Path | None, total: int, job: EmbedJob
+) -> str:
     """Write the npz file, and say what was written; return an error or ""."""
     partial = len({entry.path for entry in bad if entry.is_partial})
     whole = len({entry.path for entry in bad if not entry.is_partial})
@@ -324,7 +327,6 @@ def _finish(store: VectorStore, bad: list[BadMedia], listed: Path | None, job: E
         logger.warning("%d files could not be decoded: %s", whole, listed)
     if partial:
         logger.warning("%d files could be decoded only in part: %s", partial, listed)
-    total = len(store.known_files())
     if not total:
         return f"none of the {whole} files could be decoded; the reasons are in {listed}."
     written = [store.folder / "videos", store.folder / "clips"]

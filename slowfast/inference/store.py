@@ -210,18 +210,18 @@ class VectorStore:
                 else:
                     part.unlink()
 
-    def list_bad(self, bad: Sequence[BadMedia], tried: Collection[VideoKey]) -> Path | None:
-        """Write ``bad_files.csv``; entries of stored files that were not tried again stay.
+    def list_bad(self, bad: Sequence[BadMedia], kept: Collection[VideoKey]) -> Path | None:
+        """Write ``bad_files.csv``; its entries of stored files that were not tried again stay.
 
         Args:
             bad: Files that could not be decoded, or only in part.
-            tried: What was embedded, or was to be.
+            kept: What is stored and was not tried again.
 
         Returns:
             The file, or None if there is no bad one.
         """
         file = self.folder / _BAD
-        left = {spreadsheet_text(key.path) for key in set(self.known_files()) - set(tried)}
+        left = {spreadsheet_text(key.path) for key in kept}
         rows = {}
         if file.exists():
             with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:

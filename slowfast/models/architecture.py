@@ -14,6 +14,7 @@ from torch import Tensor
 from slowfast.config import CfgNode, UserError, get_cfg, load_config
 from slowfast.config.renamed import translate
 from slowfast.config.values import flatten
+from slowfast.models.build import POOLING_REGISTRY
 
 __all__ = [
     "COUNTER",
@@ -29,8 +30,8 @@ COUNTER = ".num_batches_tracked"
 """End of the names of counters of batch norm, which are not used."""
 
 _PATTERNS = (
-    *("MODEL.ARCH", "MODEL.POOLING", "RESNET.*", "NONLOCAL.*", "SLOWFAST.*", "X3D.*", "MVIT.*"),
-    "TEMPORAL_TRANSFORMER.*",
+    *("MODEL.ARCH", "MODEL.POOLING", "MODEL.ATTENTIVE_HEADS"),
+    *("RESNET.*", "NONLOCAL.*", "SLOWFAST.*", "X3D.*", "MVIT.*"),
 )
 
 
@@ -62,10 +63,13 @@ def architecture_words(config: str) -> str:
     """
     saved = saved_settings(config)
     defaults = flatten(yaml.safe_load(_defaults(saved.get("PROJECTS") or []).dump()))
+    pooling = saved.get("MODEL.POOLING", "")
+    section = POOLING_REGISTRY.capability(pooling, "section") if pooling in POOLING_REGISTRY else ""
+    patterns = (*_PATTERNS, f"{section}.*")
     chosen = [
         (key, value)
         for key, value in saved.items()
-        if any(fnmatchcase(key, pattern) for pattern in _PATTERNS)
+        if any(fnmatchcase(key, pattern) for pattern in patterns)
         and key in defaults
         and value != defaults[key]
     ]

@@ -50,12 +50,13 @@ aug_seed int64 (B,), the only seed of the crops. Optional, for the report:
 ``regions(maps, aug_seed) -> CropRegions``, where the crops of ``forward`` are.
 """
 
-POOLING_REGISTRY = Registry("pooling", "MODEL.POOLING", reads_space=False)
+POOLING_REGISTRY = Registry("pooling", "MODEL.POOLING", reads_space=False, section="")
 POOLING_REGISTRY.__doc__ = """
 ``(dim, cfg) -> nn.Module``; ``forward(tokens: Tokens) -> Tensor``: (N, L, C) and mask -> (N, C).
 Optional, for the report: ``attention_weights(tokens) -> Tensor``, float (N, heads, L), the share of
 each token in the result; rows sum to 1, and padding has 0.
-Capability: ``reads_space``, True if tokens are single spatial positions, not averages over space.
+Capabilities: ``reads_space``, True if tokens are single spatial positions, not averages over space;
+``section``, the section of the configuration that decides its shape, "" for none.
 """
 
 HEAD_REGISTRY = Registry("head", "MODEL.HEAD")

@@ -308,7 +308,7 @@ class TemporalTransformer(nn.Module):
         return x, mask
 
 
-@POOLING_REGISTRY.register()
+@POOLING_REGISTRY.register(section="TEMPORAL_TRANSFORMER")
 def transformer(dim: int, cfg: CfgNode) -> TemporalTransformer:
     """Build the temporal transformer from TEMPORAL_TRANSFORMER."""
     section = cfg.TEMPORAL_TRANSFORMER

@@ -15,6 +15,7 @@ from typing import Any
 from slowfast.config.machine_keys import is_machine_key
 from slowfast.config.problems import UserError
 from slowfast.config.renamed import translate
+from slowfast.config.values import differences
 from slowfast.engine.sweep.expand import SweepRun, to_cli_args
 from slowfast.utils.io import read_record, set_aside, write_json
 from slowfast.utils.registry import nearest
@@ -157,9 +158,7 @@ def _find_changes(
     saved: Mapping[str, Any], config: Mapping[str, Any], needs: Mapping[str, str]
 ) -> list[str]:
     old, _ = translate(saved["config"])
-    # A key that was not there came with a newer version, or with a project that is named.
-    changed = [key for key, value in config.items() if key in old and old[key] != value]
-    lines = [f"{key}: {old[key]!r} -> {config[key]!r}" for key in changed]
+    lines = list(differences(old, config).values())
     remade = [name for name, run_id in needs.items() if saved["needs"].get(name) != run_id]
     lines += [f"it used an earlier {name}" for name in remade]
     more = len(lines) - _MAX_CHANGES
